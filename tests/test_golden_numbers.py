@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from optilab.optimize import OBJECTIVES, RULES
-from optilab.study.judge import judge, level_after
+from optilab.study.judge import alpha, judge
 from tests.contracts import forms, symmetric, walk
 from tests.data.idx import write_idx_dataset
 from tests.run import run
@@ -186,8 +186,8 @@ TABLES = {
     "two groups": (outcomes(2, 6, lead=0.02), {}),
     "ten seeds": (outcomes(3, 10, lead=0.005), {}),
     "against a baseline": (LEAD, {"baseline": "group 1"}),
-    "lower is better": (LEAD, {"higher": False}),
-    "looked at before": (LEAD, {"level": level_after(2)}),
+    "lower is better": (LEAD, {"higher_is_better": False}),
+    "looked at before": (LEAD, {"level": alpha(2)}),
     "missing seeds": (without(LEAD, g1=[42, 44], g3=[43]), {}),
     "other seeds": (outcomes(2, 4, lead=0.05) | {"late": outcomes(2, 6, first=90)["group 1"]}, {}),
     "one seed each": (outcomes(3, 1), {}),

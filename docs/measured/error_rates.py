@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 from docs.measured import earlier_judge, figures
-from optilab.study.judge import judge, level_after, quantile
+from optilab.study.judge import alpha, judge, quantile
 from tests.study import simulated
 from tests.study.simulated import SimulatedComparisons, generator_of, percentage
 
@@ -178,7 +178,7 @@ def advised(looks: int, count: int, most: int = 20) -> float:
         values, seeds = generator.normal(0, 1, (2, 3 + most * looks)).tolist(), 3
         for look in range(looks):
             tables = {group: dict(enumerate(own[:seeds])) for group, own in enumerate(values)}
-            row = judge(tables, baseline=0, level=level_after(look)).rows[1].difference
+            row = judge(tables, baseline=0, level=alpha(look)).rows[1].difference
             assert row is not None
             wrong += row.verdict != "cannot tell"
             if row.verdict != "cannot tell" or row.more is None:

@@ -191,7 +191,7 @@ def diagnosed() -> Iterator[tuple[str, str, str, list[str]]]:
         if faulty and truth == "healthy" and harm >= 0.025:
             continue
         findings = diagnose(stored.evidence(stored.Case(name, fault, truth, ()), entry))
-        yield fault, name, truth, [one.name for one in findings if verdict.sick([one])]
+        yield fault, name, truth, [one.name for one in findings if verdict.has_fault([one])]
 
 
 def main(arguments: list[str]) -> None:

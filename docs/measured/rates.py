@@ -19,7 +19,7 @@ from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
 from optilab.optimize.objective import Floats
 from optilab.study import rates
-from optilab.study.plan import SPAN
+from optilab.study.plan import SEEDS_PER_REPEAT
 from tests.study.simulated import generator_of, judged
 
 TRAININGS = [  # network, optimizer, dataset, batch, epochs
@@ -68,7 +68,7 @@ def compared(network: str, rule: str, dataset: str, batch: int, epochs: int) -> 
         training, losses, tried = build(config(44), images), list[float](), np.geomspace(1e-7, 10, 100)
         for loss in training.ramp(rate / ramp.lr for rate in tried):
             losses.append(loss)
-            if len(losses) > 10 and loss > rates.FAR * min(losses):
+            if len(losses) > 10 and loss > rates.MAX_LOSS_RATIO * min(losses):
                 break
         finite = np.array(losses if np.isfinite(losses[-1]) else losses[:-1])
         return tried[: len(finite)], finite
@@ -154,7 +154,7 @@ def draws() -> dict[str, list[list[float]]]:
     (network,) = json.loads(done.stdout)["networks"]
     for row in network["rules"]:
         for seed, accuracy in row["test_acc"].items():
-            found[row["rule"]][(int(seed) - 7) // SPAN].append(accuracy)
+            found[row["rule"]][(int(seed) - 7) // SEEDS_PER_REPEAT].append(accuracy)
     return found
 
 

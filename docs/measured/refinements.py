@@ -21,7 +21,7 @@ REFINEMENTS: dict[str, tuple[str, float]] = {
     "labels: slow on both halves": ("MAX_UNSEEN", math.inf),
     "inputs: harm up to a skill": ("MIN_FULL_SKILL", 0.0),
     "decay, schedule: learned all the same": ("MAX_UNFIT_SKILL", math.inf),
-    "decay: gradients took the rest": ("MIN_SHARE_OF_DECAY", 0.0),
+    "decay: gradients took the rest": ("MIN_DECAY_FRACTION", 0.0),
     "symmetric: learned with one unit": ("MIN_COMMON_LEARNED", math.inf),
     "symmetric: dead units": ("MIN_COMMON_DEAD", checks.MIN_COMMON),
     "dropout: harm in a network that has learned": ("MAX_DROPOUT_GAP", math.inf),
@@ -74,7 +74,7 @@ def counts(labeled: list[Labeled]) -> Counter[str]:
             verdict, "_changes", return_value=True
         ):  # which remedies are proposed does not matter here
             findings = diagnose(evidence)
-        flagged, names = verdict.sick(findings), [finding.name for finding in findings[:2]]
+        flagged, names = verdict.has_fault(findings), [finding.name for finding in findings[:2]]
         if truth == "healthy":
             found["false"] += flagged
         else:

@@ -285,14 +285,14 @@ class Checker:
         return Question(claims, of_rate(test.rate, config.name))
 
     def _function_race(self, source: dict[str, Any], claimed: Sequence[Override]) -> Question:
-        from optilab.commands.race import FunctionRace, found_on_functions
+        from optilab.commands.race import FunctionRace, race_on_functions
         from optilab.study.claims import of_race
         from optilab.study.function_race import standings
 
         config = load(FunctionRaceConfig, source, claimed)
         claims = _require(config.expect)
         place = Place(self.place.folder, (), self.place.silent, library=True)
-        return Question(claims, of_race(standings(found_on_functions(config, FunctionRace(), place).race)))
+        return Question(claims, of_race(standings(race_on_functions(config, FunctionRace(), place).race)))
 
     def _study(self, kind: str, source: Any, changes: Sequence[Override], claimed: Sequence[Override]) -> Question:
         """The study that a training, a sweep, remedies or a race on trainings mean."""

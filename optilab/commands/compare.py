@@ -128,14 +128,14 @@ def judged_runs(
     For a race those are the judged trainings, not those of its tuning, by the test set unless `metric` is another or
     times to a target are compared (`timed`); a single sweep is compared by its own metric.
     """
-    from optilab.study.groups import asked_of, select
+    from optilab.study.groups import request_of, select_runs
 
-    selection = select(folder, names)
+    selection = select_runs(folder, names)
     entries, tuned = selection.entries, tables.tuning(selection.entries)
     records = [record for record in selection.records if record.name not in tuned]
     default_metric = "test_acc" if tuned and not timed else "val_acc"
     if len(entries) == 1 and isinstance(study := entries[0], Study) and study.manifest["command"] == "sweep":
-        default_metric = str(asked_of(study).get("metric", default_metric))
+        default_metric = str(request_of(study).get("metric", default_metric))
     return selection._replace(records=records), metric or default_metric
 
 
@@ -235,8 +235,8 @@ class LabComparison(Answer):
                 "settings": dict(candidate.settings),
                 "runs": {str(n): str(run.path) for group in candidate.groups for n, run in group.runs.items()},
                 "outcomes": _by_seed(candidate.outcomes.values),
-                "worst": _by_seed(candidate.outcomes.worst),
-                "absent": _by_seed(candidate.outcomes.absent),
+                "worst": _by_seed(candidate.outcomes.imputed),
+                "absent": _by_seed(candidate.outcomes.excluded),
             }
             if judgement is not None:
                 row = judgement.rows[i]
@@ -249,7 +249,7 @@ class LabComparison(Answer):
             "measure": {
                 **asdict(comparison.measure),
                 "name": comparison.measure.name,
-                "higher_is_better": comparison.measure.higher,
+                "higher_is_better": comparison.measure.higher_is_better,
             },
             "differs": comparison.grouping.differing,
             "equal": comparison.grouping.shared,

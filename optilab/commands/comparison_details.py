@@ -16,7 +16,7 @@ from optilab.show.table import Column, Table, grid
 from optilab.study.comparison import RunComparison
 from optilab.study.curves import MEASURED, History, history, title
 from optilab.study.diff import circumstances, varying
-from optilab.study.groups import DATA, Group, Grouping, distinguishing_keys, short, text
+from optilab.study.groups import DATA_DIGEST, Group, Grouping, distinguishing_keys, short, text
 from optilab.study.importance import effects
 from optilab.words import percent, plural, ranges
 
@@ -158,7 +158,7 @@ def _conditions(grouping: Grouping, records: Sequence[Record]) -> Iterator[Block
     """The conditions that were equal; the differences stand above the table."""
     around = [circumstances(record) for record in records]
     varied = varying(around)
-    equal = [[key, text(value)] for key, value in grouping.shared.items() if key != DATA]
+    equal = [[key, text(value)] for key, value in grouping.shared.items() if key != DATA_DIGEST]
     machine = [[key, value] for key, value in (around[0] if around else {}).items() if key not in varied]
     folded = [
         Details(f"{len(rows)} equal {noun}", [grid(["", ""], rows, left=(0, 1), header=False)], folded=True)
@@ -231,6 +231,6 @@ def _sources(entries: Sequence[Record | Study]) -> Iterator[Block]:
     for study in (entry for entry in entries if isinstance(entry, Study)):
         command = study.manifest["command"]
         command = "sweep" if command == "train" else command  # `train --seeds` is a sweep without axes
-        content = Verbatim(study.asked.decode("utf-8", "replace"))
+        content = Verbatim(study.request.decode("utf-8", "replace"))
         why = f"{study.name}: or save this as {STUDY} and run optilab {command} --study {STUDY}"
         yield Details(why, [content], folded=True)

@@ -103,7 +103,7 @@ _MORE = "about how many until the difference, if it is real, gives a verdict wit
 
 def columns(comparison: "RunComparison") -> list[Column]:
     """The columns of the table; those of a narrow terminal are fewer."""
-    show = Units(comparison.measure.share)
+    show = Units(comparison.measure.is_fraction)
     judgement = comparison.comparison
     base = (
         "the best"
@@ -113,8 +113,8 @@ def columns(comparison: "RunComparison") -> list[Column]:
     confidence = "95%" if judgement is None else judgement.confidence
     timed, metric = comparison.measure.target is not None, comparison.measure.name
     failed = judgement is not None and any(row.diverged for row in judgement.rows)
-    better = "higher" if comparison.measure.higher else "lower"
-    points = ", in percentage points" if comparison.measure.share else ""
+    better = "higher" if comparison.measure.higher_is_better else "lower"
+    points = ", in percentage points" if comparison.measure.is_fraction else ""
     return [
         Column("group", "group", left=True),
         *(Column(key, key, only="values") for key in comparison.grouping.differing),
@@ -162,8 +162,8 @@ def rows(comparison: "RunComparison") -> list[dict[str, Any]]:
 def _reached(candidate: "ComparedRuns") -> str | None:
     """`3 (2 to 4)`: median and range of those that reached the target, and how many never did."""
     outcomes = candidate.outcomes
-    values = [value for seed, value in outcomes.values.items() if seed not in outcomes.worst]
-    never = f"never in {len(outcomes.worst)} of {len(outcomes.values)}" if outcomes.worst else ""
+    values = [value for seed, value in outcomes.values.items() if seed not in outcomes.imputed]
+    never = f"never in {len(outcomes.imputed)} of {len(outcomes.values)}" if outcomes.imputed else ""
     if not values:
         return never or None
     some = f"{median(values):g} ({min(values):g} to {max(values):g})"
@@ -215,7 +215,7 @@ def verdict(comparison: "RunComparison") -> str:
 
 def verdict_parts(comparison: "RunComparison") -> tuple[str, str]:
     """The claim of the verdict, and what limits it."""
-    from optilab.study.comparison import learned_nothing
+    from optilab.study.comparison import no_better_than_chance
 
     claim, rest = verdict_clauses(comparison)
     if (
@@ -223,7 +223,9 @@ def verdict_parts(comparison: "RunComparison") -> tuple[str, str]:
         and comparison.comparison.chosen
         and len(comparison.comparison.order) > 1
         and not comparison.unreached
-        and not learned_nothing([row.outcomes for row in comparison.candidates], comparison.measure.rises)
+        and not no_better_than_chance(
+            [row.outcomes for row in comparison.candidates], comparison.measure.metric_higher_is_better
+        )
     ):
         rest += more_advice(comparison.comparison, "seeds", dict(enumerate(_labels(comparison))))
     return claim, rest
@@ -251,8 +253,12 @@ def verdict_clauses(comparison: "RunComparison") -> tuple[str, str]:
         many = "either of the others" if len(others_possible) == others == 2 else f"any of the {others} others"
         many = many if len(others_possible) == others else f"{len(others_possible)} of the {others} others"
         rest = f"; cannot tell it from {others_possible[0] if len(others_possible) == 1 else many}"
-        word = "highest" if comparison.measure.higher else "lowest"
-        few = " of the rows with several seeds" if _is_overtaken(judgement, comparison.measure.higher) else ""
+        word = "highest" if comparison.measure.higher_is_better else "lowest"
+        few = (
+            " of the rows with several seeds"
+            if _is_overtaken(judgement, comparison.measure.higher_is_better)
+            else ""
+        )
         return f"{base} has the {word} {metric}{few}: {_measured(comparison)}", ahead + rest
     return _answer_vs_baseline(comparison, labels)
 
@@ -263,7 +269,7 @@ def _answer_vs_baseline(comparison: "RunComparison", labels: Sequence[str]) -> t
     assert judgement is not None
     base = labels[judgement.baseline.key]
     show, rows = (
-        Units(comparison.measure.share),
+        Units(comparison.measure.is_fraction),
         [row for row in judgement.ranked if row is not judgement.baseline],
     )
     named = {
@@ -294,7 +300,7 @@ def _is_overtaken(judgement: "Comparison[int]", higher: bool) -> bool:
 def _measured(comparison: "RunComparison") -> str:
     """The mean of the best row with its interval."""
     assert comparison.comparison is not None
-    summary, show = comparison.comparison.baseline.summary, Units(comparison.measure.share)
+    summary, show = comparison.comparison.baseline.summary, Units(comparison.measure.is_fraction)
     interval = f" (95% interval {show.interval(summary.interval)})" if summary.interval else ""
     return f"{show.value(summary.mean)}{interval}"
 
@@ -307,7 +313,7 @@ def _ahead(comparison: "RunComparison", labels: Sequence[str]) -> str:
     gap = second.difference.difference if second.difference else second.summary.mean - best.summary.mean
     if not gap:
         return f"the same as {labels[second.key]}"
-    size = f"{points(abs(gap))} percentage points" if comparison.measure.share else f"{abs(gap):.3g}"
+    size = f"{points(abs(gap))} percentage points" if comparison.measure.is_fraction else f"{abs(gap):.3g}"
     both, shared = second.difference, ""
     if both and both.paired and both.n < max(second.summary.n, best.summary.n):
         shared = f" on the {plural(both.n, 'shared seed')}"
@@ -316,7 +322,7 @@ def _ahead(comparison: "RunComparison", labels: Sequence[str]) -> str:
 
 def max_gain(comparison: "RunComparison") -> list[str]:
     """The most that could be gained by choosing another row that may be the best; nothing where the best is known."""
-    judgement, labels, higher = comparison.comparison, _labels(comparison), comparison.measure.higher
+    judgement, labels, higher = comparison.comparison, _labels(comparison), comparison.measure.higher_is_better
     if judgement is None or not judgement.chosen:
         return []
     possible = [
@@ -329,7 +335,7 @@ def max_gain(comparison: "RunComparison") -> list[str]:
     ]
     if not ends:
         return []
-    most = f"{points(max(ends))} percentage points" if comparison.measure.share else f"{max(ends):.3g}"
+    most = f"{points(max(ends))} percentage points" if comparison.measure.is_fraction else f"{max(ends):.3g}"
     base = labels[judgement.baseline.key]
     return [f"at most {most} could be gained by choosing another row than {base}, by these intervals"]
 
@@ -355,8 +361,8 @@ def next_step(comparison: "RunComparison", entries: "Sequence[Record | Study]") 
     None where no row has an outcome, and for loops that were watched.
     """
     from optilab.config.study import MAX_SEEDS
-    from optilab.study.comparison import learned_nothing
-    from optilab.study.groups import asked_of
+    from optilab.study.comparison import no_better_than_chance
+    from optilab.study.groups import request_of
     from optilab.study.sweep import new_seeds
 
     judgement = comparison.comparison
@@ -365,7 +371,9 @@ def next_step(comparison: "RunComparison", entries: "Sequence[Record | Study]") 
     better = [row.key for row in judgement.ranked if row.verdict == "better"]
     best = comparison.candidates[[*better, *judgement.order][0]].groups[0]
     diagnose = Call("diagnose", [next(iter(best.runs.values())).path])
-    if learned_nothing([candidate.outcomes for candidate in comparison.candidates], comparison.measure.rises):
+    if no_better_than_chance(
+        [candidate.outcomes for candidate in comparison.candidates], comparison.measure.metric_higher_is_better
+    ):
         return NextStep(diagnose, "says why nothing is learned")  # which no seed changes
     study = entries[0] if len(entries) == 1 and isinstance(entries[0], Study) else None
     plain = comparison.measure.at == "last" and comparison.measure.target is None and not comparison.problems
@@ -373,7 +381,7 @@ def next_step(comparison: "RunComparison", entries: "Sequence[Record | Study]") 
         command, confirmed = str(study.manifest["command"]), sweep_of(study.path) is not None
         again = partial(resume_command, study.path, "resume", command)
         if command == "sweep" and not confirmed and not study.confirmation:
-            count, new = to_confirm(judgement), new_seeds(asked_of(study))
+            count, new = to_confirm(judgement), new_seeds(request_of(study))
             work = f"trains the {count} settings with the best means again, each from {new} new seeds"
             return NextStep(again(confirm=count), f"{work}: {plural(count * new, 'training')}")
         more, seeds = further_seeds(judgement), max(len(group.runs) for group in comparison.grouping.groups)

@@ -27,8 +27,8 @@ class ListDatasets(DataOptions, OutputOptions):
     def run(self, place: Place) -> SimpleAnswer:
         from optilab.data import read
 
-        folder = _folder(self, place)
-        rows = [_row(info, *read.status(info, folder)) for info in DATASETS.values()]
+        directory = _directory(self, place)
+        rows = [_row(info, *read.status(info, directory)) for info in DATASETS.values()]
         available = [row["dataset"] for row in rows if row["here"]]
         return SimpleAnswer([Table(_DATASETS, rows)], {"datasets": rows}, available)
 
@@ -70,7 +70,7 @@ class VerifyDataset(DataOptions, SilentOptions):
         """The files with their sizes, checksums and states. DataError for a damaged one, after the table."""
         from optilab.data import read
 
-        files = read.verify(self.name, _folder(self, place, self.name))
+        files = read.verify(self.name, _directory(self, place, self.name))
         rows = [{"file": file.name, "bytes": file.size, "sha256": file.digest, "ok": file.ok} for file in files]
         table = Table(_FILES, rows)
         if problems := [file.problem for file in files if not file.ok]:
@@ -101,14 +101,14 @@ class FetchDataset(DataOptions, OutputOptions):
     def run(self, place: Place) -> SimpleAnswer:
         from optilab.data.fetch import fetch
 
-        folder = fetch(self.name, _folder(self, place, self.name))
-        if folder is None:
+        directory = fetch(self.name, _directory(self, place, self.name))
+        if directory is None:
             return SimpleAnswer([f"{self.name} has no files; nothing is fetched"], {"folder": None})
-        return SimpleAnswer([str(folder)], {"folder": str(folder)}, [str(folder)])
+        return SimpleAnswer([str(directory)], {"folder": str(directory)}, [str(directory)])
 
 
-def _folder(request: DataOptions, place: Place, dataset: str = "") -> Path | None:
-    """The directory of the files, if it is given. UsageError for a file, which only npz may be, for a dataset without
+def _directory(request: DataOptions, place: Place, dataset: str = "") -> Path | None:
+    """The directory of the files, or None. UsageError for a file, which only npz may be, for a dataset without
     files, and for an unknown one."""
     from optilab.data.read import info_of
 

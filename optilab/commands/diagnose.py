@@ -24,7 +24,7 @@ from optilab.diagnose import (
     Severity,
     commands,
     of_run,
-    unrecorded,
+    reason_unreadable,
     verdict,
 )
 from optilab.diagnose import diagnose as findings_of
@@ -69,15 +69,15 @@ class Diagnose(SetOptions, DataOptions, FolderOptions, SilentOptions):
         """The evidence of a run, or of a probe run of a config, judged."""
         level = "warning" if self.quiet and self.fail_on is None else self.fail_on
         levels = [] if level is None else chosen_names("--fail-on", level, "level", LEVELS)
-        asked, config = _asked(self, place)
-        evidence = of_run(asked) if isinstance(asked, runs.Record) else _probed(asked)
+        subject, config = _subject(self, place)
+        evidence = of_run(subject) if isinstance(subject, runs.Record) else _probe(subject)
         changes = {change.key: change.value for change in self.changes}
         target = "the config" if isinstance(self.target, Mapping) else self.target
         return Diagnosis(target, evidence, findings_of(evidence), config, changes, levels)
 
 
-def _asked(request: Diagnose, place: Place) -> tuple[TrainConfig | runs.Record, str]:
-    """What it is about, and the argument that `--config` takes for it."""
+def _subject(request: Diagnose, place: Place) -> tuple[TrainConfig | runs.Record, str]:
+    """The run or config of the request, and the value of `--config` in proposed commands."""
     target = request.target
     if isinstance(target, Mapping):
         return load(TrainConfig, target, request.changes), "CONFIG.yaml"
@@ -97,14 +97,14 @@ def _asked(request: Diagnose, place: Place) -> tuple[TrainConfig | runs.Record, 
             raise UsageError(f"{path} is not a training run; `optilab runs ls --where command=train` lists those")
         if changes := request.changes:
             raise UsageError(f"expected a config, got the run {path}", changes[0].where)
-        if why := unrecorded(record):
-            raise DataError(why)
+        if reason := reason_unreadable(record):
+            raise DataError(reason)
         return record, str(path / "config.yaml")
 
     return load(TrainConfig, target, request.changes), target
 
 
-def _probed(config: TrainConfig) -> Evidence:
+def _probe(config: TrainConfig) -> Evidence:
     """The evidence of a probe run."""
     from optilab.commands.studies import dataset_of
 
@@ -114,7 +114,7 @@ def _probed(config: TrainConfig) -> Evidence:
 
     with alone():
         try:
-            rows, records, divergence = session.look_into(config, dataset, TRIAL_BATCHES)
+            rows, records, divergence = session.probe_run(config, dataset, TRIAL_BATCHES)
             network = records[0].get("network", {})
             return Evidence(Setup.of(config, network), rows, records, divergence, trial=True)
         except UsageError:
@@ -127,13 +127,13 @@ def _probed(config: TrainConfig) -> Evidence:
 
 @dataclass(frozen=True, repr=False)
 class Diagnosis(Answer):
-    """What a training's records show: the layers with bars for their gradients, the findings, the commands to try."""
+    """The diagnosis of a training: the layers with bars for their gradients, the findings, the commands to try."""
 
     target: str
     evidence: Evidence
     findings: Sequence[Finding]
     config: str
-    """What `--config` takes for it."""
+    """The value of `--config` in proposed commands."""
     changes: Mapping[str, Any] = field(default_factory=dict)
     """The keys that were set besides."""
     schema_version: ClassVar[int] = 3
@@ -173,7 +173,7 @@ class Diagnosis(Answer):
 
     @property
     def healthy(self) -> bool:
-        """Whether the network has learned, the watch is whole, and no finding is a warning or critical."""
+        """True if the network has learned, the watch is whole, and no finding is a warning or critical."""
         return verdict.healthy(self.evidence, self.findings)
 
     @property
@@ -189,10 +189,10 @@ class Diagnosis(Answer):
         """The layers, the verdict, and for each finding what to try."""
         evidence, epochs = self.evidence, plural(len(self.evidence.rows), "epoch")
         if evidence.setup.loop:
-            what = f"{evidence.steps:,} steps watched, {evidence.loop.get('samples', 0)} looked into"
+            scope = f"{evidence.steps:,} steps watched, {evidence.loop.get('samples', 0)} looked into"
         else:
-            what = f"probe run of {TRIAL_BATCHES} batches, nothing is written" if evidence.trial else epochs
-        yield Sentence(f"{self.target} ({what})", "bold")
+            scope = f"probe run of {TRIAL_BATCHES} batches, nothing is written" if evidence.trial else epochs
+        yield Sentence(f"{self.target} ({scope})", "bold")
         if evidence.epochs:
             yield ""
             yield _layers(evidence)
@@ -205,7 +205,7 @@ class Diagnosis(Answer):
         yield Sentence(verdict.sentence(evidence, self.findings), "green" if self.healthy else "")
         yield from self._tries("  try: ", "   or: ")
         if evidence.trial:
-            yield Sentence(verdict.unseen_in_a_trial(evidence), "dim")
+            yield Sentence(verdict.limits_of_a_probe_run(evidence), "dim")
         if text := verdict.stability(evidence):
             yield text
         for finding in self.findings:
@@ -224,7 +224,7 @@ class Diagnosis(Answer):
         yield Sentence(text, "green" if learns else "yellow")
         if text := verdict.stability(self.evidence):
             yield text
-        if not verdict.sick(self.findings):
+        if not verdict.has_fault(self.findings):
             yield f"diagnosis: {verdict.sentence(self.evidence, self.findings)}"
             yield from self._tries("  try: ", "")[:1]
             return
@@ -255,9 +255,9 @@ class Diagnosis(Answer):
         }
 
 
-def _proposed(why: str, command: Call | str) -> Command | str:
+def _proposed(label: str, command: Call | str) -> Command | str:
     """A remedy: a command, or a line of PyTorch."""
-    return Command(why, command) if isinstance(command, Call) else f"{why}{command}"
+    return Command(label, command) if isinstance(command, Call) else f"{label}{command}"
 
 
 STYLES = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.CRITICAL: "red"}
@@ -308,9 +308,9 @@ def _layers(evidence: Evidence) -> Table:
         norms = [_short(layer["gradient_norm"]), bar(layer["gradient_norm"], _largest(layers))]
         ratios = [_short(layer[key]) for key in ("gradient_to_weight", "update_to_weight")]
         moments = ["" if layer[k] is None else f"{layer[k]:.3g}" for k in ("activation_mean", "activation_std")]
-        shares = ["" if layer[k] is None else f"{layer[k]:.0%}" for k in ("saturated", "dead")]
+        fractions = ["" if layer[k] is None else f"{layer[k]:.0%}" for k in ("saturated", "dead")]
         name = f"{names[number]} ({module})" if (module := layer.get("name")) else names[number]
-        rows.append([name, *norms, *ratios, *moments, *shares])
+        rows.append([name, *norms, *ratios, *moments, *fractions])
     return grid(headings, rows, left=(0, 2))
 
 

@@ -20,9 +20,9 @@ from optilab.marks import ConfigKey, Flag, Read
 from optilab.optimize import RULES
 from optilab.optimize import formula as formulas
 from optilab.optimize.formula import Node
-from optilab.optimize.own import is_user_code
 from optilab.optimize.program import operations_of
 from optilab.optimize.rule import Typed, is_formula
+from optilab.optimize.user_code import is_user_code
 from optilab.words import settings
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from optilab.config.optimize import OptimizeConfig
     from optilab.optimize.path import EvaluatedStatement, WorkedStep
 
-LAST_STEP = 100_000
-MOST = 100
+MAX_STEP = 100_000
+MAX_STEPS = 100
 """Steps of one optimizer that are worked out at once."""
 
 
@@ -79,7 +79,7 @@ class Explain(SetOptions, OutputOptions):
 
         paths = (worked_steps(rule, config.function, config.start) for rule in config.algo)
         return WorkedSteps(
-            [one for path in paths for one in islice(path, steps[-1]) if one.t in steps], self.style
+            [worked for path in paths for worked in islice(path, steps[-1]) if worked.t in steps], self.style
         )
 
     def _run(self, place: Place) -> "runs.Record | None":
@@ -89,7 +89,7 @@ class Explain(SetOptions, OutputOptions):
             return None
         from optilab import runs  # which takes longer to import than a step takes
 
-        if name != "latest" and not runs.is_ours(place.folder / name):
+        if name != "latest" and not runs.was_made_by_optilab(place.folder / name):
             return None
         run = runs.read(runs.locate(place.folder, name, "optimize"))
         if run.manifest["command"] != "optimize":
@@ -108,19 +108,19 @@ def _config_of(run: "runs.Record", changes: Sequence[Override]) -> "OptimizeConf
 
 def _steps(text: Any, flag: str) -> list[int]:
     """The steps of `2`, `1-3` or `1,4-6`, in ascending order."""
-    found = set[int]()
+    steps = set[int]()
     for part in str(text).split(","):
         match = re.fullmatch(r"([0-9]{1,6})(?:-([0-9]{1,6}))?", part.strip())
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
         if first > last:
             raise UsageError(f"expected FIRST <= LAST, got {part.strip()}", flag)
-        if not 1 <= first <= last <= LAST_STEP:
-            accepted = f"steps from 1 to {LAST_STEP:,}, such as 2, 1-3 or 1,4-6"
+        if not 1 <= first <= last <= MAX_STEP:
+            accepted = f"steps from 1 to {MAX_STEP:,}, such as 2, 1-3 or 1,4-6"
             raise UsageError(f"expected {accepted}, got {shown(text)}", flag)
-        found |= set(range(first, last + 1))
-    if len(found) > MOST:
-        raise UsageError(f"expected at most {MOST} steps, got {len(found):,}", flag)
-    return sorted(found)
+        steps |= set(range(first, last + 1))
+    if len(steps) > MAX_STEPS:
+        raise UsageError(f"expected at most {MAX_STEPS} steps, got {len(steps):,}", flag)
+    return sorted(steps)
 
 
 @dataclass(frozen=True, repr=False)
@@ -160,7 +160,7 @@ class WorkedSteps(Answer):
 
     def short(self) -> list[str]:
         """The points after the steps."""
-        return [" ".join(map(repr, one.result.tolist())) for one in self.steps]
+        return [" ".join(map(repr, worked.result.tolist())) for worked in self.steps]
 
 
 def _title(worked: "WorkedStep") -> str:
@@ -193,34 +193,34 @@ def _lines(worked: "WorkedStep") -> list[dict[str, Any]]:
 
 
 class Style(NamedTuple):
-    """How a calculation is written: templates, and whether its formulas are LaTeX."""
+    """The notation of a calculation: templates, and `is_latex` for formulas in LaTeX."""
 
     title: str
     sentence: str
     statement: str
     value: str
-    """Of the name of a coordinate and an equation."""
+    """Template of the name of a coordinate and an equation."""
     coordinate: str
     is_latex: bool = True
     begin: str = ""
     end: str = ""
     after: tuple[str, ...] = ()
-    """What follows a statement and its values."""
+    """Lines that follow a statement and its values."""
 
     def assignment(self, line: "EvaluatedStatement") -> str:
-        """`V <- beta1*V + (1 - beta1)*g`; what is given is its name alone."""
+        """`V <- beta1*V + (1 - beta1)*g`; a value without a formula is its name alone."""
         target = self.symbol(line.target)
         if line.node == formulas.symbol(line.target):
             return target
-        renews = r"\leftarrow" if self.is_latex else "<-"
-        return f"{target} {renews if line.is_state else '='} {self.formula(line.node, self.symbol)}"
+        arrow = r"\leftarrow" if self.is_latex else "<-"
+        return f"{target} {arrow if line.is_state else '='} {self.formula(line.node, self.symbol)}"
 
     def equation(self, name: str, equation: str) -> str:
         """The value for a coordinate."""
         return self.value.format(self.coordinate.format(self.symbol(name)) if name else "", equation)
 
-    def formula(self, node: Node, shown: Callable[[str], str]) -> str:
-        return (formulas.latex if self.is_latex else formulas.text)(node, shown)
+    def formula(self, node: Node, leaf_text: Callable[[str], str]) -> str:
+        return (formulas.latex if self.is_latex else formulas.text)(node, leaf_text)
 
     def symbol(self, name: str) -> str:
         """A name; in LaTeX as a mathematician writes it: beta1 is a beta with an index."""
@@ -263,7 +263,7 @@ def _written(worked: "WorkedStep", style: Style) -> Iterator[str]:
         sentences.append(typed)
     yield from map(style.sentence.format, sentences)
     yield style.begin
-    for line in (_given("w", worked.point), *_gradient(worked), *worked.statements):
+    for line in (_value("w", worked.point), *_gradient(worked), *worked.statements):
         yield from _line(line, style)
     if style.end:
         yield style.end
@@ -271,7 +271,7 @@ def _written(worked: "WorkedStep", style: Style) -> Iterator[str]:
     yield style.sentence.format(f"w after step {worked.t}: ({end})")
 
 
-def _given(name: str, value: Any) -> "EvaluatedStatement":
+def _value(name: str, value: Any) -> "EvaluatedStatement":
     from optilab.optimize.path import EvaluatedStatement
 
     return EvaluatedStatement(name, formulas.symbol(name), {name: value}, value, is_state=False)
@@ -287,7 +287,7 @@ def _gradient(worked: "WorkedStep") -> "Iterator[EvaluatedStatement]":
     try:
         tree = formulas.parse(worked.function.formula)
     except UsageError:
-        yield _given("g", worked.gradient)
+        yield _value("g", worked.gradient)
         return
     for i, name in enumerate(names):
         slope = formulas.derivative(tree, name)

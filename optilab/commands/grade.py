@@ -16,7 +16,7 @@ from optilab import signals
 from optilab.commands.answer import Answer
 from optilab.commands.options import FormatOptions
 from optilab.commands.request import Place
-from optilab.commands.verify import Against, Exam, LabVerification
+from optilab.commands.verify import Against, ComparisonSetup, LabVerification
 from optilab.errors import ExitCode, UsageError, printable
 from optilab.marks import Argument, Flag
 from optilab.show import terminal
@@ -50,37 +50,37 @@ class Grade(Against, FormatOptions):
     def run(self, place: Place) -> "Grades":
         """A row for each submission."""
         files = classroom.files(self.submissions)
-        exam = Exam.of(self)
+        setup = ComparisonSetup.of(self)
         if skipped := classroom.unsearched(self.submissions):
             terminal.note(f"not searched: {some([printable(name) for name in skipped], 5)}")
-        folder = self._feedback_folder()
+        directory = self._feedback_directory()
         from optilab.verify.sandbox import Sandbox, strongest_level  # with NumPy, which no refusal needs
 
         sandbox, jobs = Sandbox(self.timeout, self.memory, strongest_level()), max(1, (os.cpu_count() or 2) // 2)
-        rows = classroom.grade_all(files, exam.compare, sandbox, min(jobs, len(files)), exam.rule.name)
+        rows = classroom.grade_all(files, setup.compare, sandbox, min(jobs, len(files)), setup.rule.name)
         with signals.without_sigpipe():  # a submission may close its end
             graded = list(_with_progress(rows, len(files)))
-        grades = Grades(graded, exam, all(files.values()), sandbox.level)
-        if folder is not None:
-            grades.write_feedback(folder)
-            return replace(grades, written=(str(folder),))
+        grades = Grades(graded, setup, all(files.values()), sandbox.level)
+        if directory is not None:
+            grades.write_feedback(directory)
+            return replace(grades, written=(str(directory),))
         return grades
 
-    def _feedback_folder(self) -> Path | None:
+    def _feedback_directory(self) -> Path | None:
         """The directory for feedback, made; UsageError where it has anything in it."""
         if self.feedback is None:
             return None
-        folder, wrong = Path(self.feedback), ""
+        directory, wrong = Path(self.feedback), ""
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            wrong = "is not empty" if any(folder.iterdir()) else ""
+            directory.mkdir(parents=True, exist_ok=True)
+            wrong = "is not empty" if any(directory.iterdir()) else ""
         except FileExistsError:
             wrong = "is a file"
         except OSError as error:
-            raise UsageError(f"cannot make {folder}: {error.strerror}", self.flag("feedback")) from None
+            raise UsageError(f"cannot make {directory}: {error.strerror}", self.flag("feedback")) from None
         if wrong:
-            raise UsageError(f"expected a new directory, got {folder}, which {wrong}", self.flag("feedback"))
-        return folder
+            raise UsageError(f"expected a new directory, got {directory}, which {wrong}", self.flag("feedback"))
+        return directory
 
 
 def _with_progress(rows: "Iterable[classroom.Graded]", count: int) -> "Iterator[classroom.Graded]":
@@ -100,17 +100,17 @@ class Grades(Answer):
     """Many submissions, a row each."""
 
     graded: Sequence[classroom.Graded]
-    exam: Exam
+    setup: ComparisonSetup
     named: bool
-    """Whether the line named what is graded, so that no column does."""
+    """True if the command names the class or function, so that no column does."""
     level: str
-    """What isolated the submissions: a key of `sandbox.LEVELS`."""
+    """The level of isolation: a key of `sandbox.LEVELS`."""
     written: Sequence[str] = ()
 
     @property
     def against(self) -> str:
         """The rule's name."""
-        return str(self.exam.rule.name)
+        return str(self.setup.rule.name)
 
     @property
     def headline(self) -> str:
@@ -156,12 +156,12 @@ class Grades(Answer):
     def short(self) -> tuple[()]:
         return ()
 
-    def write_feedback(self, folder: Path) -> None:
+    def write_feedback(self, directory: Path) -> None:
         """A text for each submission, at its path below the directory that all have in common."""
         files = [Path(row.submission).absolute() for row in self.graded]
         common = Path(os.path.commonpath([file.parent for file in files]))
         for row, file in zip(self.graded, files, strict=True):
-            target = folder / file.relative_to(common)
+            target = directory / file.relative_to(common)
             target.parent.mkdir(parents=True, exist_ok=True)
             target = target.with_name(f"{target.name}.txt")
             target.write_text("\n".join([*self._feedback(row), ""]), encoding="utf-8")
@@ -173,7 +173,7 @@ class Grades(Answer):
             yield re.sub(r" \(--\w+\)", "", row.explanation)  # options are the grader's
         else:
             label = f"{Path(row.submission).name}:{row.name}"
-            yield from map(printable, lines(LabVerification(label, self.exam, row.compared).blocks()))
+            yield from map(printable, lines(LabVerification(label, self.setup, row.compared).blocks()))
         if row.output:
             yield from ("", "What your code printed:", row.output)
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 SEEDS, EPOCHS, EPOCHS_UNMOVED = 3, 3, 30
 """Seeds and epochs of the sweep that confirms; the epochs where the range test has no answer."""
 CHANGES = ("optimizer", "batch_size", "seed", "device", "threads", "data_dir", "set")
-"""What the commands that go on with the answer repeat."""
+"""The options that the commands in an answer repeat."""
 
 
 class Lr(SetOptions, DataOptions, PictureOptions, OutputOptions):
@@ -79,44 +79,44 @@ class Lr(SetOptions, DataOptions, PictureOptions, OutputOptions):
 
         if self.config is None:
             raise studies.no_config("lr")
-        asked = load(TrainConfig, studies.training(self.config), self.changes)
+        config = load(TrainConfig, studies.training(self.config), self.changes)
         claims = expectations("lr", self.expect or [])
         from optilab.study import rates
         from optilab.study.claims import judge_claims, of_rate, require_judgeable
 
-        if found := next((change for change in self.changes if change.key == "optimizer.lr"), None):
-            terminal.note(f"{found.where} changes nothing here: lr finds the learning rate")
-        require_judgeable(claims, [asked.name])
-        ramp = rates.rate_ramp(asked.optimizer, self.steps)
-        dataset = studies.dataset_of(asked.data)
-        config = [self.config if isinstance(self.config, str) else asked.name]
-        test = range_test(asked, ramp, dataset, place.silent)
+        if rate := next((change for change in self.changes if change.key == "optimizer.lr"), None):
+            terminal.note(f"{rate.where} changes nothing here: lr finds the learning rate")
+        require_judgeable(claims, [config.name])
+        ramp = rates.rate_ramp(config.optimizer, self.steps)
+        dataset = studies.dataset_of(config.data)
+        argument = self.config if isinstance(self.config, str) else config.name
+        test = range_test(config, ramp, dataset, place.silent)
         in_set = any(change.key == "epochs" for change in self.changes)
         answer = LabRate(
-            replace(self.call("lr", *CHANGES), arguments=config),
-            asked,
+            replace(self.call("lr", *CHANGES), arguments=[argument]),
+            config,
             test,
-            {} if in_set else {"epochs": asked.epochs},
-            {} if asked.data.holdout else {"data.holdout": rates.held_out(asked, len(dataset.train_images))},
+            {} if in_set else {"epochs": config.epochs},
+            {} if config.data.holdout else {"data.holdout": rates.held_out(config, len(dataset.train_images))},
         )
         self.draw(answer.chart)
-        return replace(answer, judged=judge_claims(claims, of_rate(answer.rate, asked.name)))
+        return replace(answer, judged=judge_claims(claims, of_rate(answer.rate, config.name)))
 
 
-def range_test(asked: "TrainConfig", ramp: "RateRamp", dataset: "Dataset", silent: bool) -> "RangeTest":
+def range_test(config: "TrainConfig", ramp: "RateRamp", dataset: "Dataset", silent: bool) -> "RangeTest":
     """The range test, with its cost beforehand and its progress; it ends where the loss runs away."""
     from optilab.study import rates
 
-    with studies.starting(asked.name) if not silent else nullcontext():
+    with studies.starting(config.name) if not silent else nullcontext():
         from optilab.train import session  # torch comes in here
         from optilab.train.device import alone
 
     losses: list[float] = []
     with alone():
-        training = session.build(asked, dataset)
+        training = session.build(config, dataset)
         if not silent:
             steps, low, high = len(ramp.rates), ramp.rates[0], ramp.rates[-1]
-            epochs = steps * asked.data.batch_size / len(training.train)
+            epochs = steps * config.data.batch_size / len(training.train)
             count = f"{steps:,} steps ({max(round(epochs, 1), 0.1):,g} epochs)"
             terminal.note(f"range test: at most {count}, lr {low:g} to {high:g}; nothing is written")
         with studies.StepProgress(len(ramp.rates), silent) as progress:
@@ -130,14 +130,14 @@ def range_test(asked: "TrainConfig", ramp: "RateRamp", dataset: "Dataset", silen
 
 @dataclass(frozen=True, repr=False)
 class LabRate(Answer):
-    """What was asked, and what was found."""
+    """The learning rate that a range test recommends."""
 
-    asked: Call
+    call: Call
     """The config and the options that change it."""
     config: "TrainConfig"
     test: "RangeTest"
     epochs: Mapping[str, Any]
-    """The option for a training at the answer, with the epochs that were asked for; empty where `asked` has it."""
+    """The option for a training at the answer, with the epochs of the config; empty where `call` has it."""
     held_out: Mapping[str, int]
     """The key that holds out images when the answer is confirmed; empty where the config does."""
     judged: "Sequence[ClaimResult]" = ()
@@ -151,7 +151,7 @@ class LabRate(Answer):
 
     @property
     def headline(self) -> str:
-        return unmoved(self.test) if self.rate is None else f"recommended: {_key(self)} {self.rate:g}"
+        return no_rate_message(self.test) if self.rate is None else f"recommended: {_key(self)} {self.rate:g}"
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -175,15 +175,15 @@ class LabRate(Answer):
         yield rates_chart(test)
         yield ""
         if test.rate is None:
-            yield Sentence(unmoved(test), "yellow")
+            yield Sentence(no_rate_message(test), "yellow")
         else:
             yield Sentence(self.headline, "bold")
             yield _evidence(test)
         yield from (Sentence(doubt, "yellow") for doubt in _doubts(test))
         if test.rate is not None:
             yield Command("  train at it: " if _memorized(test) else "  try: ", self.training)
-        elif not self.asked.options:  # `diagnose` takes no settings
-            yield Command("  why: ", Call("diagnose", self.asked.arguments))
+        elif not self.call.options:  # `diagnose` takes no settings
+            yield Command("  why: ", Call("diagnose", self.call.arguments))
         yield Command("  confirm with seeds: " if test.rate else "  try: ", self.confirmation)
 
     @property
@@ -208,16 +208,16 @@ class LabRate(Answer):
     def _on(self, command: str, options: Mapping[str, Any]) -> Call:
         """Another command with the config, the options that change it, and its own."""
         changed = {
-            key: value for key, value in self.asked.options.get("set", {}).items() if key != self.test.ramp.key
+            key: value for key, value in self.call.options.get("set", {}).items() if key != self.test.ramp.key
         }
         settings = {**changed, **options["set"]}
-        return Call(command, self.asked.arguments, {**self.asked.options, **options, "set": settings})
+        return Call(command, self.call.arguments, {**self.call.options, **options, "set": settings})
 
     def document(self) -> Mapping[str, Any]:
         """`curve` has one entry per step."""
         test = self.test
         return {
-            "config": shlex.join(self.asked.words()[2:]),
+            "config": shlex.join(self.call.words()[2:]),
             "key": test.ramp.key,
             "rate": self.rate,
             "range_test": {
@@ -226,7 +226,7 @@ class LabRate(Answer):
                 "steps": len(test.losses),
                 "low": test.ramp.rates[0],
                 "high": test.ramp.rates[-1],
-                "guessing": test.guessing,
+                "guessing": test.chance_loss,
                 "lowest_loss": test.floor,
                 "half": test.half,
                 "steepest": test.steepest,
@@ -240,7 +240,7 @@ class LabRate(Answer):
         """The recommendation and nothing else, for `--lr $(optilab lr ... --quiet)`; on stderr why there is none, or
         why it is doubtful."""
         if self.rate is None:
-            terminal.note(unmoved(self.test))
+            terminal.note(no_rate_message(self.test))
         else:
             yield f"{self.rate:g}"
         for doubt in _doubts(self.test):
@@ -251,15 +251,15 @@ class LabRate(Answer):
         return rates_chart(self.test, self.config.name)
 
 
-def unmoved(test: "RangeTest") -> str:
-    """Why there is no recommendation, and what may help."""
-    from optilab.study.rates import MOVED
+def no_rate_message(test: "RangeTest") -> str:
+    """A sentence that says why there is no recommendation, and what may help."""
+    from optilab.study.rates import MAX_MOVED_LOSS
 
     span = f"lr {test.rates[0]:.2g} to {test.rates[-1]:.2g}"
     return (
-        f"the network does not move: from {span} the loss never falls below {MOVED:.0%} of the chance level, "
-        f"{test.guessing:.4g}; no recommendation. Some networks move only after thousands of steps at one rate, which "
-        "trainings of more epochs show"
+        f"the network does not move: from {span} the loss never falls below {MAX_MOVED_LOSS:.0%} of the chance level, "
+        f"{test.chance_loss:.4g}; no recommendation. Some networks move only after thousands of steps at one rate, "
+        "which trainings of more epochs show"
     )
 
 
@@ -283,21 +283,21 @@ MEMORIZED = 0.02
 
 
 def _memorized(test: "RangeTest") -> bool:
-    """Whether the images were learned before the rates became large: the loss cannot say then which are too large."""
-    return test.rate is not None and test.diverging is None and test.floor < MEMORIZED * test.guessing
+    """True if the images were learned before the rates became large: the loss does not show which are too large."""
+    return test.rate is not None and test.diverging is None and test.floor < MEMORIZED * test.chance_loss
 
 
 def _doubts(test: "RangeTest") -> list[str]:
-    """Why an answer is not to be trusted: the ramp is short, or the images were memorized before its end."""
+    """Warnings about an answer: the ramp is short, or the images were memorized before its end."""
     from optilab.study import rates
 
     steps, doubts = len(test.ramp.rates), []
     if steps < rates.STEPS:
-        what = (
+        effect = (
             "a network that trains may not move" if test.rate is None else "the rate may be several times too high"
         )
         doubts.append(
-            f"{steps} steps are few for a range test, and {what}; use --steps {rates.STEPS}, or confirm with seeds"
+            f"{steps} steps are few for a range test, and {effect}; use --steps {rates.STEPS}, or confirm with seeds"
         )
     if _memorized(test):
         doubts.append(
@@ -313,14 +313,14 @@ def _evidence(test: "RangeTest") -> str:
     return (
         f"the middle of the valley on a log scale: half of the gain is made at {test.half:.2g}, {rise}; the loss falls "
         f"fastest at {test.steepest:.2g} and is lowest at {test.lowest:.2g} ({test.floor:.3g}; chance level "
-        f"{test.guessing:.3g})"
+        f"{test.chance_loss:.3g})"
     )
 
 
 # --- the chart ---------------------------------------------------------------------------------------------
 
 PLACES = ("half", "steepest", "diverging")
-"""For a range test, with letters in text; the lowest loss is between the last two."""
+"""Rates that a chart of a range test marks, with letters in text; the lowest loss is between the last two."""
 
 
 def rates_chart(test: "RangeTest", title: str = "") -> Chart:
@@ -331,11 +331,11 @@ def rates_chart(test: "RangeTest", title: str = "") -> Chart:
 def _curve(test: "RangeTest") -> Panel:
     import numpy as np
 
-    low, high = float(test.smooth.min()), 1.1 * max(test.guessing, float(test.smooth[0]))
+    low, high = float(test.smooth.min()), 1.1 * max(test.chance_loss, float(test.smooth[0]))
     low -= 0.05 * (high - low)
     marks: list[Mark] = [
         Points(test.rates, test.losses, "dot", 0, skip_in_text=True),
-        ReferenceLine(test.guessing, name="chance level"),
+        ReferenceLine(test.chance_loss, name="chance level"),
         Polyline(test.rates, test.smooth, 0, width=2.0),
     ]
     for name in (*PLACES[:2], "lowest", PLACES[2]):

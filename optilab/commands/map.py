@@ -84,7 +84,7 @@ class Map(SetOptions, PictureOptions, SilentOptions):
             raise UsageError("a map needs two axes, --x and --y, or --basins")
         axes = _box(config) if self.basins else [*read.values()]
         if self.start is not None and not any(setting_of(axis.key) for axis in axes):
-            raise UsageError("every cell has a starting point of its own", self.flag("start"))
+            raise UsageError("each cell has another starting point", self.flag("start"))
         require_bare(config, "map")
         x, y = (axis.key for axis in axes)
         if x == y:
@@ -95,8 +95,8 @@ class Map(SetOptions, PictureOptions, SilentOptions):
         from optilab.optimize.maps import fill_map
 
         points = {axis.key: axis.points for axis in axes}
-        found = fill_map(config.algo[0], config.function, points, config.start, config.epochs, config.tolerance)
-        answer = LabMap(found, axes, self.show, [self.plot] if self.plot else [])
+        result = fill_map(config.algo[0], config.function, points, config.start, config.epochs, config.tolerance)
+        answer = LabMap(result, axes, self.show, [self.plot] if self.plot else [])
         self.draw(answer.chart)
         return answer
 
@@ -141,34 +141,34 @@ def _axis(request: Map, config: "OptimizeConfig", flag: str, text: str) -> Axis:
 
 @dataclass(frozen=True, repr=False)
 class LabMap(Answer):
-    """A map: what every cell came to."""
+    """A map: the end of the path of every cell."""
 
     map: "MapResult"
     axes: Sequence[Axis]
-    what: str = "value"
-    """What the picture shows: value or steps."""
+    quantity: str = "value"
+    """The quantity of the plot: value or steps."""
     written: list[str] | tuple[()] = ()
 
     @property
     def headline(self) -> str:
-        found = self.map
+        result = self.map
         over = "   ".join(f"{axis.key} {_span(axis)}" for axis in self.axes)
-        return f"{found.rule.name} on {found.function.name}   {over}   {plural(found.steps, 'epoch')}"
+        return f"{result.rule.name} on {result.function.name}   {over}   {plural(result.steps, 'epoch')}"
 
     @property
     def rows(self) -> list[dict[str, Any]]:
         """A row per cell: its settings, the final f, the epoch at which |grad| first was below the tolerance (-1: at
         none), whether it diverged, and the number of the minimum that it reached (-1: none)."""
-        found = self.map
-        (x_key, x_values), (y_key, y_values) = found.axes.items()
+        result = self.map
+        (x_key, x_values), (y_key, y_values) = result.axes.items()
         return [
             {
                 x_key: float(x),
                 y_key: float(y),
-                "f": float(found.ends.values[row, column]),
-                "first_below": int(found.first_below[row, column]),
-                "diverged": bool(found.diverged[row, column]),
-                "basin": int(found.basin[row, column]),
+                "f": float(result.ends.values[row, column]),
+                "first_below": int(result.first_below[row, column]),
+                "diverged": bool(result.diverged[row, column]),
+                "basin": int(result.basin[row, column]),
             }
             for row, y in enumerate(y_values)
             for column, x in enumerate(x_values)
@@ -176,25 +176,25 @@ class LabMap(Answer):
 
     def chart(self) -> Chart:
         """The map as a picture, with the limits of theory where they are known."""
-        return _chart(self.map, self.axes, self.what)
+        return _chart(self.map, self.axes, self.quantity)
 
     def blocks(self) -> Iterator[Any]:
         """The picture, then the numbers."""
-        found = self.map
+        result = self.map
         yield Sentence(self.headline, "bold")
-        if found.settings:
-            yield "   ".join(f"{name} {setting(value)}" for name, value in found.settings.items())
+        if result.settings:
+            yield "   ".join(f"{name} {setting(value)}" for name, value in result.settings.items())
         yield ""
         yield self.chart()
         yield ""
-        yield from self._reached() if found.of_starts else self._counted()
+        yield from self._reached() if result.of_starts else self._counted()
         yield from self.written
 
     def _counted(self) -> Iterator[str]:
-        """How many cells diverged and converged, the best one, and what theory says is best."""
+        """The numbers of cells that diverged and converged, the best cell, and the optimum by theory."""
         numbers, cells = self.map.summary, self.map.summary["cells"]
-        share = f"{numbers['diverged'] / cells:.1%} diverged, {numbers['converged'] / cells:.1%}"
-        yield f"{cells:,} cells: {share} converged (|grad| < {self.map.tolerance:g} at some epoch)"
+        percentages = f"{numbers['diverged'] / cells:.1%} diverged, {numbers['converged'] / cells:.1%}"
+        yield f"{cells:,} cells: {percentages} converged (|grad| < {self.map.tolerance:g} at some epoch)"
         if numbers["best"]:
             yield "lowest: " + "   ".join(f"{key} {value:.4g}" for key, value in numbers["best"].items())
         if numbers["theory"]:
@@ -203,38 +203,38 @@ class LabMap(Answer):
 
     def _reached(self) -> Iterator[str]:
         """The fraction of the starts per minimum, and how many of their paths have settled there."""
-        found, numbers, cells = self.map, self.map.summary, self.map.summary["cells"]
+        result, numbers, cells = self.map, self.map.summary, self.map.summary["cells"]
         yield f"{cells:,} starts by the minimum that is near the end of the path:"
         names = [
             f"{letter} ({', '.join(f'{value:.6g}' for value in minimum)})"
-            for letter, minimum in zip(ascii_lowercase, found.function.minima, strict=False)
+            for letter, minimum in zip(ascii_lowercase, result.function.minima, strict=False)
         ]
         rest = f". none ({numbers['diverged'] / cells:.1%} diverged)"
         for name, count in zip([*names, rest], numbers["basins"].values(), strict=True):
             yield f"  {name}: {count / cells:.1%}"
         if numbers["converged"] + numbers["diverged"] < cells:
-            settled = f"{numbers['converged'] / cells:.1%} had |grad| < {found.tolerance:g}"
-            yield f"{settled} by epoch {found.steps}; more --epochs would settle others"
+            settled = f"{numbers['converged'] / cells:.1%} had |grad| < {result.tolerance:g}"
+            yield f"{settled} by epoch {result.steps}; more --epochs would settle others"
 
     def document(self) -> dict[str, Any]:
         """Axes, summary, and per cell the final f, null where it diverged."""
         import numpy as np
 
-        found = self.map
-        values = np.where(np.isfinite(found.ends.values) & ~found.diverged, found.ends.values, np.nan)
+        result = self.map
+        values = np.where(np.isfinite(result.ends.values) & ~result.diverged, result.ends.values, np.nan)
         return {
-            "algo": found.rule.name,
-            "function": found.function.name,
-            "epochs": found.steps,
+            "algo": result.rule.name,
+            "function": result.function.name,
+            "epochs": result.steps,
             **{
                 name: {"key": key, "values": v.tolist()}
-                for name, (key, v) in zip("xy", found.axes.items(), strict=True)
+                for name, (key, v) in zip("xy", result.axes.items(), strict=True)
             },
-            **found.summary,
-            "limit": None if found.limit is None else found.limit.tolist(),
+            **result.summary,
+            "limit": None if result.limit is None else result.limit.tolist(),
             "f": values.tolist(),
-            "first_below": found.first_below.tolist(),
-            "basin": found.basin.tolist(),
+            "first_below": result.first_below.tolist(),
+            "basin": result.basin.tolist(),
         }
 
     def short(self) -> tuple[()]:
@@ -248,42 +248,42 @@ def _span(axis: Axis) -> str:
 # --- the chart ---------------------------------------------------------------------------------------------
 
 
-def _chart(found: "MapResult", axes: Sequence[Axis], what: str) -> Chart:
+def _chart(result: "MapResult", axes: Sequence[Axis], quantity: str) -> Chart:
     """Final value (`value`) or epochs (`steps`) over the grid; basins where both axes are coordinates of the start."""
     x, y = (Scale(axis.key.removeprefix("algo."), axis.low, axis.high, axis.log) for axis in axes)
-    marks = _basins(found) if found.of_starts else _values(found, what)
-    settings = ", ".join(f"{name} {short_setting(value)}" for name, value in found.settings.items())
+    marks = _basins(result) if result.of_starts else _values(result, quantity)
+    settings = ", ".join(f"{name} {short_setting(value)}" for name, value in result.settings.items())
     title = [
-        f"{found.rule.name} on {found.function.name}",
-        plural(found.steps, "epoch"),
+        f"{result.rule.name} on {result.function.name}",
+        plural(result.steps, "epoch"),
         *filter(None, [settings]),
     ]
     return Chart((PanelRow((Panel(tuple(marks), x, y),), 4.6),), title=", ".join(title))
 
 
-def _values(found: "MapResult", what: str) -> list[Mark]:
-    if what == "value":
-        values, scale = found.height, Scale(f"log10 of {found.above} after the last epoch")
+def _values(result: "MapResult", quantity: str) -> list[Mark]:
+    if quantity == "value":
+        values, scale = result.height, Scale(f"log10 of {result.above} after the last epoch")
     else:
-        values, scale = found.steps_to_tolerance, Scale(f"epochs to |grad| < {found.tolerance:g}")
-    x_values, y_values = found.axes.values()
+        values, scale = result.steps_to_tolerance, Scale(f"epochs to |grad| < {result.tolerance:g}")
+    x_values, y_values = result.axes.values()
     exact = None
-    if found.limit is not None:
-        exact = (found.limit, y_values) if found.fields[0] == "lr" else (x_values, found.limit)
+    if result.limit is not None:
+        exact = (result.limit, y_values) if result.fields[0] == "lr" else (x_values, result.limit)
     marks: list[Mark] = [
-        Heatmap(values, x_values, y_values, scale, diverged=found.diverged),
-        Contour(found.radius, level=1.0, exact=exact, label="limit of stability by theory"),
+        Heatmap(values, x_values, y_values, scale, diverged=result.diverged),
+        Contour(result.radius, level=1.0, exact=exact, label="limit of stability by theory"),
     ]
-    if found.optimum is not None:
-        x, y = found.optimum
+    if result.optimum is not None:
+        x, y = result.optimum
         marks.append(Points([x], [y], "optimum", label="best in the long run by theory", skip_in_text=True))
     return marks
 
 
-def _basins(found: "MapResult") -> list[Mark]:
-    x_values, y_values = found.axes.values()
-    marks: list[Mark] = [Heatmap(found.basin, x_values, y_values, categorical=True)]
-    for number, (x, y) in enumerate(found.function.minima):
+def _basins(result: "MapResult") -> list[Mark]:
+    x_values, y_values = result.axes.values()
+    marks: list[Mark] = [Heatmap(result.basin, x_values, y_values, categorical=True)]
+    for number, (x, y) in enumerate(result.function.minima):
         marks.append(Points([x], [y], "minimum", number, label=f"({x:.3g}, {y:.3g})", skip_in_text=True))
     return marks
 

@@ -23,8 +23,8 @@ from optilab.errors import ExitCode
 from optilab.marks import ConfigKey, Flag, claim_doc
 from optilab.optimize import Status
 from optilab.optimize.formula import coordinates
-from optilab.optimize.own import UserRule, described, sources
 from optilab.optimize.rule import Rule, Typed, short_name
+from optilab.optimize.user_code import UserRule, described, sources
 from optilab.show import terminal
 from optilab.show.blocks import Block, Sentence, Verbatim
 from optilab.show.table import Column, Table, grid
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 HEAD, TAIL = 12, 8
 """Rows shown of a path that is longer than both."""
 STYLES = {Status.CONVERGED: "green", Status.MOVING: "yellow", Status.DIVERGED: "red"}
-"""In the order in which the paths of a comparison stand."""
+"""Colors of a status; a comparison lists its paths in this order."""
 
 
 class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
@@ -93,13 +93,13 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
         if self.tune:
             config, note = tuned(config, self.tune, self.changes)
         paths = follow(config)
-        found = LabPaths(config, dict(zip(config.labels, paths, strict=True)), note)
-        _draw(found, self)
+        answer = LabPaths(config, dict(zip(config.labels, paths, strict=True)), note)
+        _draw(answer, self)
         unsaved = self.no_save or (place.library and self.name is None)
-        run = None if unsaved else _save(found, self.name, place)
+        run = None if unsaved else _save(answer, self.name, place)
         same = self.call("optimize", "function", "start", "epochs", "lr", "set").options
         return replace(
-            found,
+            answer,
             run=run,
             judged=judge(config, paths),
             picture=self.picture,
@@ -109,38 +109,38 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
         )
 
 
-def _draw(found: "LabPaths", request: Optimize) -> None:
+def _draw(answer: "LabPaths", request: Optimize) -> None:
     """The picture files; matplotlib is imported only here."""
     if not (request.plot or request.animate):
         return
     from optilab.commands.charts.paths import require_plane
     from optilab.show import chart_file
 
-    chart = found.chart()
+    chart = answer.chart()
     request.draw(lambda: chart)
     if request.animate:
-        require_plane(found.function)
+        require_plane(answer.function)
         chart_file.animate(chart, request.animate, request.dark)
 
 
-def _save(found: "LabPaths", name: str | None, place: Place) -> str:
+def _save(answer: "LabPaths", name: str | None, place: Place) -> str:
     """The run directory: one metrics row per optimizer and epoch."""
     from optilab.runs.provenance import provenance  # with subprocess, which is slow to import
 
-    config = found.config
+    config = answer.config
     manifest = {
         "command": "optimize",
-        "formulas": {label: rule.formula for label, rule in zip(found.paths, config.algo, strict=True)},
-        "results": {label: path.status.value for label, path in found.paths.items()},
+        "formulas": {label: rule.formula for label, rule in zip(answer.paths, config.algo, strict=True)},
+        "results": {label: path.status.value for label, path in answer.paths.items()},
         **provenance(place.argv, ["numpy"]),
         "config": dump(config),
         "status": "done",
         "finished": runs.timestamp(),
     }
-    own = sources(config.algo)
-    files: dict[str, Any] = {"config.yaml": to_yaml(config), "metrics.csv": runs.table_parts(rows(found.paths))}
-    files |= {file: code.source for file, code in own.items() if code.source}
-    manifest |= {"own_rules": described(own.values(), own)} if own else {}
+    codes = sources(config.algo)
+    files: dict[str, Any] = {"config.yaml": to_yaml(config), "metrics.csv": runs.table_parts(rows(answer.paths))}
+    files |= {file: code.source for file, code in codes.items() if code.source}
+    manifest |= {"own_rules": described(codes.values(), codes)} if codes else {}
     label = re.sub(r"[^A-Za-z0-9._-]", "-", "-".join(short_name(rule) for rule in config.algo))
     return str(runs.write(place.folder, runs.chosen_name(name, label), files, manifest))
 
@@ -152,15 +152,15 @@ class LabPaths(Answer):
     config: "OptimizeConfig"
     paths: "Mapping[str, Trajectory]"
     note: str = ""
-    """How the rules were tuned, if they were."""
+    """The way in which the rules were tuned, if they were."""
     run: str | None = None
     judged: "Sequence[ClaimResult]" = ()
     picture: bool | None = None
-    """Whether the terminal shows a picture; None: where there is room."""
+    """True if the terminal shows a plot; None: if there is room."""
     written: Sequence[str] = ()
     fail_on_divergence: bool = False
     options: Mapping[str, Any] | None = None
-    """Those that run one of several alone, next to --algo; None where --algo alone would be another rule."""
+    """Options that run one of several rules alone, besides --algo; None where --algo alone would be another rule."""
 
     @property
     def function(self) -> Any:
@@ -177,12 +177,12 @@ class LabPaths(Answer):
 
     @property
     def verdicts(self) -> dict[str, str]:
-        """How each path ended: converged, moving or diverged."""
+        """The end of each path: converged, moving or diverged."""
         return {label: path.status.value for label, path in self.paths.items()}
 
     @property
     def sentences(self) -> dict[str, str]:
-        """How each path ended, where, and how far from the minimum, in one sentence."""
+        """A sentence for each path: the way it ended, its last point, and the distance to the minimum."""
         return {label: verdict(self.config, path) for label, path in self.paths.items()}
 
     def chart(self) -> "Chart":
@@ -207,7 +207,7 @@ class LabPaths(Answer):
         order = list(STYLES)
         return sorted(
             zip(self.config.labels, self.config.algo, self.paths.values(), strict=True),
-            key=lambda one: (order.index(one[2].status), float(one[2].values[-1])),
+            key=lambda entry: (order.index(entry[2].status), float(entry[2].values[-1])),
         )
 
     @property
@@ -252,7 +252,7 @@ class LabPaths(Answer):
 
     def blocks(self) -> Iterator[Block]:
         """One path in full, or a line for each of several, then the picture and what was written."""
-        yield from self._one() if len(self.paths) == 1 else self._several()
+        yield from self._single() if len(self.paths) == 1 else self._several()
         if terminal.is_wide() if self.picture is None else self.picture:
             named = dict(zip(self.config.legend, self.paths.values(), strict=True))
             from optilab.commands.charts.paths import paths_chart  # slow to import
@@ -266,8 +266,8 @@ class LabPaths(Answer):
         """The schedule, decay, clipping and noise of the config, how rules were tuned, and an empty line."""
         from optilab.optimize import Regime
 
-        usual, regime = Regime(), self.config.regime
-        changed = [f.name for f in fields(regime) if getattr(regime, f.name) != getattr(usual, f.name)]
+        default, regime = Regime(), self.config.regime
+        changed = [f.name for f in fields(regime) if getattr(regime, f.name) != getattr(default, f.name)]
         form = ["weight_decay_form"] if "weight_decay" in changed else []
         names = dict.fromkeys(changed + form)
         yield from filter(
@@ -280,7 +280,7 @@ class LabPaths(Answer):
         if names := ", ".join(f"{label} from epoch {epoch}" for label, epoch in epochs.items()):
             yield f"chaotic: {names}: rounding decides the path; its digits are float64 arithmetic in this order"
 
-    def _one(self) -> Iterator[Block]:
+    def _single(self) -> Iterator[Block]:
         (path,), (rule,), config = self.paths.values(), self.config.algo, self.config
         yield Sentence(f"{rule.name} on {_where(config)}", "bold")
         yield settings(rule)
@@ -302,11 +302,13 @@ class LabPaths(Answer):
         yield from self._conditions()
         yield self.table()
         yield ""
-        whose = ["tuned" if self.note else origin(rule) for _, rule, _ in ranked]
-        shown = [[label, settings(rule), of] for (label, rule, _), of in zip(ranked, whose, strict=True)]
-        yield grid(["", "", ""], shown, left=(0, 1, 2), header=False)
-        ours = {of for of, (_, rule, _) in zip(whose, ranked, strict=True) if not isinstance(rule, UserRule)}
-        if "default" in ours and len(set(whose)) > 1:
+        origins = ["tuned" if self.note else origin(rule) for _, rule, _ in ranked]
+        rows = [[label, settings(rule), of] for (label, rule, _), of in zip(ranked, origins, strict=True)]
+        yield grid(["", "", ""], rows, left=(0, 1, 2), header=False)
+        library_origins = {
+            of for of, (_, rule, _) in zip(origins, ranked, strict=True) if not isinstance(rule, UserRule)
+        }
+        if "default" in library_origins and len(set(origins)) > 1:
             yield "default settings are made for networks: tune all optimizers alike with --tune 50"
         yield ""
         if known := _theory(config, *ranked[0][1:]):
@@ -320,15 +322,15 @@ class LabPaths(Answer):
 def _where(config: "OptimizeConfig") -> str:
     function: Any = config.function
     named = [f.name for f in fields(function) if f.name not in ("formula", "dimension")]
-    own = "".join(f"   {name} {setting(getattr(function, name))}" for name in named)
+    parameters = "".join(f"   {name} {setting(getattr(function, name))}" for name in named)
     start = _point(config.start or function.start)
     typed = coordinates(function.formula) if function.name == "expression" else ""
-    return f"{function.name}   f(w) = {function.formula}{f', where {typed}' * bool(typed)}{own}   start {start}"
+    return f"{function.name}   f(w) = {function.formula}{f', where {typed}' * bool(typed)}{parameters}   start {start}"
 
 
 def _point(point: Sequence[float]) -> str:
-    shown = [f"{value:g}" for value in point[:4]] + ["..."] * (len(point) > 4)
-    return f"({', '.join(shown)})"
+    numbers = [f"{value:g}" for value in point[:4]] + ["..."] * (len(point) > 4)
+    return f"({', '.join(numbers)})"
 
 
 def _steps(path: "Trajectory") -> Table:
@@ -341,14 +343,14 @@ def _steps(path: "Trajectory") -> Table:
         numbers = np.nan_to_num(np.column_stack([path.values, path.points[:, :dimension]]))
         extreme = [*numbers.argmin(axis=0).tolist(), *numbers.argmax(axis=0).tolist()]
         epochs = sorted({*epochs[:HEAD], *extreme, *epochs[-TAIL:]})
-    shown = []
+    rows = []
     for before, epoch in zip([-1, *epochs], epochs, strict=False):
         if epoch > before + 1:
-            shown.append(["..."] * (dimension + 3))
+            rows.append(["..."] * (dimension + 3))
         point = [_number(value) for value in (*path.points[epoch][:dimension], path.values[epoch])]
-        shown.append([str(epoch), *point, f"{path.gradient_norms[epoch]:.5g}"])
+        rows.append([str(epoch), *point, f"{path.gradient_norms[epoch]:.5g}"])
     names = [f"w{i + 1}" for i in range(dimension)]
-    return grid(["epoch", *names, "f(w)", "|grad|"], shown, left=())
+    return grid(["epoch", *names, "f(w)", "|grad|"], rows, left=())
 
 
 def _number(value: float) -> str:
@@ -358,7 +360,7 @@ def _number(value: float) -> str:
 
 def _end(config: "OptimizeConfig", label: str, path: "Trajectory") -> list[str]:
     """A row of the comparison."""
-    from optilab.optimize.path import beside
+    from optilab.optimize.path import status_note
 
     nearest = path.distance(config.function.minima)
     first = path.first_below(config.tolerance)
@@ -368,7 +370,7 @@ def _end(config: "OptimizeConfig", label: str, path: "Trajectory") -> list[str]:
         f"{path.values[-1]:.3g}",
         f"{nearest[0]:.3g}" if nearest else "-",
         "-" if first is None else str(first),
-        ", ".join(filter(None, (path.status.value, beside(path, config.function, config.tolerance)))),
+        ", ".join(filter(None, (path.status.value, status_note(path, config.function, config.tolerance)))),
     ]
 
 
@@ -376,13 +378,13 @@ def verdict(config: "OptimizeConfig", path: "Trajectory") -> str:
     """One line: how the path ended, where, how far from the minimum, what to do."""
     import numpy as np
 
-    from optilab.optimize.path import beside
+    from optilab.optimize.path import status_note
 
     end, start = float(path.values[-1]), float(path.values[0])
     at = f"f = {end:.3g} at {_point(path.points[-1])}"
     nearest = path.distance(config.function.minima)
     away = f"; {nearest[0]:.3g} from the minimum {_point(nearest[1])}" if nearest else ""
-    but = f", {left_out}" if (left_out := beside(path, config.function, config.tolerance)) else ""
+    but = f", {left_out}" if (left_out := status_note(path, config.function, config.tolerance)) else ""
     if path.status is Status.CONVERGED:
         first = path.first_below(config.tolerance)
         return f"converged{but}: {at}{away}; |grad| below {config.tolerance:g} from epoch {first}"
@@ -404,8 +406,8 @@ def origin(rule: Any) -> str:
     """Whose settings a rule has: the exercise's (its preset), the default ones, or others."""
     from optilab.config.optimize import OptimizeConfig
 
-    usual = [f.default for f in fields(rule)]
-    if [getattr(rule, f.name) for f in fields(rule)] == usual:
+    defaults = [f.default for f in fields(rule)]
+    if [getattr(rule, f.name) for f in fields(rule)] == defaults:
         return "default"
     if isinstance(rule, UserRule | Typed):
         return "set here"
@@ -455,9 +457,9 @@ def theory(config: "OptimizeConfig", rule: Any, path: "Trajectory") -> str | Non
         return None
     prediction, measured = known.prediction, f" (measured {known.measured})" * bool(known.measured)
     if prediction is None:
-        own = f"; measured {known.measured} per step" * bool(known.measured)
-        return f"theory: no formula for {rule.name}{own}; {_best_possible(known.bounds)}"
-    if not prediction.stable and not prediction.unstable_share:
+        rate = f"; measured {known.measured} per step" * bool(known.measured)
+        return f"theory: no formula for {rule.name}{rate}; {_best_possible(known.bounds)}"
+    if not prediction.stable and not prediction.unstable_fraction:
         return (
             f"theory: unstable above lr {prediction.largest_lr:.4g}, but this start has no part in the unstable "
             f"direction{measured}"

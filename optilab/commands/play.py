@@ -46,8 +46,8 @@ EPOCHS = 60
 """Steps where neither the command line nor a config says how many."""
 MAX_EPOCHS = 10_000
 """Epochs that a page computes."""
-LARGEST = 1e30
-"""What a browser can draw, whose numbers have 32 bits."""
+MAX_DRAWN = 1e30
+"""The largest number that a browser can draw: its numbers have 32 bits."""
 
 
 class Play(SetOptions, OutputOptions):
@@ -97,14 +97,14 @@ class Playground(Answer):
     size: int
     """Bytes."""
     note: str = ""
-    """Where the settings come from, if they are not those of the request."""
+    """The source of the settings, if it is not the request."""
     free: bool = False
     """True where no setting of an optimizer was given: one that diverges opens with another learning rate."""
 
     @property
     def headline(self) -> str:
-        what = f"{', '.join(self.config.labels)} on {self.config.function.name}"
-        return f"{what}, {plural(self.config.epochs, 'epoch')}, {self.size // 1000} KB: {self.file}"
+        subject = f"{', '.join(self.config.labels)} on {self.config.function.name}"
+        return f"{subject}, {plural(self.config.epochs, 'epoch')}, {self.size // 1000} KB: {self.file}"
 
     @cached_property
     def diverged(self) -> list[str]:
@@ -138,12 +138,12 @@ class Playground(Answer):
 # --- the page -----------------------------------------------------------------------------------------------
 
 
-def require(config: "OptimizeConfig", what: str) -> None:
+def require(config: "OptimizeConfig", subject: str) -> None:
     """UsageError for a config that a page cannot run; `what` is what would run it, in the message."""
-    require_bare(config, what)
+    require_bare(config, subject)
     function = config.function
     if config.epochs > MAX_EPOCHS:
-        raise UsageError(f"{what} computes at most {MAX_EPOCHS:,} epochs, got {config.epochs:,}")
+        raise UsageError(f"{subject} computes at most {MAX_EPOCHS:,} epochs, got {config.epochs:,}")
     if (count := len(function.start)) > 2:
         raise UsageError(f"{called(function)} has {count} variables, and a page needs one or two")
     without = [] if function.nodes() else [called(function)]
@@ -168,7 +168,7 @@ def page(config: "OptimizeConfig", note: str = "", free: bool = False) -> bytes:
     `free`: an optimizer that diverges opens with another learning rate. Raises what `require` raises.
     """
     from optilab.commands.charts.paths import paths_chart
-    from optilab.optimize.path import CLOSE, DIVERGENCE_FACTOR, ROUNDING
+    from optilab.optimize.path import CLOSE, DIVERGENCE_FACTOR, MAX_ROUNDING_ERROR
     from optilab.show import chart_svg
 
     require(config, "a page")
@@ -177,19 +177,21 @@ def page(config: "OptimizeConfig", note: str = "", free: bool = False) -> bytes:
     names = _numbered([rule.name for rule in config.algo], " #")
     rules = [rule_data(*parts) for parts in zip(keys, names, config.algo, trees["algo"], strict=True)]
     others = [OBJECTIVES[name]() for name in OBJECTIVES if name not in (function.name, "expression")]
-    alike = [one for one in others if len(one.start) == len(function.start) and one.nodes()]
+    choices = [
+        candidate for candidate in others if len(candidate.start) == len(function.start) and candidate.nodes()
+    ]
     data = {
-        "functions": [function_data(function, trees["function"]), *map(function_data, alike)],
+        "functions": [function_data(function, trees["function"]), *map(function_data, choices)],
         "rules": [*rules, *_other_rules(keys)],
         "fields": _page_fields(config.epochs, len(function.start)),
-        "largest": LARGEST,
+        "largest": MAX_DRAWN,
         "listed": len(rules),
         "free": free,
         "start": list(map(float, function.start if config.start is None else config.start)),
         "epochs": config.epochs,
         "tolerance": config.tolerance,
         "diverged": DIVERGENCE_FACTOR,
-        "rounding": ROUNDING,
+        "rounding": MAX_ROUNDING_ERROR,
         "close": CLOSE,
     }
     return document(
@@ -202,7 +204,7 @@ def page(config: "OptimizeConfig", note: str = "", free: bool = False) -> bytes:
         note=note,
         plane=len(function.start) == 2,
         steps=list(_steps(config, keys, paths)),
-        still=chart_svg.figure(paths_chart(function, dict(zip(config.labels, paths, strict=True)))),
+        static_svg=chart_svg.figure(paths_chart(function, dict(zip(config.labels, paths, strict=True)))),
     )
 
 
@@ -228,7 +230,7 @@ def _other_rules(known: Iterable[str]) -> Iterator[dict[str, Any]]:
 
 
 def function_data(function: Objective, tree: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What a page knows of a function that has trees; its gradient only where it is not that of calculus."""
+    """The data of a function that has trees, for a page; its gradient only where calculus gives another one."""
     from optilab.optimize import theory
     from optilab.optimize.path import lowest
 
@@ -268,10 +270,10 @@ def _minimum(function: Objective, point: Sequence[float]) -> dict[str, Any]:
     with np.errstate(all="ignore"):
         hessian = function.hessian(place)
         slopes = function.gradient(place + around) - function.gradient(place - around)
-    found = np.linalg.eigvalsh(hessian) if np.isfinite(hessian).all() else np.zeros(1)
+    eigenvalues = np.linalg.eigvalsh(hessian) if np.isfinite(hessian).all() else np.zeros(1)
     smooth = np.allclose(slopes, 2 * around @ hessian, rtol=0, atol=1e-2 * np.abs(2 * around @ hessian).max())
-    bowl = smooth and found[0] > 1e-9 * found[-1] > 0
-    return {"point": list(map(float, point)), "curvatures": found.tolist() if bowl else None}
+    bowl = smooth and eigenvalues[0] > 1e-9 * eigenvalues[-1] > 0
+    return {"point": list(map(float, point)), "curvatures": eigenvalues.tolist() if bowl else None}
 
 
 def _command(function: Objective, tree: Mapping[str, Any]) -> str:
@@ -339,7 +341,7 @@ def _steps(
 
 
 def rule_data(key: str, name: str, rule: Rule, tree: Mapping[str, Any]) -> dict[str, Any]:
-    """What a page knows of a rule: its text with its variants, and its settings, some of which can be moved.
+    """The data of a rule for a page: its text with its variants, and its settings, some with a slider.
 
     `key` stands in the address of the page; `settings` are the numbers of the formula by their names there; `fixed` are
     the keys of its config that stay as they are.
@@ -382,16 +384,16 @@ def fields_of(rule: Rule) -> list[dict[str, Any]]:
     distance from 1. What is typed may lie beyond the slider, from the first to the second number of `accepted`, where
     None means no limit.
     """
-    hints, shown = get_type_hints(type(rule), include_extras=True), []
+    hints, rows = get_type_hints(type(rule), include_extras=True), []
     for item in fields(rule):  # type: ignore[arg-type]
         field, value = Field(item.name, hints[item.name], item.default), getattr(rule, item.name)
         options: tuple[Any, ...] = (False, True) if field.is_switch else field.choices
         known = {"name": field.name, "value": value, "doc": field.doc}
         if isinstance(value, float) or (type(value) is int and float in field.kinds):
-            shown.append(known | _slider(field, float(value)))
+            rows.append(known | _slider(field, float(value)))
         elif len(options) > 1:
-            shown.append(known | {"options": options})
-    return shown
+            rows.append(known | {"options": options})
+    return rows
 
 
 BOUNDS = {Gt: "greater than", Ge: "at least", Lt: "less than", Le: "at most"}
@@ -429,7 +431,7 @@ def rounded(value: float) -> float:
 
 
 def _page_fields(epochs: int, dimension: int) -> list[dict[str, Any]]:
-    """What is set for all optimizers; a field with a scale has a slider, and one with a size is several numbers."""
+    """The fields of all optimizers; a field with a scale has a slider, and a field with a size is several numbers."""
     most = min(MAX_EPOCHS, max(1000, 5 * epochs))
     return [
         {"name": "epochs", "doc": "number of steps", "scale": "log", "low": 1, "high": most, "whole": True,
@@ -438,9 +440,9 @@ def _page_fields(epochs: int, dimension: int) -> list[dict[str, Any]]:
          "low": 0.01, "high": 10, "accepted": (0, None), "range": "a number at least 0"},
         {"name": "seed", "doc": "seed of the noise", "scale": "linear", "low": 0, "high": 500, "whole": True,
          "accepted": (0, 2**32 - 1), "range": "a whole number"},
-        {"name": "start", "size": dimension, "accepted": (-LARGEST, LARGEST)},
+        {"name": "start", "size": dimension, "accepted": (-MAX_DRAWN, MAX_DRAWN)},
         {"name": "at", "accepted": (0, None), "whole": True},
-        {"name": "view", "size": 2 * dimension, "accepted": (-LARGEST, LARGEST)},
+        {"name": "view", "size": 2 * dimension, "accepted": (-MAX_DRAWN, MAX_DRAWN)},
     ]  # fmt: skip
 
 

@@ -52,7 +52,7 @@ EXAMPLES = (
 
 
 class RaceOptions(FormatOptions, PictureOptions, OutputOptions):
-    """What both kinds of races have."""
+    """The options of both kinds of races."""
 
     WRITES: ClassVar[Mapping[str, Sequence[str]]] = {"plot": PICTURES, "report": (".html", ".htm")}
 
@@ -68,7 +68,7 @@ class RaceOptions(FormatOptions, PictureOptions, OutputOptions):
         return self.file_of("report")
 
     def save(self, answer: Answer) -> None:
-        """Write the picture and the page that were asked for."""
+        """Write the requested plot and report."""
         self.draw(answer.chart)
         if self.report:
             answer.report(self.report)
@@ -99,11 +99,11 @@ class TrainingRace(StudyOptions, RaceOptions, RaceConfig):
 
     def _source(self, place: Place) -> tuple[Tree, str | None]:
         """The trainings of `on`, or the study that is repeated or continued."""
-        from optilab.study.search_space import ON_NETWORKS
+        from optilab.study.search_space import NETWORK_KEYS
 
         if self.on is None:
             return studies.source("race --on", self, None, place)
-        started = {"algos": algorithms(NETWORK_ALGOS), "finalists": FINALISTS} | dict.fromkeys(ON_NETWORKS, True)
+        started = {"algos": algorithms(NETWORK_ALGOS), "finalists": FINALISTS} | dict.fromkeys(NETWORK_KEYS, True)
         on = self.model_dump(mode="json", include={"on"})["on"]
         return Tree.of(started | {"on": on}, ""), self.name
 
@@ -123,28 +123,28 @@ class FunctionRace(RaceOptions, FunctionRaceConfig):
         return (FunctionRace, TrainingRace)
 
     @classmethod
-    def of(cls, given: Mapping[str, Any], typed: bool = False) -> Request:  # type: ignore[override]
+    def of(cls, values: Mapping[str, Any], typed: bool = False) -> Request:  # type: ignore[override]
         """A race on trainings where one of these says so."""
-        if given.get("config") is not None:
-            raise UsageError(f"expected optimizers, got the config {shown(given['config'])} (--on)")
-        trains = any(given.get(name) is not None for name in ("on", "file", "resume"))
+        if values.get("config") is not None:
+            raise UsageError(f"expected optimizers, got the config {shown(values['config'])} (--on)")
+        trains = any(values.get(name) is not None for name in ("on", "file", "resume"))
         race, other = (TrainingRace, cls) if trains else (cls, TrainingRace)
         if wrong := [
             option.flag if typed else name
             for name, option in options(other).items()
-            if name in given.keys() - options(race).keys()
+            if name in values.keys() - options(race).keys()
         ]:
             verb = "apply" if wrong[1:] else "applies"
             raise UsageError(
                 f"{listed(wrong)} {verb} only {'without' if trains else 'with'} {'--on' if typed else 'on'}"
             )
-        return TrainingRace.of(given, typed) if trains else super().of(given, typed)
+        return TrainingRace.of(values, typed) if trains else super().of(values, typed)
 
     def run(self, place: Place) -> "LabRace":
-        asked = FunctionRaceConfig.model_validate(
+        config = FunctionRaceConfig.model_validate(
             {name: getattr(self, name) for name in FunctionRaceConfig.model_fields}
         )
-        answer = found_on_functions(asked, self, place)
+        answer = race_on_functions(config, self, place)
         self.save(answer)
         return answer
 
@@ -152,13 +152,13 @@ class FunctionRace(RaceOptions, FunctionRaceConfig):
 # --- on test functions --------------------------------------------------------------------------------------
 
 
-def found_on_functions(asked: FunctionRaceConfig, request: FunctionRace, place: Place) -> "LabRace":
-    """The race that `asked` describes. UsageError for names that do not exist, and for what cannot race."""
-    algos = ",".join(asked.algos or ALGOS.split(","))
-    names = ",".join(asked.functions or FUNCTIONS.split(","))
+def race_on_functions(config: FunctionRaceConfig, request: FunctionRace, place: Place) -> "LabRace":
+    """The race that `config` describes. UsageError for names that do not exist, and for what cannot race."""
+    algos = ",".join(config.algos or ALGOS.split(","))
+    names = ",".join(config.functions or FUNCTIONS.split(","))
     if re.search(r"[\^*+/()]", names):
         raise UsageError(f"expected names of functions, got {shown(names)}", request.flag("functions"))
-    rules = rules_named(request.flag("algos"), algos, asked.over)
+    rules = rules_named(request.flag("algos"), algos, config.over)
     chosen = chosen_names(request.flag("functions"), names, "function", OBJECTIVES)
     if len(rules) < 2:
         text = f"expected at least two different optimizers, got {rules[0].name}"
@@ -169,16 +169,16 @@ def found_on_functions(asked: FunctionRaceConfig, request: FunctionRace, place: 
     from optilab.study.claims import judge_claims, of_race, require_judgeable
     from optilab.study.function_race import standings
 
-    study.check(rules, tests, asked.over)
-    require_judgeable(asked.expect, [rule.name for rule in rules])
-    tunings = len(rules) * len(tests) * asked.repeats
+    study.check(rules, tests, config.over)
+    require_judgeable(config.expect, [rule.name for rule in rules])
+    tunings = len(rules) * len(tests) * config.repeats
     if not (place.silent or place.library):
-        most = plural(tunings * asked.budget * 2 * asked.starts * asked.gradients, "gradient evaluation")
+        most = plural(tunings * config.budget * 2 * config.starts * config.gradients, "gradient evaluation")
         counts = f"{plural(len(rules), 'optimizer')} on {plural(len(tests), 'function')}"
-        terminal.note(f"{counts}   {asked.sizes}; at most {most} in all")
+        terminal.note(f"{counts}   {config.sizes}; at most {most} in all")
     with studies.StepProgress(tunings, place.silent) as progress:
-        race = study.run(rules, tests, asked, lambda done: progress.step(f"tuning {done} of {tunings}"))
-    judged = judge_claims(asked.expect, of_race(standings(race)))
+        race = study.run(rules, tests, config, lambda done: progress.step(f"tuning {done} of {tunings}"))
+    judged = judge_claims(config.expect, of_race(standings(race)))
     return LabRace(race, rules, tests, place.argv, request.settings, judged)
 
 
@@ -193,8 +193,8 @@ class NetworkRaceAnswer(EndedStudy):
         from optilab.commands.race_tables import document
 
         assert self.race_result is not None
-        asked = self.plan.race.model_dump(mode="json", exclude={"on"})
-        return {"run": str(self.ran.path), "asked": asked, **document(self.race_result, self.entry)}
+        config = self.plan.race.model_dump(mode="json", exclude={"on"})
+        return {"run": str(self.ran.path), "asked": config, **document(self.race_result, self.entry)}
 
 
 COMMAND = FunctionRace

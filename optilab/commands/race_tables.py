@@ -1,4 +1,4 @@
-"""What a race says, in tables and sentences: for the terminal, the pages and `--json`.
+"""The answers of races, as tables and sentences for the terminal, the pages and `--json`.
 
 All verdicts are those of `study.judge`.
 """
@@ -28,7 +28,7 @@ from optilab.study import function_race
 from optilab.study.claims import ClaimResult
 from optilab.study.comparison import looked_before
 from optilab.study.function_race import CONDITIONS, ENOUGH_FUNCTIONS, Race, standings
-from optilab.study.judge import confidence_of, level_after
+from optilab.study.judge import alpha, confidence_of
 from optilab.study.network_race import Raced, RaceResult, RaceTable
 from optilab.study.search_space import of_rule, untuned
 from optilab.study.tuning import UNSOLVED, extra_knowledge, gradients_per_step
@@ -65,12 +65,12 @@ COLUMNS = (
     Column("solved", "solved", "{:.0%}".format, plain="problems solved", about="the fraction of the problems"),
     Column("verdict", "verdict", left=True, about="worse: the interval of the ratio is above 1, also with ties"),
 )
-"""For the standings."""
+"""The columns of the standings."""
 BEST = " \u2605"
 
 
 def heading(race: Race) -> str:
-    """What raced, and under which conditions."""
+    """The number of optimizers and functions, and the conditions of the race."""
     counts = plural(len(race.rules), "optimizer"), plural(len(race.functions), "function")
     return f"{' on '.join(counts)}   {race.conditions.sizes}"
 
@@ -93,7 +93,7 @@ def _ratio(value: float) -> str:
 
 
 def race_notes(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]) -> list[str]:
-    """What the numbers are."""
+    """Sentences that explain the numbers of the standings."""
     conditions = race.conditions
     problems, unsolved = plural(race.costs.shape[1], "problem"), UNSOLVED * conditions.gradients
     return [
@@ -109,7 +109,7 @@ def race_notes(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]
 
 
 def _ends(race: Race) -> list[str]:
-    """Where a better rate of a rule that may be worse lies beyond those that were tried; nothing without one."""
+    """A note on rules whose best learning rate may lie beyond those that were tried; empty without such a rule."""
     best = race.comparison.ranked[0].key
     beyond = [f"{rule} on {', '.join(names)}" for rule, names in race.at_end.items() if names and rule != best]
     text = "a better rate may lie beyond those that were tried, so verdicts count these functions as ties"
@@ -138,7 +138,7 @@ def next_race(race: Race) -> NextStep | None:
     else on the other functions; None where there is no such race."""
     possible, beyond = race.comparison.possible_best, race.comparison.improvable
     known = (*race.functions, "expression")
-    others = [name for name, own in OBJECTIVES.items() if name not in known and minima_inside(own())]
+    others = [name for name, objective in OBJECTIVES.items() if name not in known and minima_inside(objective())]
     if (
         len(possible) < 2
         or not np.isfinite(race.costs).any()
@@ -146,20 +146,21 @@ def next_race(race: Race) -> NextStep | None:
         or not set(possible) <= RULES.keys()
     ):
         return None
-    now, usual = (
-        {key: getattr(asked, key) for key in CONDITIONS} for asked in (race.conditions, FunctionRaceConfig())
+    now, defaults = (
+        {key: getattr(config, key) for key in CONDITIONS} for config in (race.conditions, FunctionRaceConfig())
     )
     now |= {"budget": 2 * now["budget"]} if beyond else {}
-    changed = {name: value for name, value in now.items() if value != usual[name]}
+    changed = {name: value for name, value in now.items() if value != defaults[name]}
     options = {"algo": tuple(possible), "function": tuple(race.functions if beyond else others), **changed}
-    what = f"the {len(possible)} that may be the best"
+    rules = f"the {len(possible)} that may be the best"
     return NextStep(
-        Call("race", (), options), f"tries more rates of {what}" if beyond else f"races {what} on other functions"
+        Call("race", (), options),
+        f"tries more rates of {rules}" if beyond else f"races {rules} on other functions",
     )
 
 
 def _extra(rule: Rule, functions: Sequence[Objective]) -> str:
-    """What a rule uses besides gradients, and what that is charged; empty for one that uses nothing else."""
+    """The quantities that a rule uses besides gradients, and their cost; empty for a rule that uses nothing else."""
     names = {
         "grad": "a second gradient",
         "H": "the Hessian",
@@ -229,7 +230,7 @@ def whole(result: RaceResult) -> tuple[list[Column], list[dict[str, Any]]]:
 
 
 def notes(result: RaceResult) -> list[str]:
-    """What the numbers are, and what they do not say."""
+    """Sentences that explain the numbers of a race on networks, and their limits."""
     again = min(result.budget, result.finalists)
     lines = [
         f"tuned on {plural(result.budget, 'setting')} of one space, one seed each"
@@ -243,14 +244,14 @@ def notes(result: RaceResult) -> list[str]:
         lines += untuned(rule, last.optimizer, {key for settings in last.settings for key in settings})
     if result.looks:
         lines.append(looked_before(result.looks))
-    edges = [
-        f"{f'{table.network}, ' * (len(result.networks) > 1)}{rule}: {edge}"
+    boundary_notes = [
+        f"{f'{table.network}, ' * (len(result.networks) > 1)}{rule}: {note}"
         for table in result.networks
         for rule, raced_rule in table.raced.items()
-        for edge in raced_rule.edges.values()
+        for note in raced_rule.boundary_notes.values()
     ]
-    if edges:
-        lines.append(f"a better rate may lie beyond those that were tried: {some(edges, 4)}")
+    if boundary_notes:
+        lines.append(f"a better rate may lie beyond those that were tried: {some(boundary_notes, 4)}")
     lines += [
         f"not equal: {plural(n, 'trial')} of {rule} failed; the command tries {'it' if n == 1 else 'them'} again"
         for rule, n in failed(result).items()
@@ -269,10 +270,10 @@ def failed(result: RaceResult) -> Counter[str]:
 
 
 def columns(result: RaceResult, sample: str = "repeats") -> list[Column]:
-    """Those of a table of that sample; without verdicts where there is one repeat."""
+    """The columns of a table whose sample is `sample`; without verdicts where there is one repeat."""
     judged = sample == "networks" or result.repeats > 1
-    level = confidence_of(level_after(result.looks))
-    shown = [
+    level = confidence_of(alpha(result.looks))
+    all_columns = [
         Column("rule", result.kinds[0], left=True),
         Column("n", "n", detail=2, plain=sample, about=f"the number of {sample} that were evaluated"),
         Column("mean", "test_acc", _UNITS.value, about=f"the mean over the {sample}; higher is better"),
@@ -287,7 +288,7 @@ def columns(result: RaceResult, sample: str = "repeats") -> list[Column]:
         Column("verdict", "verdict", left=True, only="" if judged else "values", about=_VERDICT),
         Column("settings", "settings", left=True, detail=1, about="those that tuning chose"),
     ]
-    return [column for column in shown if judged or column.only != "text"]
+    return [column for column in all_columns if judged or column.only != "text"]
 
 
 def rows(table: RaceTable) -> list[dict[str, Any]]:
@@ -332,17 +333,17 @@ def verdict_of(table: RaceTable, result: RaceResult) -> str:
     would say more, and the option that tries more rates.
     """
     comparison = table.comparison
-    ignorant = not any(one.learned for one in ([table] if table.network else result.networks))
+    no_better_than_chance = not any(each.learned for each in ([table] if table.network else result.networks))
     if comparison is None:
         return "no result"
-    chance = "; no row is better than chance" * ignorant
+    chance = "; no row is better than chance" * no_better_than_chance
     if not table.has_verdicts:
         return f"no verdict from one repeat: the repeats are the sample, and --repeats 3 would judge{chance}"
     possible = comparison.possible_best
     if len(possible) == 1:
         return f"{possible[0]} is the best{chance}"
     advice = chance or more_advice(comparison, table.sample)
-    if comparison.improvable and not ignorant:
+    if comparison.improvable and not no_better_than_chance:
         beyond = f"; a better rate of {listed(comparison.improvable)} may lie beyond those that were tried"
         advice = f"{beyond}, and {result.larger} tries more{advice}"
     return f"cannot tell which is best: {', '.join(possible)}{advice}"
@@ -370,10 +371,10 @@ def next_step(result: RaceResult, study: Study) -> NextStep | None:
     if not any(table.has_verdicts for table in judged):
         return NextStep(again(repeats=3), "tunes and trains all in 3 repeats, which are judged")
     if more := further_seeds(comparisons[0]):
-        what = (
+        effect = (
             f"tunes and trains all in {plural(more, 'more repeat')}, to {purpose_of_seeds(comparisons[0], None)}"
         )
-        return NextStep(again(repeats=result.repeats + more), what)
+        return NextStep(again(repeats=result.repeats + more), effect)
     return NextStep(diagnose, "says what limits the best")
 
 
@@ -454,7 +455,7 @@ def _outcomes(raced: Raced) -> dict[str, Any]:
     return {
         "settings": raced.settings,
         "test_acc": {str(seed): value for seed, value in raced.accuracy.values.items()},
-        "worst": {str(seed): why for seed, why in raced.accuracy.worst.items()},
+        "worst": {str(seed): why for seed, why in raced.accuracy.imputed.items()},
         "runs": {str(seed): str(record.path) for seed, record in raced.runs.items()},
     }
 
@@ -464,7 +465,7 @@ def _outcomes(raced: Raced) -> dict[str, Any]:
 
 @dataclass(frozen=True, repr=False)
 class LabRace(Answer):
-    """What a race on test functions found."""
+    """The result of a race on test functions."""
 
     race: Race
     rules: Sequence[Rule]
@@ -472,7 +473,7 @@ class LabRace(Answer):
     argv: Sequence[str]
     """The command that finds the same."""
     settings: bool = False
-    """Whether the tuned settings of every function are shown."""
+    """True to show the tuned settings of every function."""
     judged: Sequence[ClaimResult] = ()
 
     @property

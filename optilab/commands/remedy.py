@@ -72,17 +72,17 @@ class RemedyAnswer(EndedStudy):
 
     @property
     def heading(self) -> str:
-        asked, remedies = self.plan.asked, plural(len(self.results) - 1, "remedy")
+        request, remedies = self.plan.request, plural(len(self.results) - 1, "remedy")
         epochs = plural(self.plan.trials[0].config.epochs, "epoch")
-        return f"{asked.config.name}: {remedies}, {plural(asked.seeds, 'seed')}, {epochs}"
+        return f"{request.config.name}: {remedies}, {plural(request.seeds, 'seed')}, {epochs}"
 
     def blocks(self) -> Iterable[Block]:
         """The results, the best first, and the smallest change that fixes the network."""
-        shown = self.table()
+        table = self.table()
         yield Sentence(self.heading, "bold")
         yield ""
-        yield Table(shown.columns, shown.rows)
-        yield Sentence("\n".join(map(str, shown.notes)), "dim")
+        yield Table(table.columns, table.rows)
+        yield Sentence("\n".join(map(str, table.notes)), "dim")
         yield ""
         style = "green" if self.fix else "yellow" if self._ended else "red"
         yield from (Sentence(text, style) for text in self._sentences)
@@ -99,7 +99,7 @@ class RemedyAnswer(EndedStudy):
                 "verdict": result.verdict,
                 "ratio": result.ratio,
                 "time": result.seconds,
-                "change": result.variant.misfit or result.variant.sets,
+                "change": result.variant.incompatibility or result.variant.sets,
             }
             for result in ranked
         ]
@@ -113,7 +113,7 @@ class RemedyAnswer(EndedStudy):
             Column("change", "change", left=True),
         ]
         seen = "+-: standard deviation over the seeds; the verdicts are about the network as it is"
-        if self.plan.asked.seeds == 1:
+        if self.plan.request.seeds == 1:
             seen = "one seed: other seeds can differ by several percentage points, so there is no verdict"
         seen += "; |g1|/|gL|: gradient of layer 1 over that of the last hidden layer, the median of the run"
         chosen = "val_acc is the best epoch's, selected on the same images, so it is slightly optimistic"
@@ -145,7 +145,7 @@ class RemedyAnswer(EndedStudy):
             return ["no training has a result"]
         undecided = [result.variant.name for result in self._ended if result.verdict == "cannot tell"]
         sentences = ["no remedy is better than the network as it is"]
-        if self.plan.asked.seeds == 1:
+        if self.plan.request.seeds == 1:
             best = max(self._ended, key=lambda result: result.accuracy or 0.0).variant
             change = f": {best.sets}" if best.sets else ""
             sentences = [f"the most accurate is {best.name}{change}; one seed gives no verdict, --seeds 3 may"]
@@ -153,7 +153,7 @@ class RemedyAnswer(EndedStudy):
             sentences = [
                 f"cannot tell whether {some(undecided, 3)} {'is' if len(undecided) == 1 else 'are'} better"
             ]
-        if (steps := self.plan.asked.config.steps) <= TRIAL_BATCHES:
+        if (steps := self.plan.request.config.steps) <= TRIAL_BATCHES:
             sentences.append(f"{steps} steps are too few to tell: raise --epochs")
         return sentences
 
@@ -170,7 +170,7 @@ class RemedyAnswer(EndedStudy):
                     "verdict": result.verdict or None,
                     "gradient_ratio": result.ratio,
                     "seconds": result.seconds,
-                    "state": result.variant.misfit or result.state,
+                    "state": result.variant.incompatibility or result.state,
                 }
                 for result in self.results
             ],

@@ -42,7 +42,7 @@ class Report(ComparisonOptions, ColumnOptions, FolderOptions, OutputOptions):
 
     def run(self, place: Place) -> "Written":
         path = page_file(self.out, self.flag("out"))
-        with terminal.busy("reading the runs"):
+        with terminal.spinner("reading the runs"):
             answer, left_out = _answer(self, place)
             blocks = answer.painted()
             blocks = with_columns(blocks, answer.table(), self.columns) if self.columns else blocks

@@ -91,7 +91,7 @@ class ListRuns(FormatOptions, FolderOptions, OutputOptions):
                 terminal.note(note)
         else:
             listed = listing.lines(entries)
-        lines = listing.select(listed, conditions, self.sort)
+        lines = listing.filter_entries(listed, conditions, self.sort)
         if unreadable and not self.quiet:
             terminal.note(_skipped(unreadable, place.folder))
         empty = f"no runs in {place.folder}{'' if place.folder.exists() else ': there is no such directory'}"
@@ -443,9 +443,9 @@ class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
     def run(self, place: Place) -> SimpleAnswer:
         from optilab.commands.charts.training import training_chart
         from optilab.study.curves import histories
-        from optilab.study.groups import select
+        from optilab.study.groups import select_runs
 
-        selection, file = select(place.folder, self.names), self.plot
+        selection, file = select_runs(place.folder, self.names), self.plot
         for note in selection.notes:
             terminal.note(note)
         chart = None if self.curves or self.panel or self.label else _of_settings(selection)
@@ -545,7 +545,7 @@ class RemoveRuns(FolderOptions, OutputOptions):
         age = None if text is None else runs.age(text, "--older-than")
         paths = runs.select(place.folder, names, age)
         for path in paths:
-            runs.require_ours(path)
+            runs.require_made_by_optilab(path)
         if paths and not self.yes:
             _confirm(paths)
         for path in paths:
@@ -666,9 +666,9 @@ class ExportRuns(FolderOptions, OutputOptions):
 
     def run(self, place: Place) -> SimpleAnswer:
         from optilab.study import export
-        from optilab.study.groups import select
+        from optilab.study.groups import select_runs
 
-        selection = select(place.folder, self.names)
+        selection = select_runs(place.folder, self.names)
         if self.out is None and self.tensorboard is None:
             raise UsageError("expected --out FILE or --tensorboard DIR, as in --out rows.csv")
         table = None if self.out is None else export.table_file(self.out, "--out", self.force)

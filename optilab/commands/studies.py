@@ -1,4 +1,4 @@
-"""What the commands share that train many networks: where they start from, what they ask, what is shown meanwhile."""
+"""Shared parts of the commands that train many networks: where a study starts, its settings, its progress."""
 
 import contextlib
 import os
@@ -67,7 +67,7 @@ def written(request: StudyOptions, tree: Tree) -> Any:
     return build(request.STUDY, tree)
 
 
-def placed(tree: Tree, call: Callable[..., Any], *arguments: Any) -> Any:
+def with_location(tree: Tree, call: Callable[..., Any], *arguments: Any) -> Any:
     """The result of `call`; errors of what stands in a study's file get its line."""
     try:
         return call(*arguments)
@@ -89,7 +89,7 @@ def no_config(command: str) -> UsageError:
     return UsageError(f"{command} needs a config: a preset or a YAML file")
 
 
-def _require_study_of(command: str, path: Path, folder: Path) -> None:
+def _require_study_of(command: str, path: Path, directory: Path) -> None:
     """RunError for a run, and for a study that another command makes or that is not in the directory of runs."""
     entry = runs.read_entry(path)
     made = entry.manifest["command"]
@@ -99,8 +99,8 @@ def _require_study_of(command: str, path: Path, folder: Path) -> None:
         raise RunError(f"expected a study of `optilab {command}`, got one of `optilab {made}`: {path}")
     if sweep := runs.sweep_of(path):
         raise RunError(f"{path} is a part of its sweep, {sweep.name}")
-    if os.path.realpath(path.parent) != os.path.realpath(folder):
-        raise RunError(f"{path} is not in {folder}")
+    if os.path.realpath(path.parent) != os.path.realpath(directory):
+        raise RunError(f"{path} is not in {directory}")
     entry.require_unedited()
 
 
@@ -125,15 +125,15 @@ def answered(
     from optilab.study.claims import judge_claims, of_study
 
     tree, name = source
-    asked = placed(tree, plans.resolve, written(request, tree), request.changes)
-    spec = placed(tree, plans.plan, asked)
-    of = getattr(asked, "name", None) or asked.config.name
+    config = with_location(tree, plans.resolve, written(request, tree), request.changes)
+    spec = with_location(tree, plans.plan, config)
+    of = getattr(config, "name", None) or config.config.name
     name = runs.chosen_name(name, f"{of}-{label}")
     if request.dry_run:
         return dry_run(spec, name, request, place)
     ran = run(spec, name, request, place)
     study = runs.read_study(ran.path)
-    judged = judge_claims(asked.expect, of_study(study)) if asked.expect else []
+    judged = judge_claims(config.expect, of_study(study)) if config.expect else []
     ended = answer(study, ran, spec, judged=judged)
     request.save(ended)
     return ended
@@ -160,7 +160,7 @@ def run(spec: "StudySpec", name: str, request: JobOptions, place: Place) -> "Stu
     if best is None or (how.fail_fast and ran.code):
         return ran
     inside = replace(place, folder=ran.path, argv=runs.read_study(ran.path).manifest["argv"])
-    return replace(ran, confirmation=run(best, runs.CONFIRMED, request, inside))
+    return replace(ran, confirmation=run(best, runs.CONFIRMED_DIRECTORY, request, inside))
 
 
 def _require_possible(spec: "StudySpec", path: Path) -> None:
@@ -168,13 +168,13 @@ def _require_possible(spec: "StudySpec", path: Path) -> None:
     from optilab.study.claims import require_judgeable
 
     trainings = [trial.config for trial in spec.trials]
-    require_judgeable(spec.asked.expect, spec.labels, trainings, spec.sample, unit=spec.unit)
+    require_judgeable(spec.request.expect, spec.labels, trainings, spec.sample, unit=spec.unit)
     if (path / "manifest.json").is_file() and isinstance(entry := runs.read_entry(path), Record):
         raise RunError(f"--name: {path} is a run of `optilab {entry.manifest['command']}`, not a study")
 
 
 def dry_run(spec: "StudySpec", name: str, request: JobOptions, place: Place) -> "PlannedStudy":
-    """What the study `name`, or what is missing of it, would cost; nothing is written."""
+    """The cost of the study `name`, or of its missing trials; nothing is written."""
     from optilab.study import study
 
     _require_possible(spec, place.folder / name)
@@ -191,7 +191,7 @@ def starting(name: str, soon: bool = True) -> Iterator[None]:
         terminal.note(text)
         yield
     else:
-        with terminal.after_silence(text):
+        with terminal.note_if_slow(text):
             yield
 
 
@@ -263,11 +263,11 @@ class TerminalView:
 
 
 def announcement(shape: str, cost: "Cost") -> str:
-    """What is to be trained, and about what it takes: `54 trials: 9 values of optimizer.lr x 3 seeds, ...`."""
-    all_alike = cost.epochs == cost.longest * cost.trials
+    """The trials of a study and their estimated cost: `54 trials: 9 values of optimizer.lr x 3 seeds, ...`."""
+    same_length = cost.epochs == cost.longest * cost.trials
     each = (
         f"{plural(cost.longest, 'epoch')}{' each' * (cost.trials > 1)}"
-        if all_alike
+        if same_length
         else f"up to {cost.longest:,} epochs"
     )
     parts = [f"{plural(cost.trials, 'trial')}: {shape}, {each}"]
@@ -304,7 +304,7 @@ class StudyProgress:
         self._line.close()
 
     def epochs(self, done: int) -> None:
-        """So many epochs of all trials are on disk; time counts from the first one here, without the start."""
+        """Report the number of epochs that are on disk; time counts from the first one here, without the start."""
         self._epochs = done
         moves = self._begun and done > self._first
         if not self._begun or (moves and not self._moves):

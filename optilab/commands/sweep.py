@@ -87,7 +87,7 @@ class SweepAnswer(EndedStudy):
         from optilab.study.comparison import compare_runs
         from optilab.study.measure import Measure
 
-        comparison = compare_runs(self.through, Measure(self.plan.asked.metric), looks=self.entry.earlier_looks)
+        comparison = compare_runs(self.through, Measure(self.plan.request.metric), looks=self.entry.earlier_looks)
         notes = (*comparison.notes, *self._choice_notes(comparison))
         return LabComparison(replace(comparison, notes=notes), [self.entry])
 
@@ -103,7 +103,7 @@ class SweepAnswer(EndedStudy):
 
     @cached_property
     def effects(self) -> "list[Effect]":
-        """Which axes mattered, largest first, and pairs of them; nothing of fewer than two axes."""
+        """The effects of the axes, largest first, and of pairs of them; empty for fewer than two axes."""
         from optilab.study.importance import effects
 
         if len(self.plan.axes) < 2 or not self.through:
@@ -119,7 +119,7 @@ class SweepAnswer(EndedStudy):
         )
 
     def _choice_notes(self, comparison: "RunComparison") -> list[str]:
-        """What limits a figure that was the best of many, or chosen on the images that it is measured on."""
+        """Limits of a figure that is the best of many, or was chosen on the images that it is measured on."""
         notes, points = [], self.plan.points
         if points > 2 and not self.ran.confirmation and comparison.comparison is not None:
             notes.append(
@@ -132,19 +132,19 @@ class SweepAnswer(EndedStudy):
 
     @property
     def heading(self) -> str:
-        """How the trials ended."""
+        """The number of trials by status."""
         counts = Counter(outcome.status for outcome in self.ran.all)
         ended = ", ".join(f"{counts[s]} {s}" for s in ("done", "stopped", "diverged", "failed") if counts[s])
         return f"{self.plan.base.name}: {self.plan.shape}, {plural(self.plan.base.epochs, 'epoch')}: {ended}"
 
     def blocks(self) -> Iterable[Block]:
-        """How the trials ended, and the comparison of those that ran through."""
+        """The number of trials by status, and the comparison of those that ran to their end."""
         from optilab.commands.charts.settings import importance_table
 
         plan = self.plan
         yield Sentence(self.heading, "bold")
-        if plan.asked.halving is not None:
-            yield _rungs(plan, plan.asked.halving)
+        if plan.request.halving is not None:
+            yield _rungs(plan, plan.request.halving)
         if not self.through:
             yield Sentence("no training has a result", "red")
         elif self.confirmation:
@@ -177,12 +177,12 @@ class SweepAnswer(EndedStudy):
 
 
 def _rungs(plan: "plans.SweepSpec", eta: int) -> str:
-    """Which points went how far, and by what they were chosen."""
+    """The number of points at each rung, and the metric that chose them."""
     from optilab.study.plan import rungs
 
     ladder = rungs(plan.points, plan.base.epochs, eta)
     steps = ", ".join(f"{points} to epoch {epochs}" for points, epochs in ladder)
-    return f"{steps}: at each rung the best by mean {plan.asked.metric} went on"
+    return f"{steps}: at each rung the best by mean {plan.request.metric} went on"
 
 
 COMMAND = Sweep

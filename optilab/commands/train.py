@@ -41,7 +41,7 @@ from optilab.runs import Record, best, read_timings
 from optilab.runs.provenance import provenance
 from optilab.show import terminal
 from optilab.show.blocks import Block
-from optilab.show.progress import EVERY, Bar, ProgressLine
+from optilab.show.progress import INTERVAL_SECONDS, Bar, ProgressLine
 from optilab.show.table import grid
 from optilab.words import decimals, duration, pace, plural, settings
 
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from optilab.data.read import Dataset
     from optilab.study.claims import ClaimResult
     from optilab.train.engine import Training
-    from optilab.train.resume import Branch
+    from optilab.train.resume import Fork
 
 Row = Mapping[str, Any]
 
@@ -113,51 +113,51 @@ class Train(ClusterOptions, SetOptions, DataOptions, SaveOptions, PictureOptions
 
     def run(self, place: Place) -> "LabRun | LabStudy":
         """Train one network, the rest of an interrupted run, a fork, or one network from several seeds."""
-        found = _begun(self, place)
-        from optilab.train.resume import Branch, Continuation
+        plan = _plan(self, place)
+        from optilab.train.resume import Continuation, Fork
 
         if self.log is not None:
             from optilab.study.export import require
 
             require("tensorboard", "--log tensorboard", "tensorboard")
         if self.seeds is not None:
-            _require_one_thread(self)
-        if isinstance(continued := found, Continuation):
+            _require_single_thread(self)
+        if isinstance(continued := plan, Continuation):
             if continued.complete:
                 if not place.library:
                     terminal.note(f"{continued.path.name} is already complete ({plural(continued.done, 'epoch')})")
-                return _ended(continued.path, continued.config, self)
-            return _trained(continued.path, continued.config, self, place)
+                return _result(continued.path, continued.config, self)
+            return _train(continued.path, continued.config, self, place)
         if self.seeds is not None:
-            return _trained_seeds(found, self, place)
-        forked = found if isinstance(found, Branch) else None
-        config = forked.config if forked else found
+            return _train_seeds(plan, self, place)
+        forked = plan if isinstance(plan, Fork) else None
+        config = forked.config if forked else plan
         path = place.folder / runs.chosen_name(self.name, config.name)
         runs.require_free(path)
-        return _trained(path, config, self, place, forked)
+        return _train(path, config, self, place, forked)
 
 
-def _require_one_thread(request: Train) -> None:
-    """UsageError for another number of threads, which no training of several has."""
+def _require_single_thread(request: Train) -> None:
+    """UsageError for another number of threads: each of several trainings has one."""
     for change in request.changes:
         if change.key == "threads" and change.value != 1:
             raise UsageError(f"expected 1 thread for each training, got {change.value}", change.where)
 
 
-def _begun(request: Train, place: Place) -> Any:
+def _plan(request: Train, place: Place) -> Any:
     """The rest of a run, a fork, or the config of a new run."""
     changes = request.changes
     config: Any = request.config if request.file is None else request.file
     if request.fork is not None:
-        from optilab.train.resume import branch
+        from optilab.train.resume import plan_fork
 
-        return branch(place.folder, request.fork, changes)
+        return plan_fork(place.folder, request.fork, changes)
     if request.resume is not None:
         path = runs.locate(place.folder, request.resume, "train")
-        from optilab.train.resume import continuation, require_alike
+        from optilab.train.resume import plan_resume, refuse_changed_trial
 
-        require_alike(path, changes)
-        return continuation(path, changes)
+        refuse_changed_trial(path, changes)
+        return plan_resume(path, changes)
     if config is None:
         raise studies.no_config("train")
     from optilab.config.training import TrainConfig
@@ -168,8 +168,8 @@ def _begun(request: Train, place: Place) -> Any:
 # --- one training -------------------------------------------------------------------------------------------
 
 
-def _trained(
-    path: Path, config: "TrainConfig", request: Train, place: Place, fork: "Branch | None" = None
+def _train(
+    path: Path, config: "TrainConfig", request: Train, place: Place, fork: "Fork | None" = None
 ) -> "LabTraining":
     """Train as the run `path`. Does not return where a signal stops it.
 
@@ -187,11 +187,11 @@ def _trained(
             if place.library:
                 error.add_note(f"the run is kept: lab.load({path.name!r})")
             elif request.json_:
-                _ended(path, config, request)
-                found = LabTraining(runs.read(path))  # one document, with the error in it
-                error.facts = {"schema_version": found.schema_version, **found.document()}
+                _result(path, config, request)
+                answer = LabTraining(runs.read(path))  # one document, with the error in it
+                error.facts = {"schema_version": answer.schema_version, **answer.document()}
             else:
-                present(_ended(path, config, request), request)
+                present(_result(path, config, request), request)
             raise
     stopped = status == "interrupted"
     if stopped and not place.library:
@@ -200,11 +200,11 @@ def _trained(
             terminal.note(f"{request.plot} is not written; optilab runs plot draws the epochs so far")
     if stop.signal is not None:  # also where the last epoch was done already: a loop around this must stop
         if not place.library and (request.json_ or not stopped):
-            present(_ended(path, config, request, drawn=not stopped), request)
+            present(_result(path, config, request, plot=not stopped), request)
         if not place.library:
             signals.die_of(stop.signal)
         place.stopped(stop.signal, Command("stopped; ", runs.resume_command(path), " continues it"))
-    return _ended(path, config, request)
+    return _result(path, config, request)
 
 
 def _run(
@@ -214,7 +214,7 @@ def _run(
     request: Train,
     place: Place,
     stop: signals.Stop,
-    fork: "Branch | None",
+    fork: "Fork | None",
 ) -> "tuple[Training, str]":
     """Train until the end or until `stop()`; raises what `session` raises, with the run on disk by then."""
     with studies.starting(config.name) if not place.silent else nullcontext():
@@ -234,18 +234,18 @@ def _run(
 
         log = EventFile(run.path, training.config, training.epoch) if request.log is not None else None
         with TrainingDisplay(config.epochs, training.rows, place.silent, log) as display:
-            status = session.proceed(training, run, display, stop)
+            status = session.train_to_end(training, run, display, stop)
     if request.resume is None and (inexact := run.manifest.get("inexact")):
         terminal.note(f"resume will not be bit-exact: {inexact}")
     return training, status
 
 
-def _ended(path: Path, config: "TrainConfig", request: Train, drawn: bool = True) -> "LabTraining":
+def _result(path: Path, config: "TrainConfig", request: Train, plot: bool = True) -> "LabTraining":
     """The run as it is on disk, its claims judged, its picture drawn."""
     from optilab.study import claims
 
     record = runs.read(path)
-    written = _draw(request, [record]) if drawn else []
+    written = _draw(request, [record]) if plot else []
     return LabTraining(
         record,
         claims.judge_claims(config.expect, claims.of_trainings([record])),
@@ -261,11 +261,11 @@ def _draw(request: Train, records: Sequence[Record]) -> list[str]:
 
     if request.plot is None:
         return []
-    found = histories(records)
-    if not found.groups:
+    curves = histories(records)
+    if not curves.groups:
         terminal.note(f"{request.plot} is not written: there is no epoch to draw")
         return []
-    request.draw(lambda: training_chart(found))
+    request.draw(lambda: training_chart(curves))
     return [request.plot]
 
 
@@ -277,7 +277,7 @@ class LabTraining(LabRun):
     judged: "Sequence[ClaimResult]" = ()
     written: Sequence[str] = ()
     picture: bool | None = None
-    """Whether the curves are shown; None: where there is room."""
+    """True to show the curves, False to hide them, None to show them where there is room."""
 
     def __repr__(self) -> str:
         return f"<LabRun: {self.headline}>"
@@ -350,18 +350,18 @@ def _curves(records: Sequence[Record], picture: bool | None) -> Iterator[Block]:
 # --- several seeds ------------------------------------------------------------------------------------------
 
 
-def _trained_seeds(trained: Any, request: Train, place: Place) -> "SeedsAnswer":
+def _train_seeds(trained: Any, request: Train, place: Place) -> "SeedsAnswer":
     """Train from several seeds: a sweep without an axis."""
     from optilab.config.study import SweepConfig
     from optilab.study import claims
     from optilab.study import sweep as sweeps
 
-    asked = sweeps.resolve(SweepConfig(config=trained, seeds=request.seeds or 1))
-    plan = sweeps.plan(asked, "train")
+    config = sweeps.resolve(SweepConfig(config=trained, seeds=request.seeds or 1))
+    plan = sweeps.plan(config, "train")
     ran = studies.run(plan, runs.chosen_name(request.name, plan.base.name), request, place)
     study = runs.read_study(ran.path)
     written = [*_draw(request, study.completed()), str(ran.path)]
-    judged = claims.judge_claims(plan.asked.expect, claims.of_study(study))
+    judged = claims.judge_claims(plan.request.expect, claims.of_study(study))
     return SeedsAnswer(study, ran, plan, written, request.picture, judged=judged)
 
 
@@ -375,18 +375,18 @@ class SeedsAnswer(EndedStudy):
     @property
     def records(self) -> list[Record]:
         """The trials that did not fail."""
-        return [runs.read(self.path / one.trial.name) for one in self.ran.outcomes if not one.failed]
+        return [runs.read(self.path / ended.trial.name) for ended in self.ran.outcomes if not ended.failed]
 
     def blocks(self) -> Iterator[Block]:
         """The last epoch of every seed, their mean and their standard deviation."""
         from optilab.diagnose import of_run, verdict
-        from optilab.study.measure import outcome, spread
+        from optilab.study.measure import mean_and_std, outcome
 
         records = self.records
-        outcomes = {record.manifest["seed"]: outcome(own) for record in records if (own := record.rows())}
+        outcomes = {record.manifest["seed"]: outcome(rows) for record in records if (rows := record.rows())}
         if outcomes:
-            spreads = spread(list(outcomes.values()))
-            table = [(str(seed), *map(decimals, own.values())) for seed, own in outcomes.items()]
+            spreads = mean_and_std(list(outcomes.values()))
+            table = [(str(seed), *map(decimals, last.values())) for seed, last in outcomes.items()]
             if len(outcomes) > 1:
                 table.append(("mean", *(decimals(value.mean) for value in spreads.values())))
                 table.append(("std", *(decimals(value.std) for value in spreads.values())))
@@ -401,19 +401,24 @@ class SeedsAnswer(EndedStudy):
         yield from self.written
 
     def document(self) -> Mapping[str, Any]:
-        from optilab.study.measure import outcome, spread
+        from optilab.study.measure import mean_and_std, outcome
 
         records = self.records
         facts = [
-            {"run": str(one.path), "status": one.state, "seed": one.manifest["seed"], "rows": one.rows()}
-            for one in records
+            {
+                "run": str(record.path),
+                "status": record.state,
+                "seed": record.manifest["seed"],
+                "rows": record.rows(),
+            }
+            for record in records
         ]
-        outcomes = [outcome(one["rows"]) for one in facts if one["rows"]]
-        summary = {key: value._asdict() for key, value in spread(outcomes).items()} if outcomes else {}
+        outcomes = [outcome(entry["rows"]) for entry in facts if entry["rows"]]
+        summary = {key: value._asdict() for key, value in mean_and_std(outcomes).items()} if outcomes else {}
         return {"run": str(self.path), "runs": facts, "summary": summary}
 
 
-# --- what is shown meanwhile --------------------------------------------------------------------------------
+# --- display during the training --------------------------------------------------------------------------------
 
 
 def header(training: "Training", dataset: "Dataset") -> None:
@@ -439,7 +444,7 @@ def header(training: "Training", dataset: "Dataset") -> None:
 
 
 def forked(origin: Mapping[str, Any]) -> None:
-    """Where a fork comes from, what is changed, and whether the optimizer starts afresh."""
+    """Print a fork's run and epoch, the state of its optimizer, and its changed keys."""
     terminal.say(
         f"fork of {origin['run']} after epoch {origin['epoch']}; optimizer state {origin['optimizer_state']}"
     )
@@ -487,7 +492,7 @@ class TrainingDisplay:
             self._log.close()
 
     def batch(self, done: int, total: int) -> None:
-        if (now := time.monotonic()) - self._drawn < EVERY:
+        if (now := time.monotonic()) - self._drawn < INTERVAL_SECONDS:
             return
         self._drawn, epochs = now, self._done + done / total
         left = (self._epochs - epochs) * (now - self._started) / (epochs - self._first)
@@ -507,17 +512,17 @@ class EventFile:
     """The event file of TensorBoard in a run's directory; an error is reported once, and ends the file, not the
     training."""
 
-    def __init__(self, folder: Path, config: "TrainConfig", done: int) -> None:
+    def __init__(self, directory: Path, config: "TrainConfig", done: int) -> None:
         """`done` epochs were trained before."""
         from optilab.study.export import EventLog
 
         self._log: EventLog | None = None
-        with self._reported():
-            self._log = EventLog(folder, flat(dump(config)), done + 1)
+        with self._report_errors():
+            self._log = EventLog(directory, flat(dump(config)), done + 1)
 
     def add(self, row: dict[str, Any]) -> None:
         if self._log is not None:
-            with self._reported():
+            with self._report_errors():
                 self._log.add(row)
 
     def close(self) -> None:
@@ -526,7 +531,7 @@ class EventFile:
             self._log.close()
 
     @contextmanager
-    def _reported(self) -> Iterator[None]:
+    def _report_errors(self) -> Iterator[None]:
         try:
             yield
         except Exception as error:

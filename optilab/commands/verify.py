@@ -22,8 +22,8 @@ from optilab.config.tree import Override
 from optilab.errors import ExitCode, UsageError, shown
 from optilab.marks import Argument, ConfigKey, Flag, Read
 from optilab.optimize import OBJECTIVES, RULES
-from optilab.optimize.own import UserRule, rule_class, user_code
 from optilab.optimize.rule import is_formula, settings_of, with_settings
+from optilab.optimize.user_code import UserRule, rule_class, user_code
 from optilab.show import terminal
 from optilab.show.blocks import Block, Sentence
 from optilab.show.table import grid
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
     from optilab.verify import candidate as candidates
     from optilab.verify.compare import Comparison
 
-SHOWN = 40
+STEPS_DRAWN = 40
 """Steps of the two paths in a picture."""
 
 
 class Against(SetOptions, SilentOptions):
-    """What an implementation is compared with, and for how long it may run."""
+    """Options of `verify` and `grade`: the reference, and the limits of the time."""
 
     against: Annotated[str | None, Flag("NAME", complete="rule"), Doc("The reference optimizer")] = None
     function: Annotated[
@@ -92,20 +92,20 @@ Exit status 9: something differs.
         """The verdict on one implementation."""
         from optilab.verify import candidate as candidates
 
-        candidate = self._one_candidate()
-        exam: Any = Exam.of(self)
+        candidate = self._candidate()
+        setup: Any = ComparisonSetup.of(self)
         file, name = classroom.split(candidate) if isinstance(candidate, str) else ("", "")
         if file.endswith(".py"):
             user_code(f"{file}:{name or 'NAME'}")  # it is refused before a process starts
         if not place.library and Path(file).is_file():
             with signals.without_sigpipe():  # the file may close its end
-                return _verify_file(Path(file), name, exam, self)
+                return _verify_file(Path(file), name, setup, self)
         if file.endswith(".py") and not name:
-            candidate = candidates.find_optimizer(Path(file), exam.rule.name)
+            candidate = candidates.find_optimizer(Path(file), setup.rule.name)
         loaded = candidates.load(candidate)
-        return LabVerification(loaded.name, exam, exam.compare(loaded), loaded, rule_class(candidate))
+        return LabVerification(loaded.name, setup, setup.compare(loaded), loaded, rule_class(candidate))
 
-    def _one_candidate(self) -> Any:
+    def _candidate(self) -> Any:
         """The class, function or FILE:NAME. UsageError for anything else, and for several files."""
         several = self.candidate if isinstance(self.candidate, list) else [self.candidate]
         candidate = several[0] if len(several) == 1 else several
@@ -122,39 +122,39 @@ Exit status 9: something differs.
         return candidate
 
 
-def _verify_file(file: Path, name: str, exam: "Exam", request: Verify) -> "LabVerification":
-    """One file, in a process of its own; what it prints goes to stderr."""
+def _verify_file(file: Path, name: str, setup: "ComparisonSetup", request: Verify) -> "LabVerification":
+    """One file, in a separate process; its output goes to stderr."""
     from optilab.verify.sandbox import Sandbox, running
 
     program = classroom.read_program(file) if file.suffix == classroom.NOTEBOOK else None
-    with running(file, program, name, exam.rule.name, Sandbox(request.timeout)) as submission:
+    with running(file, program, name, setup.rule.name, Sandbox(request.timeout)) as submission:
         try:
             candidate = submission.load()
-            verdict = exam.compare(candidate)
+            verdict = setup.compare(candidate)
         finally:
             if output := submission.output:
                 terminal.note(f"what {file} printed, its last characters:")
                 sys.stderr.write(output)
-    return LabVerification(candidate.name, exam, verdict, function=request.function)
+    return LabVerification(candidate.name, setup, verdict, function=request.function)
 
 
 # --- one implementation -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Exam:
-    """What a candidate is compared with: the rule, where and for how long, as the options of `verify` ask for."""
+class ComparisonSetup:
+    """The rule, the function and the number of steps of a comparison, by the options of `verify`."""
 
     config: "OptimizeConfig"
     other: Any
     """The rule with other settings that are right, too; the same where there are none."""
     named: str
-    """What these are called."""
+    """The name of these other settings."""
     chosen: frozenset[str]
     """The keys that were set."""
 
     @classmethod
-    def of(cls, request: Against) -> "Exam":
+    def of(cls, request: Against) -> "ComparisonSetup":
         """ConfigError for a rule that does not exist, and for settings that it does not have.
 
         UsageError for something around the rule, and for a function where it works on matrices.
@@ -163,22 +163,22 @@ class Exam:
         from optilab.verify.candidate import STEPS
 
         changes, spec = request.changes, str(request.against).strip()
-        asked = [
+        overrides = [
             Override("--against", "algo", spec.lower() if spec.lower() in RULES else spec),
             *(Override("--against", f"algo.{name}", value) for name, value in preset_settings(spec).items()),
             Override("--epochs", "epochs", STEPS),
             *changes,
         ]
-        config = load(OptimizeConfig, None, asked, rules="literature")
+        config = load(OptimizeConfig, None, overrides, rules="literature")
         require_bare(config, "verify")
         rule: Any = config.algo[0]
-        other, named = load(OptimizeConfig, None, asked).algo[0], "the published exercise's settings"
+        other, named = load(OptimizeConfig, None, overrides).algo[0], "the published exercise's settings"
         chosen = frozenset(change.key for change in changes)
         if rule.weights == "matrices":
             around = sorted(key for key in chosen if not key.startswith(("algo.", "epochs")))
             if around := around or [f"the {rule.name} around it"] * bool(rule.needs):
-                what = f"{rule.name} works on weight matrices, and is compared on matrices of its own"
-                raise UsageError(f"{what}, without {', '.join(around)}")
+                problem = f"{rule.name} works on weight matrices, and is compared on its own matrices"
+                raise UsageError(f"{problem}, without {', '.join(around)}")
         if hasattr(rule, "precision") and "algo.precision" not in chosen:  # NumPy has no bfloat16
             rule, named = replace(rule, precision="full"), "the iteration as on tensors"
             config = config.model_copy(update={"algo": (rule,)})
@@ -210,11 +210,11 @@ class Exam:
 
 @dataclass(frozen=True, repr=False)
 class LabVerification(Answer):
-    """Whether an implementation is the rule that it is meant to be."""
+    """The answer of `verify`: a comparison of an implementation with a rule."""
 
     schema_version = 2
     label: str
-    exam: Exam
+    setup: ComparisonSetup
     verdict: "Comparison"
     candidate: "candidates.Candidate | None" = None
     """The code, where it runs in this process."""
@@ -225,12 +225,12 @@ class LabVerification(Answer):
 
     @property
     def equal(self) -> bool:
-        """Whether the candidate is the rule."""
+        """True if the candidate takes the steps of the rule."""
         return self.verdict.equal
 
     @property
     def explanation(self) -> tuple[str, ...]:
-        """What turns the rule into the candidate; empty where they are equal, or nothing known does."""
+        """The change that turns the rule into the candidate; empty where they are equal, or no known change does."""
         return self.verdict.explanation
 
     @property
@@ -239,7 +239,7 @@ class LabVerification(Answer):
 
     @property
     def headline(self) -> str:
-        return f"{self.label} against {self.exam.rule.name}: {outcome(self.verdict)}"
+        return f"{self.label} against {self.setup.rule.name}: {outcome(self.verdict)}"
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -249,8 +249,8 @@ class LabVerification(Answer):
             return []
         pairs = enumerate(zip(verdict.point, verdict.expected, strict=True), 1)
         return [
-            {"step": verdict.first_step, "coordinate": f"w{i}", "yours": own, self.exam.rule.name: expected}
-            for i, (own, expected) in pairs
+            {"step": verdict.first_step, "coordinate": f"w{i}", "yours": actual, self.setup.rule.name: expected}
+            for i, (actual, expected) in pairs
         ]
 
     def chart(self) -> "Chart":
@@ -258,26 +258,26 @@ class LabVerification(Answer):
         from optilab.commands.charts.paths import paths_chart
         from optilab.optimize import descend
 
-        verdict, config = self.verdict, self.exam.config
-        on_matrices = self.exam.rule.weights == "matrices"
+        verdict, config = self.verdict, self.setup.config
+        on_matrices = self.setup.rule.weights == "matrices"
         if self.candidate is None or self.kind is None or on_matrices:
             return super().chart()
-        own = verdict.function in (None, config.function.name)
-        objective = config.function if own else OBJECTIVES[str(verdict.function)]()
+        is_configured = verdict.function in (None, config.function.name)
+        objective = config.function if is_configured else OBJECTIVES[str(verdict.function)]()
         start = verdict.start or config.start or objective.start
-        rule = with_settings(self.exam.rule, verdict.settings)
+        rule = with_settings(self.setup.rule, verdict.settings)
         rules = {rule.name: rule, self.label: self.kind(**self.candidate.values(verdict.settings))}
-        steps = min(verdict.steps, SHOWN)
+        steps = min(verdict.steps, STEPS_DRAWN)
         paths = {name: descend(rule, objective, start, steps) for name, rule in rules.items()}
         return paths_chart(objective, paths)
 
     def document(self) -> dict[str, Any]:
-        facts = {"candidate": self.label, "against": self.exam.rule.name, "equal": self.equal}
+        facts = {"candidate": self.label, "against": self.setup.rule.name, "equal": self.equal}
         return {**facts, **asdict(self.verdict)}
 
     def blocks(self) -> Iterator[Block]:
-        """Whether the candidate is the rule; else where they part, by how much, and why."""
-        verdict, rule = self.verdict, self.exam.rule
+        """The verdict; where the two differ, the first step that differs, the difference and its cause."""
+        verdict, rule = self.verdict, self.setup.rule
         places = ", ".join(verdict.functions)
         yield Sentence(f"{self.label} against {rule.name}, {plural(verdict.steps, 'step')} on {places}", "bold")
         yield "   ".join(f"{key} {value:g}" for key, value in verdict.settings.items())
@@ -312,20 +312,20 @@ class LabVerification(Answer):
     @property
     def _rule(self) -> Any:
         """The form of the rule that the verdict is about."""
-        return self.exam.other if self.verdict.reading else self.exam.rule
+        return self.setup.other if self.verdict.reading else self.setup.rule
 
     @property
     def _unchecked(self) -> str:
         names, several = listed(self.verdict.unchecked), len(self.verdict.unchecked) > 1
-        what = "them only your defaults were" if several else "it only your default was"
-        return f"{self.exam.rule.name} has no {names}: of {what} compared"
+        subject = "them only your defaults were" if several else "it only your default was"
+        return f"{self.setup.rule.name} has no {names}: of {subject} compared"
 
     @property
     def _by_hand(self) -> Command | None:
         """The `explain` that calculates with the numbers of the comparison; --algo alone would take the preset's."""
         from optilab.config.optimize import OptimizeConfig
 
-        rule, verdict = self.exam.rule, self.verdict
+        rule, verdict = self.setup.rule, self.verdict
         if verdict.start is None:
             return None
         named = [] if is_formula(rule.name) else [Override("--algo", "algo", rule.name)]
@@ -338,7 +338,7 @@ class LabVerification(Answer):
 
 
 def outcome(verdict: "Comparison") -> str:
-    """Whether the two are equal; else from which step on they differ, by how much and where."""
+    """The verdict in words: equal, or the first step that differs, with the difference and the coordinate."""
     from optilab.verify.compare import TOLERANCE as AGREEMENT
 
     if verdict.equal:

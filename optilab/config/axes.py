@@ -46,11 +46,13 @@ class Axis:
         """The points as settings, each once."""
         return list(dict.fromkeys(map(self.setting, self.points.tolist())))
 
-    def at(self, share: float) -> Any:
+    def at(self, fraction: float) -> Any:
         """The setting at a fraction of the way from `low` to `high`, 0 to 1."""
         if self.log:
-            return self.setting(math.exp(math.log(self.low) + share * (math.log(self.high) - math.log(self.low))))
-        return self.setting(self.low + share * (self.high - self.low))
+            return self.setting(
+                math.exp(math.log(self.low) + fraction * (math.log(self.high) - math.log(self.low)))
+            )
+        return self.setting(self.low + fraction * (self.high - self.low))
 
     def setting(self, point: float) -> Any:
         return round(point) if self.whole else float(f"{point:.{_DIGITS}g}")
@@ -67,9 +69,9 @@ class Choices:
     def count(self) -> int:
         return len(self.values)
 
-    def at(self, share: float) -> Any:
+    def at(self, fraction: float) -> Any:
         """The value at a fraction of the list, 0 to 1."""
-        return self.values[min(int(share * self.count), self.count - 1)]
+        return self.values[min(int(fraction * self.count), self.count - 1)]
 
 
 def read_range(where: str, key: str, span: str, count: int) -> Axis:

@@ -14,8 +14,8 @@ from optilab.config.tree import Tree
 from optilab.errors import UsageError, did_you_mean, shown, unknown
 from optilab.optimize import RULES, Rule
 from optilab.optimize.formula import outside_brackets
-from optilab.optimize.own import is_user_code, rule_class
-from optilab.optimize.rule import USUAL_VALUES, is_formula, typed
+from optilab.optimize.rule import COMMON_VALUES, is_formula, typed
+from optilab.optimize.user_code import is_user_code, rule_class
 
 REMEDIES = "remedies"
 """The directory of the remedies; their names leave it out."""
@@ -150,7 +150,7 @@ def preset_settings(name: str) -> dict[str, float]:
     """The usual values of the settings of a formula, which has none, where they are named like those of known rules."""
     kind: Any = typed(name) if is_formula(name) else None
     names = [field.name for field in fields(kind)] if kind else []
-    return {name: USUAL_VALUES[name] for name in names if name in USUAL_VALUES}
+    return {name: COMMON_VALUES[name] for name in names if name in COMMON_VALUES}
 
 
 def with_preset_settings(rule: Any) -> Any:

@@ -26,7 +26,8 @@ from optilab.config.keys import Key, keys_of
 from optilab.config.tree import Path, Tree, decimal, dotted, yaml_bytes
 from optilab.errors import MAX_LISTED, ConfigError, Problem, UsageError, did_you_mean, shown, unknown
 from optilab.optimize import RULES, Rule
-from optilab.optimize.own import (
+from optilab.optimize.rule import is_formula, typed
+from optilab.optimize.user_code import (
     UserCode,
     UserRule,
     formula_of,
@@ -35,7 +36,6 @@ from optilab.optimize.own import (
     rule_class,
     user_code,
 )
-from optilab.optimize.rule import is_formula, typed
 from optilab.runs import run_name
 from optilab.words import some
 

@@ -86,7 +86,7 @@ TrainingKeys = Annotated[
     Doc("What to train: a preset or a YAML file"),
 ]
 Keep = Literal["last", "best", "none", "all"]
-"""Which checkpoints remain of a trial that has ended."""
+"""The checkpoints that remain of a trial that has ended."""
 Tried = Annotated[int, Ge(1), Le(10_000), Flag("N")]
 Ranges = Annotated[
     dict[str, Any],
@@ -113,7 +113,7 @@ Holdout = Annotated[
 ]
 DrawSeed = Annotated[int, Ge(0), Flag("N")]
 Also = Annotated[bool, FileOnly()]
-"""What is tuned besides; a command that starts a race sets it."""
+"""True to tune one more hyperparameter; a command that starts a race sets it."""
 
 
 class SweepConfig(Section):
@@ -242,7 +242,7 @@ class FunctionRaceConfig(Section):
 
     @property
     def sizes(self) -> str:
-        """Of tuning and of evaluation, in words."""
+        """The sizes of tuning and evaluation, in words."""
         settings, starts = plural(self.budget, "setting"), plural(self.starts, "start")
         repeats, gradients = plural(self.repeats, "repeat"), plural(self.gradients, "gradient evaluation")
         return f"{settings} tuned on {starts}, evaluated on the same number of new ones; {repeats}; {gradients}"

@@ -23,9 +23,9 @@ from optilab.config.user_network import OrUserNetwork, UserNetwork
 from optilab.data.catalog import DATASETS, DatasetInfo
 from optilab.errors import UsageError, shown
 from optilab.optimize import RULES, Rule
-from optilab.optimize.own import UserCode, sources
 from optilab.optimize.rule import learning_rates
 from optilab.optimize.schedules import SCHEDULES, Constant
+from optilab.optimize.user_code import UserCode, sources
 
 MAX_SEED = 2**63 - 1
 

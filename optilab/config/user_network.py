@@ -21,7 +21,7 @@ from pydantic_core import core_schema
 from optilab.config.model import BIAS_INITS, INITS, ModelConfig
 from optilab.config.section import USER_CODE, USER_CODE_SCHEMA, OneOf, Section, executable, refusal
 from optilab.errors import UsageError, shown
-from optilab.optimize.own import UserCode, is_data, is_user_code, scalar_type
+from optilab.optimize.user_code import UserCode, is_data, is_user_code, scalar_type
 
 OF_DATA = {
     "shape": "shape",

@@ -32,8 +32,8 @@ DIGITS = tuple("0123456789")
 class DatasetInfo:
     """A dataset before it is read.
 
-    `form` is what it is read from: four IDX files, one .npz file, scikit-learn, or a generator of random numbers. The
-    sizes of the user's files (`is_custom`) are what is assumed until they are read.
+    `form` is the source of its arrays: four IDX files, one .npz file, scikit-learn, or a generator of random numbers.
+    The sizes of the user's files (`is_custom`) are assumed until they are read.
     """
 
     name: str
@@ -47,7 +47,7 @@ class DatasetInfo:
     """The class of torchvision.datasets that has its mirrors, directories on the web with all files as NAME.gz."""
     package: str = ""
     """Debian's package of it, and the directory that it installs:"""
-    package_folder: Path | None = None
+    package_directory: Path | None = None
     shape: tuple[int, ...] = (28, 28)
     classes: tuple[str, ...] = DIGITS
     train: int = 60_000
@@ -55,7 +55,7 @@ class DatasetInfo:
 
     @property
     def is_custom(self) -> bool:
-        """Whether the files are the user's: no checksum is built in."""
+        """True if the files are the user's: no checksum is built in."""
         return not self.digests
 
     @property
@@ -85,7 +85,7 @@ DATASETS: dict[str, DatasetInfo] = {
             ),
             torchvision="FashionMNIST",
             package="dataset-fashion-mnist",
-            package_folder=Path("/usr/share/datasets/fashion-mnist"),
+            package_directory=Path("/usr/share/datasets/fashion-mnist"),
             classes=(
                 *("T-shirt/top", "trouser", "pullover", "dress", "coat"),
                 *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
@@ -163,7 +163,7 @@ DATASETS: dict[str, DatasetInfo] = {
 }
 
 
-def search_path(info: DatasetInfo, folder: Path | None = None) -> list[Path]:
+def search_path(info: DatasetInfo, directory: Path | None = None) -> list[Path]:
     """The directories that are searched for a dataset, in order; for `npz`, the file or its directory.
 
     A directory that the user names, by argument or in OPTILAB_DATA, is the only one: no other replaces it silently.
@@ -171,25 +171,25 @@ def search_path(info: DatasetInfo, folder: Path | None = None) -> list[Path]:
     """
     if info.form in ("scikit-learn", "drawn"):
         return []
-    if folder is not None:
+    if directory is not None:
         # A config is UTF-8; the system's names are bytes that another locale (LC_ALL=C) decodes otherwise.
-        return [Path(os.fsdecode(str(folder).encode("utf-8", "surrogateescape"))).expanduser()]
+        return [Path(os.fsdecode(str(directory).encode("utf-8", "surrogateescape"))).expanduser()]
     if named := os.environ.get("OPTILAB_DATA"):
         return [Path(named).expanduser()]
     if info.is_custom:
         raise DataError(f"dataset {info.name}: expected its place (--data-dir or OPTILAB_DATA), got none")
     import platformdirs
 
-    return [platformdirs.user_cache_path("optilab") / info.name, *filter(None, [info.package_folder])]
+    return [platformdirs.user_cache_path("optilab") / info.name, *filter(None, [info.package_directory])]
 
 
-def find(info: DatasetInfo, folder: Path | None = None) -> Path | None:
+def find(info: DatasetInfo, directory: Path | None = None) -> Path | None:
     """The first directory of the search path that holds all files of a dataset, each as NAME or NAME.gz.
 
     The files may also be in a directory of the dataset's name, or where torchvision puts them. SystemFailure for a
     directory that cannot be read.
     """
-    for place in search_path(info, folder):
+    for place in search_path(info, directory):
         if place.is_dir() and not os.access(place, os.R_OK | os.X_OK):
             raise SystemFailure(f"cannot read {place}: Permission denied")
         for layout in (place / info.name, place, place / (info.torchvision or info.name) / "raw"):
@@ -198,9 +198,9 @@ def find(info: DatasetInfo, folder: Path | None = None) -> Path | None:
     return None
 
 
-def destination(info: DatasetInfo, folder: Path | None = None) -> Path:
+def destination(info: DatasetInfo, directory: Path | None = None) -> Path:
     """The directory that a fetch fills: the dataset's in the argument, in OPTILAB_DATA, or in the user's cache."""
-    place = search_path(info, folder)[0]
+    place = search_path(info, directory)[0]
     return place if place.name == info.name else place / info.name
 
 
@@ -214,10 +214,10 @@ def missing(info: DatasetInfo, place: Path) -> list[str]:
     return [name for name in info.digests or IDX_FILES if not os.path.isfile(file_of(place, name))]
 
 
-def not_found(info: DatasetInfo, folder: Path | None) -> str:
-    """Where a dataset was searched for, and what each place lacks."""
+def missing_message(info: DatasetInfo, directory: Path | None) -> str:
+    """The message that a dataset is missing: the places that were searched, and the files that each lacks."""
     places = [
         f"{place} lacks {', '.join(missing(info, place))}" if place.is_dir() else f"there is no directory {place}"
-        for place in search_path(info, folder)
+        for place in search_path(info, directory)
     ]
     return f"dataset {info.name} (four files, each as NAME or NAME.gz) was not found: {'; '.join(places)}"

@@ -10,15 +10,15 @@ import tempfile
 from contextlib import redirect_stderr
 from pathlib import Path
 
-from optilab.data.catalog import DatasetInfo, destination, file_of, find, not_found
-from optilab.data.read import Dataset, info_of, load, one_line, read_content, require, sha256
+from optilab.data.catalog import DatasetInfo, destination, file_of, find, missing_message
+from optilab.data.read import Dataset, as_single_line, expect_equal, info_of, load, read_content, sha256
 from optilab.errors import DataError, UsageError, system_failures
 from optilab.files import write_atomic
 
 SECONDS = 10.0
-"""Until a server is given up that sends nothing."""
+"""Time limit of a server that sends nothing."""
 APT_SECONDS = 300.0
-"""For one call of apt-get."""
+"""Time limit of one call of apt-get."""
 APT_CONFIG = """\
 Dir::Cache "{scratch}/cache";
 Acquire::Retries "0";
@@ -32,21 +32,21 @@ Acquire::Languages "none";
 """Read after the system's settings; it clears their hooks, which concern the system's own lists and may need root."""
 
 
-def ensure(dataset: str, folder: Path | None = None) -> Dataset:
+def ensure(dataset: str, directory: Path | None = None) -> Dataset:
     """`load` a dataset; `fetch` a published one first if it is not on this machine and the user named no directory.
 
     Raises what `load` and `fetch` raise. A damaged dataset is reported, not replaced.
     """
-    info, is_named = info_of(dataset), folder or os.environ.get("OPTILAB_DATA")
+    info, is_named = info_of(dataset), directory or os.environ.get("OPTILAB_DATA")
     if info.torchvision and not is_named and find(info) is None:
         try:
             fetch(dataset)
         except DataError as error:
-            raise DataError(f"{not_found(info, folder)}\n{error}") from None
-    return load(dataset, folder)
+            raise DataError(f"{missing_message(info, directory)}\n{error}") from None
+    return load(dataset, directory)
 
 
-def fetch(dataset: str, folder: Path | None = None) -> Path | None:
+def fetch(dataset: str, directory: Path | None = None) -> Path | None:
     """Put the files of a dataset into a directory and return it; intact files are kept. None where there are no files.
 
     The directory is `catalog.destination`: in the argument, in OPTILAB_DATA, or in the user's cache. The sources are
@@ -60,7 +60,7 @@ def fetch(dataset: str, folder: Path | None = None) -> Path | None:
         raise UsageError(f"{dataset} is your images; there is nothing to fetch")
     if not info.torchvision:
         return None
-    place, failures = destination(info, folder), list[str]()
+    place, failures = destination(info, directory), list[str]()
     if not (lacking := [name for name in info.digests if not _is_intact(info, place, name)]):
         return place
     for source in [_by_torchvision, *[_from_debian] * bool(info.package)]:
@@ -69,7 +69,9 @@ def fetch(dataset: str, folder: Path | None = None) -> Path | None:
                 fetched = source(info, Path(scratch))
                 contents = {name: read_content(file_of(fetched, name), name) for name in lacking}
                 for name, content in contents.items():
-                    require(f"{info.title}: {name}", f"SHA-256 {info.digests[name]}", f"SHA-256 {sha256(content)}")
+                    expect_equal(
+                        f"{info.title}: {name}", f"SHA-256 {info.digests[name]}", f"SHA-256 {sha256(content)}"
+                    )
             except DataError as error:
                 failures += str(error).splitlines()
                 continue
@@ -103,7 +105,7 @@ def _by_torchvision(info: DatasetInfo, scratch: Path) -> Path:
         with redirect_stderr(sys.stderr if sys.stderr.isatty() else io.StringIO()):
             getattr(datasets, info.torchvision)(scratch, download=True)
     except Exception as error:  # of the network, of the server, or of torchvision's reading of other bytes
-        raise DataError("\n".join(map(one_line, str(error).splitlines())) or type(error).__name__) from None
+        raise DataError("\n".join(map(as_single_line, str(error).splitlines())) or type(error).__name__) from None
     finally:
         socket.setdefaulttimeout(seconds)
     return scratch / info.torchvision / "raw"
@@ -130,16 +132,16 @@ def _from_debian(info: DatasetInfo, scratch: Path) -> Path:
         _run([*apt, "update"], scratch)
         _run([*apt, "download", info.package], scratch)
     _run(["dpkg-deb", "-x", *map(str, scratch.glob("*.deb")), str(scratch)], scratch)
-    assert info.package_folder is not None
-    return scratch / info.package_folder.relative_to("/")
+    assert info.package_directory is not None
+    return scratch / info.package_directory.relative_to("/")
 
 
-def _run(command: list[str], folder: Path) -> None:
-    """Run a program in `folder`; DataError with its error output, or if it takes too long."""
+def _run(command: list[str], directory: Path) -> None:
+    """Run a program in `directory`; DataError with its error output, or if it takes too long."""
     try:
         done = subprocess.run(
             command,
-            cwd=folder,
+            cwd=directory,
             env={**os.environ, "LC_ALL": "C"},  # one of the messages is read
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -151,4 +153,4 @@ def _run(command: list[str], folder: Path) -> None:
         raise DataError(f"{' '.join(command)}: not done within {APT_SECONDS:g} s") from None
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if line.startswith("E:")] or [done.stderr[-300:]]
-        raise DataError(f"{' '.join(command)}: exit status {done.returncode}: {one_line(' '.join(errors))}")
+        raise DataError(f"{' '.join(command)}: exit status {done.returncode}: {as_single_line(' '.join(errors))}")

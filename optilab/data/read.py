@@ -21,7 +21,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from optilab.data.catalog import ARRAYS, DATASETS, IDX_FILES, DatasetInfo, file_of, find, not_found, search_path
+from optilab.data.catalog import (
+    ARRAYS,
+    DATASETS,
+    IDX_FILES,
+    DatasetInfo,
+    file_of,
+    find,
+    missing_message,
+    search_path,
+)
 from optilab.data.synthetic import draw
 from optilab.errors import DataError, UsageError, unknown
 
@@ -37,7 +46,7 @@ class Dataset:
     """A verified dataset in memory; the arrays are read-only."""
 
     name: str
-    folder: Path | None  # or the .npz file; None where there are no files
+    directory: Path | None  # or the .npz file; None where there are no files
     train_images: NDArray[np.uint8]  # (n, height, width), or with channels before or after both, 0..255
     train_labels: NDArray[np.uint8]  # (n,), 0..classes-1
     test_images: NDArray[np.uint8]  # (m, height, width), or with channels
@@ -56,7 +65,7 @@ class FileCheck(NamedTuple):
     name: str
     size: int  # bytes, uncompressed
     digest: str  # SHA-256, uncompressed
-    problem: str = ""  # what was expected and found; empty where it is intact
+    problem: str = ""  # the expected and the actual content; empty if it is intact
 
     @property
     def ok(self) -> bool:
@@ -64,14 +73,14 @@ class FileCheck(NamedTuple):
 
 
 class Files(NamedTuple):
-    """What was read of a dataset, and from where."""
+    """The arrays of a dataset, the checks of its files, and their directory."""
 
-    folder: Path | None
+    directory: Path | None
     rows: list[FileCheck]
     arrays: Sequence[Array]
     """Images and labels of the training set, then of the test set; fewer where a row has a problem."""
     names: Sequence[str]
-    """What a message calls these arrays."""
+    """Names of these arrays in messages."""
 
 
 def channels_first(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -91,47 +100,46 @@ def info_of(dataset: str) -> DatasetInfo:
     return DATASETS[dataset]
 
 
-def load(dataset: str, folder: Path | None = None) -> Dataset:
+def load(dataset: str, directory: Path | None = None) -> Dataset:
     """Read and verify a dataset.
 
-    `dataset` is a name in DATASETS; the user's images need `folder` (or OPTILAB_DATA). Raises DataError that names
-    every bad file, what was expected and what was found; UsageError on an unknown `dataset`.
+    `dataset` is a name in DATASETS; the user's images need `directory` (or OPTILAB_DATA). Raises DataError that names
+    every bad file with its expected and its actual content; UsageError on an unknown `dataset`.
     """
-    files = _read(dataset, folder)
+    files = _read(dataset, directory)
     if problems := [row.problem for row in files.rows if not row.ok]:
         raise DataError("\n".join(problems))
     for array in files.arrays:
         array.flags.writeable = False
     train_images, train_labels, test_images, test_labels = files.arrays
     digests = {row.name: row.digest for row in files.rows}
-    return Dataset(dataset, files.folder, train_images, train_labels, test_images, test_labels, digests)
+    return Dataset(dataset, files.directory, train_images, train_labels, test_images, test_labels, digests)
 
 
-def verify(dataset: str, folder: Path | None = None) -> list[FileCheck]:
+def verify(dataset: str, directory: Path | None = None) -> list[FileCheck]:
     """The files of a dataset: each is intact if it has the expected checksum and is well-formed.
 
     Raises DataError if a file is missing, or if good files do not fit each other, such as fewer labels than images.
     """
-    return _read(dataset, folder).rows
+    return _read(dataset, directory).rows
 
 
-def status(info: DatasetInfo, folder: Path | None = None) -> tuple[str, Path | None]:
-    """Whether a dataset is on this machine and intact (`ok`, `built in`) or what is wrong, and where it is. Nothing is
-    fetched."""
+def status(info: DatasetInfo, directory: Path | None = None) -> tuple[str, Path | None]:
+    """The state of a dataset here (`ok`, `built in`, or what is wrong), and its directory. Nothing is fetched."""
     if info.is_custom:
         return "yours: data.dir names it", None
     if info.form in ("drawn", "scikit-learn"):
         available = info.form == "drawn" or find_spec("sklearn") is not None
         return "built in" if available else "needs optilab[digits]", None
-    if (place := find(info, folder)) is None:
+    if (place := find(info, directory)) is None:
         return "not here", None
-    damaged = [row.name for row in verify(info.name, folder) if not row.ok]
+    damaged = [row.name for row in verify(info.name, directory) if not row.ok]
     return f"REFUSED: {', '.join(damaged)}" if damaged else "ok", place
 
 
-def _read(dataset: str, folder: Path | None) -> Files:
+def _read(dataset: str, directory: Path | None) -> Files:
     info = info_of(dataset)
-    files = READERS[info.form](info, folder)
+    files = READERS[info.form](info, directory)
     if all(row.ok for row in files.rows):
         _require_fit(files)
     return files
@@ -140,9 +148,9 @@ def _read(dataset: str, folder: Path | None) -> Files:
 def _require_fit(files: Files) -> None:
     """DataError unless the well-formed arrays make one dataset."""
     (train_images, train_labels, test_images, test_labels), names = files.arrays, files.names
-    require(names[1], f"{len(train_images)} labels", f"{len(train_labels)} labels")
-    require(names[3], f"{len(test_images)} labels", f"{len(test_labels)} labels")
-    require(names[2], f"images of shape {train_images.shape[1:]}", f"images of shape {test_images.shape[1:]}")
+    expect_equal(names[1], f"{len(train_images)} labels", f"{len(train_labels)} labels")
+    expect_equal(names[3], f"{len(test_images)} labels", f"{len(test_labels)} labels")
+    expect_equal(names[2], f"images of shape {train_images.shape[1:]}", f"images of shape {test_images.shape[1:]}")
     classes = int(train_labels.max()) + 1
     if (largest := int(test_labels.max())) >= classes:  # the network has no output for it
         raise DataError(f"{names[3]}: expected labels 0 to {classes - 1} as in training, found {largest}")
@@ -155,12 +163,12 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def require(where: object, expected: object, found: object) -> None:
-    if expected != found:
-        raise DataError(f"{where}: expected {expected}, found {found}")
+def expect_equal(place: object, expected: object, actual: object) -> None:
+    if expected != actual:
+        raise DataError(f"{place}: expected {expected}, found {actual}")
 
 
-def one_line(text: object) -> str:
+def as_single_line(text: object) -> str:
     """Text from a server or a file as one line of at most 300 characters, without control characters."""
     line = " ".join(str(text).split())
     return "".join(letter if letter.isprintable() else "?" for letter in line[:300])
@@ -183,7 +191,7 @@ def unzip(where: object, data: bytes) -> bytes:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
             content = stream.read(MAX_BYTES + 1)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{where}: expected a whole gzip file, found: {one_line(error)}") from error
+        raise DataError(f"{where}: expected a whole gzip file, found: {as_single_line(error)}") from error
     require_size(where, len(content))
     return content
 
@@ -194,7 +202,7 @@ def require_size(where: object, size: int) -> None:
 
 
 def read_content(path: Path, name: str) -> bytes:
-    """What the checksum of a name is of: the content of NAME or NAME.gz; the file itself where the name ends in .gz."""
+    """The bytes that a checksum is computed from: the content of NAME or NAME.gz; the file itself for a name in .gz."""
     data = read_file(path)
     return unzip(path, data) if path.suffix == ".gz" and not name.endswith(".gz") else data
 
@@ -202,27 +210,27 @@ def read_content(path: Path, name: str) -> bytes:
 # --- four IDX files ----------------------------------------------------------------------------------------
 
 
-def _read_idx(info: DatasetInfo, folder: Path | None) -> Files:
+def _read_idx(info: DatasetInfo, directory: Path | None) -> Files:
     """Four IDX files (http://yann.lecun.com/exdb/mnist), compared with their checksums and taken apart."""
-    if (place := find(info, folder)) is None:
-        raise DataError(not_found(info, folder))
-    digests = info.digests or _listed(place / "SHA256SUMS")
+    if (place := find(info, directory)) is None:
+        raise DataError(missing_message(info, directory))
+    digests = info.digests or _checksums_of(place / "SHA256SUMS")
     rows: list[FileCheck] = []
     arrays: list[Array] = []
     for name, expected in digests.items():
         path, content, problem = file_of(place, name), b"", ""
         try:
             content = read_content(path, name)
-            require(path, f"SHA-256 {expected}", f"SHA-256 {sha256(content)}")
+            expect_equal(path, f"SHA-256 {expected}", f"SHA-256 {sha256(content)}")
             data = unzip(path, content) if name.endswith(".gz") else content
-            arrays.append(_parsed(path, data, ndim=3 if "idx3" in name else 1))
+            arrays.append(_parse_idx(path, data, ndim=3 if "idx3" in name else 1))
         except DataError as error:
             problem = str(error)
         rows.append(FileCheck(name, len(content), sha256(content), problem))
     return Files(place, rows, arrays, [str(file_of(place, name)) for name in digests])
 
 
-def _listed(path: Path) -> dict[str, str]:
+def _checksums_of(path: Path) -> dict[str, str]:
     """File name -> checksum, from what `sha256sum NAME... > SHA256SUMS` writes."""
     text = read_file(path).decode("utf-8", "replace")
     lines = re.findall(r"^([0-9a-fA-F]{64}) [ *](?:\./)?(\S+)\s*$", text, re.MULTILINE)
@@ -232,7 +240,7 @@ def _listed(path: Path) -> dict[str, str]:
     return {name: digests[name] for name in IDX_FILES}
 
 
-def _parsed(path: Path, data: bytes, ndim: int) -> NDArray[np.uint8]:
+def _parse_idx(path: Path, data: bytes, ndim: int) -> NDArray[np.uint8]:
     """IDX: big-endian uint32 magic (0x08 for uint8, then ndim) and ndim sizes; then the items in C order."""
     start = 4 * (1 + ndim)
     magic, *shape = np.frombuffer(data[:start].ljust(start, b"\0"), ">u4").tolist()
@@ -247,13 +255,13 @@ def _parsed(path: Path, data: bytes, ndim: int) -> NDArray[np.uint8]:
 # --- one .npz file -----------------------------------------------------------------------------------------
 
 
-def _read_npz(info: DatasetInfo, folder: Path | None) -> Files:
+def _read_npz(info: DatasetInfo, directory: Path | None) -> Files:
     """One .npz file with x_train, y_train, x_test and y_test, as Keras names them: the file that is named, or the only
     one of the directory that is named.
 
     It is never unpickled. DataError with all of its problems.
     """
-    place = search_path(info, folder)[0]
+    place = search_path(info, directory)[0]
     paths = sorted(place.glob("*.npz")) if place.is_dir() else [place]
     if len(paths) != 1:
         raise DataError(f"{place}: expected one .npz file, found {len(paths)}")
@@ -262,15 +270,17 @@ def _read_npz(info: DatasetInfo, folder: Path | None) -> Files:
         _require_small(data)
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             if lacking := [name for name in ARRAYS if name not in file]:
-                raise DataError(f"it lacks {', '.join(lacking)}, and has {one_line(', '.join(file)) or 'nothing'}")
+                raise DataError(
+                    f"it lacks {', '.join(lacking)}, and has {as_single_line(', '.join(file)) or 'nothing'}"
+                )
             for name in ARRAYS:
                 try:
                     arrays.append(_images(file[name]) if name.startswith("x") else _labels(file[name], name))
                 except Exception as error:  # NumPy's parser of a header raises what Python's tokenizer does
-                    problems.append(f"{path}: {name}: {one_line(error)}")
+                    problems.append(f"{path}: {name}: {as_single_line(error)}")
     except (DataError, zipfile.BadZipFile, OSError, EOFError, ValueError, AttributeError) as error:
         expected = "" if isinstance(error, DataError) else "expected an .npz file, found: "
-        problems.append(f"{path}: {expected}{one_line(error)}")
+        problems.append(f"{path}: {expected}{as_single_line(error)}")
     row = FileCheck(path.name, len(data), sha256(data), "\n".join(problems))
     return Files(path, [row], arrays, [f"{path}: {name}" for name in ARRAYS])
 
@@ -279,7 +289,7 @@ def _require_small(data: bytes) -> None:
     """DataError for arrays that would have more than MAX_BYTES, by the sizes that the archive lists."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         for member in archive.infolist():
-            require_size(one_line(member.filename), member.file_size)
+            require_size(as_single_line(member.filename), member.file_size)
 
 
 def _images(array: Array) -> Array:
@@ -311,12 +321,12 @@ def _labels(array: Array, name: str) -> Array:
 # --- without files -----------------------------------------------------------------------------------------
 
 
-def _read_synthetic(info: DatasetInfo, folder: Path | None) -> Files:
+def _read_synthetic(info: DatasetInfo, directory: Path | None) -> Files:
     """Images drawn from a seed."""
     return _checked(info, draw(info), "a defect of NumPy or of this machine")
 
 
-def _read_digits(info: DatasetInfo, folder: Path | None) -> Files:
+def _read_digits(info: DatasetInfo, directory: Path | None) -> Files:
     """scikit-learn's digits: 1,797 images of 8 x 8 that ship with the package, so nothing is fetched.
 
     The last 360 are the test set, as `train_test_split(test_size=0.2, shuffle=False)` has it: other people wrote them.
@@ -353,4 +363,4 @@ READERS: Mapping[str, Callable[[DatasetInfo, Path | None], Files]] = {
     "scikit-learn": _read_digits,
     "drawn": _read_synthetic,
 }
-"""By `DatasetInfo.form`."""
+"""`DatasetInfo.form` -> the function that reads it."""

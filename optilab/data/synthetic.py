@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from optilab.data.catalog import DatasetInfo
 
 SEED = 20_201_126
-PATTERNS, SPOTS, MOVED = 2, 4, 2
+PATTERNS, SPOTS, MAX_SHIFT = 2, 4, 2
 """Patterns per class, spots per pattern, and the most pixels that a pattern is moved."""
 
 
@@ -26,12 +26,12 @@ def draw(info: DatasetInfo) -> Sequence[NDArray[np.uint8]]:
     bits = np.random.PCG64(SEED)
     height, width = info.shape
     classes, count = len(info.classes), info.train + info.test
-    room = (height + 2 * MOVED, width + 2 * MOVED)
+    room = (height + 2 * MAX_SHIFT, width + 2 * MAX_SHIFT)
     centers = _below(bits, 1 << 16, (2, classes, PATTERNS, SPOTS))
     patterns = _patterns(centers, room)
     labels = _below(bits, classes, (count,))
     other = (labels + 1 + _below(bits, classes - 1, (count,))) % classes
-    images = _moved(bits, patterns, labels, 110, 256) + _moved(bits, patterns, other, 0, 180)
+    images = _shifted(bits, patterns, labels, 110, 256) + _shifted(bits, patterns, other, 0, 180)
     images = images // 256 + _below(bits, 90, images.shape) + _below(bits, 90, images.shape) - 90
     pixels, answers = np.clip(images, 0, 255).astype(np.uint8), labels.astype(np.uint8)
     return pixels[: info.train], answers[: info.train], pixels[info.train :], answers[info.train :]
@@ -54,14 +54,14 @@ def _patterns(centers: NDArray[np.int64], room: Sequence[int]) -> NDArray[np.int
     return bright
 
 
-def _moved(
+def _shifted(
     bits: np.random.PCG64, patterns: NDArray[np.int64], labels: NDArray[np.int64], low: int, high: int
 ) -> NDArray[np.int64]:
     """A pattern of each label, moved, times a contrast from low to high - 1."""
     count, (height, width) = len(labels), patterns.shape[2:]
-    size = (height - 2 * MOVED, width - 2 * MOVED)
+    size = (height - 2 * MAX_SHIFT, width - 2 * MAX_SHIFT)
     windows = np.lib.stride_tricks.sliding_window_view(patterns, size, axis=(2, 3))
-    which, down, right = (_below(bits, n, (count,)) for n in (PATTERNS, 2 * MOVED + 1, 2 * MOVED + 1))
+    pattern, down, right = (_below(bits, n, (count,)) for n in (PATTERNS, 2 * MAX_SHIFT + 1, 2 * MAX_SHIFT + 1))
     contrast = low + _below(bits, high - low, (count,))
-    moved: NDArray[np.int64] = windows[labels, which, down, right] * contrast[:, None, None]
-    return moved
+    shifted: NDArray[np.int64] = windows[labels, pattern, down, right] * contrast[:, None, None]
+    return shifted

@@ -1,4 +1,4 @@
-"""A check: a function of the evidence that says what it has seen, and what the docs say of it."""
+"""A check: a function of the evidence that reports a cause, with its row in the docs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ Sets = tuple[str, ...]
 
 
 class Seen(NamedTuple):
-    """What a check has seen: a sentence with its number, all numbers, remedies, the bound that was crossed.
+    """The result of a check: a sentence with its number, all numbers, remedies, the bound that was crossed.
 
-    What is `certain` is a finding even in a network that has learned; without, it is a note there. What is
-    `informational` is never more than a note. What is `only_alone` is named only where no other check sees anything.
+    A result that is `certain` is a finding even in a network that has learned; otherwise it is a note there. One that
+    is `informational` is never more than a note. One that is `only_alone` counts only if no other check sees anything.
     """
 
     text: str
@@ -23,7 +23,7 @@ class Seen(NamedTuple):
     bound: str = ""
     normal: str = ""
     fix: str = ""
-    """In the place of that of the check."""
+    """Replaces the advice of the check."""
     certain: bool = False
     informational: bool = False
     only_alone: bool = False
@@ -46,7 +46,7 @@ class Check:
 
     @property
     def text(self) -> str:
-        """Its row in the docs."""
+        """The check's row in the docs."""
         return " ".join((self.run.__doc__ or "").format(**self.run.__globals__).split())
 
 

@@ -1,4 +1,4 @@
-"""Checks of a network: what data, settings, initial weights and steps have done to it; thresholds above each check.
+"""Checks of a network: effects of data, settings, initial weights and steps; thresholds stand above each check.
 
 The order is that of causes: where two findings weigh the same, the earlier one explains the later. How often they are
 right is measured on labeled trainings (tests/diagnosis, docs/measured.md).
@@ -12,8 +12,8 @@ from typing import Any
 from optilab.diagnose.check import Check, Seen, Sets, check
 from optilab.diagnose.evidence import FIRST_STEPS, MIN_FALL, TRIAL_BATCHES, Evidence
 from optilab.diagnose.remedies import remedies
-from optilab.optimize.own import UserRule
 from optilab.optimize.rule import rules_with_lr
+from optilab.optimize.user_code import UserRule
 from optilab.words import percent, plural, points
 
 
@@ -23,8 +23,8 @@ def remedy_sets(*names: str) -> tuple[Sets, ...]:
 
 
 def sees(run: Evidence, name: str) -> bool:
-    """Whether a check of that name sees something."""
-    return any(one(run) is not None for one in CHECKS if one.name == name)
+    """True if a check of that name sees something."""
+    return any(candidate(run) is not None for candidate in CHECKS if candidate.name == name)
 
 
 # --- learning rates that are likely to work ---
@@ -41,17 +41,17 @@ MAX_RATE = 0.45
 """Learning rate by the first step, of networks that learn. Above it the gradient is lost before training, and steps
 grow with it."""
 MIN_RISE, MAX_CUT = 30.0, 1 / 3
-"""Usual over present learning rate, from which the usual one is a remedy; nearer to it, the range test finds a rate."""
+"""Default over present learning rate, from which the default is a remedy; nearer to it, the range test finds a rate."""
 
 
 def rate_times(run: Evidence, factor: float) -> tuple[Sets, ...]:
-    """The learning rates times a factor: that of the optimizer or the rule that it wraps, and that of the rule that it
-    gives other weights to; nothing where it has none."""
+    """The learning rates times a factor: the rate of the optimizer or the rule that it wraps, and of the rule for other
+    weights; nothing without a rate."""
     rates = run.setup.rates
     return (tuple(f"{key}={rate * factor:.2g}" for key, rate in rates.items()),) if rates else ()
 
 
-def usual_rates(run: Evidence) -> dict[str, float]:
+def default_rates(run: Evidence) -> dict[str, float]:
     """A learning rate that the network is likely to learn with, for each key that has one.
 
     Where the length of a step is about the rate, whatever the gradient, that is the default of its optimizer, and also
@@ -59,7 +59,7 @@ def usual_rates(run: Evidence) -> dict[str, float]:
     the first step has the usual size. A user's rule or loop, or a run without a record of its first gradients, has
     none.
     """
-    from optilab.optimize.theory import scale_free  # it needs NumPy, which a refusal does not load
+    from optilab.optimize.theory import is_scale_invariant  # it needs NumPy, which a refusal does not load
 
     rates = dict[str, float]()
     gradients, weights = run.start.get("sample_gradients") or [], run.start.get("first_weights") or []
@@ -69,7 +69,7 @@ def usual_rates(run: Evidence) -> dict[str, float]:
     for key, rule in rules_with_lr(run.setup.optimizer).items() if run.setup.optimizer else ():
         if isinstance(rule, UserRule):
             continue
-        if not scaled or scale_free(rule):
+        if not scaled or is_scale_invariant(rule):
             rates[f"optimizer.{key}"] = type(rule)().lr
         elif step <= MAX_RATE * largest:
             # A velocity of this form adds up 1/(1 - beta) gradients.
@@ -78,10 +78,10 @@ def usual_rates(run: Evidence) -> dict[str, float]:
     return rates
 
 
-def usual_rate(run: Evidence, times: float) -> tuple[Sets, ...]:
-    """`usual_rates` where they are at least `times` what they are now (above 1), or at most (below 1); else nothing."""
+def default_rate(run: Evidence, times: float) -> tuple[Sets, ...]:
+    """`default_rates` that are at least `times` (above 1) or at most `times` (below 1) the present rates."""
     now = run.setup.rates
-    wanted = {k: rate for k, rate in usual_rates(run).items() if (rate >= times * now[k]) == (times > 1)}
+    wanted = {k: rate for k, rate in default_rates(run).items() if (rate >= times * now[k]) == (times > 1)}
     return (tuple(f"{key}={rate:.2g}" for key, rate in wanted.items()),) if wanted else ()
 
 
@@ -89,7 +89,7 @@ def usual_rate(run: Evidence, times: float) -> tuple[Sets, ...]:
 
 
 @check("one-class", fix="check the labels")
-def one_class(run: Evidence) -> Seen | None:
+def single_class(run: Evidence) -> Seen | None:
     """All training labels are the same."""
     if run.start.get("classes", 2) > 1:
         return None
@@ -106,7 +106,7 @@ MIN_PATH = 0.05
 MIN_UNRELATED_LOSS = 0.95
 """Best validation loss over the chance level, of a network that has learned nothing of the validation samples."""
 MAX_UNSEEN = 0.5
-"""What is known of the validation samples over what is known of the training samples: fractions of the chance level."""
+"""Fraction of the chance-level loss that is gone: of the validation samples, over that of the training samples."""
 MAX_WRONG_ACCURACY = 0.5
 """Validation accuracy over chance: only a network that has learned other names of the classes is so often wrong."""
 MIN_CLEAR_SKILL = 0.25
@@ -209,8 +209,8 @@ MAX_UNFIT_SKILL = 0.75
 MAX_SHRUNK, MAX_TRIAL_SHRUNK = 0.5, 0.9
 """Norm of the weights over that of the initial weights, in some hidden layer; in a probe run, whose sixty steps take
 little of the weights of a network that learns."""
-MIN_SHARE_OF_DECAY = 0.1
-"""What decay by itself would have taken of the logarithm of the norm, over what is gone."""
+MIN_DECAY_FRACTION = 0.1
+"""Decrease of the logarithm of the norm by decay alone, over the whole decrease."""
 
 
 @check("weight-decay-too-strong", fix="no weight decay")
@@ -221,9 +221,9 @@ def weight_decay_too_strong(run: Evidence) -> Seen | None:
     decay, bound = setup.weight_decay or setup.decoupled_decay, MAX_TRIAL_SHRUNK if run.trial else MAX_SHRUNK
     if not decay or smallest > bound or run.training_skill > MAX_UNFIT_SKILL:
         return None
-    # A decay of the optimizer's own takes lr*decay of the weights in each step; gradients may have taken the rest.
-    taken = (setup.lr or 1.0) * decay * run.steps
-    if not setup.weight_decay and taken < MIN_SHARE_OF_DECAY * -math.log(max(smallest, 1e-12)):
+    # A decay by the optimizer takes lr*decay of the weights in each step; gradients may have taken the rest.
+    decayed = (setup.lr or 1.0) * decay * run.steps
+    if not setup.weight_decay and decayed < MIN_DECAY_FRACTION * -math.log(max(smallest, 1e-12)):
         return None
     key = "weight_decay" if setup.weight_decay else setup.decay_key
     text = f"weight decay {decay:g} has shrunk the weights of a layer to {smallest:.2g} of their initial norm"
@@ -300,7 +300,7 @@ def batch_norm_small_batch(run: Evidence) -> Seen | None:
     """Batch norm computes mean and variance over {MAX_PAIR} samples or fewer; {MAX_SMALL_BATCH} where the network has
     hardly learned, or training accuracy is {MAX_NOISE_GAP} or more below validation accuracy."""
     size, norm = run.setup.normed_over, run.setup.norm
-    # A probe run is too short to tell slow from sick, and so is a network without an epoch.
+    # A probe run is too short to tell slow from faulty, and so is a network without an epoch.
     ended, gap = bool(run.rows) and not run.trial, run.accuracy_gap
     certain = ended and gap >= MAX_NOISE_GAP
     bound = MAX_SMALL_BATCH if certain or (ended and run.skill < MAX_HARDLY_SKILL) else MAX_PAIR
@@ -315,7 +315,7 @@ def batch_norm_small_batch(run: Evidence) -> Seen | None:
 MAX_FIRST_LOSS = 2.0
 """First loss over that of equal probabilities, the chance level of balanced classes; usual ones begin at 1.0 to 1.3."""
 MAX_TRIAL_LOSS, MAX_TRIAL_SATURATED = 4.0, 0.9
-"""In a probe run whose first loss was too high: training loss over that of equal probabilities, and the fraction of
+"""Training loss over that of equal probabilities, in a probe run whose first loss was too high, and the fraction of
 outputs on a flat part of an activation that is flat on both sides."""
 
 
@@ -479,8 +479,8 @@ def vanishing_through_time(run: Evidence) -> Seen | None:
     # What was well at first has been lost in training, by steps that are too large.
     lost = layer <= len(layers) and (layers[layer - 1].get("through_time") or 0.0) > MIN_EARLY_THROUGH_TIME
     text = f"in {name} the gradient of the first time steps is {ratio:.1e} times the largest"
-    seen = {"ratio": ratio, "layer": layer or run.hidden + 1}
-    return Seen(text, seen, bound=f"below {MIN_THROUGH_TIME:g}", normal="above 0.01", only_alone=lost)
+    facts = {"ratio": ratio, "layer": layer or run.hidden + 1}
+    return Seen(text, facts, bound=f"below {MIN_THROUGH_TIME:g}", normal="above 0.01", only_alone=lost)
 
 
 # --- steps that are too large ---
@@ -490,7 +490,7 @@ MAX_TRIAL_CHANCE_LOSS, MAX_TRIAL_LATE_LOSS = 2.0, 4.0
 """MAX_CHANCE_LOSS in a probe run, whose loss may be a little above the chance level in a network that learns later; and
 where it is right about some samples already."""
 MAX_LOST, MAX_UNLEARNT = 0.15, 0.05
-"""Validation accuracy that a network has had and lost, and training accuracy, which one that oscillates keeps."""
+"""Loss of validation accuracy since the best epoch, and of training accuracy, which a network that oscillates keeps."""
 MIN_MOVED = 0.01
 """Change of some layer's norm, as a fraction of the first: without it, steps have not killed any units."""
 MAX_GROWTH = 3.0
@@ -524,7 +524,7 @@ def _too_high(run: Evidence, text: str, bound: str, normal: str, certain: bool =
         "dead": run.worst("dead")[1],
         "grown": max(run.growth, default=1.0),
     }
-    smaller = (*rate_times(run, 0.1), *rate_times(run, 0.01)) if run.setup.loop else usual_rate(run, MAX_CUT)
+    smaller = (*rate_times(run, 0.1), *rate_times(run, 0.01)) if run.setup.loop else default_rate(run, MAX_CUT)
     return Seen(text, numbers, (*smaller, ("clip_norm=1",)), bound, normal, certain=certain)
 
 
@@ -580,8 +580,8 @@ def units_died(run: Evidence) -> Seen | None:
     """More than {MAX_DEAD} of a layer's units have died in training, and some layer has changed by more than
     {MIN_MOVED:.0%}; weight decay is not to blame."""
     layer, dead = run.worst("dead")
-    moved = max((abs(growth - 1) for growth in run.growth), default=0.0)
-    if not run.rows or not run.chance_loss or dead <= MAX_DEAD or moved <= MIN_MOVED or dead_from_the_start(run):
+    change = max((abs(growth - 1) for growth in run.growth), default=0.0)
+    if not run.rows or not run.chance_loss or dead <= MAX_DEAD or change <= MIN_MOVED or dead_from_the_start(run):
         return None
     if sees(run, "weight-decay-too-strong") or (run.trial and run.beats_chance and dead < 1.0):
         return None
@@ -595,11 +595,11 @@ def weights_grew(run: Evidence) -> Seen | None:
     network knows something; in a probe run {MAX_TRIAL_GROWTH:g}-fold, with a loss above chance."""
     if not run.rows or not run.chance_loss:
         return None
-    grown, ignorant = (
+    grown, no_better_than_chance = (
         max(run.growth, default=1.0),
         not run.beats_chance and run.loss > MAX_UNLEARNED_LOSS * run.chance_loss,
     )
-    bound = MAX_TRIAL_GROWTH if run.trial else MAX_GROWTH if ignorant else MAX_LEARNING_GROWTH
+    bound = MAX_TRIAL_GROWTH if run.trial else MAX_GROWTH if no_better_than_chance else MAX_LEARNING_GROWTH
     if grown <= bound or _starts_high(run) or (run.trial and run.loss <= MAX_CHANCE_LOSS * run.uniform_loss):
         return None
     certain = run.trial or run.worst_fall >= MAX_LOST
@@ -618,9 +618,9 @@ def steps_too_large(run: Evidence) -> Seen | None:
         return None
     certain = run.worst_fall >= MAX_LOST
     text = f"a single step changes weights by {step:.1%}{_once_fell(run) if certain else ''}"
-    seen = _too_high(run, text, f"above {MAX_STEP:g}", "near 0.001", certain)
-    # The usual rate may be too low for a network that learns.
-    return seen if run.setup.loop else seen._replace(remedies=seen.remedies[-1:])
+    result = _too_high(run, text, f"above {MAX_STEP:g}", "near 0.001", certain)
+    # The default rate may be too low for a network that learns.
+    return result if run.setup.loop else result._replace(remedies=result.remedies[-1:])
 
 
 MIN_LOSS = 1e-3
@@ -747,7 +747,7 @@ def learning_rate_too_low(run: Evidence) -> Seen | None:
     if sees(run, "learning-rate-too-high"):
         return None
     text = f"in {steps} steps no layer can have moved by more than {path:.1e} of its weights' norm"
-    larger = rate_times(run, 1e-3 / max(path / steps, 1e-12)) if run.setup.loop else usual_rate(run, MIN_RISE)
+    larger = rate_times(run, 1e-3 / max(path / steps, 1e-12)) if run.setup.loop else default_rate(run, MIN_RISE)
     # Where no gradient reaches any layer, no rate makes it move.
     still = not any(run.latest("gradient_norm", layer) for layer in range(run.hidden + 1))
     normal, numbers = "near 0.06" if run.trial else "above 1", {"path": path, "update_to_weight": path / steps}
@@ -759,7 +759,7 @@ def _warming(run: Evidence) -> bool:
     return run.trial and bool(run.probed_rates) and max(run.probed_rates) < 0.5 * run.setup.lr
 
 
-# --- learned by heart ---
+# --- memorized ---
 
 
 MIN_EPOCHS = 5
@@ -794,4 +794,4 @@ def overfitting(run: Evidence) -> Seen | None:
 
 
 CHECKS: tuple[Check, ...] = tuple(value for value in vars().values() if isinstance(value, Check))
-"""In the order of causes, which is that of this file."""
+"""All checks in the order of causes, which is the order of this file."""

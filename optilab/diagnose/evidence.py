@@ -1,4 +1,4 @@
-"""What a training has recorded, as the quantities that the checks of `optilab diagnose` compare with thresholds.
+"""The records of a training as the quantities that the checks of `optilab diagnose` compare with thresholds.
 
 A quantity is the median over the last three epochs (one noisy epoch is not a state), unless its name says otherwise.
 Losses are in nats, accuracies and fractions between 0 and 1, layers are numbered from 1.
@@ -37,11 +37,11 @@ MIN_TRIAL_SKILL = 0.25
 MIN_FALL = 0.05
 """Fall of the training loss in the second half of the epochs, of a network that is still learning."""
 FIRST_STEPS = "the first steps"
-"""What the loss of a loop is compared with where the chance-level loss is not known."""
+"""The reference of a loop's loss where the chance-level loss is not known."""
 EQUAL_CLASSES = "equally frequent classes"
-"""Those whose chance-level loss is taken where a loop gives no targets."""
+"""The classes that are assumed for the chance-level loss where a loop gives no targets."""
 MIN_NATS = 10.0
-"""Nats, over all validation images, by which a loss is below that of the labels' shares before it is evidence: a
+"""Nats, over all validation images, by which a loss is below that of the labels' frequencies before it is evidence: a
 network that knows nothing of the images gets there once in e^10 = 22,000 times (Ville 1939)."""
 
 
@@ -56,7 +56,7 @@ class Stability:
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> "Stability | None":
-        """That of an epoch; None where it was not measured, or there is no limit."""
+        """The stability of an epoch; None where it was not measured, or there is no limit."""
         measured = record.get("curvature") or {}
         limit, scaled = measured.get("limit"), measured.get("preconditioned")
         value = measured.get("sharpness") if scaled is None else scaled
@@ -65,21 +65,21 @@ class Stability:
         return cls(record["epoch"], value, limit, scaled is not None)
 
     @property
-    def share(self) -> float:
+    def fraction(self) -> float:
         """The curvature over its limit: 1 at the edge of stability."""
         return self.sharpness / self.limit
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What a training was set to, as far as checks ask: read from a config, or from a loop that was watched."""
+    """The settings of a training that checks read: from a config, or from a loop that was watched."""
 
     lr: float = 0.0
     """Learning rate of the rule that makes the steps; 0 where it has none."""
     rates: Mapping[str, float] = field(default_factory=dict)
     """Every learning rate by its key; the first one is that of most steps."""
     decoupled_decay: float = 0.0
-    """A decay of the rule's own, as AdamW has it."""
+    """A decay by the rule itself, such as AdamW's."""
     decay_key: str = "optimizer.weight_decay"
     weight_decay: float = 0.0
     """The L2 penalty."""
@@ -88,7 +88,7 @@ class Setup:
     train: int = 0
     validation: int = 0
     classes: int = 0
-    """Assumed where no record says it, as are the numbers of samples for training and validation."""
+    """Assumed, as the numbers of samples are, where no record says it."""
     dropouts: Mapping[str, float] = field(default_factory=dict)
     """Key -> fraction of the outputs that are set to zero."""
     norm: str = "none"
@@ -104,7 +104,7 @@ class Setup:
     loop: bool = False
     """A user's loop: remedies are lines of PyTorch, not settings."""
     custom: bool = False
-    """A user's network: what it is made of stands in its code."""
+    """A user's network: its parts stand in its code."""
     optimizer: Any = None
     """The rule of a config."""
     epochs: int = 0
@@ -113,12 +113,12 @@ class Setup:
 
     @property
     def sample(self) -> str:
-        """What the training learns from."""
+        """The noun for a training sample."""
         return "sample" if self.loop else "image"
 
     @classmethod
     def of(cls, config: TrainConfig, network: Mapping[str, Any] = MappingProxyType({})) -> "Setup":
-        """`network`: what was seen of a user's network (`train.inside.network_facts`)."""
+        """The settings of a config; `network`: the facts of a user's network (`train.inside.network_facts`)."""
         depth, rule = 0, config.optimizer
         while hasattr(rule, "base"):
             depth, rule = depth + 1, rule.base
@@ -153,14 +153,14 @@ class Setup:
 
     @classmethod
     def of_loop(cls, lr: float, decoupled_decay: float, facts: Mapping[str, Any]) -> "Setup":
-        """That of a user's loop; `facts` are further fields."""
+        """The settings of a user's loop; `facts` are further fields."""
         known = {key: value for key, value in facts.items() if key in LOOP_FACTS}
         rates = {"optimizer.lr": lr} if lr else {}
         return cls(lr=lr, rates=rates, decoupled_decay=decoupled_decay, loop=True, **known)
 
     @classmethod
     def read(cls, record: runs.Record) -> "Setup":
-        """That of a loop, from its run."""
+        """The settings of a loop, from its run."""
         tree = Tree.read(record.config, str(record.path / "config.yaml")).values
         try:
             optimizer = tree["optimizer"]
@@ -173,14 +173,14 @@ LOOP_FACTS = (
     *("batch_size", "validation", "eps", "weight_decay", "dropouts", "norm", "normed_over", "activation"),
     *("saturates", "bias_init"),
 )
-"""What the setup of a loop has besides its rates."""
+"""Fields of a loop's setup besides its rates."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is recorded of a run: its setup, its rows, its records, and how it ended.
+    """The records of a run: its setup, its rows, its records of layers, and how it ended.
 
-    The first record is from before training (`engine.before_training`), then there is one for each epoch. For a
+    The first record is from before training (`engine.initial_record`), then there is one for each epoch. For a
     `trial`, a probe run, the one row is about a few batches. The rows of a loop may lack columns.
     """
 
@@ -192,7 +192,7 @@ class Evidence:
 
     @property
     def loop(self) -> Mapping[str, Any]:
-        """What was seen of a loop; of a training of optilab's, what a user's network may do wrong in it."""
+        """The facts of a loop; of a training by optilab, the facts of a user's network that may be bugs."""
         facts: Mapping[str, Any] = self.start.get("loop", {})
         return facts
 
@@ -224,7 +224,7 @@ class Evidence:
 
     @property
     def chance_loss_source(self) -> str:
-        """What the chance-level loss of a loop is taken from: guessing, FIRST_STEPS or EQUAL_CLASSES."""
+        """The source of a loop's chance-level loss: "guessing", FIRST_STEPS or EQUAL_CLASSES."""
         return str(self.loop.get("reference", "guessing"))
 
     @property
@@ -279,7 +279,7 @@ class Evidence:
 
     @property
     def training_accuracy(self) -> float:
-        """As `accuracy`, of the training samples."""
+        """The same as `accuracy` for the training samples."""
         return (
             self.recent("train_acc", 0.0)
             if self._column("train_acc")
@@ -320,7 +320,7 @@ class Evidence:
 
     @property
     def training_skill(self) -> float:
-        """As `skill`, on the training images."""
+        """The same as `skill` for the training samples."""
         accuracy = self.training_accuracy
         return self._above_chance(accuracy) if self._column("train_acc") else accuracy
 
@@ -329,7 +329,7 @@ class Evidence:
 
     @property
     def learned(self) -> bool:
-        """Whether the skill is above the bound and the validation loss below the chance level.
+        """True if the skill is above the bound and the validation loss below the chance level.
 
         A network that is right about most images and loudly wrong about the others has a loss far above that level.
         """
@@ -348,7 +348,7 @@ class Evidence:
     def _error_of_chance(self) -> float:
         """Three standard errors of the logarithm of the chance-level loss of a regression.
 
-        It is estimated from the targets of the sampled batches, and those of the validation have an error of their own.
+        It is estimated from the targets of the sampled batches, and the validation targets have an error, too.
         """
         sampled = self.loop.get("samples", 0) * self.setup.batch_size
         error = float(self.start.get("prior_error", 0.0))
@@ -356,7 +356,7 @@ class Evidence:
 
     @property
     def validation_chance_loss(self) -> float:
-        """As `chance_loss`, of the validation labels."""
+        """The same as `chance_loss` for the validation labels."""
         return float(self.start.get("validation_entropy", self.chance_loss))
 
     @property
@@ -400,8 +400,8 @@ class Evidence:
     @property
     def relative_steps(self) -> list[float]:
         """|dw|/|w| of a step, the mean over all recorded epochs, of each layer; layers without it are left out."""
-        alike = [record["layers"] for record in self.epochs if len(record["layers"]) == self.hidden + 1]
-        columns = [[layer.get("update_to_weight") for layer in column] for column in zip(*alike, strict=True)]
+        stage = [record["layers"] for record in self.epochs if len(record["layers"]) == self.hidden + 1]
+        columns = [[layer.get("update_to_weight") for layer in column] for column in zip(*stage, strict=True)]
         known = [[step for step in column if step is not None] for column in columns]
         return [sum(steps) / len(steps) for steps in known if steps]
 
@@ -488,9 +488,9 @@ def _ratio(record: Mapping[str, Any]) -> float | None:
 
 
 def _early(layers: Sequence[Mapping[str, Any]]) -> int:
-    """How many layers are the first ones: of a network of the user's own a quarter of the hidden layers.
+    """The number of layers that count as the first ones: in a custom network, a quarter of the hidden layers.
 
-    They may stand side by side there, and queries and keys begin with hardly any gradient.
+    Layers may be parallel there, and queries and keys begin with hardly any gradient.
     """
     return max(1, (len(layers) - 1) // 4) if "kind" in layers[-1] else 1
 
@@ -501,17 +501,17 @@ def _config(record: runs.Record) -> TrainConfig:
         return load(TrainConfig, Tree.read(record.config, str(record.path / "config.yaml")))
 
 
-def unrecorded(record: runs.Record) -> str:
-    """Why the layers of a run cannot be read; empty where they can."""
+def reason_unreadable(record: runs.Record) -> str:
+    """The reason why the layers of a run cannot be read; empty where they can."""
     if not record.last_row() or os.path.lexists(file := record.path / "diagnostics.jsonl"):
         return ""
     return f"{file} is missing, from which diagnose reads the layers"
 
 
 def of_run(record: runs.Record) -> Evidence:
-    """What a run directory holds; a run without diagnostics, or of an older version, has less."""
+    """The evidence in a run directory; a run without diagnostics, or of an older version, has less."""
     divergence = str(record.manifest.get("reason", "")) if record.state == "diverged" else ""
-    records = as_written_now(runs.read_records(record.path))
+    records = with_present_keys(runs.read_records(record.path))
     if record.is_watched:
         short = bool(records and records[0].get("loop", {}).get("short"))
         return Evidence(Setup.read(record), record.rows(), records, divergence, short)
@@ -532,8 +532,8 @@ SILENT = 1e-4
 """Gradient of a layer over the output layer's, of single images, by which version 0.1 knew that its units are dead."""
 
 
-def as_written_now(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Records with what those of version 0.1 say in other words: equal units, and units dead before training."""
+def with_present_keys(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Records with the present keys, also of version 0.1: equal units, and units dead before training."""
     written = []
     for record in records:
         layers = [_with_equal_units(layer) for layer in record.get("layers", ())]

@@ -1,4 +1,4 @@
-"""Checks of a user's loop and network, from what `optilab.watch` saw of them: bugs, not settings.
+"""Checks of a user's loop and network, by the measurements of `optilab.watch`: bugs, not settings.
 
 They come before the checks of a network, because a loop with a bug says little about its network. All see nothing in
 a training of optilab's, whose loop is known, but for what a user's network may do wrong in it. A further check needs a
@@ -12,7 +12,7 @@ from optilab.diagnose.evidence import Evidence
 from optilab.words import plural
 
 
-def _some(names: list[str]) -> str:
+def _shortened(names: list[str]) -> str:
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
@@ -59,8 +59,8 @@ def gradients_absent_in_steps(run: Evidence) -> Seen | None:
     wiped, absent, steps = (run.loop.get(key, 0) for key in ("wiped", "no_backward", "first_updates"))
     if wiped + absent < max(2, steps) or not run.loop.get("held", 0):
         return None
-    why = "gradients were zeroed after the backward pass" if wiped else "there was no backward pass"
-    text = f"before the first {steps} steps of the optimizer {why}"
+    reason = "gradients were zeroed after the backward pass" if wiped else "there was no backward pass"
+    text = f"before the first {steps} steps of the optimizer {reason}"
     return Seen(text, {"wiped": wiped, "no_backward": absent, "steps": steps}, certain=True)
 
 
@@ -90,11 +90,11 @@ def few_optimizer_steps(run: Evidence) -> Seen | None:
 @check("gradients-not-zeroed", fix="call optimizer.zero_grad() once per step, before loss.backward()")
 def gradients_not_zeroed(run: Evidence) -> Seen | None:
     """In every checked step the gradient still contains that of the step before."""
-    kept, checked = run.loop.get("kept_gradients", 0), run.loop.get("checked_gradients", 0)
-    if kept < 2 or kept < checked:
+    accumulated, checked = run.loop.get("kept_gradients", 0), run.loop.get("checked_gradients", 0)
+    if accumulated < 2 or accumulated < checked:
         return None
-    text = f"in {kept} of {checked} checked steps the gradient still contained that of the step before"
-    return Seen(text, {"kept": kept, "checked": checked}, certain=True)
+    text = f"in {accumulated} of {checked} checked steps the gradient still contained that of the step before"
+    return Seen(text, {"kept": accumulated, "checked": checked}, certain=True)
 
 
 @check(
@@ -164,7 +164,7 @@ def batch_as_time(run: Evidence) -> Seen | None:
 MAX_FUTURE = 1e-4
 """Gradient of an output by later inputs of its sequence over that by all inputs; 0 in a causal network."""
 MIN_OVER_OTHERS = 10.0
-"""That gradient over the one by any other sequence of the batch, through which a batch norm lets every input act."""
+"""The same over the gradient by any other sequence of the batch; under batch norm every input has one."""
 
 
 @check(
@@ -223,7 +223,7 @@ def graph_cut(run: Evidence) -> Seen | None:
     """Layers that were called and are trained get no gradient."""
     if not (cut := run.loop.get("no_gradient", [])):
         return None
-    return Seen(f"no gradient reaches {_some(cut)}", {"layers": cut}, certain=True)
+    return Seen(f"no gradient reaches {_shortened(cut)}", {"layers": cut}, certain=True)
 
 
 @check(
@@ -236,7 +236,7 @@ def parameters_not_in_optimizer(run: Evidence) -> Seen | None:
     missing = run.loop.get("unheld", [])
     if not missing or not run.loop.get("held", 0):
         return None
-    text = f"{len(missing)} parameters have gradients but are in no optimizer: {_some(missing)}"
+    text = f"{len(missing)} parameters have gradients but are in no optimizer: {_shortened(missing)}"
     return Seen(text, {"parameters": missing}, certain=True)
 
 
@@ -327,4 +327,4 @@ def loss_without_graph(run: Evidence) -> Seen | None:
 
 
 LOOP_CHECKS: tuple[Check, ...] = tuple(value for value in vars().values() if isinstance(value, Check))
-"""In the order of causes, which is that of this file."""
+"""All checks in the order of causes, which is the order of this file."""

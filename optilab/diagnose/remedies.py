@@ -84,7 +84,7 @@ def pairs(singles: Sequence[Remedy]) -> list[Remedy]:
     return [
         Remedy(f"{a.name}-and-{b.name}", {**a.changes, **b.changes})
         for a, b in combinations(singles, 2)
-        if not any(_overlap(one, other) for one in a.changes for other in b.changes)
+        if not any(_overlap(key, other) for key in a.changes for other in b.changes)
     ]
 
 

@@ -1,4 +1,4 @@
-"""Why a network does not learn, and what to change: findings of the checks, and a verdict in words."""
+"""Findings of the checks, with remedies, and a verdict in words."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -22,12 +22,12 @@ NO_CHANGES: Mapping[str, Any] = {}
 
 CHECKS: tuple[Check, ...] = (*LOOP_CHECKS, *checks.CHECKS)
 FOLLOWERS = ("weights-too-large", "dead-units", "learning-rate-too-high", "vanishing-gradient")
-"""What gradients that add up from step to step do to a network: notes next to `gradients-not-zeroed`. A high loss of
-the initial weights, which no step has changed yet, is none of it."""
+"""Consequences of gradients that add up from step to step: notes next to `gradients-not-zeroed`. A high loss of the
+initial weights, which no step has changed yet, is not among them."""
 
 
 class Severity(IntEnum):
-    """How much a finding matters; what is only `INFO` has no remedy."""
+    """The weight of a finding; a note (`INFO`) has no remedy."""
 
     INFO = 0
     WARNING = 1
@@ -47,11 +47,11 @@ class Finding:
     remedies: tuple[Sets, ...] = ()
     advice: str = ""
     code: tuple[str, ...] = ()
-    """For each remedy the line of PyTorch, where it stands in a user's code; empty where it is a setting."""
+    """The line of PyTorch of each remedy in a user's code; empty for a setting."""
 
     @property
     def remedy(self) -> str:
-        """What to try first; empty for a note."""
+        """The first remedy; empty for a note."""
         code = self.code or [""] * len(self.remedies)
         texts = [line or " ".join(sets) for line, sets in zip(code, self.remedies, strict=True)]
         return next(iter([*filter(None, self.code[:1]), *filter(None, [self.advice]), *texts]), "")
@@ -59,31 +59,33 @@ class Finding:
 
 def diagnose(run: Evidence) -> list[Finding]:
     """The findings, the most severe first."""
-    seen = dict[str, tuple[Check, Seen]]()
+    results = dict[str, tuple[Check, Seen]]()
     for check in CHECKS:
-        if check.name not in seen and (answer := check(run)) is not None:
-            seen[check.name] = check, answer
-    others = any(not (answer.only_alone or answer.informational) for _, answer in seen.values())
-    named = [(check, answer) for check, answer in seen.values() if not (answer.only_alone and others)]
-    follows = {*FOLLOWERS} if "gradients-not-zeroed" in seen else set()
+        if check.name not in results and (result := check(run)) is not None:
+            results[check.name] = check, result
+    others = any(not (result.only_alone or result.informational) for _, result in results.values())
+    named = [(check, result) for check, result in results.values() if not (result.only_alone and others)]
+    follows = {*FOLLOWERS} if "gradients-not-zeroed" in results else set()
     if checks.first_loss_is_high(run):
         follows -= {"weights-too-large"}
-    findings = [_finding(run, check, answer, check.name in follows) for check, answer in named]
+    findings = [_finding(run, check, result, check.name in follows) for check, result in named]
     return sorted(findings, key=lambda finding: -min(finding.severity, Severity.WARNING))
 
 
-def _finding(run: Evidence, check: Check, seen: Seen, follows: bool) -> Finding:
+def _finding(run: Evidence, check: Check, result: Seen, follows: bool) -> Finding:
     """`follows`: another finding explains it."""
-    harmless = seen.informational or follows or (run.learned and not seen.certain)
+    harmless = result.informational or follows or (run.learned and not result.certain)
     severity = Severity.INFO if harmless else Severity.WARNING if run.beats_chance else Severity.CRITICAL
-    remedies = () if harmless else tuple(sets for sets in seen.remedies if _changes(run, sets))
-    advice = "" if harmless and not seen.informational else seen.fix or ("" if seen.remedies else check.fix)
+    remedies = () if harmless else tuple(sets for sets in result.remedies if _changes(run, sets))
+    advice = "" if harmless and not result.informational else result.fix or ("" if result.remedies else check.fix)
     code = tuple(in_pytorch(sets) if _in_code(run, sets) else "" for sets in remedies)
-    return Finding(check.name, severity, seen.text, seen.bound, seen.normal, seen.numbers, remedies, advice, code)
+    return Finding(
+        check.name, severity, result.text, result.bound, result.normal, result.numbers, remedies, advice, code
+    )
 
 
 def _changes(run: Evidence, sets: Sets) -> bool:
-    """Whether these settings are not those that the training had."""
+    """True if these settings differ from the training's."""
     if not run.setup.settings or _in_code(run, sets):
         return True
     tree = run.setup.settings
@@ -99,7 +101,7 @@ OF_ANY_NETWORK = ("model.init", "model.bias_init")
 
 
 def _in_code(run: Evidence, sets: Sets) -> bool:
-    """Whether a remedy changes what stands in a user's code: the loop, or the network."""
+    """True if a remedy changes a user's code: the loop, or the network."""
     keys = [text.partition("=")[0] for text in sets]
     of_network = any(key.startswith("model.") and key not in OF_ANY_NETWORK for key in keys)
     return run.setup.loop or (run.setup.custom and of_network)
@@ -109,15 +111,15 @@ def commands(finding: Finding, config: str, changes: Mapping[str, Any] = NO_CHAN
     """The remedies as commands, or as lines of PyTorch; `config` is the value of their --config, `changes` the keys
     that were set besides. For a learning rate there is a range test, too: first where no remedy names a rate."""
     code = finding.code or [""] * len(finding.remedies)
-    found = [line or _train(sets, config, changes) for line, sets in zip(code, finding.remedies, strict=True)]
+    proposals = [line or _train(sets, config, changes) for line, sets in zip(code, finding.remedies, strict=True)]
     rates = finding.severity > Severity.INFO and finding.name in (
         "learning-rate-too-high",
         "learning-rate-too-low",
     )
     if rates and not (code and all(code)):
         rated = any(".lr=" in text for sets in finding.remedies for text in sets)
-        found.insert(len(found) if rated else 0, _on("lr", config, changes))
-    return found
+        proposals.insert(len(proposals) if rated else 0, _on("lr", config, changes))
+    return proposals
 
 
 def next_steps(
@@ -125,9 +127,9 @@ def next_steps(
 ) -> list[Call]:
     """The commands for a network that does not learn and has no finding; none for a user's loop."""
     puzzling = (
-        not run.beats_chance if run.trial else bool(run.rows) and not run.learned and not learning_still(run)
+        not run.beats_chance if run.trial else bool(run.rows) and not run.learned and not still_learning(run)
     )
-    if sick(findings) or not puzzling or run.setup.loop or not run.setup.rates:
+    if has_fault(findings) or not puzzling or run.setup.loop or not run.setup.rates:
         return []
     return [_on("lr", config, changes), _on("remedy", config, changes)]
 
@@ -143,13 +145,13 @@ def both(findings: Sequence[Finding], config: str, changes: Mapping[str, Any] = 
         return None
     sets = [finding.remedies[0] for finding in findings[:2]]
     first, second = map(_values, sets)
-    apart = _kept(first, second) == first and _kept(second, first) == second
-    return _train((*sets[0], *sets[1]), config, changes) if apart else None
+    independent = _without_keys(first, second) == first and _without_keys(second, first) == second
+    return _train((*sets[0], *sets[1]), config, changes) if independent else None
 
 
 def _train(sets: Sequence[str], config: str, changes: Mapping[str, Any]) -> Call:
     values = _values(sets)
-    return Call("train", options={"config": config, "set": {**_kept(changes, values), **values}})
+    return Call("train", options={"config": config, "set": {**_without_keys(changes, values), **values}})
 
 
 def _values(sets: Sequence[str]) -> dict[str, Any]:
@@ -157,10 +159,12 @@ def _values(sets: Sequence[str]) -> dict[str, Any]:
     return {change.key: change.value for change in (override_from_text("--set", text) for text in sets)}
 
 
-def _kept(changes: Mapping[str, Any], sets: Mapping[str, Any]) -> dict[str, Any]:
+def _without_keys(changes: Mapping[str, Any], sets: Mapping[str, Any]) -> dict[str, Any]:
     """The changes that a remedy does not set itself."""
     return {
-        key: value for key, value in changes.items() if not any(f"{key}.".startswith(f"{one}.") for one in sets)
+        key: value
+        for key, value in changes.items()
+        if not any(f"{key}.".startswith(f"{other}.") for other in sets)
     }
 
 
@@ -210,26 +214,26 @@ def in_pytorch(sets: Sets) -> str:
 # --- the verdict in words ---
 
 
-def unseen_in_a_trial(run: Evidence) -> str:
-    """What sixty batches do not show."""
-    what = "short training" if run.setup.loop else "probe run"
+def limits_of_a_probe_run(run: Evidence) -> str:
+    """A sentence about causes that sixty batches do not show."""
+    training = "short training" if run.setup.loop else "probe run"
     later = "overfitting, too few images, shuffled labels, a rate that decays too soon, a late collapse"
-    return f"a {what} cannot show what takes longer: {later}"
+    return f"a {training} cannot show what takes longer: {later}"
 
 
-def sick(findings: Sequence[Finding]) -> bool:
+def has_fault(findings: Sequence[Finding]) -> bool:
     """A finding matters: it is more than a note."""
     return any(finding.severity > Severity.INFO for finding in findings)
 
 
 def healthy(run: Evidence, findings: Sequence[Finding], level: Severity = Severity.WARNING) -> bool:
     """The network has learned, the watch is whole, and no finding is at least `level`. A probe run is too short."""
-    seen = bool(run.epochs) and not run.trial and not unwatched(run) and _chance_is_known(run)
-    return seen and run.learned and all(finding.severity < level for finding in findings)
+    complete = bool(run.epochs) and not run.trial and not missed_steps(run) and _chance_is_known(run)
+    return complete and run.learned and all(finding.severity < level for finding in findings)
 
 
-def unwatched(run: Evidence) -> str:
-    """What a watch has missed; empty where it is whole, and for a training of optilab's."""
+def missed_steps(run: Evidence) -> str:
+    """A sentence about steps that a watch has missed; empty where it is whole, and for a training by optilab."""
     if run.loop.get("error"):
         return f"the watch stopped after {plural(run.steps, 'step')} ({run.loop['error']})"
     steps = math.ceil(run.loop.get("updates", 0) / run.loop.get("optimizers", math.inf))
@@ -237,24 +241,24 @@ def unwatched(run: Evidence) -> str:
 
 
 def _chance_is_known(run: Evidence) -> bool:
-    """The chance level is known: what a network has learned can be told."""
+    """True if the chance level is known, from which skill is computed."""
     return run.chance_loss_source not in (FIRST_STEPS, EQUAL_CLASSES)
 
 
 def sentence(run: Evidence, findings: Sequence[Finding]) -> str:
     """The verdict: `healthy`, or what is missing for that."""
-    if sick(findings):
+    if has_fault(findings):
         named = [finding.name for finding in findings if finding.severity > Severity.INFO]
         others = len(named) - 2
         more = f", and {plural(others, 'more finding')}" if others > 0 else ""
-        part = f"; {missed}" if (missed := unwatched(run)) else ""
+        part = f"; {missed}" if (missed := missed_steps(run)) else ""
         return f"{findings[0].severity.name.lower()}: {' and '.join(named[:2])}{more}{part}"
     if run.setup.loop and not run.steps:
-        return f"nothing was seen: {unseen(run)}"
-    if missed := unwatched(run):
+        return f"nothing was seen: {reason_without_epochs(run)}"
+    if missed := missed_steps(run):
         return f"cannot tell: {missed}{f'; {_accuracy(run)}' if run.rows else ''}"
     if run.trial:
-        unknown = run.chance_loss_source == FIRST_STEPS  # what is learned cannot be told
+        unknown = run.chance_loss_source == FIRST_STEPS  # skill is unknown, too
         more = "too few to tell more" if run.beats_chance or unknown else "but nothing is learned in them"
         return f"no sign of trouble in {run.steps} batches, {more}"
     if not run.rows:
@@ -269,31 +273,31 @@ def sentence(run: Evidence, findings: Sequence[Finding]) -> str:
     if run.steps < TRIAL_BATCHES and not run.beats_chance:
         course += f"; only {plural(run.steps, 'step')} in all: train longer before you look for a cause"
     lacks = "it has not learned much" if run.skill <= MIN_SKILL else "its loss is not below the chance level"
-    verdict = f"{'no sign of trouble yet' if learning_still(run) else 'no cause found'}: "
+    verdict = f"{'no sign of trouble yet' if still_learning(run) else 'no cause found'}: "
     return f"{verdict}{f'{lacks}, ' if _chance_is_known(run) else ''}{accuracy}{course}"
 
 
-def unseen(run: Evidence) -> str:
-    """Why a loop that was watched has no epoch to show."""
+def reason_without_epochs(run: Evidence) -> str:
+    """The reason why a watched loop has no epoch to show."""
     called = "watch.step(loss) was not called; call it after each optimizer.step()"
     return str(run.loop.get("error") or run.divergence or called)
 
 
-def learning_still(run: Evidence) -> bool:
-    """Whether it knows something, and its training loss falls, or too few epochs were made to say that it does not."""
+def still_learning(run: Evidence) -> bool:
+    """True if it beats chance, and its training loss falls, or has too few epochs to say that it does not."""
     return run.beats_chance and (run.fall is None or run.fall >= MIN_FALL)
 
 
 def _accuracy(run: Evidence) -> str:
     """`validation accuracy 84.1% in the last epochs, chance 10.0%`; of a loop what it has."""
     if column := run.measured_accuracy:
-        which = {"val_acc": "validation", "train_acc": "training"}[column]
+        split = {"val_acc": "validation", "train_acc": "training"}[column]
         against = f"chance {percent(run.chance)}"
-        text = f"{which} accuracy {percent(run.accuracy)} in the last epochs"
+        text = f"{split} accuracy {percent(run.accuracy)} in the last epochs"
     else:
-        which = "validation" if any("val_loss" in row for row in run.rows) else "training"
+        split = "validation" if any("val_loss" in row for row in run.rows) else "training"
         against = f"against a chance level of {run.validation_chance_loss:.3g}"
-        text = f"{which} loss {run.validation_loss:.3g} in the last epochs"
+        text = f"{split} loss {run.validation_loss:.3g} in the last epochs"
     reference = run.chance_loss_source
     if reference == FIRST_STEPS:
         against = "" if column else f"against {run.validation_chance_loss:.3g} of {FIRST_STEPS}"
@@ -307,7 +311,7 @@ def _accuracy(run: Evidence) -> str:
 
 EDGE = (0.85, 1.5)
 """Sharpness over its limit at the edge of stability: the published trainings hover just above it."""
-FAR = 0.5
+MAX_FAR_FRACTION = 0.5
 """Sharpness over its limit below which a larger learning rate is worth a mention."""
 
 
@@ -315,17 +319,17 @@ def stability(run: Evidence) -> str:
     """The curvature of the loss next to the limit of stability; empty where it was not measured."""
     if (now := run.stability) is None:
         return ""
-    what = "preconditioned sharpness" if now.preconditioned else "sharpness"
-    numbers = f"{what} {_short(now.sharpness)} against a limit of {_short(now.limit)}"
-    if now.share > EDGE[1]:
+    quantity = "preconditioned sharpness" if now.preconditioned else "sharpness"
+    numbers = f"{quantity} {_short(now.sharpness)} against a limit of {_short(now.limit)}"
+    if now.fraction > EDGE[1]:
         return f"{numbers}: above it, steps along the steepest direction grow"
-    if now.share >= EDGE[0]:
+    if now.fraction >= EDGE[0]:
         return f"{numbers}: training at the edge of stability"
-    if now.share > FAR:
+    if now.fraction > MAX_FAR_FRACTION:
         return f"{numbers}: below it"
     if now.sharpness <= 0:
         return f"{numbers}: no direction curves upwards"
-    return f"{numbers}: far below; the rate could be {1 / now.share:.2g} times larger before steps grow"
+    return f"{numbers}: far below; the rate could be {1 / now.fraction:.2g} times larger before steps grow"
 
 
 def _short(value: float) -> str:
@@ -334,7 +338,7 @@ def _short(value: float) -> str:
 
 
 def learning(run: Evidence) -> tuple[str, bool]:
-    """(what the network knows of the validation images beyond chance, whether it knows anything).
+    """(a sentence about the network's knowledge of the validation images beyond chance, True if it has any).
 
     An accuracy at chance is not yet ignorance: a loss below the chance level is knowledge that no accuracy shows.
     """

@@ -1,4 +1,4 @@
-"""Paths of optimizers on test functions, in NumPy; a library of its own.
+"""Paths of optimizers on test functions, in NumPy.
 
 from optilab.optimize import OBJECTIVES, RULES, descend
 

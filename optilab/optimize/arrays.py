@@ -57,7 +57,7 @@ def _elementwise(name: str, x: Array) -> Array:
     return getattr(array_namespace(x), name)(x)
 
 
-def _bound(name: str, of_numbers: Callable[..., Any], side: str) -> Callable[[Array, Array], Array]:
+def _bound(name: str, of_numbers: Callable[..., Any], clamp_option: str) -> Callable[[Array, Array], Array]:
     """`minimum` or `maximum` of each pair; NaN where one of the two is."""
 
     def bound(x: Array, y: Array) -> Array:
@@ -66,7 +66,7 @@ def _bound(name: str, of_numbers: Callable[..., Any], side: str) -> Callable[[Ar
         module = array_namespace(x, y)
         if module.__name__ == "torch" and (_is_number(x) or _is_number(y)):
             tensor, limit = (y, x) if _is_number(x) else (x, y)
-            return tensor.clamp(**{side: limit})
+            return tensor.clamp(**{clamp_option: limit})
         return getattr(module, name)(x, y)
 
     return bound
@@ -87,12 +87,12 @@ def _where(condition: Any, x: Callable[[], Array], y: Callable[[], Array], like:
     with np.errstate(all="ignore"):  # each value is calculated where the other one is meant, too
         module, this, that = array_namespace(condition), x(), y()
     if _is_number(this) and _is_number(that) and hasattr(like, "dtype"):  # of the precision of w
-        this, that = (module.asarray(one, dtype=like.dtype, device=like.device) for one in (this, that))
+        this, that = (module.asarray(value, dtype=like.dtype, device=like.device) for value in (this, that))
     return module.where(condition, this, that)
 
 
 def _sum(x: Array) -> Array:
-    """Over the coordinates, (..., 1); a number is its own sum."""
+    """The sum over the coordinates, (..., 1); of a number, the number."""
     return x.sum(-1)[..., None] if getattr(x, "ndim", 0) else x
 
 
@@ -102,7 +102,7 @@ def _norm(x: Array) -> Array:
 
 
 def _finite(matrices: Array) -> Array:
-    """LAPACK rejects NaN and infinity; the caller detects a path that overflowed."""
+    """Zero in the place of NaN and infinity, which LAPACK rejects; the caller detects a path that overflowed."""
     import numpy as np
 
     return np.where(np.isfinite(matrices), matrices, 0.0)
@@ -124,7 +124,7 @@ def _smallest(matrices: Array) -> Array:
 
 
 def _identity(x: Array, like: Array) -> Array:
-    """x, (..., 1), times the identity matrix."""
+    """The identity matrix times x, (..., 1)."""
     import numpy as np
 
     return np.asarray(x)[..., None] * np.eye(like.shape[-1])

@@ -90,7 +90,7 @@ _BINARY: dict[type[ast.AST], str] = {
     ast.Mod: "remainder",
 }
 _COMPARED: dict[type[ast.AST], str] = {ast.Gt: "greater", ast.Lt: "less"}
-SMOOTH = {name: name for name in ("sqrt", "exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh")} | {
+FUNCTIONS = {name: name for name in ("sqrt", "exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh")} | {
     "abs": "absolute",
     "sign": "sign",
     "min": "minimum",
@@ -98,9 +98,11 @@ SMOOTH = {name: name for name in ("sqrt", "exp", "log", "sin", "cos", "tan", "si
 }
 """Functions in a test function, each with its operation; each has a derivative, at a kink on both of its sides."""
 
-RULE_ONLY = {name: name for name in ("where", "clip", "grad", "diagonal", "sum", "norm", "solve", "smallest")}
-"""Functions in the formula of a rule besides; `grad` and `diagonal`, of the function's gradient and of the diagonal
-of its Hessian, are values."""
+RULE_FUNCTIONS = FUNCTIONS | {
+    name: name for name in ("where", "clip", "grad", "diagonal", "sum", "norm", "solve", "smallest")
+}
+"""Functions in the formula of a rule, each with its operation; `grad` and `diagonal`, of the function's gradient and of
+the diagonal of its Hessian, are values."""
 
 _ARITY = {"min": 2, "max": 2, "where": 3, "clip": 3, "solve": 2}
 
@@ -115,7 +117,7 @@ class FormulaError(UsageError):
         super().__init__(f"column {column}: {reason}\n    {part}\n    {' ' * (column - 1 - start)}^")
 
 
-def parse(text: str, functions: Mapping[str, str] = SMOOTH, names: Mapping[str, str] = COORDINATES) -> Node:
+def parse(text: str, functions: Mapping[str, str] = FUNCTIONS, names: Mapping[str, str] = COORDINATES) -> Node:
     """Parse an expression of + - * / ^ (or **), parentheses, numbers, names and `functions`.
 
     As on paper, two factors need no sign between them: `0.1 w1^2`, `2(w1 + 1)`. `names` are replaced. Raises
@@ -147,7 +149,7 @@ def parse(text: str, functions: Mapping[str, str] = SMOOTH, names: Mapping[str, 
             raise FormulaError(text, columns[at], f'unmatched "{rest[0]}"') from None
         raise FormulaError(text, columns[at], f"{message}; {accepted(functions)}") from None
     except (ValueError, MemoryError, RecursionError):
-        raise UsageError(DEEP) from None
+        raise UsageError(TOO_DEEP) from None
 
     def refused(node: Any, reason: str) -> FormulaError:
         return FormulaError(text, columns[node.col_offset + lead], reason)
@@ -160,22 +162,24 @@ _TOKEN = re.compile(r"(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[jJ]?)|(?P<
 
 def _second_factors(text: str, functions: Mapping[str, str]) -> set[int]:
     """The columns at which a factor begins that only stands next to the one before it."""
-    found, before = set(), None
+    columns, before = set(), None
     for token in _TOKEN.finditer(text):
         if before is not None and not keyword.iskeyword(before[0]) and (token["name"] or token[0] == "("):
             called = token[0] == "(" and before["name"] and not re.fullmatch(r"w\d|x|y|pi", before[0])
             ends = before["number"] or (before["name"] and before[0] not in functions) or before[0] == ")"
             if ends and not called and not keyword.iskeyword(token[0]):
-                found.add(token.start() + 1)
+                columns.add(token.start() + 1)
         before = token
-    return found
+    return columns
 
 
-DEEP = f"the formula is nested too deeply; at most {MAX_DEPTH} parentheses and operations may be inside each other"
+TOO_DEEP = (
+    f"the formula is nested too deeply; at most {MAX_DEPTH} parentheses and operations may be inside each other"
+)
 
 
 def accepted(functions: Mapping[str, str]) -> str:
-    """What a formula may consist of, for messages."""
+    """The end of a message: the parts that a formula may have."""
     names = "names" if "where" in functions else "w1, w2, ... (or x, y)"
     return f"accepted are numbers, {names}, + - * / ^, parentheses, pi and {', '.join(functions)}"
 
@@ -188,7 +192,7 @@ def _node(
     depth: int,
 ) -> Node:
     if depth > MAX_DEPTH:
-        raise UsageError(DEEP)
+        raise UsageError(TOO_DEEP)
 
     def below(child: Any) -> Node:
         return _node(child, functions, names, refused, depth + 1)
@@ -213,12 +217,11 @@ def _node(
             if len(args) != (count := _ARITY.get(name, 1)):
                 raise refused(tree, f"{name} takes {count} argument{'s' * (count > 1)}, got {len(args)}")
             return Node(functions[name], tuple(map(below, args)))
-    what = shown(ast.unparse(tree).replace("**", "^"))
-    raise refused(tree, f"{what} is not accepted; {accepted(functions)}")
+    part = shown(ast.unparse(tree).replace("**", "^"))
+    raise refused(tree, f"{part} is not accepted; {accepted(functions)}")
 
 
-RULE_FUNCTIONS = SMOOTH | RULE_ONLY
-GIVEN = ("t", "f", "H", "I", "pi")
+RESERVED_NAMES = ("t", "f", "H", "I", "pi")
 """Names in the formula of a rule that have their values from elsewhere."""
 _STATEMENT = re.compile(r"\s*([A-Za-z]\w*)\s*(<-|=)(?!=)", re.ASCII)
 
@@ -248,7 +251,7 @@ def statements(formula: str) -> list[Statement]:
     """
     program = list[Statement]()
     for statement, column in assignments(formula):
-        if statement.target in GIVEN or statement.target in RULE_FUNCTIONS:
+        if statement.target in RESERVED_NAMES or statement.target in RULE_FUNCTIONS:
             raise FormulaError(formula, column, f"{statement.target} cannot be assigned")
         if statement.arrow != {"w": "<-", "g": "="}.get(statement.target, statement.arrow):
             raise FormulaError(formula, column, "expected w <- ..., and g = ...")
@@ -274,7 +277,7 @@ def statements(formula: str) -> list[Statement]:
 
 
 def _has_stray_matrix(node: Node, inside: bool = False) -> bool:
-    """Whether H or I stands where no matrix may stand."""
+    """True if H or I stands where no matrix is accepted."""
     if node.op == "symbol":
         return node.value in ("H", "I") and not inside
     matrices = {"solve": (True, False), "smallest": (True,)}.get(node.op, (inside,) * len(node.args))
@@ -323,28 +326,28 @@ def put_in(node: Node, values: Mapping[str, Node]) -> Node:
 
 def coordinates(formula: str) -> str:
     """`x is w1 and y is w2`, of those that a typed function names; empty for one of w1, w2, ..."""
-    typed = (own for own in COORDINATES if re.search(rf"(?<![A-Za-z_]){own}(?!\w)", formula))
-    return " and ".join(f"{own} is {COORDINATES[own]}" for own in typed)
+    names = (name for name in COORDINATES if re.search(rf"(?<![A-Za-z_]){name}(?!\w)", formula))
+    return " and ".join(f"{name} is {COORDINATES[name]}" for name in names)
 
 
 def symbols(node: Node) -> set[str]:
     """The names in an expression."""
-    found: set[str] = set()
+    names: set[str] = set()
     seen: set[int] = set()  # a derivative holds parts of its function many times
 
     def visit(node: Node) -> None:
         if id(node) not in seen:
             seen.add(id(node))
-            found.update({node.value} if node.op == "symbol" else ())
+            names.update({node.value} if node.op == "symbol" else ())
             for child in node.args:
                 visit(child)
 
     visit(node)
-    return found
+    return names
 
 
 def is_smooth(node: Node) -> bool:
-    """Whether the expression is free of abs, sign, min and max, whose derivatives jump."""
+    """True without abs, sign, min and max, whose derivatives jump."""
     return node.op not in ("absolute", "sign", "minimum", "maximum") and all(map(is_smooth, node.args))
 
 
@@ -372,7 +375,7 @@ DERIVATIVES = {
 }
 """The derivative of each operation f(u, v, x), by the derivatives of its arguments."""
 POWER = "v*u^(v - 1)*du"
-"""That of a power whose exponent is constant."""
+"""The derivative of a power whose exponent is constant."""
 
 
 @cache
@@ -458,7 +461,7 @@ _SIGNS = {
     "power": "^",
 }
 _BINDING = dict(zip((*_SIGNS, "negative"), (1, 1, 2, 2, 3, 3, 3, 4, 3), strict=True))
-_NAMES = {op: name for name, op in SMOOTH.items()}
+_NAMES = {op: name for name, op in FUNCTIONS.items()}
 _TEXT = {op: f"{{}}{sign}{{}}" for op, sign in _SIGNS.items()}
 _TEXT |= {"negative": "-{}", "bracket": "({})", "call": "{name}({arguments})"}
 _LATEX = _TEXT | {
@@ -476,22 +479,22 @@ _ENCLOSED = {("divide", 0), ("divide", 1), ("power", 1)}
 """Operations, and the arguments that LaTeX encloses by its own shape."""
 
 
-def text(node: Node, shown: Callable[[str], str] = lambda name: name) -> str:
+def text(node: Node, leaf_text: Callable[[str], str] = lambda name: name) -> str:
     """Plain text; `shown` maps a symbol to its name or its number (negative numbers in parentheses)."""
-    return _written(node, shown, _TEXT)
+    return _written(node, leaf_text, _TEXT)
 
 
-def latex(node: Node, shown: Callable[[str], str]) -> str:
+def latex(node: Node, leaf_text: Callable[[str], str]) -> str:
     """LaTeX; `shown` as in `text`."""
-    return _written(node, shown, _LATEX)
+    return _written(node, leaf_text, _LATEX)
 
 
-def _written(node: Node, shown: Callable[[str], str], notation: Mapping[str, str]) -> str:
+def _written(node: Node, leaf_text: Callable[[str], str], notation: Mapping[str, str]) -> str:
     if not node.args:
-        return _digits(node.value) if node.op == "number" else shown(node.value)
+        return _digits(node.value) if node.op == "number" else leaf_text(node.value)
     parts = []
     for index, child in enumerate(node.args):
-        part = _written(child, shown, notation)
+        part = _written(child, leaf_text, notation)
         if node.op not in _BINDING or (notation is _LATEX and (node.op, index) in _ENCLOSED):
             part = part.strip("()") if child.op == "symbol" else part
         elif _needs_brackets(node, index):
@@ -502,10 +505,10 @@ def _written(node: Node, shown: Callable[[str], str], notation: Mapping[str, str
 
 
 def _needs_brackets(node: Node, index: int) -> bool:
-    """Whether precedence requires brackets around an argument of an operator."""
-    here, binding = _BINDING[node.op], _BINDING.get(node.args[index].op, 9)
+    """True if precedence requires brackets around an argument of an operator."""
+    outer, inner = _BINDING[node.op], _BINDING.get(node.args[index].op, 9)
     # a - (b + c), a*(b/c), which rounds otherwise than a*b/c, and (a^b)^c
-    return binding < here or (binding == here and (index > 0) == (node.op != "power"))
+    return inner < outer or (inner == outer and (index > 0) == (node.op != "power"))
 
 
 def _digits(value: float) -> str:

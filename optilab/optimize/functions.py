@@ -57,10 +57,10 @@ class AnyDimension(Objective):
     dimension: Dimension
     first: ClassVar[tuple[float, float, float]]
     """The start's first and second coordinates, and all further ones."""
-    side: ClassVar[tuple[float, float]]
+    interval: ClassVar[tuple[float, float]]
     """(low, high) of the box in every coordinate."""
     lowest: ClassVar[float] = 0.0
-    """Every coordinate of the minimum."""
+    """The value of every coordinate of the minimum."""
 
     @property
     def start(self) -> Point:
@@ -68,7 +68,7 @@ class AnyDimension(Objective):
 
     @property
     def box(self) -> tuple[Point, ...]:
-        return (self.side,) * self.dimension
+        return (self.interval,) * self.dimension
 
     @property
     def minima(self) -> tuple[Point, ...]:
@@ -92,7 +92,7 @@ class Quadratic(AnyDimension, Symbolic):
 
     name, source = "quadratic", "Nocedal & Wright 2006, section 3.3"
     formula = "w'*A*w/2, eigenvalues of A from 1 to condition"
-    first, side = (-4.0, 3.0, 2.0), (-5.0, 5.0)
+    first, interval = (-4.0, 3.0, 2.0), (-5.0, 5.0)
     condition: Annotated[float, Ge(1), Doc("largest eigenvalue; the smallest is 1")] = 100.0
     rotation: Annotated[float, Doc("angle of the axes, in degrees")] = 30.0
     dimension: Dimension = 2
@@ -202,13 +202,13 @@ class Rosenbrock(Symbolic):
         return ((1.0,) * self.dimension,) if self.a == 1 else ()
 
     def value(self, x: Floats) -> Floats:
-        here, after = x[..., :-1], x[..., 1:]
-        return ((self.a - here) ** 2 + self.b * (after - here**2) ** 2).sum(axis=-1)
+        before, after = x[..., :-1], x[..., 1:]
+        return ((self.a - before) ** 2 + self.b * (after - before**2) ** 2).sum(axis=-1)
 
     def gradient(self, x: Floats) -> Floats:
-        here, after = x[..., :-1], x[..., 1:]
-        wall = after - here**2
-        return _chained(x, -2 * (self.a - here) - 4 * self.b * here * wall, 2 * self.b * wall)
+        before, after = x[..., :-1], x[..., 1:]
+        wall = after - before**2
+        return _chained(x, -2 * (self.a - before) - 4 * self.b * before * wall, 2 * self.b * wall)
 
 
 class Beale(Formula):
@@ -228,7 +228,7 @@ class DixonPrice(AnyDimension, Symbolic):
     """A valley along a square root: each coordinate's place depends on the one before."""
 
     name, source = "dixon-price", "Dixon & Price 1989; Jamil & Yang 2013, no. 48"
-    first, side = (-4.0, 3.0, 3.0), (-10.0, 10.0)
+    first, interval = (-4.0, 3.0, 3.0), (-10.0, 10.0)
     dimension: Annotated[int, Ge(2), Le(1000), Doc("number of coordinates")] = 2
 
     @property
@@ -264,7 +264,7 @@ class Zakharov(VectorFormula):
     name, source = "zakharov", "Jamil & Yang 2013, no. 173"
     formula = "sum(w^2) + sum(i/2*w)^2 + sum(i/2*w)^4"
     slope = "s = sum(i/2*w); g = 2*w + (2*s + 4*s^3)*(i/2)"
-    first, side = (-3.0, 4.0, 1.0), (-5.0, 10.0)
+    first, interval = (-3.0, 4.0, 1.0), (-5.0, 10.0)
 
 
 class Plateau(Formula):
@@ -366,7 +366,7 @@ class StyblinskiTang(VectorFormula):
 
     name, source = "styblinski-tang", "Styblinski & Tang 1990"
     formula = "sum(w^4 - 16*w^2 + 5*w)/2"
-    first, side, lowest = (-1.0, 0.5, 0.5), (-5.0, 5.0), -2.903534027771177
+    first, interval, lowest = (-1.0, 0.5, 0.5), (-5.0, 5.0), -2.903534027771177
 
 
 class Bohachevsky(Formula):
@@ -384,7 +384,7 @@ class Rastrigin(VectorFormula):
     name, source = "rastrigin", "Rastrigin 1974; Mühlenbein et al. 1991"
     formula = "sum(10 + w^2 - 10*cos(2*pi*w))"
     slope = "g = 2*w + 20*pi*sin(2*pi*w)"
-    first, side = (-3.4, 2.6, 1.6), (-5.12, 5.12)
+    first, interval = (-3.4, 2.6, 1.6), (-5.12, 5.12)
 
 
 class Ackley(VectorFormula):
@@ -396,7 +396,7 @@ class Ackley(VectorFormula):
         "m = sum(w^2)/d; r = where(m > 0, sqrt(m), 0); "
         "g = (4*exp(-0.2*r)*w/where(m > 0, r, 1) + exp(sum(cos(2*pi*w))/d)*2*pi*sin(2*pi*w))/d"
     )
-    first, side = (-3.4, 2.6, 1.6), (-5.0, 5.0)
+    first, interval = (-3.4, 2.6, 1.6), (-5.0, 5.0)
 
 
 @dataclass(frozen=True)
@@ -405,7 +405,7 @@ class Griewank(AnyDimension, Symbolic):
 
     name, source = "griewank", "Griewank 1981"
     formula = "1 + sum of w_i^2/4000 - product of cos(w_i/sqrt(i))"
-    first, side = (-8.0, 6.0, 4.0), (-10.0, 10.0)
+    first, interval = (-8.0, 6.0, 4.0), (-10.0, 10.0)
     dimension: Dimension = 2
 
     def value(self, x: Floats) -> Floats:
@@ -628,7 +628,7 @@ class Expression(Formula):
         return (tuple(minimum.tolist()),)
 
     def nodes(self) -> Trees:
-        """In all dimensions."""
+        """The trees, in every dimension."""
         return trees_of(self)
 
     def value(self, x: Floats) -> Floats:

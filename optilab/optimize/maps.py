@@ -20,7 +20,6 @@ from optilab.optimize import theory
 from optilab.optimize.arrays import in_float64
 from optilab.optimize.formula import ZERO, Node, symbol
 from optilab.optimize.objective import Floats, Objective, is_near_minimum
-from optilab.optimize.own import UserRule
 from optilab.optimize.path import DIVERGENCE_FACTOR, lowest
 from optilab.optimize.program import coordinates, written_out
 from optilab.optimize.rule import (
@@ -32,9 +31,10 @@ from optilab.optimize.rule import (
     settings_of,
     with_settings,
 )
+from optilab.optimize.user_code import UserRule
 
 BLOCK = 32_768  # cells: 256 KiB an array, a handful of arrays in the L2 cache
-OWN_BLOCK = 64  # cells, where a user's code runs in each of them by itself
+USER_BLOCK = 64  # cells, where a user's code runs in each of them by itself
 CHECKED_STEPS = 200
 
 Watch = Literal["gradient", "solved"]
@@ -44,7 +44,7 @@ Kernel = Callable[[Floats, Mapping[str, Floats]], Iterator[Sequence[Floats]]]
 
 @dataclass(frozen=True)
 class GridResult:
-    """Where the paths of a grid ended; `first_below` is -1 where no watched quantity was below its limit.
+    """The ends of the paths of a grid; `first_below` is -1 where no watched quantity was below its limit.
 
     points (rows, columns, d), values, gradient_norms and first_below (rows, columns).
     """
@@ -55,7 +55,7 @@ class GridResult:
     first_below: NDArray[np.int32]
 
     def diverged(self, function: Objective, starts: Floats, tolerance: float = 1e-3) -> NDArray[np.bool_]:
-        """Where a path is no longer finite, or much higher above the minimum than it started."""
+        """True where a path is no longer finite, or much higher above the minimum than it started."""
         before = function.value(starts)
         lowest = float(function.value(np.array(function.minima[0]))) if function.minima else -np.inf
         with np.errstate(all="ignore"):
@@ -83,7 +83,7 @@ class PathGrid:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(rows, columns)."""
+        """The numbers of rows and columns."""
         return np.broadcast_shapes(self.starts.shape[:-1], *(array.shape for array in self.settings.values()))
 
     def written_out(self) -> Kernel | None:
@@ -103,8 +103,8 @@ class PathGrid:
             chosen = fixed | {key.rpartition(".")[2]: array for key, array in settings.items()}
             state = with_settings(rule, _by_cell(settings)).init(starts)
             moving = [
-                np.array(one) if np.ndim(one) else np.float64(one)
-                for one in coordinates(rule.program, starts, state)
+                np.array(value) if np.ndim(value) else np.float64(value)
+                for value in coordinates(rule.program, starts, state)
             ]
             return steps([in_float64(chosen[name]) for name in symbols], *moving)
 
@@ -143,23 +143,23 @@ class PathGrid:
         return np.stack(points, axis=-1), never, before
 
     def reached(self, points: Sequence[Floats], quantity: Floats, limits: Floats) -> Any:
-        """Whether the watched quantity is below its limit at points by coordinate, and near a minimum if need be."""
+        """True where the watched quantity is below its limit; for "solved", the point must be near a minimum, too."""
         below = quantity < limits
         if self.watch == "solved" and below.any():
             below &= is_near_minimum(self.function, points)
         return below
 
     def kernel(self) -> tuple[Kernel, int]:
-        """What runs a block, and the number of its cells."""
+        """The function that runs a block, and the number of cells of a block."""
         if not isinstance(self.rule, UserRule):
             return self.written_out() or self.on_arrays(self.rule), BLOCK
         whole, single = self.on_arrays(self.rule.on_blocks()), self.on_arrays(self.rule)
-        return (whole, BLOCK) if self._agree(whole, single) else (single, OWN_BLOCK)
+        return (whole, BLOCK) if self._agree(whole, single) else (single, USER_BLOCK)
 
     def _agree(self, whole: Kernel, single: Kernel) -> bool:
-        """Whether a user's code takes the same steps on a block as on each point by itself, in a few cells.
+        """True if a user's code takes the same steps on a block as on each point alone; a few cells are compared.
 
-        Code that looks at the whole vector, or keeps a memory of its own, does not.
+        Code that looks at the whole vector, or has a memory, does not.
         """
         rows, columns = (np.unique([0, size // 2, size - 1]) for size in self.shape)
         cells, few = np.ix_(rows, columns), min(self.steps, CHECKED_STEPS)
@@ -175,7 +175,7 @@ class PathGrid:
             return bool(np.allclose(both[1], both[0], rtol=1e-9, atol=1e-12, equal_nan=True))
 
     def ends(self, rows: slice, kernel: Kernel) -> GridResult:
-        """Where the paths of some rows ended."""
+        """The ends of the paths of some rows."""
 
         def cut(array: Floats) -> Floats:
             return array[rows] if len(array) > 1 else array
@@ -219,11 +219,11 @@ def run_grid(
     workers = 1 if isinstance(rule, UserRule) else min(workers or os.cpu_count() or 1, len(blocks))
     if workers > 1:
         with ThreadPoolExecutor(workers) as pool:
-            found = list(pool.map(grid.ends, blocks, repeat(kernel)))
+            results = list(pool.map(grid.ends, blocks, repeat(kernel)))
     else:
-        found = [grid.ends(block, kernel) for block in blocks]
-    names = [one.name for one in fields(GridResult)]
-    return GridResult(*(np.concatenate([getattr(part, name) for part in found]) for name in names))
+        results = [grid.ends(block, kernel) for block in blocks]
+    names = [field.name for field in fields(GridResult)]
+    return GridResult(*(np.concatenate([getattr(result, name) for result in results]) for name in names))
 
 
 def _by_cell(settings: Mapping[str, Floats]) -> dict[str, Floats]:
@@ -298,7 +298,7 @@ class MapResult:
 
     @property
     def of_starts(self) -> bool:
-        """Whether both axes are coordinates of the start and there are minima to reach: a map of basins."""
+        """True for a map of basins: both axes are coordinates of the start, and the function has known minima."""
         return not any(self.fields) and bool(self.function.minima)
 
     @cached_property
@@ -321,7 +321,7 @@ class MapResult:
 
     @cached_property
     def limit(self) -> Floats | None:
-        """Where lr is an axis: the largest stable lr by theory, per cell of the other axis."""
+        """The largest stable lr by theory, per cell of the other axis; None where lr is not an axis."""
         eigenvalues = self._eigenvalues
         if eigenvalues is None or "lr" not in self.fields:
             return None
@@ -331,7 +331,7 @@ class MapResult:
         return np.broadcast_to(np.ravel(theory.largest_lr(rule, eigenvalues)), len(values))
 
     def radius(self, x: Floats, y: Floats) -> Floats | None:
-        """Over x (columns) and y (rows): the spectral radius of the update matrix, which is below 1 where it is stable.
+        """The spectral radius of the update matrix over x (columns) and y (rows); below 1 the rule is stable.
 
         None without a theory, and where no axis is a setting.
         """
@@ -346,7 +346,7 @@ class MapResult:
 
     @property
     def _eigenvalues(self) -> Floats | None:
-        """For the Hessian; None without a theory for the rule and the function."""
+        """The eigenvalues of the Hessian; None without a theory for the rule and the function."""
         eigenvalues = theory.curvatures(self.function)
         silent = eigenvalues is None or theory.update_matrices(self.rule, eigenvalues) is None
         return None if silent else eigenvalues

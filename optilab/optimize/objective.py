@@ -104,7 +104,7 @@ class Formula(Objective):
 
     @cached_property
     def trees(self) -> dict[str, Node]:
-        """f, and what `slope` defines."""
+        """The trees of f and of the names that `slope` defines."""
         return formulas.inlined("; ".join(filter(None, [f"f = {self.formula}", self.slope])))
 
     def nodes(self) -> Trees | None:
@@ -118,7 +118,7 @@ class Formula(Objective):
 
 
 def called(function: Objective) -> str:
-    """What messages call a function: its name, or the formula that was typed."""
+    """The name of a function in messages; of a typed function, its formula."""
     return function.formula if function.name == "expression" else function.name
 
 
@@ -168,7 +168,7 @@ def _compiled(function: Formula) -> tuple[Callable[[Floats], Floats], Callable[[
 
 
 def second_derivatives(function: Objective) -> list[Node]:
-    """Row by row."""
+    """The entries of the Hessian, row by row."""
     _, gradient = function.nodes() or (None, ())
     return [formulas.derivative(slope, name) for slope in gradient for name in _names(function)]
 
@@ -184,7 +184,7 @@ _GRID = 201
 """Points of an axis of the box at which a search for minima begins."""
 _ROUNDS = 60
 """Each round looks at a grid around the lowest point so far, which becomes finer where no other point is lower."""
-_MOST_MINIMA = 8
+_MAX_MINIMA = 8
 
 
 def find_minima(function: Objective) -> tuple[Point, ...]:
@@ -204,17 +204,17 @@ def find_minima(function: Objective) -> tuple[Point, ...]:
         for axis in range(values.ndim):
             inside &= np.diff(values, axis=axis, prepend=np.nan) <= 0
             inside &= np.diff(values, axis=axis, append=np.nan) >= 0
-        starts = grid[inside][np.argsort(values[inside], kind="stable")][: 4 * _MOST_MINIMA]
-        found = [_refined(function, start, (high - low) / (_GRID - 1)) for start in starts]
-        depths = [float(function.value(point)) for point in found]
-    if not found or not min(depths) <= np.nanmin(values):
+        starts = grid[inside][np.argsort(values[inside], kind="stable")][: 4 * _MAX_MINIMA]
+        candidates = [_refined(function, start, (high - low) / (_GRID - 1)) for start in starts]
+        depths = [float(function.value(point)) for point in candidates]
+    if not candidates or not min(depths) <= np.nanmin(values):
         return ()
     minima: list[Floats] = []
-    for point, depth in sorted(zip(found, depths, strict=True), key=lambda pair: tuple(pair[0])):
-        apart = all(np.linalg.norm((point - other) / (high - low)) > 1e-3 for other in minima)
-        if depth - min(depths) <= 1e-12 * np.nanmax(np.abs(values)) and apart:
+    for point, depth in sorted(zip(candidates, depths, strict=True), key=lambda pair: tuple(pair[0])):
+        is_new = all(np.linalg.norm((point - other) / (high - low)) > 1e-3 for other in minima)
+        if depth - min(depths) <= 1e-12 * np.nanmax(np.abs(values)) and is_new:
             minima.append(point)
-    return () if len(minima) > _MOST_MINIMA else tuple(tuple(map(float, point)) for point in minima)
+    return () if len(minima) > _MAX_MINIMA else tuple(tuple(map(float, point)) for point in minima)
 
 
 def _refined(function: Objective, point: Floats, width: Floats) -> Floats:
@@ -252,7 +252,7 @@ def minima_inside(function: Objective) -> tuple[Point, ...]:
 
 
 def is_near_minimum(function: Objective, points: Sequence[Floats]) -> Any:
-    """Whether points, by coordinate, are near a known minimum in the box; see `NEAR`."""
+    """True where points, by coordinate, are near a known minimum in the box; see `NEAR`."""
     import numpy as np
 
     near: Any = False

@@ -12,20 +12,20 @@ from optilab.optimize import formula as formulas
 from optilab.optimize.arrays import in_float64
 from optilab.optimize.functions import OBJECTIVES
 from optilab.optimize.objective import Floats, Objective
-from optilab.optimize.own import UserRule
 from optilab.optimize.program import coordinates, evaluate, written_out
 from optilab.optimize.rule import RULES, Rule, State, quantities_for, settings_in_formula
 from optilab.optimize.schedules import Regime, modified_step
 from optilab.optimize.status import Status
+from optilab.optimize.user_code import UserRule
 
 DIVERGENCE_FACTOR = 10.0
 """A path that ends this many times higher above the minimum than it started has diverged."""
 CLOSE = 0.02
 """A path that has converged is at a minimum if it is within this fraction of the widest side of the box."""
-ROUNDING = 1e-9
-"""What f at a minimum may be off by, relative to max(1, |f|): its coordinates are rounded."""
+MAX_ROUNDING_ERROR = 1e-9
+"""The largest error of f at a minimum, relative to max(1, |f|): its coordinates are rounded."""
 
-WRITTEN_FROM = 200
+MIN_STEPS_WRITTEN_OUT = 200
 """Steps from which on writing a formula out (a millisecond) is faster than stepping on arrays."""
 
 
@@ -54,7 +54,7 @@ class Trajectory:
         return int(below[0]) if below.size else None
 
     def distance(self, minima: Sequence[Sequence[float]]) -> tuple[float, tuple[float, ...]] | None:
-        """From the last point to the nearest of the minima: (distance, that minimum); None without minima."""
+        """The distance from the last point to the nearest minimum, and that minimum; None without minima."""
         if not minima:
             return None
         return min((float(np.linalg.norm(self.points[-1] - np.array(m))), tuple(m)) for m in minima)
@@ -77,12 +77,14 @@ def descend(
     are the function's own, before any of it. Stops early only where a point, a value or a gradient is not finite;
     overflow is a result, not a warning.
     """
-    for given, table, known in ((rule, "RULES", RULES), (function, "OBJECTIVES", OBJECTIVES)):
-        if isinstance(given, str | type):
-            name = given if given in known else getattr(given, "name", next(iter(known)))
-            raise UsageError(f'expected {table}["{name}"](), got {shown(given)}')
+    for argument, table, known in ((rule, "RULES", RULES), (function, "OBJECTIVES", OBJECTIVES)):
+        if isinstance(argument, str | type):
+            name = argument if argument in known else getattr(argument, "name", next(iter(known)))
+            raise UsageError(f'expected {table}["{name}"](), got {shown(argument)}')
     start = function.start if start is None else start
-    rows = _written_out(rule, function, start, steps) if regime == _PLAIN and steps >= WRITTEN_FROM else None
+    rows = (
+        _written_out(rule, function, start, steps) if regime == _PLAIN and steps >= MIN_STEPS_WRITTEN_OUT else None
+    )
     points, values, gradients = rows or _stepwise(rule, function, start, steps, regime)
     with np.errstate(all="ignore"):
         finite = np.isfinite(points).all(axis=-1) & np.isfinite(values) & np.isfinite(gradients).all(axis=-1)
@@ -106,7 +108,7 @@ def _written_out(rule: Rule, function: Objective, start: Sequence[float], steps:
     if expansion is None:
         return None
     d, x = len(start), np.array([start], dtype=np.float64)
-    moving = [float(np.ravel(one)[0]) for one in coordinates(rule.program, x, rule.init(x))]
+    moving = [float(np.ravel(value)[0]) for value in coordinates(rule.program, x, rule.init(x))]
     row = [*map(formulas.symbol, expansion.moving[:d]), expansion.value, *expansion.gradient]
     rows = islice(expansion.steps(row)((), *moving), steps + 1)
     try:
@@ -145,8 +147,8 @@ def _status(path: Trajectory, function: Objective, tolerance: float) -> Status:
     return Status.MOVING
 
 
-def beside(path: Trajectory, function: Objective, tolerance: float) -> str:
-    """What the status of a path leaves out: `not at the minimum`, `below f_min`; empty if nothing.
+def status_note(path: Trajectory, function: Objective, tolerance: float) -> str:
+    """A note to the status of a path: `not at the minimum`, `below f_min`; empty if there is nothing to add.
 
     A path that has converged is at a known minimum if the distance to it is at most CLOSE of the widest side of the
     box, and f - f_min at most tolerance times that distance, as it is wherever f is convex in between.
@@ -154,15 +156,15 @@ def beside(path: Trajectory, function: Objective, tolerance: float) -> str:
     nearest, least = path.distance(function.minima), lowest(function)
     if nearest is None or least is None or path.status is Status.DIVERGED:
         return ""
-    above, rounding = float(path.values[-1]) - least, ROUNDING * max(1.0, abs(least))
+    above, rounding = float(path.values[-1]) - least, MAX_ROUNDING_ERROR * max(1.0, abs(least))
     if path.status is Status.CONVERGED:
         is_far = nearest[0] > CLOSE * max(high - low for low, high in function.box)
         return "not at the minimum" if is_far or abs(above) > tolerance * nearest[0] + rounding else ""
     return "below f_min" if above < -rounding else ""
 
 
-AGREEMENT = 1e-9
-"""How far the formula that a user's code states may be from the code."""
+MAX_FORMULA_ERROR = 1e-9
+"""The largest difference between a user's code and the formula that it states."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +197,7 @@ class WorkedStep:
     statements: tuple[EvaluatedStatement, ...]
     result: Floats
     difference: float
-    """Between the formula that a user's code states and the code, relative to max(1, |w|); 0 for a formula."""
+    """The difference between the formula that a user's code states and the code, relative to max(1, |w|); else 0."""
 
 
 def worked_steps(rule: Rule, function: Objective, start: Sequence[float] | None = None) -> Iterator[WorkedStep]:
@@ -205,8 +207,8 @@ def worked_steps(rule: Rule, function: Objective, start: Sequence[float] | None 
     """
     w = np.array(function.start if start is None else start, dtype=np.float64)
     state, stated = rule.init(w), getattr(rule, "stated", None)
-    shown = stated or rule  # of a user's code the formula that it states, next to it
-    own = shown.init(w)
+    formula_rule = stated or rule  # of a user's code the formula that it states, next to it
+    formula_state = formula_rule.init(w)
     for t in count(1):
         with np.errstate(all="ignore"):
             point, before, gradient = w, state, function.gradient(w)
@@ -214,16 +216,22 @@ def worked_steps(rule: Rule, function: Objective, start: Sequence[float] | None 
             w, state = rule.step(point, gradient, t, before, **quantities)
             if not np.isfinite(w).all():
                 raise UsageError(f"{rule.name} on {function.name} overflows at step {t}")
-            if shown.text:
-                known = {**settings_in_formula(shown), **quantities, **dict(zip(shown.states, own, strict=True))}
+            if formula_rule.text:
+                known = {
+                    **settings_in_formula(formula_rule),
+                    **quantities,
+                    **dict(zip(formula_rule.states, formula_state, strict=True)),
+                }
                 known = {name: in_float64(value) for name, value in known.items()}
                 known |= {"w": point, "g": gradient, "t": np.float64(t)}
-                statements = tuple(_evaluated(shown.program.body, known))
+                statements = tuple(_evaluated(formula_rule.program.body, known))
             else:
                 statements = tuple(_changes(rule, before, state, w.shape))
-            reached, own = shown.step(point, gradient, t, own, **quantities) if stated else (w, state)
+            reached, formula_state = (
+                formula_rule.step(point, gradient, t, formula_state, **quantities) if stated else (w, state)
+            )
             gap = float(np.abs(reached - w).max() / max(1.0, np.abs(w).max()))
-            if gap > AGREEMENT:
+            if gap > MAX_FORMULA_ERROR:
                 differs = f"at step {t} the formula reaches {reached}, the code {w}"
                 raise UsageError(f"{rule.name}: `formula` does not match the code: {differs}")
         yield WorkedStep(rule, function, t, point, gradient, statements, w, gap)
@@ -231,10 +239,10 @@ def worked_steps(rule: Rule, function: Objective, start: Sequence[float] | None 
 
 def _evaluated(body: Sequence[formulas.Statement], known: Mapping[str, Any]) -> Iterator[EvaluatedStatement]:
     """The statements of a formula with their values, one after the other."""
-    for one in body:
-        value = evaluate(one.node, known)
-        yield EvaluatedStatement(one.target, one.node, known, value, one.arrow == "<-")
-        known = {**known, one.target: value}
+    for statement in body:
+        value = evaluate(statement.node, known)
+        yield EvaluatedStatement(statement.target, statement.node, known, value, statement.arrow == "<-")
+        known = {**known, statement.target: value}
 
 
 def _changes(rule: Any, before: State, after: State, shape: tuple[int, ...]) -> Iterator[EvaluatedStatement]:
@@ -270,10 +278,10 @@ def measured_rate(path: Trajectory, function: Objective) -> float | None:
 
 
 NUDGE = 64 * np.finfo(float).eps
-PARTED = 1e-6
+MIN_SEPARATION = 1e-6
 """Two paths have parted when they differ by this fraction of the largest |w| so far, or of the start's scale, about 1e8
 times the nudge."""
-LONGEST = 10_000
+MAX_CHECKED_STEPS = 10_000
 """Steps that are checked."""
 
 
@@ -285,15 +293,15 @@ def chaotic_from(rule: Rule, function: Objective, path: Trajectory, regime: Regi
     """
     start = path.points[0]
     scale = np.where(start == 0, 1.0, np.abs(start))
-    beside = start + NUDGE * scale
-    steps = min(len(path.points) - 1, LONGEST)
+    shifted = start + NUDGE * scale
+    steps = min(len(path.points) - 1, MAX_CHECKED_STEPS)
     # A schedule depends on the number of steps, so only a path of all its steps can be compared.
     if steps < 1 or (steps < len(path.points) - 1 and replace(regime, schedule=Regime().schedule) != regime):
         return None
-    neighbor = descend(rule, function, beside.tolist(), steps, regime=regime).points
+    neighbor = descend(rule, function, shifted.tolist(), steps, regime=regime).points
     points = path.points[: len(neighbor)]
     with np.errstate(all="ignore"):
-        apart = np.linalg.norm(points - neighbor[: len(points)], axis=-1)
+        distances = np.linalg.norm(points - neighbor[: len(points)], axis=-1)
         size = np.maximum.accumulate(np.linalg.norm(points, axis=-1))
-        parted = np.flatnonzero(apart > PARTED * np.maximum(size, np.linalg.norm(scale)))
+        parted = np.flatnonzero(distances > MIN_SEPARATION * np.maximum(size, np.linalg.norm(scale)))
     return int(parted[0]) if parted.size else None

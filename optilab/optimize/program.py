@@ -25,8 +25,8 @@ from optilab.optimize.formula import ONE, ZERO, Node, Statement, number, put_in,
 NUMBER, ROW, VECTOR = range(3)
 """Sizes of a quantity: one number; one for each point, (..., 1); one for each coordinate, (..., d)."""
 QUANTITIES = {"f": ROW, "H": VECTOR, "grad": VECTOR, "diagonal": VECTOR}
-"""What a step may need besides the gradient: the value (..., 1) and the Hessian (..., d, d) at w, the gradient at
-another point, and the diagonal of the Hessian, both as functions of a point."""
+"""The quantities that a step may need besides the gradient: the value (..., 1) and the Hessian (..., d, d) at w, the
+gradient at another point, and the diagonal of the Hessian, both as functions of a point."""
 _INPUTS = {"w": VECTOR, "g": VECTOR, "t": NUMBER, "I": VECTOR}
 _SIZES = QUANTITIES | {"sum": ROW, "norm": ROW, "smallest": ROW, "solve": VECTOR}
 
@@ -68,7 +68,7 @@ class Program:
 
     @cached_property
     def starts(self) -> Mapping[str, Node]:
-        """Where states start that do not start at zero: `S0 = ...`."""
+        """The starts of the states that do not start at zero: `S0 = ...`."""
         return {s.target[:-1]: s.node for s in self.statements if self._is_start(s)}
 
     @cached_property
@@ -95,7 +95,7 @@ class Program:
 
     @property
     def is_joint(self) -> bool:
-        """Whether a coordinate of the step depends on others."""
+        """True if a coordinate of the step depends on others."""
         return any(operations_of(statement.node) & {"sum", "norm", "solve"} for statement in self.statements)
 
     @property
@@ -232,7 +232,7 @@ def _expression(source: str) -> CodeType:
 
 
 def is_finite(node: Node) -> bool:
-    """Whether every constant in an expression is a finite number."""
+    """True if every constant in an expression is a finite number."""
     if node.args and not symbols(node) and not operations_of(node) & QUANTITIES.keys():
         try:
             return math.isfinite(evaluate(node, {}))
@@ -242,7 +242,7 @@ def is_finite(node: Node) -> bool:
 
 
 def divides_by_zero(node: Node) -> bool:
-    """Whether a divisor in the expression is the number 0."""
+    """True if a divisor in the expression is the number 0."""
     divisor = node.args[1] if node.op == "divide" else ONE
     zero = not symbols(divisor) and in_products(divisor, {}) == ZERO
     return zero or any(map(divides_by_zero, node.args))
@@ -263,7 +263,7 @@ def power(x: Any, n: int) -> Any:
     return squared * x if n > 1 and n % 2 else squared
 
 
-WHOLE = range(1, 65)
+MULTIPLIED_EXPONENTS = range(1, 65)
 """Exponents in a function that are computed by multiplication."""
 
 
@@ -275,7 +275,7 @@ def in_products(node: Node, known: dict[int, Node]) -> Node:
         args = tuple(in_products(child, known) for child in node.args)
         changed = Node(node.op, args)
         constant = all(arg.op == "number" for arg in args)
-        if node.op == "power" and args[1].value in WHOLE:
+        if node.op == "power" and args[1].value in MULTIPLIED_EXPONENTS:
             base, exponent = args[0], int(args[1].value)
             changed = number(power(base.value, exponent)) if constant else power(base, exponent)
         elif constant:
@@ -308,7 +308,7 @@ ON_NUMBERS = {
     "minimum": "_minimum({}, {})",
     "": "float(np.{op}({args}))",
 }
-NESTED = 50
+MAX_NESTED = 50
 """Operations in one line: Python parses 100 parentheses inside each other."""
 
 
@@ -334,7 +334,7 @@ def assignments(roots: Sequence[Node], templates: Mapping[str, str]) -> tuple[li
     lines, inside = list[str](), dict[str, str]()
     for (op, *args), result in names.items():
         expression = operation(op, [inside.get(arg, arg) for arg in args], templates)
-        if reads[result] == 1 and expression.count("(") < NESTED:
+        if reads[result] == 1 and expression.count("(") < MAX_NESTED:
             inside[result] = expression
         else:
             lines.append(f"{result} = {expression}")
@@ -356,7 +356,7 @@ def function_of(result: Node | Sequence[Node], names: Sequence[str] | Mapping[st
     lines, written = assignments(roots, ON_ARRAYS)
     read = set().union(*map(symbols, roots))
     texts = names if isinstance(names, Mapping) else {name: f"x[..., {i}]" for i, name in enumerate(names)}
-    taken = [f"{name} = {text}" for name, text in texts.items() if name in read]
+    loads = [f"{name} = {text}" for name, text in texts.items() if name in read]
     results = [
         f"np.full(x.shape[:-1], {text})" if root.op == "number" else text
         for root, text in zip(roots, written, strict=True)
@@ -364,7 +364,7 @@ def function_of(result: Node | Sequence[Node], names: Sequence[str] | Mapping[st
     # np.stack takes longer than the arithmetic of most steps.
     joined = f"np.concatenate([{', '.join(f'{part}[..., None]' for part in results)}], axis=-1)"
     end = f"return {results[0] if isinstance(result, Node) else joined}"
-    function: Callable[[Any], Any] = executed("\n    ".join(["def function(x):", *taken, *lines, end]))["function"]
+    function: Callable[[Any], Any] = executed("\n    ".join(["def function(x):", *loads, *lines, end]))["function"]
     return function
 
 
@@ -384,7 +384,7 @@ class Expansion:
     value: Node
     gradient: tuple[Node, ...]
     after: tuple[Node, ...]
-    """What is moving, after the step."""
+    """The coordinates of w and the states, after the step."""
 
     def steps(
         self, outputs: Sequence[Node], settings: Sequence[str] = (), on_arrays: bool = False
@@ -395,7 +395,7 @@ class Expansion:
         """
         count = len(outputs)
         lines, written = assignments([*outputs, *self.after], ON_ARRAYS if on_arrays else ON_NUMBERS)
-        shown, after = ("".join(f"{end}, " for end in part) for part in (written[:count], written[count:]))
+        yielded, after = ("".join(f"{end}, " for end in part) for part in (written[:count], written[count:]))
         moving = "".join(f"{name}, " for name in self.moving)
         source = [
             f"def steps(settings, {moving}):",
@@ -405,7 +405,7 @@ class Expansion:
             "    t += 1.0",
             *([f"    if t % {FLUSH_EVERY} == 0: {moving} = map(_flushed, ({moving}))"] if on_arrays else []),
             *(f"    {line}" for line in lines),
-            f"    yield ({shown})",
+            f"    yield ({yielded})",
             f"    {moving} = {after}",
         ]
         steps: Callable[..., Any] = executed("\n    ".join(source))["steps"]
@@ -414,13 +414,13 @@ class Expansion:
 
 def coordinates(program: Program, w: Array, state: Sequence[Array]) -> list[Array]:
     """A point (..., d) and the state there as `Expansion.moving` has them."""
-    found = [w[..., i] for i in range(w.shape[-1])]
+    numbers = [w[..., i] for i in range(w.shape[-1])]
     for name, value in zip(program.states, state, strict=True):
         if program.sizes[name] == VECTOR:
-            found += [value[..., i] for i in range(w.shape[-1])]
+            numbers += [value[..., i] for i in range(w.shape[-1])]
         else:  # one for each point, or a number
-            found.append(value[..., 0] if getattr(value, "ndim", 0) else value)
-    return found
+            numbers.append(value[..., 0] if getattr(value, "ndim", 0) else value)
+    return numbers
 
 
 def written_out(rule: Any, function: Any, settings: Mapping[str, Node]) -> Expansion | None:

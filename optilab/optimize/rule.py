@@ -50,8 +50,8 @@ class Rule:
     variants: ClassVar[Mapping[str, Mapping[Any, str]]] = {}
     """The part of the text for each value of a setting, `...` for all others; a second part is `setting.part`."""
     weights: ClassVar[Literal["joined", "each", "matrices"]] = "joined"
-    """What the rule gets of a network: all weights as one vector ("joined"); each weight as a vector of its own
-    ("each"); or each weight as it is shaped ("matrices"), and then no function of a vector can be its function."""
+    """The form in which the rule gets the weights of a network: all in one vector ("joined"); a vector per weight
+    ("each"); or each weight in its shape ("matrices"), and then no function of a vector can be its function."""
 
     @cached_property
     def formula(self) -> str:
@@ -81,9 +81,9 @@ class Rule:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """What `step` gets by name besides the gradient: `f`, the value (..., 1), and `H`, the Hessian (..., d, d), at
-        w; `grad(point)`, the gradient elsewhere; `diagonal(w)`, the Hessian's diagonal, in training an estimate of it;
-        `function`, the test function itself."""
+        """The arguments that `step` gets by name besides the gradient: `f`, the value (..., 1), and `H`, the Hessian
+        (..., d, d), at w; `grad(point)`, the gradient elsewhere; `diagonal(w)`, the Hessian's diagonal, in training an
+        estimate of it; `function`, the test function itself."""
         return self.program.needs
 
     def init(self, w: Array) -> State:
@@ -115,12 +115,12 @@ class Rule:
 
     def __getstate__(self) -> dict[str, Any]:
         """The settings: a program is compiled where the rule arrives."""
-        return {one.name: getattr(self, one.name) for one in fields(self)}  # type: ignore[arg-type]
+        return {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
 
 
 def settings_in_formula(rule: Any) -> dict[str, Any]:
     """Every setting by the name that it has in the formula, those of a rule that it wraps included."""
-    values = {one.name: getattr(rule, one.name) for one in fields(rule)}
+    values = {f.name: getattr(rule, f.name) for f in fields(rule)}
     return {**settings_in_formula(values["base"]), **values} if "base" in values else values
 
 
@@ -131,40 +131,40 @@ def reject_matrix_rule(rule: Any) -> None:
 
 
 def quantities_for(rule: Any, function: Any, w: Array) -> dict[str, Any]:
-    """What `rule.needs` at w, as arguments of `step`. Raises what `reject_matrix_rule` raises."""
+    """The quantities that `rule.needs` at w, as arguments of `step`. Raises what `reject_matrix_rule` raises."""
     reject_matrix_rule(rule)
-    found: dict[str, Any] = {}
+    quantities: dict[str, Any] = {}
     for name in rule.needs:
         if name == "f":
-            found["f"] = function.value(w)[..., None]
+            quantities["f"] = function.value(w)[..., None]
         elif name == "H":
-            found["H"] = function.hessian(w)
+            quantities["H"] = function.hessian(w)
         elif name == "grad":
-            found["grad"] = function.gradient
+            quantities["grad"] = function.gradient
         elif name == "diagonal":
-            found["diagonal"] = lambda point: function.hessian(point).diagonal(axis1=-2, axis2=-1)
+            quantities["diagonal"] = lambda point: function.hessian(point).diagonal(axis1=-2, axis2=-1)
         else:
-            found["function"] = function
-    return found
+            quantities["function"] = function
+    return quantities
 
 
 def settings_of(rule: Any) -> dict[str, Any]:
     """Every field of the rule, and those of a rule that it wraps as `base.lr`; `base` itself is that one's name."""
-    found = {}
-    for name in (one.name for one in fields(rule)):
-        found[name] = value = getattr(rule, name)
+    settings = {}
+    for name in (f.name for f in fields(rule)):
+        settings[name] = value = getattr(rule, name)
         if name == "base":
-            found |= {name: value.name} | {f"base.{own}": inner for own, inner in settings_of(value).items()}
-    return found
+            settings |= {name: value.name} | {f"base.{key}": inner for key, inner in settings_of(value).items()}
+    return settings
 
 
 def with_settings(rule: Any, settings: Mapping[str, Any]) -> Any:
     """The rule with other settings; those of a rule that it wraps are named after its field, as `base.lr`."""
-    own = {name: value for name, value in settings.items() if "." not in name}
-    for key in {name.partition(".")[0] for name in settings} - own.keys():
+    changes = {name: value for name, value in settings.items() if "." not in name}
+    for key in {name.partition(".")[0] for name in settings} - changes.keys():
         inner = {name.removeprefix(f"{key}."): v for name, v in settings.items() if name.startswith(f"{key}.")}
-        own[key] = with_settings(getattr(rule, key), inner)
-    return replace(rule, **own)
+        changes[key] = with_settings(getattr(rule, key), inner)
+    return replace(rule, **changes)
 
 
 def setting_of(key: str) -> str:
@@ -175,11 +175,11 @@ def setting_of(key: str) -> str:
 def rules_with_lr(rule: Any) -> dict[str, Any]:
     """The rules that have a learning rate, by its key: the rule itself as `lr`, one that it wraps as `base.lr`, and one
     that it gives other weights to as `others.lr`. The first one makes most steps."""
-    found = {"lr": rule} if hasattr(rule, "lr") else {}
+    rules = {"lr": rule} if hasattr(rule, "lr") else {}
     for part in ("base", "others"):
         if hasattr(rule, part):
-            found |= {f"{part}.{key}": inner for key, inner in rules_with_lr(getattr(rule, part)).items()}
-    return found
+            rules |= {f"{part}.{key}": inner for key, inner in rules_with_lr(getattr(rule, part)).items()}
+    return rules
 
 
 def learning_rates(rule: Any) -> dict[str, float]:
@@ -194,23 +194,27 @@ class UnknownName(UsageError, KeyError):
 
 
 class Registry(Mapping[str, Any]):
-    """The classes of `modules` that have a name of their own, by that name; the modules are imported when it is first
+    """The classes of `modules` that have a `name`, by name; the modules are imported when it is first
     asked for. `what` is what an entry is called in the sentence of UnknownName."""
 
-    def __init__(self, what: str, *modules: str) -> None:
-        self._what, self._modules = what, modules
+    def __init__(self, kind: str, *modules: str) -> None:
+        self._kind, self._modules = kind, modules
 
     @cached_property
     def _entries(self) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        entries: dict[str, Any] = {}
         for module in map(import_module, self._modules):
-            own = (one for one in vars(module).values() if getattr(one, "__module__", "") == module.__name__)
-            found |= {one.name: one for one in own if isinstance(one, type) and hasattr(one, "name")}
-        return found
+            members = (
+                entry for entry in vars(module).values() if getattr(entry, "__module__", "") == module.__name__
+            )
+            entries |= {
+                entry.name: entry for entry in members if isinstance(entry, type) and hasattr(entry, "name")
+            }
+        return entries
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._entries:
-            raise UnknownName(unknown(self._what, name, self))
+            raise UnknownName(unknown(self._kind, name, self))
         return self._entries[name]
 
     def __contains__(self, name: object) -> bool:
@@ -230,14 +234,14 @@ literature's."""
 
 # --- a rule that a user types -----------------------------------------------------------------------------------
 
-USUAL_SETTINGS: Mapping[str, Any] = {
+COMMON_SETTINGS: Mapping[str, Any] = {
     "lr": LearningRate,
     **dict.fromkeys(("beta", "beta1", "beta2", "beta3", "decay", "rho", "momentum"), Decay),
     "eps": Eps,
     "weight_decay": WeightDecay,
 }
 """Settings of a typed formula that are named like those of known rules, with their ranges."""
-USUAL_VALUES: Mapping[str, float] = {
+COMMON_VALUES: Mapping[str, float] = {
     **dict.fromkeys(("lr", "learning_rate", "eta", "step_size"), 0.01),
     **dict.fromkeys(("beta", "momentum", "gamma", "mu", "beta1", "b1", "beta_1", "decay", "rho"), 0.9),
     **dict.fromkeys(("beta2", "b2", "beta_2"), 0.999),
@@ -254,7 +258,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "eps": ("epsilon",),
     "weight_decay": ("wd",),
 }
-"""What a hyperparameter is called elsewhere."""
+"""Other names of a hyperparameter, in other libraries."""
 
 
 class Typed(Rule):
@@ -269,7 +273,7 @@ def short_name(rule: Any) -> str:
 
 
 def is_formula(name: Any) -> bool:
-    """Whether the name of a rule is meant as a formula."""
+    """True if the name of a rule is a formula."""
     return isinstance(name, str) and "<-" in name
 
 
@@ -284,13 +288,16 @@ def typed(formula: str) -> type[Typed]:
 
     program = compiled(formula)
     text = printed(program)
-    if not all(is_finite(one.node) for one in program.statements):
+    if not all(is_finite(statement.node) for statement in program.statements):
         raise UsageError("a constant of the formula is not finite")
-    if any(one.target == "w" and program.size(one.node, program.sizes) != VECTOR for one in program.body):
+    if any(
+        statement.target == "w" and program.size(statement.node, program.sizes) != VECTOR
+        for statement in program.body
+    ):
         raise UsageError("expected w <- ... with a number for each coordinate")
-    taken = sorted({*program.settings} & {"name", *dir(Typed)})
-    if taken:
-        raise UsageError(f"a setting cannot be called {', '.join(taken)}")
-    definitions = [(name, USUAL_SETTINGS.get(name, float), field(kw_only=True)) for name in program.settings]
+    reserved = sorted({*program.settings} & {"name", *dir(Typed)})
+    if reserved:
+        raise UsageError(f"a setting cannot be called {', '.join(reserved)}")
+    definitions = [(name, COMMON_SETTINGS.get(name, float), field(kw_only=True)) for name in program.settings]
     namespace = {"name": text, "text": text, "weights": "each" if program.is_joint else "joined"}
     return make_dataclass("Formula", definitions, bases=(Typed,), frozen=True, namespace=namespace)

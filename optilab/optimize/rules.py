@@ -437,7 +437,7 @@ class Adopt(Moments):
 class LaProp(Moments):
     """LaProp (Ziyin, Wang & Ueda 2020): Adam with the division first and the averaging after it.
 
-    An old gradient keeps the scale of its own time, so any beta1 is stable with any beta2.
+    An old gradient keeps the scale of its step, so any beta1 is stable with any beta2.
     """
 
     name = "laprop"
@@ -551,7 +551,7 @@ class Wrapper(Rule):
         return self.base.weights
 
     def for_weights(self, shapes: Sequence[Sequence[int]]) -> list[Rule]:
-        """For a rule for matrices: the rule of each weight, each with a state of its own."""
+        """The rule of each weight, with a state per weight, for a rule that works on matrices."""
         return [replace(self, base=part) for part in self.base.for_weights(shapes)]  # type: ignore[attr-defined, type-var]
 
 
@@ -597,7 +597,7 @@ class Lookahead(Wrapper):
 
 
 ASCENT = "m = norm(g);  e = where(m > 0, radius*g/m, 0*g)"
-"""From the point to the worst one nearby, where SAM takes the gradient."""
+"""The step from the point to the worst point nearby, where SAM takes the gradient."""
 
 
 @dataclass(frozen=True)

@@ -70,21 +70,21 @@ class Muon(MatrixRule):
 
     def for_weights(self, shapes: Sequence[Sequence[int]]) -> list[Rule]:
         numbers = [n for n, shape in enumerate(shapes) if len(shape) == 2]
-        own = set(numbers if self.matrices == "all" else numbers[1:-1])
-        return [self if n in own else self.others for n in range(len(shapes))]
+        orthogonalized = set(numbers if self.matrices == "all" else numbers[1:-1])
+        return [self if n in orthogonalized else self.others for n in range(len(shapes))]
 
     def init(self, w: Array) -> State:
         return (array_namespace(w).zeros_like(w),)
 
     def step(self, w: Array, g: Array, t: int, state: State, **quantities: Any) -> tuple[Array, State]:
-        share = 1 - self.beta
-        velocity = self.beta * state[0] + share * g
+        gradient_weight = 1 - self.beta
+        velocity = self.beta * state[0] + gradient_weight * g
         direction, now = velocity, g
         if self.form == "corrected":
             direction = velocity / (1 - self.beta ** (t + self.nesterov))
             now = g / (1 - self.beta**t)
         if self.nesterov:
-            direction = self.beta * direction + share * now
+            direction = self.beta * direction + gradient_weight * now
         m, n = g.shape
         factor = {"original": sqrt(max(1, m / n)), "rms": 0.2 * sqrt(max(m, n)), "none": 1.0}[self.adjust]
         orthogonal = _orthogonal(direction, self.ns_steps, self.eps, self.precision)
@@ -141,16 +141,16 @@ class Adafactor(MatrixRule):
 
     def step(self, w: Array, g: Array, t: int, state: State, **quantities: Any) -> tuple[Array, State]:
         xp = array_namespace(g)
-        share = t**-self.decay_exponent
+        new_weight = t**-self.decay_exponent
         added, least = (self.eps, 0.0) if self.eps_placement == "added" else (0.0, self.eps)
         square = g**2 + added
         rows, columns = state
         if columns is None:
-            rows = (1 - share) * rows + share * square
+            rows = (1 - new_weight) * rows + new_weight * square
             root = rows**0.5
         else:
-            rows = (1 - share) * rows + share * square.mean(-1)[:, None]
-            columns = (1 - share) * columns + share * square.mean(0)[None]
+            rows = (1 - new_weight) * rows + new_weight * square.mean(-1)[:, None]
+            columns = (1 - new_weight) * columns + new_weight * square.mean(0)[None]
             mean = rows.mean()
             # A root of each factor: the product of two small means, as of a dead unit and an input that is always
             # zero, is zero in single precision.
@@ -292,8 +292,8 @@ class SOAP(MatrixRule):
         direction = _rotated(mean, bases) / (xp.sqrt(mean_square) + self.eps)
         direction = _rotated(direction, [base if base is None else base.T for base in bases])
         rate = self.lr * (1 - self.beta2**done) ** 0.5 / (1 - self.beta1**done)
-        kept = 1 - self.lr * self.weight_decay
-        w = w - (kept * rate * direction + self.lr * self.weight_decay * w)
+        decay = 1 - self.lr * self.weight_decay
+        w = w - (decay * rate * direction + self.lr * self.weight_decay * w)
         turned = list(bases)
         if done % self.interval == 0:
             for n, (total, base) in enumerate(zip(sides, bases, strict=True)):
@@ -340,7 +340,7 @@ class LineSearch(Rule):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Of scipy.optimize.minimize, besides its tolerance."""
+        """Options of scipy.optimize.minimize besides its tolerance."""
         return {}
 
     def init(self, w: Array) -> State:

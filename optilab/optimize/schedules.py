@@ -30,9 +30,9 @@ class Schedule(Protocol):
         """The factor of step t, 0 <= t < total."""
 
 
-def _cosine(start: float, end: float, share: float) -> float:
-    """From start (share 0) to end (share 1) along half a cosine."""
-    return end + (start - end) * (1 + cos(pi * share)) / 2
+def _cosine(start: float, end: float, fraction: float) -> float:
+    """A value between start (fraction 0) and end (fraction 1), along half a cosine."""
+    return end + (start - end) * (1 + cos(pi * fraction)) / 2
 
 
 @dataclass(frozen=True)
@@ -208,21 +208,21 @@ def modified_step(rule: Rule, function: Objective, regime: Regime, steps: int) -
     """`rule.step` under the regime, as a function of (t, w, gradient, state) with t from 0.
 
     UsageError where the regime does not fit the rule: decoupled decay, if the rule reads w or chooses its own step
-    length, and has no weight_decay of its own; clipping and noise, if the rule evaluates gradients itself.
+    length, and has no setting weight_decay; clipping and noise, if the rule evaluates gradients itself.
     """
     import numpy as np
 
-    coupled = beside = 0.0
+    coupled = decoupled = 0.0
     if regime.weight_decay and regime.weight_decay_form == "coupled":
         coupled = regime.weight_decay
-        function = _Penalised(function, coupled)  # type: ignore[assignment]  # has all that a rule needs
+        function = _WithL2Penalty(function, coupled)  # type: ignore[assignment]  # has all that a rule needs
     elif regime.weight_decay and hasattr(rule, "weight_decay"):
         rule = replace(rule, weight_decay=regime.weight_decay)  # type: ignore[type-var]
     elif regime.weight_decay:
         moves_from_w = rule.text and derivative(inlined(rule.formula)["w"], "w") == ONE
         if not moves_from_w or not hasattr(rule, "lr"):
             raise UsageError(f"weight_decay_form: expected coupled for {rule.name}, got decoupled")
-        beside = regime.weight_decay
+        decoupled = regime.weight_decay
     changed = [key for key in ("clip_norm", "clip_value", "noise") if getattr(regime, key)]
     if changed and {"function", "grad"} & set(rule.needs):
         keys = " and ".join(changed)
@@ -237,8 +237,8 @@ def modified_step(rule: Rule, function: Objective, regime: Regime, steps: int) -
             gradient = gradient + coupled * w
         now = scheduled(rule, regime.schedule.factor(t, steps))
         after, state = now.step(w, gradient, t + 1, state, **quantities_for(rule, function, w))
-        if beside:
-            after = after - now.lr * beside * w  # type: ignore[attr-defined]
+        if decoupled:
+            after = after - now.lr * decoupled * w  # type: ignore[attr-defined]
         return after, state
 
     return step
@@ -258,7 +258,7 @@ def _changed(gradient: Floats, regime: Regime, generator: "np.random.Generator |
 
 
 @dataclass(frozen=True)
-class _Penalised:
+class _WithL2Penalty:
     """f(w) + strength/2*|w|^2: what coupled decay minimizes, for rules that need more than the gradient."""
 
     function: Objective

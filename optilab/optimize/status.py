@@ -1,10 +1,10 @@
-"""How a path ends, by name: what configs and commands know of paths before one is followed."""
+"""Names of the ways in which a path ends, for configs and commands: they load no NumPy."""
 
 from enum import StrEnum
 
 
 class Status(StrEnum):
-    """How a path ended."""
+    """The way in which a path ended."""
 
     CONVERGED = "converged"
     """The gradient's norm is below the tolerance."""

@@ -39,12 +39,12 @@ class ConvergenceRate:
     largest_lr: float
     """The limit of stability with the rule's other settings; beyond it all starts but those of a subspace diverge."""
     best: dict[str, float]
-    """For sgd the best lr; for momentum the best lr and beta together."""
+    """The best lr of sgd; the best pair of lr and beta of momentum."""
     best_rate: float
     eigenvalue_gap: float
     """The relative distance of the two eigenvalues that decide the rate; 0 is a defective matrix, whose distance
     falls like k*rate^k in step k, more slowly than rate^k."""
-    unstable_share: float
+    unstable_fraction: float
     """The largest part of the start, as a fraction of its distance, in a direction that the rule lets grow."""
 
     @property
@@ -84,11 +84,11 @@ def predict(rule: Rule, function: Objective, start: Any = None) -> ConvergenceRa
         )
         gap = float(np.abs(pair[0] - pair[1]) / rate) if 0 < rate < np.inf else 1.0
     best, best_rate = _best(rule, float(eigenvalues[0]), float(eigenvalues[-1]))
-    unstable = _share(function, start, radii >= 1)
+    unstable = _unstable_fraction(function, start, radii >= 1)
     return ConvergenceRate(rate, float(largest_lr(rule, eigenvalues)), best, best_rate, gap, unstable)
 
 
-def _share(function: Objective, start: Any, directions: Any) -> float:
+def _unstable_fraction(function: Objective, start: Any, directions: Any) -> float:
     """The largest component of start - minimum along the chosen eigenvectors of the Hessian, over its length."""
     start = np.array(function.start if start is None else start, dtype=float)
     offset = start - np.array(function.minima[0])
@@ -125,27 +125,27 @@ def slopes_of(program: Program) -> Slopes | None:
 
     A velocity is a state whose update is linear in the gradient, and in which the next w is linear.
     """
-    if program.needs or any(operations_of(one.node) & {"sum", "norm"} for one in program.body):
+    if program.needs or any(operations_of(statement.node) & {"sum", "norm"} for statement in program.body):
         return None
     values: dict[str, Node] = {}
     updates: dict[str, Node] = {}
-    for one in program.body:
-        node = put_in(one.node, values)
-        (updates if one.target in program.states else values)[one.target] = node
-    after, found = values["w"], []
+    for statement in program.body:
+        node = put_in(statement.node, values)
+        (updates if statement.target in program.states else values)[statement.target] = node
+    after, velocities = values["w"], []
     try:
         for name, update in updates.items():
             gain, by_state = derivative(update, "g"), derivative(after, name)
             if ZERO not in (gain, by_state) and "g" not in symbols(gain) and name not in symbols(by_state):
-                found.append(Slopes(name, derivative(update, name), gain, ZERO, ZERO, by_state))
-        slopes = found[0] if found else Slopes(None, ZERO, ZERO, ZERO, ZERO, ZERO)
+                velocities.append(Slopes(name, derivative(update, name), gain, ZERO, ZERO, by_state))
+        slopes = velocities[0] if velocities else Slopes(None, ZERO, ZERO, ZERO, ZERO, ZERO)
         slopes = slopes._replace(point=derivative(after, "w"), gradient=derivative(after, "g"))
     except UsageError:  # an operation without a derivative
         return None
     if slopes.velocity is None and slopes.gradient == ZERO:
         return None
     moving = {"w", "g", *([slopes.velocity] if slopes.velocity else ())}
-    return None if len(found) > 1 or any(moving & symbols(node) for node in slopes[1:]) else slopes
+    return None if len(velocities) > 1 or any(moving & symbols(node) for node in slopes[1:]) else slopes
 
 
 def linear_step(rule: Any) -> LinearStep | None:
@@ -219,7 +219,7 @@ class FrozenStep(NamedTuple):
 
 
 def is_adaptive(rule: Any) -> bool:
-    """Whether the rule has a `frozen_step`, and no linear one."""
+    """True if the rule has a `frozen_step`, and no linear one."""
     if not rule.text or not hasattr(rule, "lr") or linear_step(rule) is not None:
         return False
     slopes = slopes_of(rule.program)
@@ -275,24 +275,24 @@ def _best(rule: Any, smallest: float, largest: float) -> tuple[dict[str, float],
     return {"lr": lr if rule.form == "classic" else lr / (1 - beta), "beta": beta}, root
 
 
-def scale_free(rule: Any) -> bool:
-    """Whether a hundred times the gradient makes the rule's steps less than ten times as long, after ten steps."""
+def is_scale_invariant(rule: Any) -> bool:
+    """True if a gradient times 100 makes the tenth step less than 10 times as long."""
     return _tenth_step(rule, 100.0) < 10 * _tenth_step(rule, 1.0)
 
 
-def decays_apart(rule: Any, key: str = "weight_decay") -> bool:
-    """Whether the rule's weight decay stands next to steps whose length does not depend on the gradient.
+def has_decoupled_decay(rule: Any, key: str = "weight_decay") -> bool:
+    """True if weight decay adds the same to a step for a small and for a large gradient.
 
-    Measured: a hundred times the gradient leaves what the decay adds to a step as it is.
+    Measured: a gradient times 100 does not change the part of a step that is due to the decay.
     """
-    if not hasattr(rule, key) or not scale_free(rule):
+    if not hasattr(rule, key) or not is_scale_invariant(rule):
         return False
     none, some = (replace(rule, **{key: strength}) for strength in (0.0, 1e-3))
-    at_one, at_more = (abs(_tenth_step(some, size) - _tenth_step(none, size)) for size in (1.0, 100.0))
-    return at_more > at_one / 2
+    change, change_when_scaled = (abs(_tenth_step(some, size) - _tenth_step(none, size)) for size in (1.0, 100.0))
+    return change_when_scaled > change / 2
 
 
-def root_power(rule: Any) -> int:
+def eps_exponent(rule: Any) -> int:
     """The power of the gradient that `eps` is added to: 1 outside of a root, 2 under it, 0 where it hardly matters.
 
     Measured: from which of the two on `eps` shortens a step, as it does where it is a floor of the step's denominator.

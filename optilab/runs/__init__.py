@@ -17,7 +17,7 @@ from optilab.runs.directory import (
     reopen,
     replaceable,
     require_free,
-    require_ours,
+    require_made_by_optilab,
     write,
 )
 from optilab.runs.find import (
@@ -33,13 +33,12 @@ from optilab.runs.find import (
     timestamp,
 )
 from optilab.runs.record import (
-    CONFIRMED,
+    CONFIRMED_DIRECTORY,
     PLAN,
     STUDY,
     Record,
     Study,
     directories,
-    is_ours,
     name_of,
     read,
     read_entry,
@@ -48,5 +47,6 @@ from optilab.runs.record import (
     resume_command,
     root,
     sweep_of,
+    was_made_by_optilab,
 )
 from optilab.runs.tables import best, outcome, read_metrics, read_records, read_table, read_timings, score

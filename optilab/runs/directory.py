@@ -50,12 +50,12 @@ from optilab.runs.record import (
     STUDY,
     TRIALS,
     Record,
-    asked_digest,
     config_digest,
-    is_ours,
     read,
     read_entry,
     read_study,
+    request_digest,
+    was_made_by_optilab,
 )
 from optilab.runs.tables import read_records, read_timings, record_line
 
@@ -64,9 +64,9 @@ _HIDDEN = re.compile(r"\.(new|old)-[0-9a-f]{16}")
 _TEMPORARY = re.compile(
     r"\.(study\.yaml|manifest\.json|plan\.jsonl|trials\.csv|timings\.csv)\.tmp-[0-9a-f]{8}|\.study-[0-9a-f]{16}"
 )
-"""What a killed command leaves in its study: half a file, and the mark by which workers recognize the directory."""
+"""Files that a killed command leaves in its study: half a file, or the mark by which workers know the directory."""
 TABLES = {"metrics.csv", "timings.csv", "diagnostics.jsonl"}
-"""What a run holds next to its manifest and its config, where nothing can continue it."""
+"""Files next to the manifest and the config of a run that cannot be continued."""
 _LEFTOVER_SECONDS = 3600.0  # a directory is made or removed in less
 
 
@@ -182,16 +182,18 @@ def _undone_by(undo: Callable[..., object], *arguments: object) -> Iterator[None
         raise
 
 
-def stage(folder: Path, files: Mapping[str, bytes | Iterable[bytes]], folders: Sequence[str] = ()) -> Path:
+def stage(
+    directory: Path, files: Mapping[str, bytes | Iterable[bytes]], subdirectories: Sequence[str] = ()
+) -> Path:
     """A directory next to the runs that is a complete run but for its name. Leaves nothing behind where it fails."""
-    staging = folder / f".new-{secrets.token_hex(8)}"
+    staging = directory / f".new-{secrets.token_hex(8)}"
     sizes = [len(data) for data in files.values() if isinstance(data, bytes)]
     size = sum(sizes) if len(sizes) == len(files) else None
-    with _undone_by(shutil.rmtree, staging, True), write_errors(folder, size):
-        make_directory(folder)
-        _clear(folder)
+    with _undone_by(shutil.rmtree, staging, True), write_errors(directory, size):
+        make_directory(directory)
+        _clear(directory)
         make_directory(staging)
-        for name in folders:
+        for name in subdirectories:
             (staging / name).mkdir(DIRECTORY_MODE)
         for name, data in files.items():
             write_new(staging / name, data)
@@ -200,9 +202,9 @@ def stage(folder: Path, files: Mapping[str, bytes | Iterable[bytes]], folders: S
     return staging
 
 
-def _clear(folder: Path) -> None:
+def _clear(directory: Path) -> None:
     """Remove the hidden directories that killed processes left behind: those that are old and not locked."""
-    for path in folder.iterdir():
+    for path in directory.iterdir():
         if _HIDDEN.fullmatch(path.name) and not path.is_symlink():
             with contextlib.suppress(OSError):
                 if time.time() - path.stat().st_mtime > _LEFTOVER_SECONDS and not is_held(path):
@@ -226,7 +228,7 @@ def publish(staging: Path, path: Path) -> None:
 
 
 def write(
-    folder: Path,
+    directory: Path,
     name: str,
     files: Mapping[str, bytes | Iterable[bytes]],
     manifest: dict[str, Any],
@@ -236,8 +238,8 @@ def write(
 
     `overwrite`: replace the run of this name, where it is `replaceable`.
     """
-    path = folder / name
-    staging = stage(folder, {**files, MANIFEST: json_bytes(_manifest(name, manifest, files))})
+    path = directory / name
+    staging = stage(directory, {**files, MANIFEST: json_bytes(_manifest(name, manifest, files))})
     with _aside(path) if overwrite and replaceable(path, manifest["command"]) else contextlib.nullcontext():
         publish(staging, path)
     return path
@@ -264,11 +266,11 @@ def _aside(path: Path) -> Iterator[None]:
     shutil.rmtree(hidden, ignore_errors=True)
 
 
-def claim(folder: Path, name: str, files: Mapping[str, bytes], manifest: dict[str, Any]) -> Run:
+def claim(directory: Path, name: str, files: Mapping[str, bytes], manifest: dict[str, Any]) -> Run:
     """A new run with status `running`, locked before anyone can see it. RunError if the name is taken."""
-    path = folder / name
+    path = directory / name
     manifest = _manifest(name, manifest, files) | {"status": "running"}
-    staging = stage(folder, {**files, MANIFEST: json_bytes(manifest), "run.lock": b""}, ["checkpoints"])
+    staging = stage(directory, {**files, MANIFEST: json_bytes(manifest), "run.lock": b""}, ["checkpoints"])
     with _undone_by(shutil.rmtree, staging, True):
         lock = hold(staging)
     with _undone_by(lock.release):
@@ -285,18 +287,18 @@ def _manifest(name: str, facts: Mapping[str, Any], files: Mapping[str, Any]) -> 
 
 def reopen(path: Path) -> tuple[Run, "Record"]:
     """Lock a run that no process is writing, to continue it. RunError if a process is."""
-    for own in ("run.lock", "checkpoints"):
-        if (path / own).is_symlink():
-            raise RunError(f"{path / own} is a link; a run's files are its own: put a copy in its place")
+    for name in ("run.lock", "checkpoints"):
+        if (path / name).is_symlink():
+            raise RunError(f"{path / name} is a link; a run's files are its own: put a copy in its place")
     lock = hold(path, WAIT_SECONDS)
     with _undone_by(lock.release):
         record = read(path)  # only now: the process that held the lock may have written until it released it
     return Run(path, record.manifest, lock), record
 
 
-def require_ours(path: Path) -> None:
+def require_made_by_optilab(path: Path) -> None:
     """RunError for a directory that optilab did not make."""
-    if not is_ours(path):
+    if not was_made_by_optilab(path):
         raise RunError(f"{path} is not a run of optilab, or its manifest is damaged; nothing was removed")
 
 
@@ -306,15 +308,15 @@ def remove(path: Path) -> None:
     RunError if optilab did not make it, or while a process writes it or one of its runs. SystemFailure, before anything
     is changed, where something in it may not be deleted.
     """
-    require_ours(path)
-    inner = [Path(folder) for folder, _, _ in os.walk(path)]
-    folders = (path.parent, *inner)
-    if shut := next((folder for folder in folders if not os.access(folder, os.W_OK | os.X_OK)), None):
+    require_made_by_optilab(path)
+    inner = [Path(directory) for directory, _, _ in os.walk(path)]
+    directories = (path.parent, *inner)
+    if shut := next((directory for directory in directories if not os.access(directory, os.W_OK | os.X_OK)), None):
         raise SystemFailure(f"cannot delete {path}: make {shut} writable; nothing was changed")
     with contextlib.ExitStack() as held:
-        for folder in inner:
-            if (folder / "run.lock").is_file():
-                held.callback(hold(folder, WAIT_SECONDS).release)
+        for directory in inner:
+            if (directory / "run.lock").is_file():
+                held.callback(hold(directory, WAIT_SECONDS).release)
         # First out of sight by one rename, so that a kill leaves no half run behind.
         hidden = path.with_name(f".old-{secrets.token_hex(8)}")
         try:
@@ -336,8 +338,8 @@ def checkpoint_file(epoch: int, data: bytes) -> str:
 
 def checkpoints(path: Path) -> list[tuple[int, Path]]:
     """(epoch, file) of every checkpoint, newest first; other files are ignored."""
-    folder = path / "checkpoints"
-    files = [file for file in folder.iterdir() if not file.is_dir()] if folder.is_dir() else []
+    directory = path / "checkpoints"
+    files = [file for file in directory.iterdir() if not file.is_dir()] if directory.is_dir() else []
     named = [(int(match[1]), file) for file in files if (match := _CHECKPOINT.fullmatch(file.name))]
     return sorted(named, key=lambda pair: pair[0], reverse=True)
 
@@ -347,11 +349,11 @@ def keep_checkpoints(path: Path, keep: str, best: int | None) -> None:
 
     Where the best epoch has no checkpoint, the last one stays.
     """
-    there = checkpoints(path)
-    kept = {"all": there, "none": []}.get(keep, there[:1])
+    existing = checkpoints(path)
+    remaining = {"all": existing, "none": []}.get(keep, existing[:1])
     if keep == "best":
-        kept = [pair for pair in there if pair[0] == best] or kept
-    for _, file in set(there) - set(kept):
+        remaining = [pair for pair in existing if pair[0] == best] or remaining
+    for _, file in set(existing) - set(remaining):
         with contextlib.suppress(OSError):  # a checkpoint too many costs only space
             file.unlink()
 
@@ -377,7 +379,7 @@ class OpenStudy:
     `finish`.
 
         runs/20261124-231207-sigmoid-sweep-91c07d4e/
-          study.yaml     what was asked; `optilab sweep --config .../study.yaml` repeats it
+          study.yaml     the request; `optilab sweep --config .../study.yaml` repeats it
           manifest.json  versions, times, status
           plan.jsonl     a line per trial: settings, seed, checksum; of one that failed or stopped, why
           trials.csv     a row per trial that has ended, deterministic fields only: written at the end, for other tools
@@ -399,14 +401,14 @@ class OpenStudy:
     def name(self) -> str:
         return self.path.name
 
-    def ask(self, asked: bytes, **facts: Any) -> None:
-        """Record what is asked now, and facts of the manifest.
+    def ask(self, request: bytes, **facts: Any) -> None:
+        """Record a new request, and facts of the manifest.
 
         The manifest has the checksums of the new study.yaml and of the one before: a kill may leave either.
         """
-        before = read_study(self.path).asked
-        self.update(**facts, asked=list(dict.fromkeys(map(asked_digest, (asked, before)))))
-        write_atomic(self.path / STUDY, asked)
+        before = read_study(self.path).request
+        self.update(**facts, asked=list(dict.fromkeys(map(request_digest, (request, before)))))
+        write_atomic(self.path / STUDY, request)
 
     def update(self, **facts: Any) -> None:
         """Merge facts into the manifest."""
@@ -451,24 +453,25 @@ class OpenStudy:
 
 
 def _line(row: Row) -> Row:
-    """What plan.jsonl has of a row of trials.csv."""
+    """The line of plan.jsonl for a row of trials.csv."""
     ends = [key for key in ("status", "reason") if row.get("status") in ("failed", "stopped")]
     before = list(row)[: list(row).index("status")] if "status" in row else row
     return {key: row.get(key) for key in (*before, *ends)}
 
 
-def open_study(folder: Path, name: str, asked: bytes, manifest: Mapping[str, Any]) -> OpenStudy:
-    """A new study, or the one of that name and command, to be continued; its `asked` is then what it was asked before.
+def open_study(directory: Path, name: str, request: bytes, manifest: Mapping[str, Any]) -> OpenStudy:
+    """A new study, or the one of that name and command, to be continued, which still has its earlier request.
 
     RunError if the name is taken by anything else, or a process writes the study.
     """
-    path = folder / name
+    path = directory / name
     if path.exists() or path.is_symlink():
         _require_continuable(path, manifest["command"])
     else:
-        facts = {**manifest, "status": "running", "asked": [asked_digest(asked)]}
+        facts = {**manifest, "status": "running", "asked": [request_digest(request)]}
         publish(
-            stage(folder, {STUDY: asked, MANIFEST: json_bytes(_manifest(name, facts, {})), "run.lock": b""}), path
+            stage(directory, {STUDY: request, MANIFEST: json_bytes(_manifest(name, facts, {})), "run.lock": b""}),
+            path,
         )
     lock = hold(path)
     with _undone_by(lock.release):

@@ -17,7 +17,7 @@ from optilab.errors import (
     did_you_mean,
     shown,
 )
-from optilab.runs.record import CONFIG, MANIFEST, STUDY, Record, Study, directories, is_plain, read_entry
+from optilab.runs.record import CONFIG, MANIFEST, STUDY, Record, Study, directories, is_safe_name, read_entry
 from optilab.words import listed
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
@@ -57,17 +57,17 @@ def timestamp() -> str:
 # --- finding --------------------------------------------------------------------------------------------------
 
 LATEST = "latest"
-"""In place of a name: the run that was started last."""
+"""A name that means the run that was started last."""
 
 _CLOCK_ERROR = timedelta(minutes=1)
 """By how much the clock of another machine may be ahead."""
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def entries(folder: Path) -> tuple[list[Record | Study], dict[str, str]]:
-    """Every readable run and study in `folder`, oldest first, and for every other directory why it is not one."""
+def entries(directory: Path) -> tuple[list[Record | Study], dict[str, str]]:
+    """Every readable run and study in `directory`, oldest first, and for every other directory why it is not one."""
     readable, unreadable = list[Record | Study](), dict[str, str]()
-    for path in directories(folder):
+    for path in directories(directory):
         try:
             readable.append(read_entry(path))
         except OptilabError as error:
@@ -75,64 +75,64 @@ def entries(folder: Path) -> tuple[list[Record | Study], dict[str, str]]:
     return sorted(readable, key=_age), unreadable
 
 
-def locate(folder: Path, name: str, command: str | None = None) -> Path:
-    """The directory of a run or study: a name in `folder`, STUDY/TRIAL or SWEEP/confirmed, else `latest`, else a path.
+def locate(directory: Path, name: str, command: str | None = None) -> Path:
+    """Resolve a run or study: a name in `directory`, STUDY/TRIAL or SWEEP/confirmed, else `latest`, else a path.
 
-    `latest` is the newest of `folder`, or its newest run of `command`. RunError, with the nearest names,
+    `latest` is the newest of `directory`, or its newest run of `command`. RunError, with the nearest names,
     where there is none; UsageError for a path, a pattern or a file.
     """
     where, last = os.path.split(name)
-    path, study = folder / name, folder / where
+    path, study = directory / name, directory / where
     if last and not where and not name.startswith("."):
         if os.path.islink(path):
             raise RunError(f"{path} is a link to {os.path.realpath(path)}; expected a run")
         if os.path.isdir(path) and (_NAME.fullmatch(name) or _was_made(path)):
             return path
-    elif _is_inside(folder, where) and is_plain(last) and _is_file(path / MANIFEST):
+    elif _is_inside(directory, where) and is_safe_name(last) and _is_file(path / MANIFEST):
         return path
     if name == LATEST:
-        return _latest(folder, command)
+        return _latest(directory, command)
     path = Path(name if last not in ("", "..", ".") else os.path.abspath(name))  # `.` has no name of its own
     if name and _is_file(path / MANIFEST) and not path.is_symlink():
         return path
-    beside = [place for place in (study, Path(where or folder)) if os.path.isdir(place)][:1]
-    there = [os.path.join(where, e.name) for place in beside for e in directories(place) if _was_made(e)]
-    few = f"; expected {listed(there, 'or')}" if 0 < len(there) < 5 else _missing(folder)
-    near = did_you_mean(name, there if where else [LATEST, *there]) if there else ""
+    searched = [place for place in (study, Path(where or directory)) if os.path.isdir(place)][:1]
+    available = [os.path.join(where, e.name) for place in searched for e in directories(place) if _was_made(e)]
+    few = f"; expected {listed(available, 'or')}" if 0 < len(available) < 5 else _missing(directory)
+    near = did_you_mean(name, available if where else [LATEST, *available]) if available else ""
     kind = UsageError if re.search(r"[/*?\[]", name) or _is_file(Path(name)) else RunError
-    raise kind(f"no run {shown(name)} in {folder}{near or few}")
+    raise kind(f"no run {shown(name)} in {directory}{near or few}")
 
 
-def _is_inside(folder: Path, where: str) -> bool:
-    """Whether it names what may be a study in `folder`, or one inside that, and no link on the way."""
-    above = [folder / where, *Path(folder, where).parents][: where.count("/") + 1]
+def _is_inside(directory: Path, where: str) -> bool:
+    """True if the path names a possible study in `directory`, or a study inside that one, and passes no link."""
+    above = [directory / where, *Path(directory, where).parents][: where.count("/") + 1]
     names = where.split("/")  # a study may be renamed by hand
     return all(n and not n.startswith(".") for n in names) and not any(path.is_symlink() for path in above)
 
 
-def _missing(folder: Path) -> str:
-    """That there is no such directory; empty where it is there."""
-    return "" if folder.is_dir() else ": there is no such directory"
+def _missing(directory: Path) -> str:
+    """A message that the directory does not exist; empty if it does."""
+    return "" if directory.is_dir() else ": there is no such directory"
 
 
-def select(folder: Path, names: Sequence[str], older_than: timedelta | None = None) -> list[Path]:
+def select(directory: Path, names: Sequence[str], older_than: timedelta | None = None) -> list[Path]:
     """The runs and studies that names, paths and patterns like `2026*` mean, or all older than an age.
 
     Both together mean those of the named that are old enough. A pattern or an age leaves out runs that a process
     writes; a pattern means damaged runs, too. Raises what `locate` raises, and RunError for a pattern that matches
     nothing.
     """
-    matching = _matching(folder, names)
+    matching = _matching(directory, names)
     if older_than is None:
         return list(dict.fromkeys(entry if isinstance(entry, Path) else entry.path for entry in matching))
     before = f"{datetime.now(UTC) - older_than:%Y-%m-%dT%H:%M:%SZ}"
-    chosen = _read(matching) if names else entries(folder)[0]
+    chosen = _read(matching) if names else entries(directory)[0]
     return [entry.path for entry in chosen if _age(entry)[0] < before and entry.state != "running"]
 
 
-def read_selected(folder: Path, names: Sequence[str]) -> list[Record | Study]:
+def read_selected(directory: Path, names: Sequence[str]) -> list[Record | Study]:
     """`select`, read; a pattern `STUDY/0.1*` or `DIR/*` looks inside that. CheckpointError for a damaged run."""
-    return _read(_matching(folder, names, inside=True))
+    return _read(_matching(directory, names, inside=True))
 
 
 def _read(matching: Iterable[Record | Study | Path]) -> list[Record | Study]:
@@ -141,7 +141,7 @@ def _read(matching: Iterable[Record | Study | Path]) -> list[Record | Study]:
 
 
 def is_pattern(name: str) -> bool:
-    """Whether it may mean several runs."""
+    """True if the name may match several runs."""
     return re.search(r"[*?\[]", name) is not None
 
 
@@ -153,39 +153,43 @@ def age(text: str, where: str = "") -> timedelta:
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
-def _matching(folder: Path, names: Sequence[str], inside: bool = False) -> Iterator[Record | Study | Path]:
-    """What the names mean, read where that was needed to find it."""
+def _matching(directory: Path, names: Sequence[str], inside: bool = False) -> Iterator[Record | Study | Path]:
+    """The entries or paths that match the names; an entry where it had to be read to match."""
     for name in names:
         where, pattern = os.path.split(name)
         if not is_pattern(name) or (where and not inside):
-            yield locate(folder, name)
+            yield locate(directory, name)
         elif where:  # the trials of a study, or the runs of another directory
-            is_study = _is_inside(folder, where) and (folder / where).exists()
-            yield from _matching(locate(folder, where) if is_study else Path(where), [pattern])
+            is_study = _is_inside(directory, where) and (directory / where).exists()
+            yield from _matching(locate(directory, where) if is_study else Path(where), [pattern])
         else:
-            yield from _like(folder, pattern)
+            yield from _like(directory, pattern)
 
 
-def _like(folder: Path, pattern: str) -> Iterator[Record | Study | Path]:
-    readable, unreadable = entries(folder)
-    if os.path.lexists(folder / STUDY):  # inside which a pattern means its trials, not its confirmation
+def _like(directory: Path, pattern: str) -> Iterator[Record | Study | Path]:
+    readable, unreadable = entries(directory)
+    if os.path.lexists(directory / STUDY):  # inside which a pattern means its trials, not its confirmation
         readable = [entry for entry in readable if isinstance(entry, Record)]
     matching = [entry for entry in readable if fnmatchcase(entry.name, pattern)]
-    damaged = [folder / other for other in unreadable if fnmatchcase(other, pattern) and _was_made(folder / other)]
+    damaged = [
+        directory / other for other in unreadable if fnmatchcase(other, pattern) and _was_made(directory / other)
+    ]
     if not (matching or damaged):
-        raise RunError(f"no run in {folder} matches {shown(pattern)}{_missing(folder)}")
+        raise RunError(f"no run in {directory} matches {shown(pattern)}{_missing(directory)}")
     yield from (entry for entry in matching if entry.state != "running")
     yield from damaged  # whoever reads it says what is wrong with it
 
 
-def _latest(folder: Path, command: str | None) -> Path:
-    readable, unreadable = entries(folder)
+def _latest(directory: Path, command: str | None) -> Path:
+    readable, unreadable = entries(directory)
     candidates = [entry for entry in readable if command in (None, entry.manifest["command"])]
     runs = [entry for entry in candidates if command is None or isinstance(entry, Record)]
     if not runs:
-        raise RunError(f"no {f'run of `optilab {command}`' if command else 'run'} in {folder}{_missing(folder)}")
+        raise RunError(
+            f"no {f'run of `optilab {command}`' if command else 'run'} in {directory}{_missing(directory)}"
+        )
     for name, reason in unreadable.items():
-        if _was_made(folder / name) and (folder / name).stat().st_mtime >= runs[-1].path.stat().st_mtime:
+        if _was_made(directory / name) and (directory / name).stat().st_mtime >= runs[-1].path.stat().st_mtime:
             raise CheckpointError(f"{LATEST} may be {name}, which cannot be read: {reason}")
     if (created := _age(runs[-1])[0]) > f"{datetime.now(UTC) + _CLOCK_ERROR:%Y-%m-%dT%H:%M:%SZ}":
         raise RunError(f"{LATEST} may not be {runs[-1].name}, created in the future ({created})")
@@ -193,7 +197,7 @@ def _latest(folder: Path, command: str | None) -> Path:
 
 
 def _was_made(path: Path) -> bool:
-    """Whether a directory that is no readable run has a file that optilab writes into each."""
+    """True if a directory that is not a readable run has a file that optilab writes into every run."""
     return any(os.path.lexists(path / name) for name in (MANIFEST, CONFIG, STUDY))
 
 
@@ -207,7 +211,7 @@ def _age(entry: Record | Study) -> tuple[str, int, str]:
 
 
 def _is_file(path: Path) -> bool:
-    """Whether it is a regular file; False where a directory on the way cannot be searched."""
+    """True for a regular file; False where a directory on the way cannot be searched."""
     try:
         return stat.S_ISREG(path.lstat().st_mode)
     except (OSError, ValueError):

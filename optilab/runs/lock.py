@@ -29,7 +29,7 @@ class Lock:
             raise
 
     def is_of(self, path: Path) -> bool:
-        """Whether this is still the lock of the run at `path`: its file has not been deleted or replaced."""
+        """True if this is still the lock of the run at `path`: its file has not been deleted or replaced."""
         try:
             return os.path.samestat(os.fstat(self._descriptor), os.stat(path / _NAME, follow_symlinks=False))
         except OSError:
@@ -60,7 +60,7 @@ def hold(path: Path, seconds: float = 0.0) -> Lock:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process writes the run; probed without writing, so that it works on a read-only disk."""
+    """True if a process writes the run; probed without writing, so that it works on a read-only disk."""
     with contextlib.suppress(OSError):
         descriptor = os.open(path / _NAME, os.O_RDONLY | NO_LINK | os.O_NONBLOCK)
         try:

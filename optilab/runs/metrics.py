@@ -14,7 +14,7 @@ from optilab.words import decimals, percent
 
 @dataclass(frozen=True)
 class Quantity:
-    """What is measured of a network's outputs on some images."""
+    """A quantity measured on a network's outputs for some images."""
 
     title: str
     higher_is_better: bool

@@ -27,20 +27,20 @@ from optilab.runs.metrics import TESTED
 from optilab.runs.tables import outcome, read_last_row, read_lines, read_metrics, read_table
 
 SCHEMA_VERSION = 2
-"""That of manifests. Of version 1, by optilab 0.2, runs are read, and studies, whose plan is in trials.csv."""
+"""The version of manifests. Version 1, by optilab 0.2, is read, too; the plan of its studies is in trials.csv."""
 MANIFEST = "manifest.json"
 CONFIG = "config.yaml"
 STUDY = "study.yaml"
-"""What a study was asked; the file marks a directory as a study, the runs that one command made."""
+"""The file with the config of a study; it marks a directory as a study, the runs that one command made."""
 PLAN = "plan.jsonl"
 """A line for each trial of a study, before it runs: its name, settings, seed and checksum."""
 TRIALS = "trials.csv"
 """A row for each trial that has ended, with its outcome; written at the end of the study, and read by no command."""
-CONFIRMED = "confirmed"
+CONFIRMED_DIRECTORY = "confirmed"
 """The study inside a sweep that trains its best settings again, from new seeds."""
 
 STATUSES = ("done", "diverged", "stopped", "failed")
-"""How a trial ends; successive halving stops those that it does not promote."""
+"""The statuses of trials that have ended; successive halving stops those that it does not promote."""
 
 _MANIFEST_BYTES = 16 << 20
 _CONFIG_BYTES = 1 << 20
@@ -60,18 +60,18 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 """Types of the manifest's entries that are read; `data.train` is an entry of the mapping `data`."""
 
 
-def root(folder: str | os.PathLike[str] | None, given_as: str = "--runs-dir") -> Path:
+def root(directory: str | os.PathLike[str] | None, argument: str = "--runs-dir") -> Path:
     """The directory of runs: the given one, else OPTILAB_RUNS, else ./runs. UsageError for anything else."""
-    if not isinstance(folder, str | os.PathLike | None):
-        raise UsageError(f"expected the directory of the runs, got {shown(folder)}", given_as)
-    path = Path(folder or os.environ.get("OPTILAB_RUNS") or "runs")
+    if not isinstance(directory, str | os.PathLike | None):
+        raise UsageError(f"expected the directory of the runs, got {shown(directory)}", argument)
+    path = Path(directory or os.environ.get("OPTILAB_RUNS") or "runs")
     if os.path.isfile(path):  # whatever the path is
-        where = given_as if folder else "OPTILAB_RUNS" if os.environ.get("OPTILAB_RUNS") else ""
+        where = argument if directory else "OPTILAB_RUNS" if os.environ.get("OPTILAB_RUNS") else ""
         raise UsageError(f"{path} is a file; expected the directory of the runs", where)
     return path
 
 
-def in_folder(path: Path) -> dict[str, Any]:
+def directory_option(path: Path) -> dict[str, Any]:
     """The option of a command that names the run or study at `path`; none where it is in the usual directory."""
     return {} if path.parent == root(None) else {"runs_dir": path.parent}
 
@@ -80,35 +80,35 @@ def resume_command(path: Path, how: str = "resume", command: str = "train", **op
     """The command that continues the run or study at `path`, a confirmation with its sweep; `how` may also be
     `fork`."""
     path = sweep_of(path) or path
-    return Call(command, options={how: path.name, **in_folder(path), **options})
+    return Call(command, options={how: path.name, **directory_option(path), **options})
 
 
 def sweep_of(path: Path) -> Path | None:
     """The sweep whose best settings the study at `path` trains again; None where it is not a confirmation."""
-    return path.parent if path.name == CONFIRMED and os.path.lexists(path.parent / STUDY) else None
+    return path.parent if path.name == CONFIRMED_DIRECTORY and os.path.lexists(path.parent / STUDY) else None
 
 
 def name_of(path: Path) -> str:
     """The name of a run or study, of a confirmation with that of its sweep: `lr-sweep/confirmed`."""
-    return f"{sweep.name}/{CONFIRMED}" if (sweep := sweep_of(path)) else path.name
+    return f"{sweep.name}/{CONFIRMED_DIRECTORY}" if (sweep := sweep_of(path)) else path.name
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What is in a directory of runs: `state` is running, interrupted, or the status with which it ended."""
+    """A run or a study: `state` is running, interrupted, or the status with which it ended."""
 
     path: Path
     manifest: dict[str, Any]
     state: str
 
     FILE: ClassVar[str]
-    """What was asked; every entry has it."""
+    """The file with the config or the request; every entry has it."""
 
     @property
     def name(self) -> str:
         return self.path.name
 
-    def read_asked(self) -> bytes:
+    def read_request(self) -> bytes:
         """The content of FILE now. CheckpointError if it is missing or damaged."""
         try:
             return read_regular(self.path / self.FILE, _CONFIG_BYTES)
@@ -131,16 +131,16 @@ class Record(Entry):
 
     @property
     def is_watched(self) -> bool:
-        """A loop of the user's own, whose rows have the columns that it measured, and no config of `train`."""
+        """A user's loop, whose rows have the columns that it measured, and no config of `train`."""
         return bool(self.manifest["command"] == "watch")
 
     @property
     def config(self) -> bytes:
-        """config.yaml; see `read_asked`."""
-        return self.read_asked()
+        """config.yaml; see `read_request`."""
+        return self.read_request()
 
     @property
-    def as_started(self) -> dict[str, Any] | None:
+    def verified_config(self) -> dict[str, Any] | None:
         """The config, where neither config.yaml nor the manifest has another than the run was started with; it need not
         be parsed then. None where one has, and for runs of earlier versions.
         """
@@ -184,34 +184,34 @@ class Study(Entry):
         return name_of(self.path)
 
     @property
-    def asked(self) -> bytes:
-        """study.yaml; see `read_asked`."""
-        return self.read_asked()
+    def request(self) -> bytes:
+        """study.yaml; see `read_request`."""
+        return self.read_request()
 
     def require_unedited(self) -> None:
         """RunError if study.yaml is not the one that the study's command wrote."""
         written = self.manifest.get("asked")
-        if written and asked_digest(self.asked) not in written:
+        if written and request_digest(self.request) not in written:
             raise RunError(f"{self.path / STUDY} was edited since the study was started")
 
     @property
     def earlier_looks(self) -> int:
-        """How often the study was compared before, with other trainings: fewer seeds, settings or repeats."""
+        """The number of earlier comparisons of the study, with other trainings: fewer seeds, settings or repeats."""
         looks = self.manifest.get("looks")
         return max(0, len(looks) - (self.state == "done")) if isinstance(looks, list) else 0
 
     @property
     def confirmation(self) -> Path | None:
         """The study of its best settings, trained again from new seeds; None without."""
-        path = self.path / CONFIRMED
+        path = self.path / CONFIRMED_DIRECTORY
         return path if os.path.lexists(path / STUDY) else None
 
     @property
     def notes(self) -> list[str]:
-        """Where the trials are that confirm its best settings."""
+        """A note on where the trials are that confirm its best settings."""
         if not self.confirmation:
             return []
-        compare = Call("runs compare", [f"{self.name}/{CONFIRMED}"], in_folder(self.path))
+        compare = Call("runs compare", [f"{self.name}/{CONFIRMED_DIRECTORY}"], directory_option(self.path))
         return [f"{self.name}: the best settings were trained again from new seeds: {compare}"]
 
     def planned(self) -> dict[str, Row]:
@@ -224,7 +224,7 @@ class Study(Entry):
         file = self.path / (TRIALS if earlier else PLAN)
         lines = read_table(file) if earlier else read_lines(file)
         for number, line in enumerate(lines, start=1 + earlier):
-            if not is_plain(line.get("trial")) or line.get("status") not in (None, *STATUSES):
+            if not is_safe_name(line.get("trial")) or line.get("status") not in (None, *STATUSES):
                 got = f"{shown(line.get('trial'))} and {shown(line.get('status'))}"
                 raise DataError(f"{file}:{number}: expected the name and the status of a trial, got {got}")
         if self.state == "done" and len(lines) < self.manifest.get("trials", 0):
@@ -232,7 +232,7 @@ class Study(Entry):
         return {line["trial"]: line for line in lines if line.get("stage") != "confirmation"}
 
     def _trials(self) -> Iterator[tuple[str, Row | None, Record | str]]:
-        """Of each trial, in the order of the plan: its row where it has ended, and its run, or why it has none."""
+        """Each trial, in the order of the plan: its row if it has ended, and its run, or why it has none."""
         for name, line in self.planned().items():
             yield name, *self._trial(line)
 
@@ -307,20 +307,20 @@ def _recorded(manifest: Mapping[str, Any]) -> Row:
     return dict(row) if whole and all(type(value) in (int, float) for value in row.values()) else {}
 
 
-def directories(folder: Path) -> list[Path]:
-    """What may be a run or a study, by name; hidden directories are being made or removed, links are not runs."""
+def directories(directory: Path) -> list[Path]:
+    """Possible runs and studies, by name; hidden directories are being made or removed, links are not runs."""
     try:
-        with os.scandir(folder) as entries:
+        with os.scandir(directory) as entries:
             names = [e.name for e in entries if not e.name.startswith(".") and e.is_dir(follow_symlinks=False)]
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise SystemFailure(f"cannot read {folder}: {error.strerror}") from None
-    return [folder / name for name in sorted(names)]
+        raise SystemFailure(f"cannot read {directory}: {error.strerror}") from None
+    return [directory / name for name in sorted(names)]
 
 
-def is_plain(name: Any) -> bool:
-    """Whether it is the name of an entry of a directory, and not a way out of it."""
+def is_safe_name(name: Any) -> bool:
+    """True for the name of an entry of a directory, which does not lead out of it."""
     return isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) is not None
 
 
@@ -357,9 +357,9 @@ def read_entry(path: Path) -> Record | Study:
 
 
 def _whole(entry: E) -> E:
-    """The entry; CheckpointError where what was asked is missing or damaged."""
+    """The entry; CheckpointError where the file of its request is missing or damaged."""
     if not is_regular(entry.path / entry.FILE, _CONFIG_BYTES):
-        entry.read_asked()  # raises what is wrong with it
+        entry.read_request()  # raises what is wrong with it
     return entry
 
 
@@ -368,13 +368,13 @@ def config_digest(written: bytes, config: Mapping[str, Any]) -> str:
     return hashlib.sha256(written + json.dumps(config, sort_keys=True).encode()).hexdigest()
 
 
-def asked_digest(asked: bytes) -> str:
-    """What the manifest of a study has of its study.yaml."""
-    return hashlib.sha256(asked).hexdigest()
+def request_digest(request: bytes) -> str:
+    """The checksum of study.yaml in the manifest of its study."""
+    return hashlib.sha256(request).hexdigest()
 
 
-def is_ours(path: Path) -> bool:
-    """Whether optilab made this directory: its manifest has what optilab writes into every one."""
+def was_made_by_optilab(path: Path) -> bool:
+    """True if optilab made this directory: its manifest has the keys that optilab writes into every manifest."""
     try:
         return _is_manifest(read_json(path / MANIFEST, _MANIFEST_BYTES))
     except (FileNotFoundError, DataError):

@@ -1,4 +1,4 @@
-"""What is read from the tables of a run (metrics.csv, timings.csv); records as lines of JSON (diagnostics.jsonl)."""
+"""Reading the tables of a run (metrics.csv, timings.csv), and its records as lines of JSON (diagnostics.jsonl)."""
 
 import csv
 import io

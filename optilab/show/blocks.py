@@ -1,4 +1,4 @@
-"""What an answer is made of, before a terminal, a page or a notebook paints it."""
+"""The parts of an answer, before a terminal, a page or a notebook renders it."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ class NextStep:
         return Command("  next: ", self.call, f" ({self.why})")
 
     def document(self) -> "Mapping[str, str]":
-        """What `--json` has of it."""
+        """The block in `--json`."""
         return {"command": str(self.call), "why": self.why}
 
 

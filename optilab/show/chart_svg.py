@@ -31,26 +31,26 @@ from optilab.show.chart import (
 )
 from optilab.words import brief, percent
 
-LINE = 7.0
+LINE_HEIGHT = 7.0
 """Percent of the height of an area that a line of names next to it needs."""
-MOST_SHOWN = 12
-"""Series that are all shown at first; of more the first FIRST_SHOWN."""
-FIRST_SHOWN = 6
-MOST_DETAILED = 24
+MAX_ALL_VISIBLE = 12
+"""Up to this number of series, all are visible at first; else the first MAX_VISIBLE."""
+MAX_VISIBLE = 6
+MAX_DETAILED = 24
 """Series that colors and dashes tell apart; of more no thin lines are drawn."""
-MOST_POINTS = 60_000
+MAX_POINTS = 60_000
 """Points of the lines of a panel. Of longer lines the extremes of columns are drawn, of which there are at least
-LEAST_COLUMNS."""
-LEAST_COLUMNS = 50
-MOST_CELLS = 320
+MIN_COLUMNS."""
+MIN_COLUMNS = 50
+MAX_CELLS = 320
 """Rows and columns of a map."""
 SHADES = 48
 """Colors of a map."""
-WRITTEN = 120
+MAX_WRITTEN_CELLS = 120
 """Cells of a map that has its values written."""
-SHORT = 4
+MAX_SHORT_NAME = 4
 """Letters of a name left of a row for which a number's room is enough."""
-LONGEST = 22
+MAX_NAME_LENGTH = 22
 """Letters of a name next to a line."""
 
 
@@ -65,9 +65,9 @@ def figure(chart: Chart) -> Markup:
     )
 
 
-def is_shown(chart: Chart, series: int | None) -> bool:
-    """Whether a series is shown before a reader switches it."""
-    return series is None or len(chart.series) <= MOST_SHOWN or series < FIRST_SHOWN
+def is_visible(chart: Chart, series: int | None) -> bool:
+    """True if a series is visible when the page opens."""
+    return series is None or len(chart.series) <= MAX_ALL_VISIBLE or series < MAX_VISIBLE
 
 
 def switches(chart: Chart) -> list[tuple[str, bool]]:
@@ -75,31 +75,31 @@ def switches(chart: Chart) -> list[tuple[str, bool]]:
     marks = [mark for panel in chart.panels for mark in panel.marks]
     if len(chart.series) < 2 or not any(isinstance(mark, Polyline) for mark in marks):
         return []
-    return [(name, is_shown(chart, i)) for i, name in enumerate(chart.series)]
+    return [(name, is_visible(chart, i)) for i, name in enumerate(chart.series)]
 
 
 def signs(chart: Chart) -> Iterator[tuple[str, str]]:
     """The signs other than those of series: the class of each, and what it means."""
-    found = dict[tuple[str, str], None]()
+    meanings = dict[tuple[str, str], None]()
     marks = [mark for panel in chart.panels for mark in panel.marks]
     for mark in marks:
         if isinstance(mark, Contour) and mark.label:
-            found["edge", mark.label] = None
+            meanings["edge", mark.label] = None
         elif isinstance(mark, Points) and mark.label:
-            several = sum(isinstance(one, Points) and one.label == mark.label for one in marks) > 1
-            found[f"{mark.symbol} {_look(None if several else mark.series)}", mark.label] = None
+            several = sum(isinstance(other, Points) and other.label == mark.label for other in marks) > 1
+            meanings[f"{mark.symbol} {_style(None if several else mark.series)}", mark.label] = None
         elif (
             isinstance(mark, Heatmap)
             and not mark.categorical
             and mark.diverged is not None
             and not _is_named(mark)
         ):
-            found["gone", "diverged"] = None
-    yield from found
+            meanings["gone", "diverged"] = None
+    yield from meanings
 
 
 def _is_named(heat: Heatmap) -> bool:
-    return bool(heat.values.size <= WRITTEN)
+    return bool(heat.values.size <= MAX_WRITTEN_CELLS)
 
 
 def _svg(template: str, **values: Any) -> Markup:
@@ -114,7 +114,7 @@ class _Frame:
         self.panel, self.chart = panel, chart
         (self.x0, self.x1), (self.y0, self.y1) = (_range(scale) for scale in (panel.x, panel.y))
         lines = sum(isinstance(mark, Polyline) for mark in panel.marks)
-        self.columns = max(LEAST_COLUMNS, MOST_POINTS // (3 * max(lines, 1)))
+        self.columns = max(MIN_COLUMNS, MAX_POINTS // (3 * max(lines, 1)))
 
     def across(self, x: float) -> float:
         """Percent of the width of the area."""
@@ -128,7 +128,7 @@ class _Frame:
 def _panel(panel: Panel, chart: Chart) -> Markup:
     frame = _Frame(panel, chart)
     marks = [
-        mark for mark in panel.marks if len(chart.series) <= MOST_DETAILED or not getattr(mark, "detail", False)
+        mark for mark in panel.marks if len(chart.series) <= MAX_DETAILED or not getattr(mark, "detail", False)
     ]
     parts = [part for mark in marks for part in PAINTERS[type(mark)](mark, frame)]
     texts = [part for part in parts if isinstance(part, _Text)]
@@ -137,7 +137,7 @@ def _panel(panel: Panel, chart: Chart) -> Markup:
         ("named", any(text.x is None for text in texts)),
         ("valued", panel.shows_layers),
         ("colored", ramps),
-        ("wide", any(len(name) > SHORT for name in panel.y.names)),
+        ("wide", any(len(name) > MAX_SHORT_NAME for name in panel.y.names)),
     )
     return _svg(
         '<div class="chart{kinds}" role="img" tabindex="0" aria-label="{title}{over}" data-x="{x}" data-y="{y}">'
@@ -160,7 +160,7 @@ def _panel(panel: Panel, chart: Chart) -> Markup:
 
 
 def _kind(scale: Scale) -> str:
-    """What a script has to know of an axis."""
+    """Properties of an axis that the script of the page reads."""
     return " ".join(filter(None, ("log" * scale.log, scale.unit, "names" * bool(scale.names))))
 
 
@@ -172,8 +172,8 @@ def caption(chart: Chart) -> str:
 
 def _title(panel: Panel, chart: Chart) -> str:
     heats = [mark.scale.label for mark in panel.marks if isinstance(mark, Heatmap)]
-    own = "" if panel.title and panel.title in caption(chart) else panel.title.replace("\n", ", ")
-    return ", ".join(dict.fromkeys(filter(None, (own, *heats)))) or panel.y.label
+    title = "" if panel.title and panel.title in caption(chart) else panel.title.replace("\n", ", ")
+    return ", ".join(dict.fromkeys(filter(None, (title, *heats)))) or panel.y.label
 
 
 def _range(scale: Scale) -> tuple[float, float]:
@@ -199,8 +199,8 @@ def _log_ticks(low: float, high: float) -> list[float]:
     span, every = high - low, ceil((high - low) / 7)
     digits = (1, 2, 3, 5, 7) if span < 1.2 else (1, 2, 5) if span < 2.5 else (1,)
     exponents = [e for e in range(floor(low), ceil(high) + 1) if e % every == 0]
-    found = [at for e in exponents for digit in digits if low <= (at := e + log10(digit)) <= high]
-    return found if len(found) > 1 else [log10(value) for value in nice(10**low, 10**high)]
+    ticks = [at for e in exponents for digit in digits if low <= (at := e + log10(digit)) <= high]
+    return ticks if len(ticks) > 1 else [log10(value) for value in nice(10**low, 10**high)]
 
 
 def _labels(scale: Scale, low: float, high: float) -> Iterator[tuple[float, str]]:
@@ -252,7 +252,7 @@ def _painted(texts: Sequence[_Text], frame: _Frame) -> Iterator[Markup]:
     """Texts, those at the right end far enough from each other; a series has the name of its last line."""
     ends = {(text.kind, text.y if "muted" in text.kind else 0): text for text in texts if text.x is None}.values()
     heights = sorted((min(max(frame.up(end.y), 0), 100), end.text, end.kind) for end in ends)
-    for y, (_, name, kind) in zip(spread([at for at, _, _ in heights], LINE, 100), heights, strict=True):
+    for y, (_, name, kind) in zip(separate([at for at, _, _ in heights], LINE_HEIGHT, 100), heights, strict=True):
         yield _svg('<text class="end {kind}" x="100%" y="{y}%">{name}</text>', kind=kind, y=f"{y:.1f}", name=name)
     for text in texts:
         if text.x is not None:
@@ -266,25 +266,25 @@ def _fitted(name: str) -> str:
     """A name, of several settings only their values, that fits next to a line."""
     parts = brief(name).split(", ")
     short = ", ".join(part.partition(" ")[2] or part for part in parts) if len(parts) > 1 else brief(name)
-    return short if len(short) <= LONGEST else f"{short[: LONGEST - 1]}\u2026"
+    return short if len(short) <= MAX_NAME_LENGTH else f"{short[: MAX_NAME_LENGTH - 1]}\u2026"
 
 
-def spread(places: Sequence[float], apart: float, most: float) -> list[float]:
-    """Ascending places, moved until they are `apart` and, where there is room, below `most`."""
-    found: list[float] = []
+def separate(places: Sequence[float], distance: float, most: float) -> list[float]:
+    """Ascending places, moved until they are at least `distance` apart and, where there is room, below `most`."""
+    moved: list[float] = []
     for place in places:
-        found.append(max([place, *(before + apart for before in found[-1:])]))
+        moved.append(max([place, *(before + distance for before in moved[-1:])]))
     limit = most
-    for i in reversed(range(len(found))):
-        found[i] = min(found[i], limit)
-        limit = found[i] - apart
-    return found
+    for i in reversed(range(len(moved))):
+        moved[i] = min(moved[i], limit)
+        limit = moved[i] - distance
+    return moved
 
 
 # --- marks ---------------------------------------------------------------------------------------------------
 
 
-def _own(scale: Scale, values: Any) -> Any:
+def _on_axis(scale: Scale, values: Any) -> Any:
     """Values in the units of an axis."""
     values = np.asarray(values, float).ravel()
     with np.errstate(all="ignore"):
@@ -295,7 +295,7 @@ def _path(frame: _Frame, x: Any, y: Any, step: bool = False, digits: str = "") -
     """The curve, with `digits` or as exact as a picture is; it is interrupted where a value is not finite."""
     parts, pen = [], "M"
     digits = digits or f".{max(0, ceil(log10(500 / (frame.y1 - frame.y0))))}f"
-    x, y = _thinned(_own(frame.panel.x, x), _own(frame.panel.y, y), frame.columns)
+    x, y = _downsampled(_on_axis(frame.panel.x, x), _on_axis(frame.panel.y, y), frame.columns)
     for a, b in zip(x.tolist(), y.tolist(), strict=True):
         if not (isfinite(a) and isfinite(b)):
             pen = "M"
@@ -307,8 +307,8 @@ def _path(frame: _Frame, x: Any, y: Any, step: bool = False, digits: str = "") -
     return "".join(parts).replace(" 0.", " .").replace("-0.", "-.")
 
 
-def _thinned(x: Any, y: Any, columns: int) -> tuple[Any, Any]:
-    """Of many points the lowest and the highest of each column."""
+def _downsampled(x: Any, y: Any, columns: int) -> tuple[Any, Any]:
+    """The lowest and the highest point of each column, where there are many points."""
     if len(x) <= 3 * columns:
         return x, y
     filled = np.where(np.isfinite(y), y, 0.0)
@@ -318,18 +318,18 @@ def _thinned(x: Any, y: Any, columns: int) -> tuple[Any, Any]:
     return x[chosen], y[chosen]
 
 
-def _look(series: int | None) -> str:
+def _style(series: int | None) -> str:
     return "ink" if series is None else f"c{series % 6} d{series // 6 % 4}"
 
 
 def _marked(frame: _Frame, series: int | None, more: str = "") -> Markup:
     """Class and number of the series of a mark."""
-    off = "" if is_shown(frame.chart, series) else " off"
+    off = "" if is_visible(frame.chart, series) else " off"
     number = _svg(' data-series="{n}"', n=series) if series is not None else Markup()
     return _svg(
         'class="{more}{look}{off}"{number}',
         more=f"{more} " if more else "",
-        look=_look(series),
+        look=_style(series),
         off=off,
         number=number,
     )
@@ -348,17 +348,17 @@ def _polyline(line: Polyline, frame: _Frame) -> Iterator[Markup | _Text]:
     name = Markup() if line.series is None or line.skip_in_text else _svg(
         ' data-name="{name}"', name=(series[line.series] if series else frame.panel.y.label) + role)  # fmt: skip
     if line.series is not None and not line.skip_in_text and line.dash == "series" and len(series) > 1:
-        y = _own(frame.panel.y, line.y)
-        if is_shown(frame.chart, line.series) and np.isfinite(y).any():
-            end, name_look = y[np.isfinite(y)][-1], f"n{line.series} {_look(line.series)}"
-            yield _Text(name_look, None, end, _fitted(series[line.series]))
+        y = _on_axis(frame.panel.y, line.y)
+        if is_visible(frame.chart, line.series) and np.isfinite(y).any():
+            end, name_style = y[np.isfinite(y)][-1], f"n{line.series} {_style(line.series)}"
+            yield _Text(name_style, None, end, _fitted(series[line.series]))
     d = _path(frame, line.x, line.y, line.step, "" if line.skip_in_text else f".{5 + frame.panel.y.log}g")
     yield _svg('<path {marked}{name} d="{d}"/>', marked=_marked(frame, line.series, kind), name=name, d=d)
-    if line.marker and len(line.x) <= MOST_MARKED and frame.panel.has_map:
+    if line.marker and len(line.x) <= MAX_MARKED and frame.panel.has_map:
         yield from _points(Points(line.x, line.y, "dot", line.series), frame)
 
 
-MOST_MARKED = 61
+MAX_MARKED = 61
 """Points of a path that are shown one by one."""
 
 
@@ -370,7 +370,7 @@ def _band(band: Band, frame: _Frame) -> Iterator[Markup]:
 
 def _points(points: Points, frame: _Frame) -> Iterator[Markup | _Text]:
     """A point is a line without length and with round ends, which is not stretched."""
-    x, y = _own(frame.panel.x, points.x), _own(frame.panel.y, points.y)
+    x, y = _on_axis(frame.panel.x, points.x), _on_axis(frame.panel.y, points.y)
     d = "".join(f"M{a:.5g} {-b:.5g}h0" for a, b in zip(x, y, strict=True) if isfinite(a) and isfinite(b))
     if d:
         yield _svg('<path {marked} d="{d}"/>', marked=_marked(frame, points.series, f"point {points.symbol}"), d=d)
@@ -380,14 +380,14 @@ def _points(points: Points, frame: _Frame) -> Iterator[Markup | _Text]:
 
 def _reference_line(line: ReferenceLine, frame: _Frame) -> Iterator[Markup | _Text]:
     if line.y is not None:
-        (y,) = _own(frame.panel.y, line.y)
+        (y,) = _on_axis(frame.panel.y, line.y)
         d = f"M{frame.x0:.6g} {-y:.6g}H{frame.x1:.6g}"
         name = _Text("muted", None, y, _fitted(line.name))
     else:
-        (x,) = _own(frame.panel.x, line.x)
+        (x,) = _on_axis(frame.panel.x, line.x)
         d = f"M{x:.6g} {-frame.y0:.6g}V{-frame.y1:.6g}"
         name = _Text("place", x, frame.y1 - 0.06 * (frame.y1 - frame.y0), line.name)
-    yield _svg('<path class="threshold {look}" d="{d}"/>', look=_look(line.series), d=d)
+    yield _svg('<path class="threshold {look}" d="{d}"/>', look=_style(line.series), d=d)
     if line.name:
         yield name
 
@@ -395,9 +395,9 @@ def _reference_line(line: ReferenceLine, frame: _Frame) -> Iterator[Markup | _Te
 def _heatmap(heat: Heatmap, frame: _Frame) -> Iterator[Markup | _Text]:
     """A picture of a pixel for each cell, and the values of small ones."""
     yield from _values(heat, frame.panel)
-    rows, columns = (slice(None, None, ceil(count / MOST_CELLS)) for count in heat.values.shape)
+    rows, columns = (slice(None, None, ceil(count / MAX_CELLS)) for count in heat.values.shape)
     values = np.asarray(heat.values, float)[rows, columns]
-    x, y = _own(frame.panel.x, heat.x), _own(frame.panel.y, heat.y)
+    x, y = _on_axis(frame.panel.x, heat.x), _on_axis(frame.panel.y, heat.y)
     wide, high = (float(at[1] - at[0]) if len(at) > 1 else 1.0 for at in (x, y))
     known = np.isfinite(values) & ~(
         np.asarray(heat.diverged)[rows, columns] if heat.diverged is not None else False
@@ -408,7 +408,7 @@ def _heatmap(heat: Heatmap, frame: _Frame) -> Iterator[Markup | _Text]:
     else:
         anchors, at = np.array([_channels(color) for color in VIRIDIS]), np.linspace(0, 1, SHADES)
         palette = np.stack(
-            [np.interp(at, np.linspace(0, 1, len(anchors)), one) for one in anchors.T], axis=-1
+            [np.interp(at, np.linspace(0, 1, len(anchors)), channel) for channel in anchors.T], axis=-1
         ).tolist()
         place = np.clip(Scale("", *_ends(heat), heat.scale.log).normalize(np.where(known, values, np.nan)), 0, 1)
         shades = np.rint(np.nan_to_num(place) * (SHADES - 1)).astype(int)
@@ -431,7 +431,7 @@ def _values(heat: Heatmap, panel: Panel) -> Iterator[_Text]:
                 shade = float(Scale("", *_ends(heat)).normalize(value))
                 text = percent(value) if heat.scale.unit == "fraction" else f"{value:.3g}"
                 yield _Text("cell" if shade < 0.6 else "cell light", column + 1, row + 1, text)
-    if panel.shows_layers and len(heat.values) * LINE <= 100:
+    if panel.shows_layers and len(heat.values) * LINE_HEIGHT <= 100:
         for row, value in enumerate(heat.values[:, -1].tolist(), 1):
             if isfinite(value):
                 yield _Text("muted", None, row, percent(value) if heat.scale.unit else f"{value:.1e}")
@@ -447,7 +447,7 @@ def _ends(heat: Heatmap) -> tuple[float, float]:
 
 
 def _ramps(marks: Sequence[Any]) -> Iterator[Markup]:
-    """What the colors of a map mean."""
+    """Color scales of the maps, with the values at both ends."""
     for heat in (mark for mark in marks if isinstance(mark, Heatmap) and not mark.categorical):
         low, high = (_text(heat.scale, float(f"{end:.3g}")) for end in _ends(heat))
         blocks = Markup().join(_svg('<tspan fill="{color}">\u2588</tspan>', color=color) for color in VIRIDIS[::2])

@@ -31,17 +31,17 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 GENERATOR = '<meta name="generator" content="optilab'
-"""In the head of every page: a file with this mark may be replaced."""
+"""A mark in the head of every page: a file with this mark may be replaced."""
 
-_FOLDER = Path(__file__).parent
-_LARGEST = 64 << 20  # bytes, far more than a page has
+_PACKAGE = Path(__file__).parent
+_MAX_BYTES = 64 << 20  # bytes, far more than a page has
 _HEAD = 2_000  # bytes within which the mark stands
 _IN_SCRIPTS = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 
 def asset(name: str) -> str:
     """A script or style sheet of `optilab/show/assets`, without indentation and comments."""
-    text = (_FOLDER / "assets" / name).read_text(encoding="utf-8")
+    text = (_PACKAGE / "assets" / name).read_text(encoding="utf-8")
     if name.endswith(".css"):
         text = re.sub(r"\s*([{};])\s*", r"\1", text)
     return re.sub(r"(?s:/\*.*?\*/)|^ +|^ *//.*\n|(?<=\n)\n+", "", text, flags=re.MULTILINE)
@@ -49,10 +49,12 @@ def asset(name: str) -> str:
 
 def render(title: str, blocks: Iterable[Block]) -> bytes:
     """The page of an answer, as UTF-8."""
-    shown = [block for block in blocks if not (isinstance(block, Hint) or _repeats(block, title))]
-    first = [block for block in shown if isinstance(block, Verdict | NextStep)]
-    rest = [block for block in shown if block not in first]
-    return document("page.html", None, title=title, first=first, blocks=rest, looks=_looks(shown))
+    visible = [block for block in blocks if not (isinstance(block, Hint) or _repeats(block, title))]
+    first = [block for block in visible if isinstance(block, Verdict | NextStep)]
+    rest = [block for block in visible if block not in first]
+    return document(
+        "page.html", None, title=title, first=first, blocks=rest, series_numbers=_series_numbers(visible)
+    )
 
 
 def _repeats(block: Block, title: str) -> bool:
@@ -75,8 +77,8 @@ def _essential(blocks: Iterable[Block], charts: bool = False) -> Iterator[Block]
 
 
 def _table(table: Table, most: int = 0) -> Any:
-    """What templates read of a table, in which the answer comes first; of a page, with the place of each interval."""
-    columns, cells = table.texts(most, settings=not most and len(table.rows) > SORTED)
+    """A table for templates: the columns of the answer come first; on a page, each interval has a place."""
+    columns, cells = table.texts(most, settings=not most and len(table.rows) > MIN_ROWS_SORTED)
     order = sorted(range(len(columns)), key=lambda i: _place(columns[i]) if i else -1)
     columns, cells = [columns[i] for i in order], [[_typeset(texts[i]) for i in order] for texts in cells]
     if most:
@@ -91,7 +93,7 @@ def _table(table: Table, most: int = 0) -> Any:
 
 
 def _chart(chart: Chart) -> Any:
-    """What templates read of a chart."""
+    """A chart for templates."""
     from optilab.show import chart_svg  # NumPy is slow to import
 
     return SimpleNamespace(
@@ -108,7 +110,7 @@ def _picture(chart: Chart) -> str:
     return b64encode(chart_file.png(chart_file.draw(chart))).decode()
 
 
-SORTED = 12
+MIN_ROWS_SORTED = 12
 """Rows from which a table has the settings, too, to be sorted by them."""
 ANSWER = {"mean": 0, "cost": 1, "verdict": 2}
 """Columns that stand behind the name of a row, where a phone shows them."""
@@ -122,15 +124,15 @@ def _place(column: Column) -> int:
 
 
 def _intervals(table: Table) -> list[tuple[float, ...] | None]:
-    """Where the interval of each row and its middle lie in the range of all, in percent; None without one."""
-    found = []
+    """The interval of each row and its middle, in percent of the range of all intervals; None without an interval."""
+    intervals = []
     for row in table.rows:
         middle = next((row[key] for key in ("mean", "ratio", "part") if key in row), None)
         ends = [end for end in (row.get("low"), middle, row.get("high")) if end is not None]
-        found.append(ends if len(ends) == 3 else [])
-    low, high = (pick((end for ends in found for end in ends), default=0.0) for pick in (min, max))
+        intervals.append(ends if len(ends) == 3 else [])
+    low, high = (pick((end for ends in intervals for end in ends), default=0.0) for pick in (min, max))
     span = high - low or 1.0
-    return [tuple(round(100 * (end - low) / span, 1) for end in ends) or None for ends in found]
+    return [tuple(round(100 * (end - low) / span, 1) for end in ends) or None for ends in intervals]
 
 
 def _typeset(text: str) -> str:
@@ -138,17 +140,17 @@ def _typeset(text: str) -> str:
     return re.sub(r"(?<![\w.-])-(?=\d)", "\u2212", text)
 
 
-def _looks(blocks: Iterable[Block]) -> dict[str, int]:
+def _series_numbers(blocks: Iterable[Block]) -> dict[str, int]:
     """The series of all charts, by name, for the rows of tables that are about them."""
-    looks = dict[str, int]()
+    series_numbers = dict[str, int]()
     for block in blocks:
         if isinstance(block, Details):
-            looks |= _looks(block.blocks)
+            series_numbers |= _series_numbers(block.blocks)
         elif isinstance(block, Chart):
             from optilab.show import chart_svg
 
-            looks |= {name: i for i, (name, _) in enumerate(chart_svg.switches(block))}
-    return looks
+            series_numbers |= {name: i for i, (name, _) in enumerate(chart_svg.switches(block))}
+    return series_numbers
 
 
 USES = {"page.js": ("sortable", "copy", "chart"), "charts.js": ("chart",)}
@@ -202,7 +204,9 @@ def _used(sheet: str, page: str) -> str:
     def rule(match: re.Match[str]) -> str:
         selectors = match[1].split(",")
         return (
-            match[0] if any(words.issuperset(re.findall(r"[.#]([a-z][\w-]*)", one)) for one in selectors) else ""
+            match[0]
+            if any(words.issuperset(re.findall(r"[.#]([a-z][\w-]*)", selector)) for selector in selectors)
+            else ""
         )
 
     return re.sub(r"([^{}]+)\{[^{}]*\}\n?", rule, sheet)
@@ -211,7 +215,7 @@ def _used(sheet: str, page: str) -> str:
 def _palette() -> str:
     """The colors of series as properties c0, c1, ..., those of picture files; dark as the reader's system asks."""
     light, dark = (
-        " ".join(f"--c{i}: {color};" for i, color in enumerate(own)) for own in (LIGHT_COLORS, DARK_COLORS)
+        " ".join(f"--c{i}: {color};" for i, color in enumerate(colors)) for colors in (LIGHT_COLORS, DARK_COLORS)
     )
     screen = "@media screen and (prefers-color-scheme: dark)"
     return f":root {{ {light} }}\n{screen} {{ :root {{ {dark} }} }}\n"
@@ -222,7 +226,7 @@ def _environment() -> "Environment":
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(_FOLDER / "templates"),
+        loader=FileSystemLoader(_PACKAGE / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -239,15 +243,17 @@ def safe_json(tree: Any) -> str:
 
     Invisible and control characters of its texts are visible escapes, as in templates.
     """
-    return json.dumps(_visible(plain(tree)), allow_nan=False, separators=(",", ":")).translate(_IN_SCRIPTS)
+    return json.dumps(_escape_control_characters(plain(tree)), allow_nan=False, separators=(",", ":")).translate(
+        _IN_SCRIPTS
+    )
 
 
-def _visible(tree: Any) -> Any:
+def _escape_control_characters(tree: Any) -> Any:
     if isinstance(tree, str):
         return printable(tree)
     if isinstance(tree, dict):
-        return {_visible(key): _visible(value) for key, value in tree.items()}
-    return [_visible(item) for item in tree] if isinstance(tree, list) else tree
+        return {_escape_control_characters(key): _escape_control_characters(value) for key, value in tree.items()}
+    return [_escape_control_characters(item) for item in tree] if isinstance(tree, list) else tree
 
 
 def _hashes(element: str, texts: Sequence[str]) -> str:
@@ -269,12 +275,12 @@ def page_file(file: str, where: str = "") -> Path:
     """
     path = output_file(file, (".html", ".htm"), where)
     try:
-        ours = GENERATOR.encode() in read_regular(path, _LARGEST)[:_HEAD]
+        is_optilab_page = GENERATOR.encode() in read_regular(path, _MAX_BYTES)[:_HEAD]
     except FileNotFoundError:
-        ours = True
+        is_optilab_page = True
     except DataError:
-        ours = False
-    if not ours:
+        is_optilab_page = False
+    if not is_optilab_page:
         raise UsageError(f"{file} exists and is not a page of optilab, so it is not replaced")
     return path
 

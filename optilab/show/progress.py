@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from optilab.errors import printable
 from optilab.show import terminal
 
-EVERY = 0.2
+INTERVAL_SECONDS = 0.2
 """Seconds between two updates: each is a message to the browser."""
 
 
@@ -35,12 +35,12 @@ class ProgressLine:
         self._handle: Any = None
         self._drawn = 0.0
 
-    def draw(self, share: float, text: str) -> None:
+    def draw(self, fraction: float, text: str) -> None:
         """Show that this fraction is done, unless the line was drawn just now."""
-        if self.live and time.monotonic() - self._drawn >= EVERY:
+        if self.live and time.monotonic() - self._drawn >= INTERVAL_SECONDS:
             self._drawn = time.monotonic()
-            bar = f'<progress max="1" value="{share:.3f}"></progress>'
-            self._write(f"{bar} {escape(printable(text))}", f"{share:.0%} {text}")
+            bar = f'<progress max="1" value="{fraction:.3f}"></progress>'
+            self._write(f"{bar} {escape(printable(text))}", f"{fraction:.0%} {text}")
 
     def close(self) -> None:
         """Remove the line."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from optilab.show.chart import Chart
 
 MIN_WIDTH = 40
-SIDE_BY_SIDE = 100  # columns that two pictures need
+MIN_WIDTH_FOR_TWO = 100  # columns that two plots need
 PIPE_WIDTH = 80  # columns of pictures in a pipe
 
 
@@ -45,8 +45,8 @@ err = _console(stderr=True)
 
 
 def is_wide() -> bool:
-    """Whether pictures are shown by default: on a terminal with room for two."""
-    return out.is_terminal and out.width >= SIDE_BY_SIDE
+    """True if stdout is a terminal with room for two plots: charts are then shown by default."""
+    return out.is_terminal and out.width >= MIN_WIDTH_FOR_TWO
 
 
 def say(text: str = "", style: str | None = None) -> None:
@@ -76,14 +76,14 @@ def note(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
-SILENCE = 10.0
+MAX_SILENCE_SECONDS = 10.0
 """Seconds after which a pipe gets a line, where there is nothing to tell yet."""
 
 
 @contextmanager
-def after_silence(text: str) -> Iterator[None]:
-    """Note a text if what is done inside takes longer than SILENCE."""
-    timer = threading.Timer(SILENCE, note, [text])
+def note_if_slow(text: str) -> Iterator[None]:
+    """Note a text if what is done inside takes longer than MAX_SILENCE_SECONDS."""
+    timer = threading.Timer(MAX_SILENCE_SECONDS, note, [text])
     timer.daemon = True
     timer.start()
     try:
@@ -93,7 +93,7 @@ def after_silence(text: str) -> Iterator[None]:
 
 
 @contextmanager
-def busy(text: str) -> Iterator[None]:
+def spinner(text: str) -> Iterator[None]:
     """A spinner on a terminal's stderr while something takes seconds; nothing in a pipe."""
     if err.is_terminal:
         with err.status(Text(text)):

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from optilab.config.claims import BEST, HEALTHY, Claim
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.training import TrainConfig
-from optilab.diagnose import diagnose, of_run, unrecorded, verdict
+from optilab.diagnose import diagnose, of_run, reason_unreadable, verdict
 from optilab.errors import UsageError, shown, unknown
 from optilab.runs import Record, Row, Study, read_study, sweep_of
 from optilab.runs.metrics import TESTED
 from optilab.study.groups import Group, axes_of, groups, settings
-from optilab.study.judge import judge, level_after
+from optilab.study.judge import alpha, judge
 from optilab.study.measure import Measure, Missing, values_of
 from optilab.words import plural
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from optilab.study.network_race import RaceResult
 
 At: TypeAlias = Literal["last", "best", "area"] | int
-"""When a metric is measured: `last`, `best`, `area`, or an epoch."""
+"""The time at which a metric is measured: `last`, `best`, `area`, or an epoch."""
 
 
 @dataclass(frozen=True)
@@ -56,25 +56,25 @@ class ClaimResult:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of one label."""
+    """The measurement of one label."""
 
     values: Mapping[int, Any]
     """By seed, or a single one; a claim without a confidence has to hold for all of them."""
     missing: str = ""
-    """Why a value is missing, so that no claim can be judged."""
+    """The reason why a value is missing, so that no claim can be judged."""
     fails: bool = False
-    """Whether a missing value fails the claim."""
+    """True if a missing value fails the claim."""
     sample: Mapping[int, float] | None = None
-    """What a confidence generalizes over, where it is not `values`: the means of repeats."""
+    """The sample of a confidence, where it is not `values`: the means of repeats."""
     unit: str = "seed"
-    """What a block of the sample is."""
+    """The name of a block of the sample."""
 
     @classmethod
     def of(cls, values: Mapping[int, Any], fails: bool = False) -> "Measured":
         """Values by seed, each of which may be Missing."""
         missing = [value.why for value in values.values() if isinstance(value, Missing)]
-        there = {seed: value for seed, value in values.items() if not isinstance(value, Missing)}
-        return cls(there, missing[0] if missing else "", fails)
+        measured = {seed: value for seed, value in values.items() if not isinstance(value, Missing)}
+        return cls(measured, missing[0] if missing else "", fails)
 
 
 @dataclass(frozen=True)
@@ -85,11 +85,11 @@ class Results:
     """The values of a metric by label: of an optimizer, of a group, or of NETWORK/OPTIMIZER. UsageError for a metric,
     or an epoch, that the results do not have."""
     nothing: str = ""
-    """Why no label has a value."""
+    """The reason why no label has a value."""
     points: int = 0
     """Settings that the best group was chosen from; 0 where nothing was chosen."""
     looks: int = 0
-    """How often the results were judged before, with other trainings of their study."""
+    """The number of earlier comparisons of the results, with other trainings of their study."""
 
 
 # --- judged ------------------------------------------------------------------------------------------------
@@ -123,7 +123,7 @@ def _labels(claim: Claim, measured: Mapping[str, Measured], are_groups: bool) ->
         for label, group in measured.items()
         if group.values and not any(isinstance(value, str) for value in group.values.values())
     }
-    choose = max if Measure(claim.metric).higher else min
+    choose = max if Measure(claim.metric).higher_is_better else min
     return [choose(means, key=lambda label: means[label])] if means else []
 
 
@@ -151,11 +151,11 @@ def of_mean(
     """A claim about the mean of all seeds. That of the best group allows for its choice by these numbers.
 
     The best of k groups is judged as each of them would have been, so that by luck not one of them in 20 (at 0.95)
-    passes: with 1/k of the error (Bonferroni). One that was judged before: see `level_after`.
+    passes: with 1/k of the error (Bonferroni). One that was judged before: see `alpha`.
     """
     assert claim.confidence is not None
     bound, count, mean = float(claim.bound), len(values), fmean(values.values())
-    level = level_after(looks, (1 - claim.confidence) / best_of)
+    level = alpha(looks, (1 - claim.confidence) / best_of)
     row = judge({"mean": values, "bound": dict.fromkeys(values, bound)}, claim.rises, "bound", level).rows[0]
     limits = Measure(claim.metric).limits
     contrast = row.difference
@@ -212,7 +212,7 @@ def _never(
     epochs: int | None,
     unit: str,
 ) -> str:
-    """Why a claim can never be judged; empty where it can be."""
+    """The reason why a claim can never be judged; empty where it can be."""
     if labels is not None and claim.of is not None and claim.of not in labels:
         return unknown("name", claim.of, labels)
     if labels is not None and claim.of == BEST and len(labels) == 2:
@@ -293,7 +293,7 @@ def _of_group(group: Group, metric: str, at: At) -> Measured:
     if derive := DERIVED.get(metric):
         return Measured.of({seed: derive(record) for seed, record in group.runs.items()})
     (outcomes,) = values_of([group], Measure(metric, at), "")
-    return Measured(outcomes.values, next(iter(outcomes.absent.values()), ""))
+    return Measured(outcomes.values, next(iter(outcomes.excluded.values()), ""))
 
 
 def _gradient_ratio(record: Record) -> float | Missing:
@@ -304,7 +304,7 @@ def _gradient_ratio(record: Record) -> float | Missing:
 
 def _diagnosis(record: Record) -> str | Missing:
     """`healthy`, or the verdict that says why not."""
-    if why := unrecorded(record):
+    if why := reason_unreadable(record):
         return Missing(why)
     evidence = of_run(record)
     findings = diagnose(evidence)
@@ -317,7 +317,7 @@ DERIVED: Mapping[str, Callable[[Record], Any]] = {
     "grad_ratio": _gradient_ratio,
     "diagnosis": _diagnosis,
 }
-"""What a training is claimed to be, besides its metrics."""
+"""Quantities of a training that claims can name, besides its metrics."""
 
 
 def of_paths(config: OptimizeConfig, rows: Sequence[Row], statuses: Mapping[str, str]) -> Results:

@@ -1,4 +1,4 @@
-"""Which runs are the best: runs -> groups -> one value of each run -> judge -> what limits the comparison."""
+"""Comparing runs: runs -> groups -> a value of each run -> judge -> the limits of the comparison."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ from optilab.errors import UsageError, did_you_mean, shown
 from optilab.runs import Record
 from optilab.study.diff import circumstances, varying
 from optilab.study.groups import (
-    DATA,
+    DATA_DIGEST,
     NOT_SETTINGS,
     Group,
     Grouping,
@@ -21,15 +21,15 @@ from optilab.study.groups import (
     short,
     text,
 )
-from optilab.study.judge import Comparison, confidence_of, judge, level_after
+from optilab.study.judge import Comparison, alpha, confidence_of, judge
 from optilab.study.measure import GroupValues, Measure, length, values_of
 from optilab.words import plural, some
 
 MIN_SKILL = 0.02
 """An accuracy, or a loss in nats, that is not better than the chance level by more than this has learned nothing."""
-FEW = 3
+MAX_RUNS_NAMED = 3
 """Runs that a note names."""
-VALIDATED_ON = ("data.dataset", DATA, "data.holdout", "replay.split_seed")
+VALIDATED_ON = ("data.dataset", DATA_DIGEST, "data.holdout", "replay.split_seed")
 """Settings that choose the images a run is validated on."""
 
 
@@ -53,13 +53,13 @@ class RunComparison:
     comparison: Comparison[int] | None
     """None where no run has an outcome."""
     best: bool
-    """Whether each row is at the best of its other settings, which the other seeds choose for each seed."""
+    """True if each row is at the best of its other settings, which the other seeds choose for each seed."""
     problems: tuple[str, ...]
-    """With `by`: the other settings, over which each row is averaged, or of which it has the best."""
+    """The other settings with `by`: each row is averaged over them, or has the best of them."""
     circumstances: Mapping[str, Mapping[str, int]]
     """Versions, machine and the like that differ between the runs: value -> number of runs."""
     notes: tuple[str, ...]
-    """What limits the comparison, one sentence each."""
+    """Limits of the comparison, as sentences."""
 
     @property
     def records(self) -> list[Record]:
@@ -68,9 +68,9 @@ class RunComparison:
 
     @property
     def unreached(self) -> bool:
-        """Whether a target was asked for, and no run of any row reached it: what stands for the times says nothing."""
+        """True if no run of any row reached the target: the values in place of the times say nothing."""
         return self.measure.target is not None and all(
-            len(row.groups) == 1 and row.outcomes.values.keys() == row.outcomes.worst.keys()
+            len(row.groups) == 1 and row.outcomes.values.keys() == row.outcomes.imputed.keys()
             for row in self.candidates
         )
 
@@ -95,16 +95,16 @@ def compare_runs(
     `by` names the keys, sections or words of labels (`lr`) that tell rows apart; each row is then averaged over the
     settings that differ otherwise and that all rows have. With `best` each row has at each seed the setting that is the
     best of its own on the other seeds. `left_out` has a note for each run that is not among them. `looks`: how often
-    their study was compared before; see `level_after`. `labels` rename rows; see `relabeled`. UsageError for keys,
+    their study was compared before; see `alpha`. `labels` rename rows; see `relabeled`. UsageError for keys,
     names and metrics that do not exist; see also `groups` and `values_of`.
     """
     grouping = groups(records, [key for key in by if key in NOT_SETTINGS])
     grouping = grouping if by else replace(grouping, groups=relabeled(grouping.groups, labels))
     values = values_of(grouping.groups, measure)
-    if isinstance(measure.at, int) and all(group.values.keys() == group.worst.keys() for group in values):
+    if isinstance(measure.at, int) and all(group.values.keys() == group.imputed.keys() for group in values):
         longest = max((len(record.rows()) for record in records), default=0)
         raise UsageError(f"--at: expected an epoch from 1 to {longest}, got {measure.at}")
-    rows, problems = _rows(grouping, values, by, best, measure.higher)
+    rows, problems = _rows(grouping, values, by, best, measure.higher_is_better)
     rows = [*relabeled(rows, labels)] if by else rows
     outcomes = {i: row.outcomes.values for i, row in enumerate(rows)}
     reference = None if baseline is None else _named(rows, baseline)
@@ -118,15 +118,15 @@ def compare_runs(
     diverged = {i: row.outcomes.diverged for i, row in enumerate(rows)}
     comparison = None
     if any(outcomes.values()):
-        comparison = judge(outcomes, measure.higher, reference, level_after(looks), diverged, measure.limits)
+        comparison = judge(outcomes, measure.higher_is_better, reference, alpha(looks), diverged, measure.limits)
     around = varying([circumstances(record) for record in records])
-    side = RunComparison(measure, grouping, tuple(rows), comparison, best, tuple(problems), around, ())
-    return replace(side, notes=(*left_out, *_notes(side, looks)))
+    result = RunComparison(measure, grouping, tuple(rows), comparison, best, tuple(problems), around, ())
+    return replace(result, notes=(*left_out, *_notes(result, looks)))
 
 
 def looked_before(looks: int, how: str = "with other trainings") -> str:
     """The note below a table that was compared before."""
-    times, confidence = "once" if looks == 1 else f"{looks} times", confidence_of(level_after(looks))
+    times, confidence = "once" if looks == 1 else f"{looks} times", confidence_of(alpha(looks))
     return (
         f"compared {times} before {how}, and each comparison is another chance of a false verdict: "
         f"verdicts and their intervals are at {confidence} now"
@@ -137,7 +137,7 @@ def looked_before(looks: int, how: str = "with other trainings") -> str:
 
 
 def _rows(
-    grouping: Grouping, values: Sequence[GroupValues], by: Sequence[str], best: bool, higher: bool
+    grouping: Grouping, values: Sequence[GroupValues], by: Sequence[str], best: bool, higher_is_better: bool
 ) -> tuple[list[ComparedRuns], list[str]]:
     """The rows, and with `by` the labels of the settings that are averaged, or of which each row has the best."""
     pairs = list(zip(grouping.groups, values, strict=True))
@@ -158,7 +158,7 @@ def _rows(
         cells = [cell for column, cell in columns.items() if every or column in common]
         settings = {key: value for key, value in cells[0][0].settings.items() if key in keys}
         label = settings_label(settings, words) or f"no {', '.join(short(words).values())}"
-        value = (_at_their_best if best else _mean)([cell for _, cell in cells], higher)
+        value = (_at_their_best if best else _mean)([cell for _, cell in cells], higher_is_better)
         rows.append(ComparedRuns(label, settings, tuple(group for group, _ in cells), value))
     most = max((row.groups for row in rows), key=len)
     if best and len(most) < 2:
@@ -183,30 +183,30 @@ def _keys(grouping: Grouping, by: Sequence[str]) -> tuple[list[str], list[str]]:
         names = {".".join(path[:n]) for path in paths for n in range(min(len(path), 2), len(path) + 1)}
         near = did_you_mean((lost or by)[0], [*named, *sorted(names)])
         near = near or (f"; what differs: {', '.join(differing)}" if differing else "; nothing differs")
-        what = "no such setting" if lost else "the same in all runs"
-        raise UsageError(f"--by {','.join(lost or by)}: {what}{near}")
+        problem = "no such setting" if lost else "the same in all runs"
+        raise UsageError(f"--by {','.join(lost or by)}: {problem}{near}")
     return keys, [key for key in differing if key not in keys]
 
 
-def _mean(cells: Sequence[GroupValues], higher: bool = True) -> GroupValues:
+def _mean(cells: Sequence[GroupValues], higher_is_better: bool = True) -> GroupValues:
     """The mean outcome of each seed that all settings have."""
     seeds = [seed for seed in cells[0].values if all(seed in cell.values for cell in cells)]
     values = {seed: fmean(cell.values[seed] for cell in cells) for seed in seeds}
-    worst = {seed: why for cell in cells for seed, why in cell.worst.items() if seed in values}
-    absent = {seed: why for cell in cells for seed, why in cell.absent.items()}
-    return GroupValues(values, worst, absent, chance=cells[0].chance)
+    imputed = {seed: why for cell in cells for seed, why in cell.imputed.items() if seed in values}
+    excluded = {seed: why for cell in cells for seed, why in cell.excluded.items()}
+    return GroupValues(values, imputed, excluded, chance=cells[0].chance)
 
 
-def _at_their_best(cells: Sequence[GroupValues], higher: bool) -> GroupValues:
+def _at_their_best(cells: Sequence[GroupValues], higher_is_better: bool) -> GroupValues:
     """The outcome at each seed of the setting that is the best on the other seeds: chosen and judged apart."""
     common = _mean(cells)
-    values, worst = dict[int, float](), dict[int, str]()
+    values, imputed = dict[int, float](), dict[int, str]()
     for seed in common.values if len(common.values) > 1 else ():
         means = [fmean(cell.values[s] for s in common.values if s != seed) for cell in cells]
-        cell = cells[means.index(max(means) if higher else min(means))]
+        cell = cells[means.index(max(means) if higher_is_better else min(means))]
         values[seed] = cell.values[seed]
-        worst |= {seed: cell.worst[seed]} if seed in cell.worst else {}
-    return replace(common, values=values, worst=worst)
+        imputed |= {seed: cell.imputed[seed]} if seed in cell.imputed else {}
+    return replace(common, values=values, imputed=imputed)
 
 
 def _named(rows: Sequence[ComparedRuns], name: str) -> int:
@@ -230,11 +230,11 @@ def _named(rows: Sequence[ComparedRuns], name: str) -> int:
 # --- notes -------------------------------------------------------------------------------------------------
 
 
-def _notes(side: RunComparison, looks: int) -> list[str]:
-    """What limits a comparison: what its rows are, what they do not share, what the measure says, which seeds there
-    are, which of them diverged or are left out, and how often it was made before."""
-    grouping, rows, measure, comparison = side.grouping, side.candidates, side.measure, side.comparison
-    settings = plural(len(side.problems), "other setting")
+def _notes(result: RunComparison, looks: int) -> list[str]:
+    """Limits of a comparison, as notes: on its rows, the settings that they do not share, its measure, its seeds, those
+    that diverged or are left out, and earlier comparisons."""
+    grouping, rows, measure, comparison = result.grouping, result.candidates, result.measure, result.comparison
+    settings = plural(len(result.problems), "other setting")
     data = [key for key in VALIDATED_ON if key in grouping.differing]
     lengths = sorted({_epochs(group) for group in grouping.groups}) if "epochs" in grouping.differing else [0]
     compared = {
@@ -243,24 +243,24 @@ def _notes(side: RunComparison, looks: int) -> list[str]:
         "area": "longer runs had more epochs",
     }
     advice = compared.get(str(measure.at)) if measure.target is None else None
-    exact = [key for key in side.circumstances if key.startswith(("numerics.", "versions.torch"))]
+    exact = [key for key in result.circumstances if key.startswith(("numerics.", "versions.torch"))]
     optimistic = measure.at == "best" and measure.metric.startswith("val_")
     chosen = "" if comparison is None or comparison.chosen else " or without this baseline"
     notes = [
         (len(rows) < 2, "one group: nothing to compare with; a group differs in nothing but the seed"),
         (
-            side.best,
+            result.best,
             f"each row shows the best of its {settings.removesuffix('s')}s, chosen for each seed by the other seeds",
         ),
         (
-            side.problems and not side.best,
+            result.problems and not result.best,
             f"each row is the mean over {settings}; verdicts hold for these settings, with the seeds as the sample",
         ),
         (data, f"the outcomes are measured on different images ({some(data, 6)})"),
         (len(lengths) > 1 and advice, f"not the same epochs: {some([*map(text, lengths)], 6)}; {advice}"),
         (exact, f"equal seeds do not give equal digits ({some(exact, 6)})"),
         (
-            learned_nothing([row.outcomes for row in rows], measure.rises),
+            no_better_than_chance([row.outcomes for row in rows], measure.metric_higher_is_better),
             "no row is better than chance: more seeds will hardly help",
         ),
         (
@@ -268,29 +268,29 @@ def _notes(side: RunComparison, looks: int) -> list[str]:
             "the best epoch is chosen on the images that it is measured on, so its outcome is optimistic",
         ),
         *_seed_notes(rows, comparison),
-        *_trial_notes(side),
+        *_trial_notes(result),
         (looks and comparison, looked_before(looks, f"with other trainings{chosen}")),
     ]
     return [note for is_needed, note in notes if is_needed]
 
 
 def _epochs(group: Group) -> int:
-    """What trainings that differ in it were asked for; a loop that was watched has those that were made."""
-    asked = group.settings.get("epochs")
-    return max(map(length, group.runs.values())) if asked is None else int(asked)
+    """The epochs of the group's config; of a watched loop, the epochs that it made."""
+    epochs = group.settings.get("epochs")
+    return max(map(length, group.runs.values())) if epochs is None else int(epochs)
 
 
-def learned_nothing(rows: Sequence[GroupValues], rises: bool) -> bool:
-    """Whether the mean of every row is worse than the chance level, or better by less than MIN_SKILL."""
+def no_better_than_chance(rows: Sequence[GroupValues], higher_is_better: bool) -> bool:
+    """True if the mean of every row is worse than the chance level, or better by less than MIN_SKILL."""
     known = [(row.chance, row.values) for row in rows if row.values]
-    sign = 1 if rises else -1
+    sign = 1 if higher_is_better else -1
     return bool(known) and all(
         chance is not None and sign * (fmean(values.values()) - chance) < MIN_SKILL for chance, values in known
     )
 
 
 def _seed_notes(rows: Sequence[ComparedRuns], comparison: Comparison[int] | None) -> Iterator[tuple[Any, str]]:
-    """Which seeds the rows have in common with the one that they are compared with, and where they are too few."""
+    """Notes on the seeds that each row shares with its reference, and on rows that share too few."""
     if comparison is None:
         return
     base = rows[comparison.baseline.key]
@@ -315,13 +315,15 @@ def _together(labels: Sequence[str]) -> str:
     return labels[0] if len(labels) == 1 else f"{len(labels)} rows"
 
 
-def _trial_notes(side: RunComparison) -> Iterator[tuple[Any, str]]:
-    """What the seeds that diverged count as, and which runs are left out."""
-    diverged = {row.label: len(row.outcomes.diverged) for row in side.candidates if row.outcomes.diverged}
-    seeds = sum(len(row.outcomes.values) for row in side.candidates if row.label in diverged)
-    what = "the chance level in differences and verdicts" if side.measure.target is None else "no target"
+def _trial_notes(result: RunComparison) -> Iterator[tuple[Any, str]]:
+    """Notes on the values that stand for diverged seeds, and on the runs that are left out."""
+    diverged = {row.label: len(row.outcomes.diverged) for row in result.candidates if row.outcomes.diverged}
+    seeds = sum(len(row.outcomes.values) for row in result.candidates if row.label in diverged)
+    value = "the chance level in differences and verdicts" if result.measure.target is None else "no target"
     count = f"{sum(diverged.values())} of {plural(seeds, 'seed')}"
-    yield diverged, f"{_together([*diverged])}: {count} diverged, which counts as {what}"
-    absent = [reason for row in side.candidates for reason in row.outcomes.absent.values()]
-    absent += [f"{record.name}: another run has the same settings and seed" for record in side.grouping.repeated]
-    yield absent, f"left out: {some(absent, FEW)}"
+    yield diverged, f"{_together([*diverged])}: {count} diverged, which counts as {value}"
+    excluded = [reason for row in result.candidates for reason in row.outcomes.excluded.values()]
+    excluded += [
+        f"{record.name}: another run has the same settings and seed" for record in result.grouping.repeated
+    ]
+    yield excluded, f"left out: {some(excluded, MAX_RUNS_NAMED)}"

@@ -18,7 +18,7 @@ from optilab.study.groups import Grouping, groups, relabeled, short, text
 from optilab.study.listing import config_of, variant_of
 from optilab.study.measure import bounds
 
-LEVEL = 0.95
+CONFIDENCE_LEVEL = 0.95
 """Confidence level of the intervals."""
 MEASURED = ("gradient_norm", "update_to_weight", "saturated")
 """The quantities of a layer that are drawn; norms and ratios are averaged over the seeds as logarithms."""
@@ -39,7 +39,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class LayerHistory:
-    """What the layers did: `names` from the input to the output layer, `values` by quantity, (layers, epochs).
+    """Quantities of the layers: `names` from the input to the output layer, `values` by quantity, (layers, epochs).
 
     Over several seeds the geometric mean of norms and ratios, and the mean of shares. nan where nothing is recorded:
     the output layer has no activation, and a layer of a later stage no past.
@@ -107,19 +107,19 @@ class Histories:
 def histories(records: Sequence[Record], labels: Sequence[str] = ()) -> Histories:
     """The curves of runs, by group, relabeled. Groups without an epoch are left out of the labels as well."""
     grouping = groups(records)
-    found = [history(group.label, group.runs) for group in grouping.groups]
-    pairs = list(zip(grouping.groups, found, strict=True))
-    empty = [record for group, curves in pairs if curves is None for record in group.runs.values()]
-    if empty and any(found):
+    curves = [history(group.label, group.runs) for group in grouping.groups]
+    pairs = list(zip(grouping.groups, curves, strict=True))
+    empty = [record for group, drawn in pairs if drawn is None for record in group.runs.values()]
+    if empty and any(curves):
         return replace(
             histories([record for record in records if record not in empty], labels), without_epochs=tuple(empty)
         )
-    drawn = relabeled([curves for curves in found if curves is not None], labels)
+    drawn = relabeled([drawn for drawn in curves if drawn is not None], labels)
     return Histories(drawn, title(grouping), tuple(empty), grouping.repeated)
 
 
 def title(grouping: Grouping) -> str:
-    """What all groups share and their presets do not say, and the seeds: `sigmoid, lr 0.1, seeds 42 to 44`."""
+    """The settings that all groups share and their presets lack, and the seeds: `sigmoid, lr 0.1, seeds 42 to 44`."""
     records = [next(iter(group.runs.values())) for group in grouping.groups]
     variants = [variant_of(str(record.manifest["command"]), config_of(record)) for record in records]
     preset, *others = {variant.preset for variant in variants} or {""}
@@ -176,7 +176,7 @@ def curve(runs: Mapping[int, Floats], metric: str = "") -> Curve:
         return Curve(runs, mean, None)
     from scipy.special import stdtrit  # slow to import
 
-    half = stdtrit(count - 1, (1 + LEVEL) / 2) * values.std(axis=0, ddof=1) / math.sqrt(count)
+    half = stdtrit(count - 1, (1 + CONFIDENCE_LEVEL) / 2) * values.std(axis=0, ddof=1) / math.sqrt(count)
     limits = bounds(metric, values[~np.isnan(values)])
     return Curve(runs, mean, (np.clip(mean - half, *limits), np.clip(mean + half, *limits)))
 
@@ -210,19 +210,23 @@ def _has_layers(record: Row, epochs: int) -> bool:
 
 def curvature(recorded: Sequence[Sequence[Row]]) -> CurvatureHistory | None:
     """The curvature of a group from the diagnostics of its runs, where all have measured it; None where none is."""
-    found = [
+    measurements = [
         {r["epoch"]: r["curvature"] for r in records if isinstance(r.get("curvature"), dict)}
         for records in recorded
     ]
-    epochs = sorted(set.intersection(*map(set, found)))
+    epochs = sorted(set.intersection(*map(set, measurements)))
     if not epochs:
         return None
-    scaled = any(measured[epoch].get("preconditioned") is not None for measured in found for epoch in epochs)
+    scaled = any(
+        measured[epoch].get("preconditioned") is not None for measured in measurements for epoch in epochs
+    )
     if scaled:  # before its first step an adaptive rule has no preconditioner
         epochs = [epoch for epoch in epochs if epoch > 0]
     sharpness = "preconditioned" if scaled else "sharpness"
     sharp, along, limit = (
-        np.array([[_number(measured[epoch].get(key)) for epoch in epochs] for measured in found]).mean(axis=0)
+        np.array([[_number(measured[epoch].get(key)) for epoch in epochs] for measured in measurements]).mean(
+            axis=0
+        )
         for key in (sharpness, "along_gradient", "limit")
     )
     return CurvatureHistory(np.array(epochs, dtype=float), sharp, along, limit, scaled)

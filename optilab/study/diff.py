@@ -8,7 +8,7 @@ from optilab.config.training import edited
 from optilab.config.tree import Tree, flat
 from optilab.errors import OptilabError, UsageError
 from optilab.runs import Record, Row, Study
-from optilab.study.groups import NOT_SETTINGS, edits, text
+from optilab.study.groups import NOT_SETTINGS, changed_settings, text
 from optilab.study.listing import config_of
 
 SECTIONS = ("versions", "host", "numerics", "environment")
@@ -27,12 +27,12 @@ def circumstances(record: Record) -> dict[str, str]:
 
 def varying(facts: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
     """The keys whose values are not the same in all: value -> how many have it; `none` where a key is absent."""
-    keys = dict.fromkeys(key for one in facts for key in one)
+    keys = dict.fromkeys(key for run in facts for key in run)
     counts: dict[str, dict[str, int]] = {}
     for key in keys:
         of_key: dict[str, int] = {}
-        for one in facts:
-            value = one.get(key, "none")
+        for run in facts:
+            value = run.get(key, "none")
             of_key[value] = of_key.get(value, 0) + 1
         if len(of_key) > 1:
             counts[key] = of_key
@@ -42,7 +42,7 @@ def varying(facts: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
 # --- two runs -------------------------------------------------------------------------------------------------
 
 
-ROUNDING = 1e-3
+MAX_ROUNDING_ERROR = 1e-3
 """A first difference below this, relative to the value, is one that rounding can make within an epoch."""
 Pairs = Mapping[str, tuple[Any, Any]]
 """Dotted key -> the value of each run, None where it has none."""
@@ -66,7 +66,7 @@ class FirstDifference:
 
 @dataclass(frozen=True)
 class Diff:
-    """What sets two runs apart."""
+    """The differences of two runs."""
 
     config: Pairs
     data: Pairs
@@ -88,7 +88,7 @@ class Diff:
 
 
 def diff_runs(a: Record | Study, b: Record | Study) -> Diff:
-    """What sets two runs apart. UsageError for studies, runs of two commands and twice the same run; DataError for a
+    """The differences of two runs. UsageError for studies, runs of two commands and twice the same run; DataError for a
     damaged table."""
     for entry in (a, b):
         if isinstance(entry, Study):
@@ -116,7 +116,7 @@ def _edited(record: Record) -> str:
         return ""
     file = record.path / "config.yaml"
     try:
-        changed = edits(record, Tree.read(record.config, str(file)).values)
+        changed = changed_settings(record, Tree.read(record.config, str(file)).values)
     except OptilabError as error:
         return str(error)
     return edited(file, changed) if changed else ""
@@ -134,7 +134,7 @@ def _first(a: Sequence[Row], b: Sequence[Row]) -> FirstDifference | None:
 
 
 def _causes(a: Record, b: Record, diff: Diff) -> Iterator[str]:
-    """What made the rows part where `diff` does not show it."""
+    """Causes of different rows that neither config nor data show."""
     for record in (a, b):
         for resume in record.manifest.get("resumes", []):
             if isinstance(resume, dict) and resume.get("changed") and resume.get("epoch", 0) <= diff.equal:
@@ -145,7 +145,7 @@ def _causes(a: Record, b: Record, diff: Diff) -> Iterator[str]:
         yield "the code of a loop is not recorded"
     elif diff.first and not settings and not diff.data:
         size = diff.first.relative
-        rounding = size is not None and size <= ROUNDING
+        rounding = size is not None and size <= MAX_ROUNDING_ERROR
         yield (
             f"config and data are equal and the first difference is {size:.1g}: rounding"
             if rounding

@@ -117,12 +117,12 @@ def table_file(file: str, where: str, force: bool) -> Path:
     return path
 
 
-def require(package: str, what: str, extra: str) -> None:
+def require(package: str, feature: str, extra: str) -> None:
     """UsageError that names the extra, if a package is not installed."""
     from importlib.util import find_spec
 
     if find_spec(package) is None:
-        raise UsageError(f"{what} needs {package}: pip install 'optilab[{extra}]'")
+        raise UsageError(f"{feature} needs {package}: pip install 'optilab[{extra}]'")
 
 
 def write(path: Path, rows: Rows) -> None:
@@ -164,24 +164,24 @@ WRITERS: dict[str, Callable[[Path, Rows], None]] = {".csv": _csv, ".parquet": _p
 # --- TensorBoard -------------------------------------------------------------------------------------------
 
 
-def require_new(folder: Path, where: str) -> None:
+def require_new(directory: Path, where: str) -> None:
     """UsageError without TensorBoard, for an address, or if the directory holds something."""
     require("tensorboard", f"{where} DIR", "tensorboard")
-    if re.match(r"\w\w+:/", str(folder)):
-        raise UsageError(f"expected a new directory, got the address {folder}", where)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is not an empty directory", where)
+    if re.match(r"\w\w+:/", str(directory)):
+        raise UsageError(f"expected a new directory, got the address {directory}", where)
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise UsageError(f"{directory} is not an empty directory", where)
 
 
 class EventLog:
     """Event files of a run: its settings as hyperparameters (HPARAMS), and every metric of an epoch as a scalar."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any], first: int = 1) -> None:
+    def __init__(self, directory: Path, settings: Mapping[str, Any], first: int = 1) -> None:
         """New files, also for a training that is resumed: `first` is the epoch that comes next."""
         from torch.utils.tensorboard import SummaryWriter  # slow to import
 
         # Epochs that an older file has from `first` on are those of the stopped process.
-        self._writer = SummaryWriter(str(folder), purge_step=first if first > 1 else None)
+        self._writer = SummaryWriter(str(directory), purge_step=first if first > 1 else None)
         numbers = (bool, int, float)
         texts = {key: value if isinstance(value, numbers) else flow(value) for key, value in settings.items()}
         self._writer.add_hparams(texts, {}, run_name=".")
@@ -198,14 +198,14 @@ class EventLog:
         self._writer.close()
 
 
-def tensorboard(folder: Path, exported: Sequence[ExportedRun]) -> None:
+def tensorboard(directory: Path, exported: Sequence[ExportedRun]) -> None:
     """Event files, one directory per run, with the times of a run that never stopped."""
     for run in exported:
         try:
             time = datetime.fromisoformat(run.record.manifest.get("created", "")).timestamp()
         except ValueError:
             time = 0.0
-        with contextlib.closing(EventLog(folder / run.name, run.settings)) as log:
+        with contextlib.closing(EventLog(directory / run.name, run.settings)) as log:
             for row in run.rows():
                 time += row.get("seconds", 0.0)
                 log.add(row, time)

@@ -22,9 +22,9 @@ from optilab.study.judge import Comparison, judge
 from optilab.study.tuning import Tuning, extra_knowledge, log_costs, measure
 
 CONDITIONS = ("budget", "starts", "repeats", "gradients", "accuracy", "seed", "over")
-"""What is the same for every rule."""
+"""The conditions that are the same for every rule."""
 ENOUGH_FUNCTIONS = 6
-"""With fewer functions even a rule twice as slow is rarely called slower (docs/measured.md has the power)."""
+"""A race on fewer functions rarely calls even a rule twice as slow worse (docs/measured.md has the power)."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Race:
     def comparison(self) -> Comparison[str]:
         """The log costs of the rules, with the functions as the sample."""
         costs = [dict(zip(self.functions, row, strict=True)) for row in self.log_costs.tolist()]
-        return judge(dict(zip(self.rules, costs, strict=True)), higher=False, improvable=self.at_end)
+        return judge(dict(zip(self.rules, costs, strict=True)), higher_is_better=False, improvable=self.at_end)
 
 
 # --- running ---------------------------------------------------------------------------------------------------
@@ -138,7 +138,7 @@ def standings(race: Race) -> list[dict[str, Any]]:
 
 
 def document(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]) -> dict[str, Any]:
-    """Everything that was found, as the tree of `--json`."""
+    """The whole result, as the tree of `--json`."""
     expected = dict(zip(race.rules, race.best_of.tolist(), strict=True))
     over = race.conditions.over
     spaces = {f.name: search_space.space(f) | search_space.ranges(over) for f in functions}

@@ -19,7 +19,7 @@ from optilab.config.section import dump
 from optilab.config.training import TrainConfig, edited, without_former_keys
 from optilab.config.tree import Tree, flat, flow
 from optilab.errors import CheckpointError, RunError, UsageError, did_you_mean, shown
-from optilab.optimize.own import is_user_code
+from optilab.optimize.user_code import is_user_code
 from optilab.runs import Record, Row, Study
 from optilab.runs.record import MANIFEST
 from optilab.words import listed, plural, some
@@ -28,12 +28,12 @@ _MEASURED = ("probes", "curvature", "curvature.every", "curvature.images")
 NOT_SETTINGS = frozenset(
     {"name", "device", "threads", "checkpoint_every", "data.dir", "expect", "seed", *_MEASURED}
 )
-DATA = "data.files"
+DATA_DIGEST = "data.files"
 """The setting that stands for the content of the dataset's files: the start of a checksum of their checksums."""
-FORK, FORKED = "fork.name", "fork.settings"
+FORK_EPOCH, FORK_DIGEST = "fork.name", "fork.settings"
 """The settings that tell the runs that were forked: at which epoch, and a checksum of the settings up to there."""
 
-STAGE = "stage"
+STAGE_COLUMN = "stage"
 """The column of trials.csv of a race: tuning, finalist or final."""
 
 _LABEL_CHARACTERS = 48
@@ -49,7 +49,7 @@ class Group:
     """Runs that differ in nothing but the seed."""
 
     label: str
-    """What sets the group apart, in few words; the name of its config where that is shorter or nothing does."""
+    """The settings that set the group apart, in short; the name of its config where that is shorter or none do."""
     settings: dict[str, Any]
     """Dotted keys of the config, with this group's values, that are not the same in all groups."""
     runs: dict[int, Record]
@@ -61,7 +61,7 @@ class Grouping:
     """All groups of a selection of runs."""
 
     groups: tuple[Group, ...]
-    """In the order in which their first runs were selected."""
+    """The groups, in the order in which their first runs were selected."""
     shared: dict[str, Any]
     """Settings that all groups have in common."""
     repeated: tuple[Record, ...] = ()
@@ -74,12 +74,12 @@ class Grouping:
 
 
 class Selection(NamedTuple):
-    """Trainings, and for each trial of their studies without a readable run of its own the reason."""
+    """Trainings, and for each trial of their studies without a readable run the reason."""
 
     records: Sequence[Record]
     left_out: Mapping[str, str] = {}
     looks: int = 0
-    """How often the study with the most of them was compared before; see `level_after`."""
+    """The largest number of earlier comparisons of a study of theirs; see `alpha`."""
     entries: Sequence[Record | Study] = ()
     """The runs and studies that were named."""
     others: Mapping[str, str] = {}
@@ -96,24 +96,24 @@ class Selection(NamedTuple):
         return notes
 
 
-def select(folder: Path, names: Sequence[str]) -> Selection:
+def select_runs(directory: Path, names: Sequence[str]) -> Selection:
     """The trainings that names, paths, patterns, `latest` and studies (all their trials) mean, each once. A pattern
     means trainings only, where there is one.
 
-    The confirmation of a sweep is a study of its own: together with the trainings that chose its settings, it would be
+    The confirmation of a sweep is a separate study: together with the trainings that chose its settings, it would be
     neither a fair sample nor a new one.
 
     Raises what `runs.locate` raises, CheckpointError for a directory that is not readable as a run, RunError for a
     study whose study.yaml was edited, and UsageError for runs of another command.
     """
-    entries = runs.read_selected(folder, names)
+    entries = runs.read_selected(directory, names)
     plain = [name for name in names if not runs.is_pattern(name)]
-    named = {entry.path for entry in runs.read_selected(folder, plain)}
-    foreign = [entry for entry in entries if isinstance(entry, Record) and not entry.is_training]
-    others = {e.path: f"optilab {e.manifest['command']}" for e in foreign if e.path not in named}
+    named = {entry.path for entry in runs.read_selected(directory, plain)}
+    other_commands = [entry for entry in entries if isinstance(entry, Record) and not entry.is_training]
+    others = {e.path: f"optilab {e.manifest['command']}" for e in other_commands if e.path not in named}
     if len(others) == len(entries) or len(plain) == len(names):
         others = {}
-    if wrong := [entry for entry in foreign if entry.path not in others]:
+    if wrong := [entry for entry in other_commands if entry.path not in others]:
         got = ", ".join(f"{entry.name} is a run of `optilab {entry.manifest['command']}`" for entry in wrong)
         raise UsageError(f"expected trainings; {got}")
     records, left_out, looks = dict[Path, Record](), dict[str, str](), 0
@@ -130,7 +130,7 @@ def select(folder: Path, names: Sequence[str]) -> Selection:
     return Selection(list(records.values()), left_out, looks, entries, {p.name: c for p, c in others.items()})
 
 
-def edits(record: Record, tree: Mapping[str, Any]) -> list[str]:
+def changed_settings(record: Record, tree: Mapping[str, Any]) -> list[str]:
     """`key: old -> new` of each setting of a run's config.yaml that is not the one that the run was started with."""
     now, started = flat(tree), flat(record.manifest.get("config", {}))
     same = (key for key in started if key not in NOT_SETTINGS and key != "epochs")
@@ -144,11 +144,11 @@ def settings(record: Record) -> dict[str, Any]:
     A user's code is not loaded: its checksum is a setting. ConfigError for a damaged config.yaml, CheckpointError for a
     damaged manifest, RunError if a setting was edited since the run started, as only that of a watched loop may be.
     """
-    config = record.as_started
+    config = record.verified_config
     if config is None:  # edited since, or of an earlier version
         path = record.path / "config.yaml"
         written = Tree.read(record.config, str(path)).values
-        if not record.is_watched and (changed := edits(record, written)):
+        if not record.is_watched and (changed := changed_settings(record, written)):
             raise RunError(edited(path, changed))
         config = written if record.is_watched else record.manifest.get("config") or written
     tree = flat(without_former_keys(config))
@@ -161,7 +161,7 @@ def settings(record: Record) -> dict[str, Any]:
             tree[f"{key}.name"] = text(tree[f"{key}.name"])
             tree[f"{key}.sha256"] = str(tree.get(f"{key}.sha256"))[:8]
     digests = record.manifest.get("data", {}).get("sha256", {})
-    return {**tree, DATA: _digest(digests), **_fork(record.manifest.get("fork"))}
+    return {**tree, DATA_DIGEST: _digest(digests), **_fork(record.manifest.get("fork"))}
 
 
 def _fork(origin: Mapping[str, Any] | None) -> dict[str, str]:
@@ -172,7 +172,10 @@ def _fork(origin: Mapping[str, Any] | None) -> dict[str, str]:
     # Where no schedule depends on it, the number of epochs says nothing about those before the fork.
     ignored = NOT_SETTINGS | ({"epochs"} if tree.get("schedule.name") == "constant" else set())
     config = {key: value for key, value in tree.items() if key not in ignored}
-    return {FORK: f"at epoch {origin.get('epoch')}", FORKED: _digest({**config, **_fork(origin.get("fork"))})}
+    return {
+        FORK_EPOCH: f"at epoch {origin.get('epoch')}",
+        FORK_DIGEST: _digest({**config, **_fork(origin.get("fork"))}),
+    }
 
 
 def _digest(tree: Any) -> str:
@@ -203,7 +206,7 @@ def groups(records: Iterable[Record], by: Iterable[str] = ()) -> Grouping:
     if unknown := [key for key in by if key not in known]:
         lines = (f"no setting {shown(key)} in these runs{did_you_mean(key, list(known))}" for key in unknown)
         raise UsageError("\n".join(lines))
-    shared, different, labels = distinct.told_apart()
+    shared, different, labels = distinct.split_shared()
     return Grouping(
         tuple(
             Group(label, tree, dict(sorted(group.items())))
@@ -240,7 +243,7 @@ def planned_labels(configs: Iterable[TrainConfig]) -> list[str]:
         if digest := tree.get("optimizer.sha256"):
             tree["optimizer.sha256"] = str(digest)[:8]
         distinct.add(tree, NOT_SETTINGS)
-    return distinct.told_apart()[2]
+    return distinct.split_shared()[2]
 
 
 class _Distinct:
@@ -258,7 +261,7 @@ class _Distinct:
         self._names.setdefault(identity, tree["name"])
         return identity
 
-    def told_apart(self) -> tuple[dict[str, Any], list[dict[str, Any]], list[str]]:
+    def split_shared(self) -> tuple[dict[str, Any], list[dict[str, Any]], list[str]]:
         """The settings that all have, those by which each differs, and the labels."""
         first, *others = self._trees.values() or [{}]
         absent = object()
@@ -279,9 +282,9 @@ def axes_of(rows: Sequence[Row]) -> list[str]:
     return [key for key in before if key != "trial"]
 
 
-def asked_of(study: Study) -> dict[str, Any]:
-    """What study.yaml asks, as it is written. ConfigError where it is damaged."""
-    return Tree.read(study.asked, str(study.path / runs.STUDY)).values
+def request_of(study: Study) -> dict[str, Any]:
+    """The keys of study.yaml, as they are written. ConfigError where it is damaged."""
+    return Tree.read(study.request, str(study.path / runs.STUDY)).values
 
 
 # --- labels ------------------------------------------------------------------------------------------------
@@ -311,11 +314,11 @@ def settings_label(tree: Mapping[str, Any], keys: Sequence[str]) -> str:
 
 def distinguishing_keys(keys: Sequence[str], trees: Sequence[Mapping[str, Any]]) -> list[str]:
     """The keys without those that follow from the name of their entry, as `optimizer.beta1` from `optimizer.name`."""
-    return [key for key in keys if not _follows(key, trees)]
+    return [key for key in keys if not _is_implied_by_name(key, trees)]
 
 
-def _follows(key: str, different: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the name of the entry that `key` belongs to decides its value."""
+def _is_implied_by_name(key: str, different: Sequence[Mapping[str, Any]]) -> bool:
+    """True if the name of the entry that `key` belongs to decides its value."""
     entry = f"{key.rpartition('.')[0]}.name"
     if key == entry or not any(entry in tree for tree in different):
         return False
@@ -333,21 +336,21 @@ def short(keys: Sequence[str]) -> dict[str, str]:
     """
     parts = {key: _PARTS.split(key.removesuffix(".name")) for key in keys}
     result = {}
-    for key, own in parts.items():
-        for count in range(1, len(own) + 1):
-            if sum(other[-count:] == own[-count:] for other in parts.values()) == 1:
+    for key, names in parts.items():
+        for count in range(1, len(names) + 1):
+            if sum(other[-count:] == names[-count:] for other in parts.values()) == 1:
                 break
-        result[key] = ".".join(own[-count:])
+        result[key] = ".".join(names[-count:])
     return result
 
 
-_OWN_FILE = re.compile(r"^.*/([^/]+\.py:\w+)$", re.DOTALL)
-"""An optimizer in a file: a table tells its name, and not in whose home it is; its checksum is a setting of its own."""
+_USER_FILE = re.compile(r"^.*/([^/]+\.py:\w+)$", re.DOTALL)
+"""An optimizer in a file: a table has its name without the directory; its checksum is another setting."""
 
 
 def without_directory(value: Any) -> Any:
     """A value of a config; of an optimizer or a network in a file, without the directory of the file."""
-    return _OWN_FILE.sub(r"\1", value) if isinstance(value, str) else value
+    return _USER_FILE.sub(r"\1", value) if isinstance(value, str) else value
 
 
 def text(value: Any) -> str:
@@ -356,6 +359,6 @@ def text(value: Any) -> str:
     """
     if isinstance(value, list) and len(value) > 3 and all(entry == value[0] for entry in value):
         return f"{len(value)} x {text(value[0])}"
-    if (own := without_directory(value)) != value:
-        return str(own)
+    if (name := without_directory(value)) != value:
+        return str(name)
     return f"{value:g}" if isinstance(value, float) else flow(value)

@@ -1,4 +1,4 @@
-"""Which axis of a sweep mattered: its part of the variance of the outcomes, and that of pairs of axes.
+"""The importance of the axes of a sweep: the part of the variance of the outcomes of each, and of pairs of axes.
 
 On a complete grid this is the analysis of variance with the axes as factors and the seeds as blocks. A part is Hays's
 omega squared (1963): what is left of a sum of squares when the noise that it would have without any effect is taken
@@ -35,11 +35,11 @@ class Effect:
 
     keys: tuple[str, ...]
     part: float
-    """Fraction of the variance of all outcomes."""
+    """Fraction of the total variance, 0 to 1."""
     interval: tuple[float, float] | None
     """95% interval, Student's, of the parts by single seeds; None for one seed."""
     means: tuple[tuple[Any, float], ...]
-    """For an axis: each of its values with the mean outcome over all others."""
+    """The values of an axis, each with the mean outcome over all other axes; empty for a pair."""
 
 
 @dataclass(frozen=True)
@@ -105,12 +105,12 @@ def effects(outcomes: Outcomes) -> list[Effect]:
         single = np.array([_parts(values[..., [seed]], terms) for seed in range(len(seeds))])
         half = quantile(len(seeds) - 1, 0.05) * single.std(axis=0, ddof=1) / sqrt(len(seeds))
         intervals = [(max(0.0, p - h), min(1.0, p + h)) for p, h in zip(parts, half.tolist(), strict=True)]
-    found = []
+    ordered = []
     for term, part, interval in zip(terms, parts, intervals, strict=True):
         means: list[float] = values.mean(axis=tuple({*range(values.ndim)} - {*term})).tolist()
         pairs = zip(names[term[0]].values(), means, strict=True) if len(term) == 1 else ()
-        found.append(Effect(tuple(keys[axis] for axis in term), part, interval, tuple(pairs)))
-    return sorted(found, key=lambda effect: (len(effect.keys), -effect.part))
+        ordered.append(Effect(tuple(keys[axis] for axis in term), part, interval, tuple(pairs)))
+    return sorted(ordered, key=lambda effect: (len(effect.keys), -effect.part))
 
 
 def _parts(values: Floats, terms: Sequence[tuple[int, ...]]) -> list[float]:

@@ -1,4 +1,4 @@
-"""Which groups can be the best: each group against the best one, or against a named baseline, at one level for the
+"""The groups that can be the best: each is compared with the best one, or with a named baseline, at one level for the
 whole table.
 
     judge({"sgd": {42: 0.81, 43: 0.82}, "adam": {42: 0.86, 43: 0.85}}).possible_best
@@ -68,7 +68,7 @@ def summarize(values: Sequence[float], level: float = 0.05, limits: Limits = UNL
     return Summary(n, mean, std, (max(limits[0], mean - half), min(limits[1], mean + half)) if std else None)
 
 
-def level_after(looks: int, level: float = 0.05) -> float:
+def alpha(looks: int, level: float = 0.05) -> float:
     """The level of a comparison that was made `looks` times before with other trainings: half of it each time.
 
     Each look is one more chance to err. The first one has the full level, because nobody knows then that others will
@@ -98,7 +98,7 @@ class Contrast:
     """Variance per block: over n it is the squared standard error. 0 where nothing varies, or for n = 1."""
     df: float
     paired: bool
-    won: float
+    win_rate: float
     """Fraction of the pairs in which the group is better, ties half; without pairs, of all combinations."""
     sign_flip_p: float
     """p of the sign-flip or permutation test (Fisher 1935), for a difference without variance."""
@@ -112,7 +112,7 @@ class Contrast:
             sign_flip_p = 2.0 ** (1 - n)
         else:
             samples = [*group.values()], [*base.values()]
-            gaps = [one - other for one in samples[0] for other in samples[1]]
+            gaps = [value - reference for value in samples[0] for reference in samples[1]]
             sizes, errors = [*map(len, samples)], [_variance(sample) / len(sample) for sample in samples]
             difference, n = fmean(samples[0]) - fmean(samples[1]), min(sizes)
             variance = n * sum(errors) if n > 1 else 0.0
@@ -123,8 +123,8 @@ class Contrast:
             sign_flip_p = (1 + (sizes[0] == sizes[1])) / comb(sum(sizes), sizes[0])
         if sqrt(variance / n) <= MIN_ERROR * abs(difference):
             variance = 0.0
-        won = fmean((sign * gap > 0) + (gap == 0) / 2 for gap in gaps)
-        return cls(difference, n, variance, df, paired, won, min(1.0, sign_flip_p) if difference else 1.0)
+        win_rate = fmean((sign * gap > 0) + (gap == 0) / 2 for gap in gaps)
+        return cls(difference, n, variance, df, paired, win_rate, min(1.0, sign_flip_p) if difference else 1.0)
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class Family:
         return cls(level, pairs, rows, mean_variance(variances))
 
     def raises(self, test: Contrast) -> bool:
-        """Whether the variance of the table counts, because that of the row is smaller."""
+        """True if the variance of the table counts, because that of the row is smaller."""
         return self.rows > 1 and test.n > 1 and test.variance < self.variance
 
     def std(self, test: Contrast) -> float:
@@ -172,17 +172,17 @@ class Family:
         tails = _special().stdtr([test.df, test.df * self.rows], t)
         return min(1.0, max(2 * float(tails[0]), 2 * self.pairs * float(tails[1])))
 
-    def more(self, test: Contrast) -> int | None:
+    def extra_blocks_needed(self, test: Contrast) -> int | None:
         """Further blocks of each group that find the difference in 8 of 10 cases, at the level of the next look."""
         if not (std := self.std(test)) or not test.difference:
             return None
-        effect, level = abs(test.difference) / std, level_after(1, self.level)
+        effect, level = abs(test.difference) / std, alpha(1, self.level)
 
-        def is_found(n: int) -> bool:
+        def is_significant(n: int) -> bool:
             df = test.df / (test.n - 1) * (n - 1)
             return effect * sqrt(n) >= detectable(self.critical(df, level), df, POWER_85)
 
-        n = bisect_left(range(MAX_MORE + 1), True, lo=test.n + 1, key=is_found)
+        n = bisect_left(range(MAX_MORE + 1), True, lo=test.n + 1, key=is_significant)
         return n - test.n if n <= MAX_MORE else None
 
 
@@ -221,11 +221,11 @@ class Difference:
     p: float
     """p of the test that gives the verdict, adjusted for all rows."""
     shared: bool
-    """Whether the variance was raised to the table's."""
+    """True if the variance was raised to the table's."""
     verdict: Verdict
     more: int | None
-    """How many more blocks would tell, at 80% power, if the difference is the one seen; None if too many, 0 if these
-    tell, or would without `improvable` blocks."""
+    """The number of further blocks that would give a verdict, at 80% power, if the difference is the one seen; None if
+    too many, 0 if these give a verdict, or would without `improvable` blocks."""
 
 
 @dataclass(frozen=True)
@@ -253,7 +253,7 @@ class Comparison(Generic[Key]):
     baseline: Row[Key]
     """The row that all others are compared with."""
     chosen: bool
-    """Whether the baseline is the best group by these data; else it was named before."""
+    """True if the baseline is the best group by these data; else it was named before."""
     order: tuple[int, ...]
     """The places of the rows with outcomes, best first."""
     level: float = 0.05
@@ -285,7 +285,7 @@ class Comparison(Generic[Key]):
 
 def judge(
     values: Mapping[Key, Values],
-    higher: bool = True,
+    higher_is_better: bool = True,
     baseline: Key | None = None,
     level: float = 0.05,
     diverged: Mapping[Key, Collection[Any]] | None = None,
@@ -296,12 +296,17 @@ def judge(
     outcomes.
 
     `values` has the outcomes of each group by block: a seed, a function, a network. Blocks are the sample: conclusions
-    hold for blocks like these. `higher`: a higher outcome is better. Outcomes are finite; a group may have none, but
-    not all. `diverged`: blocks whose values stand for a divergence; verdicts count them, means and intervals of groups
+    hold for blocks like these. `higher_is_better` speaks of outcomes, which are finite; a group may have none, but not
+    all. `diverged`: blocks whose values stand for a divergence; verdicts count them, means and intervals of groups
     do not. `limits`: the possible outcomes; intervals end there. `improvable`: blocks on which a setting that was not
     tried may be better; no group is worse if it is not worse with ties there. ValueError if the baseline has none.
     """
-    keys, outcomes, sign, span = list(values), list(values.values()), 1 if higher else -1, limits[1] - limits[0]
+    keys, outcomes, sign, span = (
+        list(values),
+        list(values.values()),
+        1 if higher_is_better else -1,
+        limits[1] - limits[0],
+    )
     failed = [{*(diverged or {}).get(key, ())} for key in keys]
     ran = [[v for block, v in row.items() if block not in bad] for row, bad in zip(outcomes, failed, strict=True)]
     means = [fmean(row.values()) if row else nan for row in outcomes]
@@ -321,7 +326,7 @@ def judge(
         rates = [len(failed[place]) / len(outcomes[place]) for place in (winner, loser)]
         p = family.p(test)
         different = p <= level and not (better and baseline is None) and rates[0] <= rates[1]
-        more = 0 if different else family.more(test)
+        more = 0 if different else family.extra_blocks_needed(test)
         if different and (ties := {*(improvable or {}).get(keys[loser], ())}):
             most = {b: sign * max(sign * v, sign * outcomes[winner].get(b, v)) for b, v in outcomes[loser].items()}
             raised = {b: most[b] if b in ties else v for b, v in outcomes[loser].items()}
@@ -331,7 +336,7 @@ def judge(
         interval = (max(-span, d - half), min(span, d + half)) if half else None
         verdicts[i] = verdict
         differences[i] = Difference(
-            test.n, test.paired, d, interval, test.won, p, family.raises(test), verdict, more
+            test.n, test.paired, d, interval, test.win_rate, p, family.raises(test), verdict, more
         )
     alone = tests and {*verdicts.values()} == {"worse"}
     verdicts[first] = "baseline" if baseline is not None else "best" if alone else "cannot tell"

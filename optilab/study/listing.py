@@ -24,10 +24,10 @@ from optilab.config.tree import decimal, flat, flow
 from optilab.errors import SYNONYMS, OptilabError, UsageError, did_you_mean, shown
 from optilab.optimize import RULES
 from optilab.runs import Record, Row, Study
-from optilab.study.groups import asked_of, axes_of
+from optilab.study.groups import axes_of, request_of
 
 RESULTS = ("run", "command", "state", "created", "finished", "epoch", "val_acc", "best_val_acc", "best_epoch")
-"""What a run can be filtered and sorted by next to its config."""
+"""Facts by which a run can be filtered and sorted, next to its config."""
 
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
@@ -47,12 +47,12 @@ class Condition:
     """A comparison of one fact with a value: as numbers where both are, else as text in YAML's notation."""
 
     keys: Sequence[str]
-    """What the fact may be called; the first of them that is there counts."""
+    """The names of the fact; the first of them that a run has counts."""
     operator: str
     value: str
 
     def holds(self, facts: Mapping[str, Any]) -> bool:
-        """Whether the facts satisfy the condition; facts without the key satisfy only `!=`.
+        """True if the facts satisfy the condition; facts without the key satisfy only `!=`.
 
         UsageError where a number is ordered against text.
         """
@@ -81,13 +81,13 @@ def read_conditions(texts: Sequence[str]) -> list[Condition]:
 def full_keys(where: str, key: str, known: Iterable[str]) -> list[str]:
     """The keys that `optimizer.lr`, `lr` or `model.norm` (short for `model.norm.name`) means among the `known` ones."""
     keys = dict.fromkeys(known)
-    usual = SYNONYMS.get(key.lower(), key)
-    for name in (key, f"{key}.name", usual, f"{usual}.name"):
+    canonical = SYNONYMS.get(key.lower(), key)
+    for name in (key, f"{key}.name", canonical, f"{canonical}.name"):
         if matches := [name] if name in keys else [k for k in keys if k.endswith(f".{name}")]:
             return matches
-    there = ", ".join(result for result in RESULTS if result in keys)
+    results = ", ".join(result for result in RESULTS if result in keys)
     config = next((f", or a key of the config such as {k}" for k in keys if k not in RESULTS), "")
-    near = did_you_mean(key, list(keys)) or f"; expected {there}{config}"
+    near = did_you_mean(key, list(keys)) or f"; expected {results}{config}"
     raise UsageError(f"no listed run has {shown(key)}{near}", where)
 
 
@@ -171,14 +171,14 @@ def _changed(command: str, config: Mapping[str, Any], base: Mapping[str, Any]) -
     for `sgd`, without its betas. Without a base, those that are not the defaults."""
     entries = {key: str(value) for key, value in config.items() if key.endswith(".name")}
 
-    def is_usual(key: str, value: Any) -> bool:
+    def is_default(key: str, value: Any) -> bool:
         if key in HIDDEN or key.endswith(".sha256") or (key in base and base[key] == value):
             return True
         owners = [of for k, of in entries.items() if key.startswith(k.removesuffix("name")) and base.get(k) != of]
         defaults = [_defaults(command).get((key, of)) for of in (*owners, *([] if base else [""]))]
         return any(flow(value) == text or decimal(flow(value)) == decimal(text) for text in defaults if text)
 
-    return {key: value for key, value in config.items() if not is_usual(key, value)}
+    return {key: value for key, value in config.items() if not is_default(key, value)}
 
 
 # --- lines ----------------------------------------------------------------------------------------------------
@@ -191,18 +191,18 @@ class ListedRun:
     about: dict[str, Any]
     """`run`, `command`, `state`, times, and the outcome: `epoch`, `val_acc`, `best_val_acc`, ..."""
     config: Mapping[str, Any]
-    """As a tree, or by dotted keys; of a study without its axes."""
+    """The config as a tree, or by dotted keys; that of a study lacks its axes."""
     variant: PresetDiff
     entry: Record | Study | None = None
     """None for a trial, of which only its row of trials.csv was read."""
     axes: Mapping[str, int] = field(default_factory=dict)
-    """For a study: its axes, each with the number of its values, and `seed`."""
+    """The axes of a study, each with the number of its values, and `seed`."""
     counts: Mapping[str, int] = field(default_factory=dict)
-    """For a study: number of trials by status."""
+    """The number of trials of a study, by status."""
     trials: Sequence[Mapping[str, Any]] = ()
-    """For a study: the facts of its trials, as far as they differ from its own."""
+    """The facts of the trials of a study, as far as they differ from those of the study."""
     problem: str = ""
-    """Why there is no outcome, where a table is damaged."""
+    """The reason why there is no outcome, where a table is damaged."""
 
     @cached_property
     def facts(self) -> dict[str, Any]:
@@ -210,7 +210,7 @@ class ListedRun:
         return {**flat(self.config), **self.about}
 
     def meets(self, conditions: Sequence[Condition]) -> bool:
-        """Whether all conditions hold of it, or of one of its trials."""
+        """True if all conditions hold for it, or for a single one of its trials."""
         candidates = ({**self.facts, **trial} for trial in self.trials) if self.trials else [self.facts]
         return any(all(condition.holds(facts) for condition in conditions) for facts in candidates)
 
@@ -227,29 +227,31 @@ def trials(study: Study) -> tuple[list[ListedRun], list[str]]:
     base, nothing = _without(_base(study), axes_of(rows)), PresetDiff("", {})
     ended = [ListedRun(_trial_facts(row), base, nothing) for row in rows]
     names = {str(row["trial"]) for row in rows}
-    there = (study.path / name for name in study.planned() if name not in names)
-    running = [_run(runs.read(path)) for path in there if path.is_dir()]
+    paths = (study.path / name for name in study.planned() if name not in names)
+    running = [_run(runs.read(path)) for path in paths if path.is_dir()]
     for line in running:  # an axis may be a whole entry, such as the optimizer: its name stands for it
-        own = flat(line.config)
-        line.about.update({key: own[f"{key}.name"] for key in axes_of(rows) if f"{key}.name" in own})
+        settings = flat(line.config)
+        line.about.update({key: settings[f"{key}.name"] for key in axes_of(rows) if f"{key}.name" in settings})
     return ended + running, axes_of(rows)
 
 
-def select(found: Sequence[ListedRun], where: Sequence[Condition], sort: str | None) -> list[ListedRun]:
+def filter_entries(listed: Sequence[ListedRun], where: Sequence[Condition], sort: str | None) -> list[ListedRun]:
     """The lines that meet all conditions, by a key ascending, or descending with `-KEY`; those without it come last.
 
     UsageError for keys that no line has.
     """
-    if where and found:
-        known = dict.fromkeys(key for line in found for facts in (line.facts, *line.trials) for key in facts)
-        conditions = [replace(one, keys=full_keys("--where", one.keys[0], known)) for one in where]
-        found = [line for line in found if line.meets(conditions)]
-    if not (sort and found):
-        return list(found)
-    keys = full_keys("--sort", sort.removeprefix("-"), [name for line in found for name in line.facts])
-    values = [next((line.facts[key] for key in keys if line.facts.get(key) is not None), None) for line in found]
-    order = sorted(range(len(found)), key=lambda i: _rank(values[i]), reverse=sort.startswith("-"))
-    return [found[i] for i in sorted(order, key=lambda i: values[i] is None)]
+    if where and listed:
+        known = dict.fromkeys(key for line in listed for facts in (line.facts, *line.trials) for key in facts)
+        conditions = [
+            replace(condition, keys=full_keys("--where", condition.keys[0], known)) for condition in where
+        ]
+        listed = [line for line in listed if line.meets(conditions)]
+    if not (sort and listed):
+        return list(listed)
+    keys = full_keys("--sort", sort.removeprefix("-"), [name for line in listed for name in line.facts])
+    values = [next((line.facts[key] for key in keys if line.facts.get(key) is not None), None) for line in listed]
+    order = sorted(range(len(listed)), key=lambda i: _rank(values[i]), reverse=sort.startswith("-"))
+    return [listed[i] for i in sorted(order, key=lambda i: values[i] is None)]
 
 
 # --- one line ----------------------------------------------------------------------------------------------
@@ -281,10 +283,10 @@ def _study(study: Study) -> ListedRun:
     for key in ("val_acc", "best_val_acc"):
         if values := [trial[key] for trial in trials if key in trial]:
             about[key] = max(values)
-    own = [*axes_of(rows), "seed"]
-    axes = {key: len({str(row[key]) for row in rows}) for key in own if rows}
+    varied = [*axes_of(rows), "seed"]
+    axes = {key: len({str(row[key]) for row in rows}) for key in varied if rows}
     of_trials = [{key: v for key, v in trial.items() if key not in ("run", "command")} for trial in trials]
-    return ListedRun(about, _without(base, own), variant, study, axes, counts, of_trials)
+    return ListedRun(about, _without(base, varied), variant, study, axes, counts, of_trials)
 
 
 def _about(entry: Record | Study) -> dict[str, Any]:
@@ -299,9 +301,11 @@ def outcome_facts(row: Row) -> dict[str, Any]:
 
 
 def _trial_facts(row: Row) -> dict[str, Any]:
-    told = {key: v for key, v in row.items() if key not in ("trial", "digest", "status")}
+    columns = {key: v for key, v in row.items() if key not in ("trial", "digest", "status")}
     outcomes = ("_loss", "_acc", "epoch", "epochs")
-    facts = outcome_facts({k: v for k, v in told.items() if not k.endswith(outcomes) or type(v) in (int, float)})
+    facts = outcome_facts(
+        {k: v for k, v in columns.items() if not k.endswith(outcomes) or type(v) in (int, float)}
+    )
     return {"run": str(row["trial"]), "command": "train", "state": str(row["status"]), **facts}
 
 
@@ -312,5 +316,5 @@ def _without(base: Mapping[str, Any], axes: Sequence[str]) -> dict[str, Any]:
 
 def _base(study: Study) -> dict[str, Any]:
     """The config of a study's trainings. ConfigError where study.yaml is damaged."""
-    config = asked_of(study).get("config")
+    config = request_of(study).get("config")
     return without_former_keys(config) if isinstance(config, dict) else {}

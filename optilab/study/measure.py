@@ -23,7 +23,7 @@ DIVERGED, NEVER = "diverged", "never reached"
 
 
 class Missing(NamedTuple):
-    """Why a training has no number."""
+    """The reason why a training has no number."""
 
     why: str
     ending: str = ""
@@ -32,43 +32,43 @@ class Missing(NamedTuple):
 
 @dataclass(frozen=True)
 class Measure:
-    """What the runs are compared by: a metric at an epoch, its mean over the epochs, or the time until a target."""
+    """The measure of a comparison: a metric at an epoch, its mean over the epochs, or the time until a target."""
 
     metric: str = "val_acc"
     """A column of metrics.csv, `seconds` since the start, or `test_acc` and `test_loss`."""
     at: Literal["last", "best", "area"] | int = "last"
     """The last epoch, the run's best one, the mean over all (the area under the curve), or an epoch from 1."""
     target: float | None = None
-    """With a target, the outcome is when the metric reached it: by its isotonic regression over the epochs, so that a
-    curve is not faster because it is noisier."""
+    """The value of the metric whose time is the outcome: by isotonic regression over the epochs, so that a curve is not
+    faster because it is noisier."""
     until: Literal["epochs", "seconds"] = "epochs"
     """The unit of that time."""
 
     @property
-    def rises(self) -> bool:
-        """Whether a higher metric is better."""
+    def metric_higher_is_better(self) -> bool:
+        """True if a higher metric is better."""
         return metric_of(self.metric).higher_is_better
 
     @property
-    def higher(self) -> bool:
-        """Whether a higher outcome is better."""
-        return self.target is None and self.rises
+    def higher_is_better(self) -> bool:
+        """True if a higher outcome is better."""
+        return self.target is None and self.metric_higher_is_better
 
     @property
-    def share(self) -> bool:
-        """Whether the outcome is a fraction, shown in per cent."""
+    def is_fraction(self) -> bool:
+        """True if the outcome is a fraction, shown in percent."""
         return self.target is None and metric_of(self.metric).is_fraction
 
     @property
     def limits(self) -> Limits:
         """The possible outcomes."""
-        return (0.0, 1.0) if self.share else (0.0, inf) if self.target is not None else UNLIMITED
+        return (0.0, 1.0) if self.is_fraction else (0.0, inf) if self.target is not None else UNLIMITED
 
     @property
     def name(self) -> str:
         """`last val_acc`, `val_acc at epoch 5`, `epochs to 80%`."""
         if self.target is not None:
-            goal = f"{100 * self.target:g}%" if self.rises else f"{self.metric} {self.target:g}"
+            goal = f"{100 * self.target:g}%" if self.metric_higher_is_better else f"{self.metric} {self.target:g}"
             return f"{self.until} to {goal}"
         if self.at == "area":
             return f"mean {self.metric}"
@@ -101,12 +101,12 @@ class Measure:
             values = [row[self.metric] for row in rows if self.metric in row]
             number = values[-1] if self.at == "last" else sum(values) / len(values)
             if self.at == "best":
-                number = (max if self.rises else min)(values[:horizon])
+                number = (max if self.metric_higher_is_better else min)(values[:horizon])
         return Missing(f"{name}: no {self.metric}") if number is None else number
 
     def _time_to(self, target: float, rows: Sequence[Row]) -> float | None:
-        """Where the isotonic regression of the metric crosses the target: the epoch with the most below it before and
-        above it from there on. On a curve that only rises it is the first epoch that has reached it.
+        """The epoch at which the isotonic regression of the metric crosses the target: the most epochs are below it
+        before and above it from there on. On a curve that only rises it is the first epoch that has reached it.
         """
         most, total, reached, waiting = 0.0, 0.0, 0.0, True
         for row in rows:
@@ -149,7 +149,7 @@ def read_measure(metric: str, at: str, target: float | None, until: str) -> Meas
 
 
 def bounds(metric: str, values: Iterable[float]) -> Limits:
-    """Where drawn intervals of a metric end: accuracies at 0 and 1, losses at 0 if none is negative."""
+    """The limits of drawn intervals of a metric: 0 and 1 for accuracies, 0 for losses if none is negative."""
     if metric_of(metric).is_fraction:
         return 0.0, 1.0
     losses = metric_of(metric).quantity.unit == "nats"
@@ -157,9 +157,9 @@ def bounds(metric: str, values: Iterable[float]) -> Limits:
 
 
 def length(record: Record) -> int:
-    """The epochs that a training was asked for; those of a watched loop, which nobody asked for, are those it made."""
-    asked = record.manifest.get("config", {}).get("epochs", record.manifest.get("epoch"))
-    return asked if isinstance(asked, int) and asked > 0 else len(record.rows())
+    """The epochs in the config of a training; for a watched loop, which has no config, the epochs that it made."""
+    planned = record.manifest.get("config", {}).get("epochs", record.manifest.get("epoch"))
+    return planned if isinstance(planned, int) and planned > 0 else len(record.rows())
 
 
 def _rows(record: Record, measure: Measure) -> list[Row]:
@@ -187,18 +187,18 @@ class GroupValues:
     """The outcomes of one group."""
 
     values: Values
-    """By seed; the trials in `worst` are among them."""
-    worst: Mapping[int, str] = field(default_factory=dict)
+    """By seed; the trials in `imputed` are among them."""
+    imputed: Mapping[int, str] = field(default_factory=dict)
     """Trials that diverged or never reached the target, and which of the two; what stands for them does not depend on
     other groups."""
-    absent: Mapping[int, str] = field(default_factory=dict)
+    excluded: Mapping[int, str] = field(default_factory=dict)
     """Trials without an outcome, and why."""
     chance: float | None = None
     """The accuracy, or the loss, of knowing nothing; None for a metric or images without one."""
 
     @property
     def diverged(self) -> list[int]:
-        return [seed for seed, why in self.worst.items() if why != NEVER]
+        return [seed for seed, why in self.imputed.items() if why != NEVER]
 
 
 def values_of(groups: Sequence[Group], measure: Measure, where: str = "--metric") -> list[GroupValues]:
@@ -250,19 +250,19 @@ def _of_group(group: Group, numbers: Mapping[int, float | Missing], measure: Mea
     )
     chance = None if measure.target is not None else metric_of(measure.metric).quantity.chance(classes)
     worst = chance if measure.target is None else late
-    if chance is not None and not measure.rises:
+    if chance is not None and not measure.metric_higher_is_better:
         worst = max([chance, *values.values()])
     endings = {seed: number.ending for seed, number in missing.items() if number.ending and worst is not None}
-    absent = {seed: number.why for seed, number in missing.items() if seed not in endings}
+    excluded = {seed: number.why for seed, number in missing.items() if seed not in endings}
     if worst is not None:
         values |= dict.fromkeys(endings, worst)
-    return GroupValues({seed: values[seed] for seed in group.runs if seed in values}, endings, absent, chance)
+    return GroupValues({seed: values[seed] for seed in group.runs if seed in values}, endings, excluded, chance)
 
 
 # --- seeds next to each other ------------------------------------------------------------------------------
 
 
-class Spread(NamedTuple):
+class MeanAndStd(NamedTuple):
     """Mean and sample standard deviation (n - 1; 0 for one value) of a metric over the seeds."""
 
     mean: float
@@ -275,7 +275,7 @@ def outcome(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return {**last, "best_val_acc": best(rows)["val_acc"]}
 
 
-def spread(outcomes: Sequence[Mapping[str, float]]) -> dict[str, Spread]:
-    """Mean and spread of every metric over the runs of several seeds."""
+def mean_and_std(outcomes: Sequence[Mapping[str, float]]) -> dict[str, MeanAndStd]:
+    """Mean and standard deviation of every metric over the runs of several seeds."""
     values = {key: [outcome[key] for outcome in outcomes] for key in outcomes[0]}
-    return {key: Spread(fmean(v), stdev(v) if len(v) > 1 else 0.0) for key, v in values.items()}
+    return {key: MeanAndStd(fmean(v), stdev(v) if len(v) > 1 else 0.0) for key, v in values.items()}

@@ -25,11 +25,11 @@ from optilab.errors import DataError, UsageError
 from optilab.optimize.rule import short_name
 from optilab.runs.metrics import METRICS
 from optilab.study import search_space
-from optilab.study.comparison import learned_nothing
-from optilab.study.groups import asked_of
-from optilab.study.judge import Comparison, judge, level_after
+from optilab.study.comparison import no_better_than_chance
+from optilab.study.groups import request_of
+from optilab.study.judge import Comparison, alpha, judge
 from optilab.study.measure import GroupValues, Measure
-from optilab.study.plan import SPAN, Batch, Plan, final_seeds, ranked
+from optilab.study.plan import SEEDS_PER_REPEAT, Batch, Plan, final_seeds, ranked
 from optilab.study.search_space import untuned
 from optilab.study.study import StudySpec
 from optilab.study.sweep import MAX_TRIALS
@@ -38,7 +38,7 @@ from optilab.words import plural
 
 JUDGED = Measure("test_acc")
 OPTIMIZERS, REMEDIES = ("optimizer", "optimizers"), ("remedy", "variants")
-"""What is compared, one and several."""
+"""The noun for what is compared, in singular and plural."""
 
 Settings = Mapping[str, Any]
 
@@ -46,7 +46,7 @@ Settings = Mapping[str, Any]
 # --- the plan ----------------------------------------------------------------------------------------------
 
 
-def score_of(row: runs.Row) -> float:
+def validation_accuracy(row: runs.Row) -> float:
     """The validation accuracy that a setting is chosen by; -inf for a training that diverged or failed."""
     value = row.get("val_acc")
     return float(value) if row["status"] == "done" and isinstance(value, int | float) else -inf
@@ -54,7 +54,7 @@ def score_of(row: runs.Row) -> float:
 
 @dataclass(frozen=True)
 class Entrant:
-    """What races on a network, a rule or a remedy: a training, and the fields of it that are tuned."""
+    """A rule or a remedy that races on a network: a training, and its tuned fields."""
 
     race: RaceConfig
     network: str
@@ -64,11 +64,11 @@ class Entrant:
     axes: Settings
     config: TrainConfig
     changes: Settings
-    """What it changes in the training besides: its optimizer."""
+    """Further changes of the training, by key: its optimizer."""
     fields: Mapping[str, Any]
-    """What is tuned, each field with the rule that has it."""
+    """The tuned fields, each with the rule that has it."""
     option: str
-    """The one that names the entrant, where a patched training is refused."""
+    """The option that names the entrant, for errors about its changed training."""
     columns: Sequence[str] = ()
     """The fields of all entrants, which trials.csv has for each."""
     repeat: int = 0
@@ -76,7 +76,7 @@ class Entrant:
     @property
     def first(self) -> int:
         """The first seed of the repeat."""
-        return self.config.seed + self.repeat * SPAN
+        return self.config.seed + self.repeat * SEEDS_PER_REPEAT
 
     @cached_property
     def tuning(self) -> list[Trial]:
@@ -112,10 +112,10 @@ def race_plan(entrants: Sequence[Entrant], finalists: int, seeds: int) -> Plan:
     all; the one with the highest mean over its seeds from new ones. There is none where no setting has a score.
     """
     outcomes = yield Batch([trial for entrant in entrants for trial in entrant.tuning])
-    scores = [[score_of(outcomes[trial.name].row) for trial in entrant.tuning] for entrant in entrants]
+    scores = [[validation_accuracy(outcomes[trial.name].row) for trial in entrant.tuning] for entrant in entrants]
     best = [ranked(of_entrant)[:finalists] for of_entrant in scores]
     undecided = [
-        (scored, place, entrant.trial("finalist", place, entrant.first + SPAN - 1))
+        (scored, place, entrant.trial("finalist", place, entrant.first + SEEDS_PER_REPEAT - 1))
         for entrant, scored, places in zip(entrants, scores, best, strict=True)
         for place in places
         if len(places) > 1
@@ -123,7 +123,7 @@ def race_plan(entrants: Sequence[Entrant], finalists: int, seeds: int) -> Plan:
     if undecided:
         outcomes = yield Batch([trial for _, _, trial in undecided])
     for scored, place, trial in undecided:
-        scored[place] += score_of(outcomes[trial.name].row)
+        scored[place] += validation_accuracy(outcomes[trial.name].row)
     finals = [
         entrant.trial("final", max(places, key=scored.__getitem__), seed)
         for entrant, scored, places in zip(entrants, scores, best, strict=True)
@@ -136,11 +136,11 @@ def race_plan(entrants: Sequence[Entrant], finalists: int, seeds: int) -> Plan:
 
 @dataclass(frozen=True)
 class RaceSpec(StudySpec):
-    """What a race trains; its trials are those of the tuning."""
+    """The trials of a race; `trials` are those of the tuning."""
 
     race: RaceConfig = field(kw_only=True)
     entrants: tuple[Entrant, ...] = field(kw_only=True)
-    """In every repeat."""
+    """The entrants of every repeat."""
 
 
 def race_of(
@@ -148,9 +148,9 @@ def race_of(
     entered: Sequence[Entrant],
     kinds: tuple[str, str],
     command: str,
-    asked: RaceConfig | RemedyConfig,
+    request: RaceConfig | RemedyConfig,
 ) -> RaceSpec:
-    """A race of these entrants, each tuned and judged in every repeat; `asked` is what its study.yaml keeps."""
+    """A race of these entrants, each tuned and judged in every repeat; `request` is what its study.yaml keeps."""
     names = list(dict.fromkeys(entrant.name for entrant in entered))
     by_name = (entrant for name in names for entrant in entered if entrant.name == name)
     columns = list(dict.fromkeys(key for entrant in by_name for key in entrant.fields))
@@ -167,7 +167,7 @@ def race_of(
     places = [f"{network}/{name}" for network in networks for name in names] if len(networks) > 1 else []
     return RaceSpec(
         command,
-        asked,
+        request,
         lambda study, dry: race_plan(entrants, race.finalists, race.seeds),
         trials,
         " x ".join([*counts, f"({' + '.join(each)})"]),
@@ -181,59 +181,59 @@ def race_of(
     )
 
 
-def resolve(asked: RaceConfig, changes: Sequence[Override] = ()) -> RaceConfig:
-    """`asked` with its trainings as keys, changed, each with images held out and one thread."""
-    trainings = (name if isinstance(name, str) else dump(name) for name in asked.on)
+def resolve(request: RaceConfig, changes: Sequence[Override] = ()) -> RaceConfig:
+    """`request` with its trainings as keys, changed, each with images held out and one thread."""
+    trainings = (name if isinstance(name, str) else dump(name) for name in request.on)
     loaded = [load(TrainConfig, training, changes) for training in trainings]
-    configs = [as_trial(config, data=config.data.holding_out(asked.holdout)) for config in loaded]
+    configs = [as_trial(config, data=config.data.holding_out(request.holdout)) for config in loaded]
     names = [config.name for config in configs]
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
         raise UsageError(f"two trainings have the name {', '.join(twice)}", "--on")
-    return asked.model_copy(update={"on": configs, "name": asked.name or "-".join(names[:3])})
+    return request.model_copy(update={"on": configs, "name": request.name or "-".join(names[:3])})
 
 
-def plan(asked: RaceConfig) -> RaceSpec:
+def plan(request: RaceConfig) -> RaceSpec:
     """The tunings of a resolved race. UsageError for rules that cannot train, or too many trials."""
-    names = dict.fromkeys(asked.algos)
-    rules = dict(zip(names, rules_named("--algo", ",".join(names), asked.over), strict=True))
+    names = dict.fromkeys(request.algos)
+    rules = dict(zip(names, rules_named("--algo", ",".join(names), request.over), strict=True))
     labels = {rule.name for rule in rules.values()}
     if len(rules) < 2 or len(labels) < len(rules):
         text = f"expected at least two different optimizers, got {', '.join(rule.name for rule in rules.values())}"
         raise UsageError(text, "--algo")
-    search_space.require_tunable(asked.over, rules.values())
-    count = len(rules) * len(asked.on) * asked.repeats * (asked.budget + asked.second + asked.seeds)
+    search_space.require_tunable(request.over, rules.values())
+    count = len(rules) * len(request.on) * request.repeats * (request.budget + request.second + request.seeds)
     if count > MAX_TRIALS:
         raise UsageError(f"expected at most {MAX_TRIALS:,} trials, got {count:,}", "--budget")
     entrants = [
         Entrant(
-            asked,
+            request,
             config.name,
             rule.name,
             f"{config.name}-{short_name(rule)}",
             {"network": config.name, "rule": rule.name},
             config,
             {"optimizer": name},
-            search_space.tuned(rule, _more(asked, config)),
+            search_space.tuned(rule, _extra_search_keys(request, config)),
             "--algo",
         )
-        for config in asked.on
+        for config in request.on
         for name, rule in rules.items()
     ]
-    return race_of(asked, entrants, OPTIMIZERS, "race", asked)
+    return race_of(request, entrants, OPTIMIZERS, "race", request)
 
 
-def _more(asked: RaceConfig, config: TrainConfig) -> set[str]:
-    """What is tuned besides: not what the training has already."""
-    more = {*asked.over, *(key for key in search_space.ON_NETWORKS if getattr(asked, key))}
+def _extra_search_keys(request: RaceConfig, config: TrainConfig) -> set[str]:
+    """Further hyperparameters to tune, without those that the training sets."""
+    more = {*request.over, *(key for key in search_space.NETWORK_KEYS if getattr(request, key))}
     more -= {"weight_decay"} if config.weight_decay else set()
     return more - {"schedule"} if config.schedule.name != "constant" or config.plateau else more
 
 
-def draw(asked: RaceConfig, fields: Mapping[str, Any], problem: str, repeat: int) -> list[dict[str, Any]]:
+def draw(request: RaceConfig, fields: Mapping[str, Any], problem: str, repeat: int) -> list[dict[str, Any]]:
     """`budget` settings of the tuned `fields`, each with the rule that has it, evenly over their ranges.
 
     The first n of N are those of a budget of n, and all rules share the numbers behind a field. A second rate,
-    `others.lr`, has numbers of its own.
+    `others.lr`, has other numbers.
     """
     import numpy as np
 
@@ -242,12 +242,14 @@ def draw(asked: RaceConfig, fields: Mapping[str, Any], problem: str, repeat: int
         name = search_space.name_in_space(key)
         stream = ".".join([*(part for part in key.split(".")[:-1] if part != "base"), name])
         generator = np.random.default_rng(
-            [asked.seed, repeat, *(zlib.crc32(t.encode()) for t in (problem, stream))]
+            [request.seed, repeat, *(zlib.crc32(t.encode()) for t in (problem, stream))]
         )
-        draws = search_space.network_space(rule) | search_space.ranges(asked.over)
-        values = search_space.drawn(key, draws)(search_space.even(asked.budget, stream, generator, asked.over))
+        distributions = search_space.network_space(rule) | search_space.ranges(request.over)
+        values = search_space.drawn(key, distributions)(
+            search_space.sobol(request.budget, stream, generator, request.over)
+        )
         columns[key] = [v if isinstance(v, str) else float(f"{v:.6g}") for v in values.tolist()]
-    return [{key: column[k] for key, column in columns.items()} for k in range(asked.budget)]
+    return [{key: column[k] for key, column in columns.items()} for k in range(request.budget)]
 
 
 # --- results --------------------------------------------------------------------------------------------------
@@ -265,7 +267,7 @@ class Raced:
     """On the test set, by seed."""
     repeats: Mapping[int, float]
     """The mean accuracy of each repeat."""
-    edges: Mapping[int, str]
+    boundary_notes: Mapping[int, str]
     """The chosen learning rates that are an end of those tried, by repeat."""
     failed: int
     """Trials that failed: the number by which its settings or its seeds are fewer."""
@@ -284,13 +286,13 @@ class RaceTable:
     network: str
     """Empty for the table over all networks."""
     raced: Mapping[str, Raced]
-    """What raced on the network, in the order of the plan."""
+    """The entrants on the network, by name, in the order of the plan."""
     comparison: Comparison[str] | None
-    """Of the repeats, or over all networks of the networks; None where nothing was judged."""
+    """The sample is the repeats, or over all networks the networks; None where nothing was judged."""
 
     @property
     def sample(self) -> str:
-        """What the verdicts generalize over."""
+        """The sample of the verdicts."""
         return "repeats" if self.network else "networks"
 
     @property
@@ -300,8 +302,8 @@ class RaceTable:
 
     @property
     def learned(self) -> bool:
-        """Whether something that raced is better than the chance level."""
-        return not learned_nothing([raced.accuracy for raced in self.raced.values()], rises=True)
+        """True if a row is better than the chance level."""
+        return not no_better_than_chance([raced.accuracy for raced in self.raced.values()], higher_is_better=True)
 
 
 @dataclass(frozen=True)
@@ -313,11 +315,11 @@ class RaceResult:
     finalists: int
     """At most how many of the best settings were trained from a second seed before one was chosen."""
     kinds: tuple[str, str]
-    """What is compared, one and several."""
+    """The noun for what is compared, in singular and plural."""
     networks: Sequence[RaceTable]
     overall: RaceTable | None
     looks: int
-    """How often it was judged before, with other trainings."""
+    """The number of earlier comparisons, with other trainings."""
 
     @property
     def rules(self) -> list[str]:
@@ -346,23 +348,23 @@ def read(study: runs.Study) -> RaceResult | None:
     if not rows or any(key not in rows[0] for key in (word, "setting", "stage")):
         return None
     records = {record.name: record for record in study.completed()}
-    asked = asked_of(study)
+    request = request_of(study)
     sizes = ("budget" if race else "tune", "finalists", "seeds")
-    budget, finalists, seeds = (int(asked.get(key) or 1) for key in sizes)
-    only = (asked["config"] if isinstance(asked.get("config"), dict) else {}).get("name", study.name)
+    budget, finalists, seeds = (int(request.get(key) or 1) for key in sizes)
+    only = (request["config"] if isinstance(request.get("config"), dict) else {}).get("name", study.name)
     networks: dict[str, dict[str, list[runs.Row]]] = {}
     for row in rows:
         if type(row["setting"]) is not int or row["stage"] not in ("tuning", "finalist", "final"):
             raise DataError(f"{study.path}: expected the number of a setting and its stage of {row['trial']}")
         networks.setdefault(str(row.get("network", only)), {}).setdefault(str(row[word]), []).append(row)
-    level = level_after(study.earlier_looks)
+    level = alpha(study.earlier_looks)
     tables = []
     for network, rules in networks.items():
         raced = {rule: _raced(trained, records, budget, seeds) for rule, trained in rules.items()}
         means = {rule: result.repeats for rule, result in raced.items() if result.repeats}
-        edges = {rule: result.edges for rule, result in raced.items()}
+        boundary_notes = {rule: result.boundary_notes for rule, result in raced.items()}
         judged = any(result.runs for result in raced.values())
-        comparison = judge(means, level=level, limits=JUDGED.limits, improvable=edges) if judged else None
+        comparison = judge(means, level=level, limits=JUDGED.limits, improvable=boundary_notes) if judged else None
         tables.append(RaceTable(network, raced, comparison))
     return RaceResult(budget, seeds, finalists, kinds, tables, _over_all(tables, level), study.earlier_looks)
 
@@ -373,8 +375,8 @@ def _raced(rows: Sequence[runs.Row], records: Mapping[str, runs.Record], budget:
     A race that has grown may have chosen other settings before; the rows of its plan now come first. A repeat of which
     every setting diverged has the accuracy of the chance level, as has a judged training.
     """
-    settings, judged, edges = list[Settings](), dict[int, runs.Record](), dict[int, str]()
-    accuracy, worst, means = dict[int, float](), dict[int, str](), dict[int, float]()
+    settings, judged, boundary_notes = list[Settings](), dict[int, runs.Record](), dict[int, str]()
+    accuracy, imputed, means = dict[int, float](), dict[int, str](), dict[int, float]()
     chance = next((_chance(records[row["trial"]]) for row in rows if row["trial"] in records), 0.0)
     repeats: dict[int, list[runs.Row]] = {}
     for row in rows:
@@ -386,7 +388,7 @@ def _raced(rows: Sequence[runs.Row], records: Mapping[str, runs.Record], budget:
         diverged = {row["seed"]: "diverged" for row in ran if row["status"] == "diverged"}
         if finals:
             settings.append(_tuned(finals[0]))
-            edges |= _edge(repeat, finals[0], tuning)
+            boundary_notes |= _boundary_note(repeat, finals[0], tuning)
         elif sum(row["status"] == "diverged" for row in tuning) == budget:
             first = tuning[0]["seed"] - tuning[0]["setting"] + 1
             diverged = dict.fromkeys(final_seeds(first, seeds), "every setting diverged")
@@ -394,9 +396,9 @@ def _raced(rows: Sequence[runs.Row], records: Mapping[str, runs.Record], budget:
         means |= {repeat: fmean(reached.values())} if reached else {}
         judged |= {row["seed"]: records[row["trial"]] for row in ran}
         accuracy |= reached
-        worst |= diverged
+        imputed |= diverged
     failed = sum(row["status"] == "failed" for row in rows)
-    return Raced(settings, judged, GroupValues(accuracy, worst, chance=chance), means, edges, failed)
+    return Raced(settings, judged, GroupValues(accuracy, imputed, chance=chance), means, boundary_notes, failed)
 
 
 def _tuned(row: runs.Row) -> Settings:
@@ -406,7 +408,7 @@ def _tuned(row: runs.Row) -> Settings:
     return {key: row[key] for key in fields if row[key] not in (None, "null")}
 
 
-def _edge(repeat: int, chosen: runs.Row, tuning: Sequence[runs.Row]) -> dict[int, str]:
+def _boundary_note(repeat: int, chosen: runs.Row, tuning: Sequence[runs.Row]) -> dict[int, str]:
     """The chosen learning rate by its repeat, where it is an end of those tried; empty for one between others."""
     for key, value in _tuned(chosen).items():
         rates = [row[key] for row in tuning if type(row[key]) in (int, float)]
@@ -422,7 +424,7 @@ def _chance(record: runs.Record) -> float:
 
 
 def _over_all(tables: Sequence[RaceTable], level: float) -> RaceTable | None:
-    """With the networks as the sample; None for one network, and where something has no result on one of them."""
+    """The table with the networks as the sample; None for one network, and where a row has no result on one of them."""
     rules = dict.fromkeys(rule for table in tables for rule in table.raced)
     judged = [table for table in tables if table.comparison]
     means = {
@@ -431,5 +433,7 @@ def _over_all(tables: Sequence[RaceTable], level: float) -> RaceTable | None:
     }
     if len(tables) < 2 or any(len(by_network) < len(tables) for by_network in means.values()):
         return None
-    edges = {rule: [table.network for table in tables if table.raced[rule].edges] for rule in rules}
-    return RaceTable("", {}, judge(means, level=level, limits=JUDGED.limits, improvable=edges))
+    boundary_notes = {
+        rule: [table.network for table in tables if table.raced[rule].boundary_notes] for rule in rules
+    }
+    return RaceTable("", {}, judge(means, level=level, limits=JUDGED.limits, improvable=boundary_notes))

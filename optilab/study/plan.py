@@ -64,13 +64,13 @@ class Forecast:
     trials: Sequence[Trial]
     missing: Sequence[Trial]
     epochs: int
-    """Of all trials together."""
+    """The sum over all trials."""
     outcomes: Outcomes
-    """Those that are known, and the worst ones."""
+    """The known outcomes, and the worst ones for the other trials."""
 
 
 def forecast(plan: Plan, known: Callable[[Batch], Outcomes]) -> Forecast:
-    """What a plan still trains: trials without an outcome are assumed to have the worst one."""
+    """The trials that a plan still trains, where trials without an outcome have the worst one."""
     missing, epochs = dict[str, Trial](), dict[str, int]()
 
     def train(batch: Batch, ended: Outcomes) -> Outcomes:
@@ -124,13 +124,13 @@ def rungs(points: int, epochs: int, eta: int) -> list[tuple[int, int]]:
 
 # --- the best settings, again from new seeds ---------------------------------------------------------------
 
-SPAN = 20_000
+SEEDS_PER_REPEAT = 20_000
 """Seeds of a repeat: the first half for choosing settings, the second for judging them."""
 
 
 def final_seeds(first: int, seeds: int, repeat: int = 0) -> range:
     """The new seeds of a repeat, after those that settings were chosen by; `first` is the seed of the training."""
-    start = first + repeat * SPAN + SPAN // 2
+    start = first + repeat * SEEDS_PER_REPEAT + SEEDS_PER_REPEAT // 2
     return range(start, start + seeds)
 
 

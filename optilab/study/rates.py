@@ -1,4 +1,4 @@
-"""What `optilab lr` recommends: a range test, read, and the rates around its answer that a sweep confirms.
+"""The learning rate range test of `optilab lr`: its reading, and the rates around its answer that a sweep confirms.
 
 In a learning-rate range test (Smith 2015, arXiv:1506.01186) the rate grows at every step. The loss is flat at first,
 falls, reaches its lowest point and rises.
@@ -18,16 +18,16 @@ from optilab.optimize.rule import learning_rates, rules_with_lr, with_settings
 from optilab.study.search_space import network_space
 
 STEPS = 1000
-"""For a range test, if it is not asked for others."""
+"""Default number of steps of a range test."""
 MARGIN = 10.0
 """The ramp begins and ends by this factor below and above the rates that a race tunes in."""
 WINDOW = 1 / 40
-"""For a ramp, over which losses are averaged: 0.15 decades of six."""
+"""Fraction of a ramp over which losses are averaged: 0.15 decades of six."""
 BLOCK = 10
-FAR = 4.0
-"""So many times the best loss ends a ramp, as in fastai and Lightning."""
-GAINED = 1.25
-MOVED = 0.98
+MAX_LOSS_RATIO = 4.0
+"""A ramp ends where the loss is this many times the best one, as in fastai and Lightning."""
+MIN_GAIN = 1.25
+MAX_MOVED_LOSS = 0.98
 """A network has moved when its smoothed loss falls below this fraction of the chance level."""
 
 RISE, BEGUN = 0.15, 0.25
@@ -69,21 +69,21 @@ class RangeTest:
 
     ramp: RateRamp
     losses: Floats
-    """For the batches, up to the last finite one."""
+    """The losses of the batches, up to the last finite one."""
     smooth: Floats
-    guessing: float
+    chance_loss: float
     """The chance-level loss by the fractions of the labels."""
     status: Literal["found", "unmoved"]
     rate: float | None
     """The recommendation."""
     half: float | None
-    """Where half of the gain in the valley is made."""
+    """The rate at which half of the gain in the valley is made."""
     steepest: float | None
-    """Where the smoothed loss falls fastest per factor of the rate."""
+    """The rate at which the smoothed loss falls fastest per factor of the rate."""
     lowest: float | None
-    """Where it is lowest in the valley."""
+    """The rate of the lowest smoothed loss in the valley."""
     diverging: float | None
-    """Where the valley ends, because the loss rises again or is not finite."""
+    """The rate at which the valley ends, because the loss rises again or is not finite."""
 
     @property
     def rates(self) -> Floats:
@@ -98,8 +98,8 @@ class RangeTest:
         return float(self.smooth[np.searchsorted(self.rates, self.lowest)])
 
 
-def runs_away(losses: Sequence[float], guessing: float) -> bool:
-    """Whether the rest of a ramp would say nothing: the loss is far above its best, or back at the chance level after
+def runs_away(losses: Sequence[float], chance_loss: float) -> bool:
+    """True if the rest of a ramp would say nothing: the loss is far above its best, or back at the chance level after
     a gain.
 
     By the median of BLOCK losses, so that one bad batch ends nothing.
@@ -109,11 +109,11 @@ def runs_away(losses: Sequence[float], guessing: float) -> bool:
         return False
     medians = np.median(np.reshape(losses, (blocks, BLOCK)), axis=1)
     best = float(medians.min())
-    return bool(medians[-1] > FAR * best or medians[-1] >= guessing > GAINED * best)
+    return bool(medians[-1] > MAX_LOSS_RATIO * best or medians[-1] >= chance_loss > MIN_GAIN * best)
 
 
-def read_range_test(ramp: RateRamp, losses: Sequence[float], guessing: float) -> RangeTest:
-    """What a ramp says. `losses` may end before the rates do, with one that is not finite.
+def read_range_test(ramp: RateRamp, losses: Sequence[float], chance_loss: float) -> RangeTest:
+    """The result of a ramp. `losses` may end before the rates do, with one that is not finite.
 
     The recommendation is the middle of the valley on the logarithmic scale: between the rate at which half of the gain
     is made and the rate at which the loss rises again. The first depends on the length of the ramp, as a slower one
@@ -121,25 +121,25 @@ def read_range_test(ramp: RateRamp, losses: Sequence[float], guessing: float) ->
     """
     finite = np.array(losses if isfinite(losses[-1]) else losses[:-1])
     rates = ramp.rates[: len(finite)]
-    smooth = smoothed(np.minimum(finite, FAR * guessing), len(ramp.rates))
-    if smooth.min() > MOVED * guessing:
-        return RangeTest(ramp, finite, smooth, guessing, "unmoved", None, None, None, None, None)
-    last = _end_of_valley(smooth, guessing)
+    smooth = smoothed(np.minimum(finite, MAX_LOSS_RATIO * chance_loss), len(ramp.rates))
+    if smooth.min() > MAX_MOVED_LOSS * chance_loss:
+        return RangeTest(ramp, finite, smooth, chance_loss, "unmoved", None, None, None, None, None)
+    last = _end_of_valley(smooth, chance_loss)
     end = len(finite) - 1 if last is None else last
     bottom = int(np.argmin(smooth[: end + 1]))
-    half = int(np.argmax(smooth <= (guessing + smooth[bottom]) / 2))
+    half = int(np.argmax(smooth <= (chance_loss + smooth[bottom]) / 2))
     steepest = int(np.argmin(np.gradient(smooth, np.log(rates))[: bottom + 1]))
     after = ramp.rates[len(finite) : len(losses)]  # that of a loss that is not finite
     diverging = float(rates[last]) if last is not None else float(after[0]) if len(after) else None
     middle = float(rates[half] * (rates[end] if diverging is None else diverging)) ** 0.5
     made, falls, lowest = (float(rates[place]) for place in (half, steepest, bottom))
-    return RangeTest(ramp, finite, smooth, guessing, "found", short(middle), made, falls, lowest, diverging)
+    return RangeTest(ramp, finite, smooth, chance_loss, "found", short(middle), made, falls, lowest, diverging)
 
 
-def _end_of_valley(smooth: Floats, guessing: float) -> int | None:
+def _end_of_valley(smooth: Floats, chance_loss: float) -> int | None:
     """The first place at which the loss has risen again; None where it never does."""
     lowest = np.minimum.accumulate(smooth)
-    gain = np.maximum(guessing - lowest, 0.0)
+    gain = np.maximum(chance_loss - lowest, 0.0)
     risen = (smooth > lowest + RISE * gain) & (gain > BEGUN * gain[-1])
     return int(np.argmax(risen)) if risen.any() else None
 
@@ -164,7 +164,7 @@ def smoothed(losses: Floats, steps: int) -> Floats:
 # --- the sweep that confirms ---------------------------------------------------------------------------------
 
 
-COUNT = 5
+RATE_COUNT = 5
 REACH = 10.0
 """The lowest and the highest rate are this factor below and above the one in the middle."""
 MAX_HELD_OUT = 10_000
@@ -173,14 +173,14 @@ HELD_OUT_PART = 6
 
 
 def rates_near(test: RangeTest) -> list[float]:
-    """COUNT log-spaced rates around the answer of a range test.
+    """RATE_COUNT log-spaced rates around the answer of a range test.
 
     Where the network did not move, those below the highest that a race tunes in, and below where the ramp ended.
     """
     center = test.rate
     if center is None:
         center = min(float(test.ramp.rates[-1]) / MARGIN, float(test.rates[-1])) / REACH
-    return [short(center * REACH**share) for share in np.linspace(-1, 1, COUNT)]
+    return [short(center * REACH**exponent) for exponent in np.linspace(-1, 1, RATE_COUNT)]
 
 
 def axes_near(rule: Any, test: RangeTest) -> dict[str, list[float]]:

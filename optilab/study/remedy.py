@@ -35,8 +35,8 @@ class Variant:
     remedy: Remedy | None
     """None: as it is."""
     config: TrainConfig | None
-    misfit: str = ""
-    """Why the change does not fit the network, which has no `config` then."""
+    incompatibility: str = ""
+    """The reason why the change does not fit the network; then there is no `config`."""
 
     @property
     def name(self) -> str:
@@ -44,79 +44,79 @@ class Variant:
 
     @property
     def sets(self) -> str:
-        """What it changes: `model.norm=batch  optimizer.lr=0.1`."""
+        """Its changed keys and their values: `model.norm=batch  optimizer.lr=0.1`."""
         return "  ".join(self.remedy.sets) if self.remedy else ""
 
 
 @dataclass(frozen=True)
 class RemedySpec(StudySpec):
-    """What is trained: the config as it is, then each remedy, from the same seeds: seed, seed + 1, ... of the config.
+    """The trials: the config as it is, then each remedy, from the same seeds: seed, seed + 1, ... of the config.
 
     Each trial runs on one thread of the CPU, so that several at once give the bits that one alone gives; or on the
     device that the config names.
     """
 
-    asked: RemedyConfig
+    request: RemedyConfig
     variants: Sequence[Variant] = field(kw_only=True)
 
 
-def resolve(asked: RemedyConfig, changes: Sequence[Override] = ()) -> RemedyConfig:
-    """`asked` with its training as keys, so that its study.yaml depends on no other file, and what is set in all."""
-    config = asked.config if isinstance(asked.config, str) else dump(asked.config)
+def resolve(request: RemedyConfig, changes: Sequence[Override] = ()) -> RemedyConfig:
+    """`request` with its training as keys, so that its study.yaml depends on no other file, and what is set in all."""
+    config = request.config if isinstance(request.config, str) else dump(request.config)
     load(TrainConfig, config, changes)  # refused as they were typed
-    settings = {**asked.set, **{change.key: change.value for change in changes}}
-    return asked.model_copy(update={"set": settings, "config": load(TrainConfig, config)})
+    settings = {**request.set, **{change.key: change.value for change in changes}}
+    return request.model_copy(update={"set": settings, "config": load(TrainConfig, config)})
 
 
-def plan(asked: RemedyConfig) -> RemedySpec | RaceSpec:
-    """What resolved remedies train: each as it is, or with `tune` in a race. UsageError without one."""
-    variants = variants_of(asked)
-    if asked.tune is not None:
-        return _tuned(asked, variants)
-    fitting = [(variant.name, variant.config) for variant in variants if variant.config]
-    if len(fitting) < 2:
-        misfits: dict[str, list[str]] = {}
+def plan(request: RemedyConfig) -> RemedySpec | RaceSpec:
+    """The trials of resolved remedies: each as it is, or with `tune` in a race. UsageError without a remedy."""
+    variants = variants_of(request)
+    if request.tune is not None:
+        return _tuned(request, variants)
+    compatible = [(variant.name, variant.config) for variant in variants if variant.config]
+    if len(compatible) < 2:
+        by_reason: dict[str, list[str]] = {}
         for variant in variants[1:]:
-            misfits.setdefault(variant.misfit, []).append(variant.name)
-        reasons = "; ".join(f"{', '.join(names)}: {misfit}" for misfit, names in misfits.items())
+            by_reason.setdefault(variant.incompatibility, []).append(variant.name)
+        reasons = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in by_reason.items())
         raise UsageError(f"no remedy is left to compare with: {reasons}")
     trials = tuple(
         Trial(config.name, config.model_copy(update={"seed": config.seed + number}), {"remedy": name})
-        for name, config in fitting
-        for number in range(asked.seeds)
+        for name, config in compatible
+        for number in range(request.seeds)
     )
     return RemedySpec(
         "remedy",
-        asked,
+        request,
         lambda study, dry: grid(trials),
         trials,
-        f"{plural(len(fitting), 'network')} x {plural(asked.seeds, 'seed')}",
-        labels=[*(name for name, _ in fitting), BEST],
-        sample=asked.seeds,
+        f"{plural(len(compatible), 'network')} x {plural(request.seeds, 'seed')}",
+        labels=[*(name for name, _ in compatible), BEST],
+        sample=request.seeds,
         variants=variants,
     )
 
 
-def variants_of(asked: RemedyConfig) -> list[Variant]:
+def variants_of(request: RemedyConfig) -> list[Variant]:
     """The config as it is, then with each remedy."""
-    config = asked.config if isinstance(asked.config, str) else dump(asked.config)
-    changes = [Override(f"--set {key}", key, value) for key, value in asked.set.items()]
+    config = request.config if isinstance(request.config, str) else dump(request.config)
+    changes = [Override(f"--set {key}", key, value) for key, value in request.set.items()]
     base = load(TrainConfig, config, changes)
     variants = [Variant(None, _as_variant(AS_IT_IS, base))]
-    remedies = chosen(asked.only)
-    if asked.tune is not None:  # a rate is no remedy where each has its own
+    remedies = chosen(request.only)
+    if request.tune is not None:  # a rate is no remedy where each has its own
         remedies = [remedy for remedy in remedies if remedy.changes.keys() != {"optimizer.lr"}]
-    if asked.pairs and len(remedies) == 1:
+    if request.pairs and len(remedies) == 1:
         raise UsageError(f"expected at least two remedies, got {remedies[0].name}", "--pairs")
-    for remedy in [*remedies, *(pairs(remedies) if asked.pairs else [])]:
+    for remedy in [*remedies, *(pairs(remedies) if request.pairs else [])]:
         try:
             changed = load(TrainConfig, config, [*changes, *remedy.overrides])
         except ConfigError as error:
             variants.append(Variant(remedy, None, error.problems[0].message))
         else:
             same = changed == base
-            fitting = None if same else _as_variant(remedy.name, changed)
-            variants.append(Variant(remedy, fitting, "the network has it already" if same else ""))
+            config_of_remedy = None if same else _as_variant(remedy.name, changed)
+            variants.append(Variant(remedy, config_of_remedy, "the network has it already" if same else ""))
     return variants
 
 
@@ -132,33 +132,33 @@ def _as_variant(name: str, config: TrainConfig) -> TrainConfig:
     return as_trial(config, name=name.replace(" ", "-"), stages=stages)
 
 
-def _tuned(asked: RemedyConfig, variants: Sequence[Variant]) -> RaceSpec:
-    """A race between the variants, each with `asked.tune` learning rates.
+def _tuned(request: RemedyConfig, variants: Sequence[Variant]) -> RaceSpec:
+    """A race between the variants, each with `request.tune` learning rates.
 
     A remedy that changes nothing but the learning rate takes no part. UsageError if none does.
     """
-    assert asked.tune is not None
+    assert request.tune is not None
     configs = {v.name: v.config for v in variants if v.config and hasattr(v.config.optimizer, "lr")}
     if len(configs) < 2:
         reason = "no remedy is left that fits the network and changes more than the learning rate"
         raise UsageError(reason, "--tune")
-    shared = {key: getattr(asked, key) for key in ("seeds", "repeats", "holdout", "finalists", "seed")}
-    race = RaceConfig(on=[next(iter(configs.values()))], algos=list(configs), budget=asked.tune, **shared)
+    shared = {key: getattr(request, key) for key in ("seeds", "repeats", "holdout", "finalists", "seed")}
+    race = RaceConfig(on=[next(iter(configs.values()))], algos=list(configs), budget=request.tune, **shared)
     entrants = [
         Entrant(
             race,
-            asked.config.name,
+            request.config.name,
             name,
             name,
             {"remedy": name},
-            config.model_copy(update={"data": config.data.holding_out(asked.holdout)}),
+            config.model_copy(update={"data": config.data.holding_out(request.holdout)}),
             {},
             {"lr": config.optimizer},
             "--tune",
         )
         for name, config in configs.items()
     ]
-    return race_of(race, entrants, REMEDIES, "remedy", asked)
+    return race_of(race, entrants, REMEDIES, "remedy", request)
 
 
 # --- results ---------------------------------------------------------------------------------------------------
@@ -166,7 +166,7 @@ def _tuned(asked: RemedyConfig, variants: Sequence[Variant]) -> RaceSpec:
 
 @dataclass(frozen=True)
 class Result:
-    """What came out of a variant."""
+    """The result of a variant."""
 
     variant: Variant
     row: Row[str] | None
@@ -195,7 +195,9 @@ def results(variants: Sequence[Variant], outcomes: Sequence[Outcome], study: Pat
         records = {o.trial.config.seed: runs.read(study / o.trial.name) for o in ended if not o.failed}
         ratios = [ratio for r in records.values() if (ratio := of_run(r).gradient_ratio()) is not None]
         timings = [row for r in records.values() for row in runs.read_timings(r.path / "timings.csv")]
-        states = {outcome.status for outcome in ended} or {"does not fit" if variant.misfit else "not run"}
+        states = {outcome.status for outcome in ended} or {
+            "does not fit" if variant.incompatibility else "not run"
+        }
         groups.append(Group(variant.name, {}, records))
         seconds = sum(row["seconds"] for row in timings)
         facts.append((median(ratios) if ratios else None, seconds, ", ".join(sorted(states))))

@@ -15,7 +15,7 @@ from optilab.errors import UsageError
 from optilab.runs import Row
 from optilab.runs.metrics import metric_of
 from optilab.study.plan import Batch, Plan
-from optilab.study.trials import Trial, shown_setting
+from optilab.study.trials import Trial, recorded_setting
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -44,42 +44,44 @@ def tpe(
 ) -> Plan:
     """The trials of `samples` points, each a mapping of dotted keys to values.
 
-    Points are asked for in generations of a fixed size, and a generation is told when all of it has ended: the same
-    seed gives the same study with any number of jobs. `planned`: the lines of plan.jsonl, in its order. `dry`: other
-    points than these are drawn at random, which is fast.
+    Points are asked for in generations of a fixed size, and Optuna learns the outcomes of a generation when all of it
+    has ended: the same seed gives the same study with any number of jobs. `planned`: the lines of plan.jsonl, in its
+    order. `dry`: other points than these are drawn at random, which is fast.
     """
-    keys, asked = [axis.key for axis in axes], list["FrozenTrial"]()
+    keys, suggestions = [axis.key for axis in axes], list["FrozenTrial"]()
     lines = dict.fromkeys(tuple(line[key] for key in keys) for line in planned if {*keys} <= {*line})
     unused = dict(lines)
     for first in range(0, samples, GENERATION):
         points = list[Sequence[Trial]]()
         for _ in range(min(samples - first, GENERATION)):
-            suggested = _suggested(axes, asked, seed, metric, dry)
-            point = _point(axes, suggested.params)
-            line = tuple(map(shown_setting, point.values()))
-            if line not in lines and unused:  # another version of Optuna, or none was asked
+            suggestion = _suggested(axes, suggestions, seed, metric, dry)
+            point = _point(axes, suggestion.params)
+            line = tuple(map(recorded_setting, point.values()))
+            if line not in lines and unused:  # another version of Optuna, or a point without it
                 line = next(iter(unused))
                 values = zip(axes, line, strict=True)
-                suggested.params = {axis.key: _suggestion(axis, value) for axis, value in values}
-                point = _point(axes, suggested.params)
+                suggestion.params = {axis.key: _suggestion(axis, value) for axis, value in values}
+                point = _point(axes, suggestion.params)
             unused.pop(line, None)
-            asked.append(suggested)
+            suggestions.append(suggestion)
             points.append(trials_of(point))
         trials = {trial.name: trial for point in points for trial in point}  # a point may come twice
         outcomes = yield Batch([*trials.values()])
         for number, point_trials in enumerate(points, first):
-            asked[number] = _told(asked[number], [outcomes[trial.name].row for trial in point_trials], metric)
+            suggestions[number] = _reported(
+                suggestions[number], [outcomes[trial.name].row for trial in point_trials], metric
+            )
 
 
 def _suggested(
-    axes: Sequence[Axis | Choices], asked: "Sequence[FrozenTrial]", seed: int, metric: str, dry: bool
+    axes: Sequence[Axis | Choices], suggestions: "Sequence[FrozenTrial]", seed: int, metric: str, dry: bool
 ) -> "FrozenTrial":
     """The next point that Optuna chooses, by a new sampler: the state of one is kept nowhere."""
     import numpy as np
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    seed = int(np.random.SeedSequence([seed, len(asked)]).generate_state(1)[0])
+    seed = int(np.random.SeedSequence([seed, len(suggestions)]).generate_state(1)[0])
     sampler: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(seed)
     if not dry:
         sampler = optuna.samplers.TPESampler(
@@ -88,12 +90,12 @@ def _suggested(
     kinds = optuna.study.StudyDirection
     direction = kinds.MAXIMIZE if metric_of(metric).higher_is_better else kinds.MINIMIZE
     study = optuna.create_study(direction=direction, sampler=sampler)
-    study.add_trials(asked)
+    study.add_trials(suggestions)
     study.ask({axis.key: _distribution(axis) for axis in axes})
     return study.trials[-1]
 
 
-def _told(asked: "FrozenTrial", rows: Sequence[Row], metric: str) -> "FrozenTrial":
+def _reported(suggestion: "FrozenTrial", rows: Sequence[Row], metric: str) -> "FrozenTrial":
     """The mean of the metric over the seeds. A point of which a seed diverged is worse than all others."""
     from optuna.trial import TrialState, create_trial
 
@@ -103,9 +105,9 @@ def _told(asked: "FrozenTrial", rows: Sequence[Row], metric: str) -> "FrozenTria
     return create_trial(
         state=state,
         value=fmean(row[metric] for row in rows) if state == TrialState.COMPLETE else None,
-        params=asked.params,
-        distributions=asked.distributions,
-        system_attrs=asked.system_attrs,
+        params=suggestion.params,
+        distributions=suggestion.distributions,
+        system_attrs=suggestion.system_attrs,
     )
 
 
@@ -129,6 +131,6 @@ def _setting(axis: Axis | Choices, suggestion: Any) -> Any:
     return axis.setting(suggestion)
 
 
-def _suggestion(axis: Axis | Choices, shown: Any) -> Any:
-    """What Optuna suggests for a value that a plan shows: a listed one by its text."""
-    return shown if isinstance(axis, Axis) or isinstance(shown, str) else flow(shown)
+def _suggestion(axis: Axis | Choices, planned: Any) -> Any:
+    """Optuna's value for a value of a plan: a listed one by its text."""
+    return planned if isinstance(axis, Axis) or isinstance(planned, str) else flow(planned)

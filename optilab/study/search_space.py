@@ -15,8 +15,8 @@ from annotated_types import Le, Lt
 from optilab.config.axes import read_range
 from optilab.errors import UsageError, unknown
 from optilab.optimize.objective import Floats, Objective
-from optilab.optimize.own import UserRule, is_user_code
 from optilab.optimize.rule import ALIASES, learning_rates
+from optilab.optimize.user_code import UserRule, is_user_code
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,7 +49,7 @@ class Uniform(Range):
         return self.low + (self.high - self.low) * u
 
 
-class OrZero(LogUniform):
+class ZeroInflated(LogUniform):
     """The same in three quarters of the cases; in the other quarter 0, which may be the best."""
 
     def __call__(self, u: Floats) -> Floats:
@@ -70,13 +70,13 @@ class Categorical:
         return np.array(self.names)[(u * len(self.names)).astype(int)]
 
 
-Draw = LogUniform | OneMinus | Uniform
+Distribution = LogUniform | OneMinus | Uniform
 """A distribution of numbers; called, it maps uniform numbers in [0, 1) to values."""
 
 _MOMENTUM = OneMinus(1e-3, 1)
 _LONG_MEMORY = OneMinus(1e-4, 0.5)
 
-FIXED: Mapping[str, Draw] = {
+FIXED: Mapping[str, Distribution] = {
     "beta": _MOMENTUM,
     "beta1": _MOMENTUM,
     "beta2": _LONG_MEMORY,
@@ -92,15 +92,15 @@ SYNONYMS: Mapping[str, str] = {
     **dict.fromkeys(("momentum", "mu"), "beta"),
     **{alias: name for name in ("beta1", "beta2", "weight_decay") for alias in ALIASES[name]},
 }
-"""What code of the user's own calls a hyperparameter, and the name that it has here."""
+"""Names of hyperparameters in user's code, and their names here."""
 _DECAYS = ("weight_decay", *ALIASES["weight_decay"])
-ON_NETWORKS = ("eps", "weight_decay", "schedule")
-"""What rules are tuned in on networks alone, where it matters; also keys of a race that say whether they are."""
-PLANNED = Categorical(("constant", "cosine", "one-cycle"))
-"""The schedules: none, down to 0 (Loshchilov & Hutter 2017), and up before that (Smith & Topin 2018)."""
+NETWORK_KEYS = ("eps", "weight_decay", "schedule")
+"""Hyperparameters that are tuned only on networks; also the keys of a race that turn this on."""
+SCHEDULES = Categorical(("constant", "cosine", "one-cycle"))
+"""Schedules to choose from: constant, cosine decay (Loshchilov & Hutter 2017), one-cycle (Smith & Topin 2018)."""
 
 
-def space(function: Objective) -> dict[str, Draw]:
+def space(function: Objective) -> dict[str, Distribution]:
     """The distribution of every hyperparameter on one function, w the width of its box and L its largest curvature.
 
     lr: log-uniform from the smaller of 0.1/L and w/1000 up to w. Where a step is lr times the gradient, 0.1/L is slow
@@ -145,33 +145,33 @@ def network_space(rule: Any) -> dict[str, Any]:
     gradient and the decay stands next to it, from 1e-3 to 10, for 0.01 (Loshchilov & Hutter 2019) and 1 (Lion, Chen et
     al. 2023).
     """
-    from optilab.optimize.theory import decays_apart, root_power, scale_free
+    from optilab.optimize.theory import eps_exponent, has_decoupled_decay, is_scale_invariant
 
     default = getattr(rule, "lr", 0.0)
-    if not scale_free(rule):
+    if not is_scale_invariant(rule):
         lr = LogUniform(3e-3, 30)
     elif default >= 1:
         lr = LogUniform(1e-2, 100)
     else:
         lr = LogUniform(1e-3, 10) if default >= 0.01 else LogUniform(1e-5, 0.1)
-    apart = any(decays_apart(rule, key) for key in _DECAYS)
-    decay = OrZero(1e-3, 10) if apart else OrZero(1e-6, 1e-2)
-    draws: dict[str, Any] = {"lr": lr, "damping": LogUniform(1e-6, 1), **FIXED, "weight_decay": decay}
-    draws["schedule"] = PLANNED
-    if power := root_power(rule):
-        draws["eps"] = LogUniform(min(1e-10**power, rule.eps * 0.01**power), 1e-2**power)
-    return draws
+    decoupled = any(has_decoupled_decay(rule, key) for key in _DECAYS)
+    decay = ZeroInflated(1e-3, 10) if decoupled else ZeroInflated(1e-6, 1e-2)
+    distributions: dict[str, Any] = {"lr": lr, "damping": LogUniform(1e-6, 1), **FIXED, "weight_decay": decay}
+    distributions["schedule"] = SCHEDULES
+    if power := eps_exponent(rule):
+        distributions["eps"] = LogUniform(min(1e-10**power, rule.eps * 0.01**power), 1e-2**power)
+    return distributions
 
 
-def ranges(over: Mapping[str, Any]) -> dict[str, Draw]:
+def ranges(over: Mapping[str, Any]) -> dict[str, Distribution]:
     """The ranges that `--over` gives to hyperparameters. UsageError for what is not one."""
-    draws = dict[str, Draw]()
+    distributions = dict[str, Distribution]()
     for key, span in over.items():
         axis = read_range(f"--over {key}", key, str(span), 0)
         if axis.count:
             raise UsageError(f"expected {key}=LOW:HIGH[:log], got a COUNT", "--over")
-        draws[key] = (LogUniform if axis.log else Uniform)(axis.low, axis.high)
-    return draws
+        distributions[key] = (LogUniform if axis.log else Uniform)(axis.low, axis.high)
+    return distributions
 
 
 def require_tunable(over: Mapping[str, Any], rules: Iterable[Any]) -> None:
@@ -189,7 +189,7 @@ def _numbers(rule: Any) -> list[str]:
     return names + (_numbers(rule.base) if hasattr(rule, "base") else [])
 
 
-def even(budget: int, field: str, generator: "np.random.Generator", others: Iterable[str] = ()) -> Floats:
+def sobol(budget: int, field: str, generator: "np.random.Generator", others: Iterable[str] = ()) -> Floats:
     """`budget` numbers in [0, 1) that cover it evenly, whatever the budget: one dimension of a Sobol sequence (1967),
     another one for every field, `others` among them, shifted by a random number (Cranley & Patterson 1976).
 
@@ -198,7 +198,7 @@ def even(budget: int, field: str, generator: "np.random.Generator", others: Iter
     import numpy as np
     from scipy.stats import qmc
 
-    names = list(dict.fromkeys(("lr", "others.lr", "damping", *FIXED, *ON_NETWORKS, *others)))
+    names = list(dict.fromkeys(("lr", "others.lr", "damping", *FIXED, *NETWORK_KEYS, *others)))
     points = qmc.Sobol(len(names), scramble=False).random_base2(int(budget - 1).bit_length())
     return np.asarray((points[:budget, names.index(field)] + generator.random()) % 1.0)
 
@@ -207,7 +207,7 @@ def tuned(rule: Any, more: Collection[str] = ()) -> dict[str, Any]:
     """The fields that are searched, each with the rule that has it: `base.lr` is in the rule that this one wraps. For a
     rule that trains other weights, `others`, its learning rate is searched.
 
-    `more` are names of fields that are searched, too; of ON_NETWORKS, where they matter: `weight_decay` is that of the
+    `more` are names of fields that are searched, too; of NETWORK_KEYS, where they matter: `weight_decay` is that of the
     training, an L2 penalty, where no rule has its own; a `schedule` is for rules with a learning rate that do not
     average their own points in its place (Defazio et al. 2024).
     """
@@ -221,17 +221,17 @@ def tuned(rule: Any, more: Collection[str] = ()) -> dict[str, Any]:
 
 
 def of_training(rule: Any, field: str) -> bool:
-    """Whether a field that is searched is a key of the training, not of the rule."""
-    return field in ON_NETWORKS and not hasattr(rule, field)
+    """True if a searched field is a key of the training, not of the rule."""
+    return field in NETWORK_KEYS and not hasattr(rule, field)
 
 
 def of_rule(rule: Any, more: Collection[str] = ()) -> dict[str, Any]:
     """The fields of a rule that are searched on a function; see `tuned`."""
-    from optilab.optimize.theory import root_power
+    from optilab.optimize.theory import eps_exponent
 
-    names = _ranged(rule) if isinstance(rule, UserRule) else {"lr", "damping", *FIXED} - _not_shares(type(rule))
-    names |= {"eps"} if "eps" in more and root_power(rule) else set()
-    names |= {*more} - {*ON_NETWORKS}
+    names = _ranged(rule) if isinstance(rule, UserRule) else {"lr", "damping", *FIXED} - _not_fractions(type(rule))
+    names |= {"eps"} if "eps" in more and eps_exponent(rule) else set()
+    names |= {*more} - {*NETWORK_KEYS}
     names |= {key for key in _DECAYS if "weight_decay" in more and type(getattr(rule, key, None)) in (int, float)}
     searched = {field.name: rule for field in fields(rule) if field.name in names}
     if hasattr(rule, "base"):
@@ -242,7 +242,7 @@ def of_rule(rule: Any, more: Collection[str] = ()) -> dict[str, Any]:
 
 
 def _ranged(rule: UserRule) -> set[str]:
-    """The fields of a user's own rule whose range is known by name; a number outside of it means something else."""
+    """The fields of a user's rule whose range is known by name; a number outside of it means something else."""
     names = {field.name for field in fields(rule)}
     return {
         name
@@ -252,7 +252,7 @@ def _ranged(rule: UserRule) -> set[str]:
     }
 
 
-def _within(value: Any, draw: Draw | None) -> bool:
+def _within(value: Any, draw: Distribution | None) -> bool:
     import numpy as np
 
     ends = [] if draw is None else draw(np.array([0.0, 1.0])).tolist()
@@ -266,37 +266,37 @@ def name_in_space(field: str) -> str:
 
 
 def end_of(value: Any, tried: Collection[Any]) -> str:
-    """Which end of at least three values a value is: `lowest` or `highest`; empty for one between others."""
+    """`lowest` or `highest`, if a value is an end of at least three; empty for one between others."""
     ends = {min(tried): "lowest", max(tried): "highest"} if len(set(tried)) > 2 else {}
     return ends.get(value, "")
 
 
 def untuned(rule: str, settings: Mapping[str, Any], tuned: Collection[str]) -> list[str]:
-    """The settings of a user's own rule that are not searched, as one sentence; none where all are."""
+    """The settings of a user's rule that are not searched, as one sentence; none where all are."""
     numbers = {key: value for key, value in settings.items() if type(value) in (int, float) and is_user_code(rule)}
-    known = {key for key in numbers if key in tuned or name_in_space(key) in ON_NETWORKS}
+    known = {key for key in numbers if key in tuned or name_in_space(key) in NETWORK_KEYS}
     left = [f"{key} stays {value:g}" for key, value in numbers.items() if key not in known]
     names = "these names" if len(left) > 1 else "this name"
     return [f"{rule}: {', '.join(left)} (no range is known for {names})"] if left else []
 
 
-def _not_shares(kind: type[Any]) -> set[str]:
+def _not_fractions(kind: type[Any]) -> set[str]:
     """Fields that are called like a momentum, but may be 1 and more, as FTRL's beta, which is added to a root."""
     bounds = {
         name: getattr(hint, "__metadata__", ()) for name, hint in get_type_hints(kind, include_extras=True).items()
     }
-    shares = [name for name, draw in FIXED.items() if isinstance(draw, OneMinus)]
-    return {n for n in shares if bounds.get(n) and not any(isinstance(mark, Lt | Le) for mark in bounds[n])}
+    fractions = [name for name, draw in FIXED.items() if isinstance(draw, OneMinus)]
+    return {n for n in fractions if bounds.get(n) and not any(isinstance(mark, Lt | Le) for mark in bounds[n])}
 
 
-def drawn(field: str, draws: Mapping[str, Any]) -> Any:
+def drawn(field: str, distributions: Mapping[str, Any]) -> Any:
     """The distribution of a field, which may be that of a wrapped rule."""
-    return draws.get(field.rpartition(".")[2]) or draws[name_in_space(field)]
+    return distributions.get(field.rpartition(".")[2]) or distributions[name_in_space(field)]
 
 
 def draw(
     rule: Any, function: Objective, budget: int, generator: "np.random.Generator", over: Mapping[str, Any]
 ) -> dict[str, Floats]:
     """`budget` random settings of the rule for the function, one array (budget,) per tuned field."""
-    draws = space(function) | ranges(over)
-    return {name: drawn(name, draws)(generator.random(budget)) for name in of_rule(rule, over)}
+    distributions = space(function) | ranges(over)
+    return {name: drawn(name, distributions)(generator.random(budget)) for name in of_rule(rule, over)}

@@ -23,9 +23,9 @@ from optilab.config.training import DataConfig, TrainConfig, changed_keys
 from optilab.config.user_network import UserNetwork
 from optilab.errors import DataError, ExitCode, OptilabError, RunError, SystemFailure, UsageError, WriteFailure
 from optilab.runs.provenance import provenance
-from optilab.study.groups import STAGE, asked_of
+from optilab.study.groups import STAGE_COLUMN, request_of
 from optilab.study.plan import Batch, Forecast, Outcomes, Plan, follow, forecast
-from optilab.study.trials import Cost, Outcome, Places, Trial, cost, task_of, try_out
+from optilab.study.trials import Cost, Outcome, Places, Trial, cost, require_buildable, task_of
 from optilab.study.workers import Answer, Cluster, Processes, Workers, WorkersLost, cores
 from optilab.words import plural
 
@@ -41,29 +41,29 @@ _METRICS_BYTES = 256 << 20
 
 @dataclass(frozen=True)
 class StudySpec:
-    """What a command asks of a study."""
+    """The trials of a study, the plan that orders them, and how they are named."""
 
     command: str
-    asked: SweepConfig | RemedyConfig | RaceConfig
-    """What study.yaml keeps, with its trainings resolved."""
+    request: SweepConfig | RemedyConfig | RaceConfig
+    """The content of study.yaml, with its trainings resolved."""
     plan: Callable[[Path, bool], Plan]
     """Make the plan of the study in that directory; for a forecast (True) what a search chooses is drawn at random."""
     trials: tuple[Trial, ...]
-    """Those that depend on no outcome; they need the data and the devices that all need."""
+    """The trials that depend on no outcome; they need the data and the devices that all need."""
     shape: str
-    """What the trials are, in words: `9 values of optimizer.lr x 3 seeds`."""
+    """The trials, in words: `9 values of optimizer.lr x 3 seeds`."""
     metric: str = "val_acc"
-    """What the best trial so far is the best by."""
+    """The metric that ranks the trials."""
     keep: str = "last"
     """Checkpoints that remain of a trial that has ended."""
     labels: Sequence[str] | None = None
-    """What a claim can name; None where no claim does, or the names follow from outcomes."""
+    """The labels that a claim can name; None where no claim has a label, or the labels follow from outcomes."""
     sample: int = 1
     """Number of trainings, or repeats, whose mean a claim with a confidence is about."""
     unit: str = "seeds"
-    """What such a claim generalizes over."""
+    """The noun for the sample of such a claim."""
     notes: Sequence[str] = ()
-    """What a dry run says besides the cost."""
+    """The notes of a dry run, next to the cost."""
 
     @property
     def detectable(self) -> float | None:
@@ -72,20 +72,20 @@ class StudySpec:
         return None
 
     def confirmation(self, study: Path, outcomes: Outcomes) -> "StudySpec | None":
-        """What trains the best of these outcomes again, inside the study of that directory."""
+        """The study that trains the best of these outcomes again, inside the study of that directory."""
         return None
 
 
 @dataclass(frozen=True)
 class ExecutionOptions:
-    """How the trials of a study run."""
+    """Options for the execution of a study."""
 
     jobs: int | None = None
     """Trials at once; None: one per physical core, or on a GPU one."""
     cluster: str | None = None
-    """A scheduler of dask, of whose workers at most `jobs` trials at once are asked; None: this machine."""
+    """A scheduler of dask, whose workers train at most `jobs` trials at once; None: this machine."""
     fail_fast: bool = False
-    """Whether the first trial that fails ends the study."""
+    """True if the first trial that fails ends the study."""
 
 
 class Watcher(Protocol):
@@ -95,20 +95,20 @@ class Watcher(Protocol):
         """These trials had ended before, or at an earlier rung."""
 
     def epochs(self, done: int) -> None:
-        """So many epochs of all trials are on disk."""
+        """Report the number of epochs of all trials that are on disk."""
 
     def done(self, outcome: Outcome) -> None:
         """A trial has ended."""
 
 
 class View(Protocol):
-    """Where a study says what it does."""
+    """The receiver of a study's progress and messages."""
 
     def planned(self, shape: str, cost: Callable[[], Cost]) -> None:
         """Trials of this shape are missing; `cost` measures what they take."""
 
     def progress(self, trials: int, epochs: int, metric: str) -> AbstractContextManager[Watcher]:
-        """Who watches this number of trials, of this number of epochs together."""
+        """A watcher of this number of trials, with this number of epochs together."""
 
     def note(self, message: str) -> None:
         """Something that went otherwise than planned."""
@@ -122,7 +122,7 @@ class StudyResult:
     outcomes: list[Outcome]
     stopped: int | None = None
     confirmation: "StudyResult | None" = None
-    """What trained the best settings of a sweep again."""
+    """The study that trained the best settings of a sweep again."""
 
     @property
     def code(self) -> ExitCode:
@@ -140,20 +140,19 @@ Datasets: TypeAlias = "Callable[[DataConfig], Dataset]"
 
 def run(
     spec: StudySpec,
-    folder: Path,
+    directory: Path,
     name: str,
     argv: Sequence[str],
     datasets: Datasets,
     view: View,
     how: ExecutionOptions,
 ) -> StudyResult:
-    """Run the study `name` in `folder`, or what is missing of it; `argv` is the command, for the manifest.
+    """Run the study `name` in `directory`, or what is missing of it; `argv` is the command, for the manifest.
 
-    SystemFailure where nothing runs or nothing can be written, RunError for a study that was asked something
-    else.
+    SystemFailure where nothing runs or nothing can be written, RunError for a study with another request.
     """
-    path = folder / name
-    require_kept(spec, path)
+    path = directory / name
+    require_nothing_dropped(spec, path)
     places = _places(spec, datasets, how)  # fetched once, before many processes need them
     if how.cluster is None and not path.exists():
         _require_working(spec, places)
@@ -162,13 +161,16 @@ def run(
     status, outcomes = "failed", list[Outcome]()
     with signals.on_signal() as stop:
         chosen = _workers(spec, how, path, places, view)
-        study = runs.open_study(folder, name, to_yaml(spec.asked), facts)
+        study = runs.open_study(directory, name, to_yaml(spec.request), facts)
         try:
-            require_kept(spec, path)  # now that no other process writes it
+            require_nothing_dropped(spec, path)  # now that no other process writes it
             _relabel(study, spec.trials)
             planned = ahead(spec, path)
-            facts |= {"trials": len(planned.trials), "argv": _repeated(study.manifest.get("argv", argv), argv)}
-            study.ask(to_yaml(spec.asked), **facts)
+            facts |= {
+                "trials": len(planned.trials),
+                "argv": _reproducing_command(study.manifest.get("argv", argv), argv),
+            }
+            study.ask(to_yaml(spec.request), **facts)
             watching = view.progress(len(planned.trials), planned.epochs, spec.metric)
             with chosen as workers, watching as watcher:
                 if planned.missing and not stop():
@@ -177,8 +179,8 @@ def run(
                 outcomes = [*follow(spec.plan(path, False), partial(known, path), runner.train).values()]
             failed = any(outcome.failed for outcome in outcomes)
             status = "interrupted" if stop() else "failed" if failed else "done"
-            if status == "done" and spec.asked.seeds > 1:  # else it has no verdict
-                study.update(looks=_looks(study.manifest.get("looks", []), outcomes))
+            if status == "done" and spec.request.seeds > 1:  # else it has no verdict
+                study.update(looks=_look_digests(study.manifest.get("looks", []), outcomes))
         except (WorkersLost, WriteFailure) as error:
             status = "interrupted"
             again = (runs.sweep_of(path) or study).name
@@ -189,11 +191,11 @@ def run(
 
 
 def dry_run(spec: StudySpec, path: Path, datasets: Datasets, how: ExecutionOptions) -> Cost:
-    """What the study at `path`, or what is missing of it, would cost. It is not written, nor is anything else.
+    """The cost of the study at `path`, or of its missing trials. Nothing is written.
 
     UsageError where the first trial that is missing cannot be trained.
     """
-    require_kept(spec, path)
+    require_nothing_dropped(spec, path)
     places = _places(spec, datasets, how)
     with _processes(spec, how) as workers:
         estimate = _cost(spec, path, workers, places, lambda: False)
@@ -222,7 +224,7 @@ def known(study: Path, batch: Batch) -> dict[str, Outcome]:
 
 
 def _status(state: str, epochs: int, trial: Trial, until: int | None) -> str:
-    """How a trial has ended whose run is in that state; empty where it needs more training."""
+    """The status of a trial whose run is in that state; empty where it needs more training."""
     if state == "interrupted" and until is not None and epochs >= until:
         return "stopped"
     whole = epochs == trial.config.epochs or trial.config.early_stopping is not None
@@ -230,16 +232,16 @@ def _status(state: str, epochs: int, trial: Trial, until: int | None) -> str:
 
 
 def ahead(spec: StudySpec, path: Path) -> Forecast:
-    """What the study at `path` still trains, without its confirmation."""
+    """The trials that the study at `path` still trains, without its confirmation."""
     return forecast(spec.plan(path, True), partial(known, path))
 
 
 def ahead_with_confirmation(spec: StudySpec, path: Path) -> Forecast:
-    """What the study at `path` still trains, and its confirmation."""
+    """The trials that the study at `path` still trains, with its confirmation."""
     first = ahead(spec, path)
     if (again := spec.confirmation(path, first.outcomes)) is None:
         return first
-    more = ahead(again, path / runs.CONFIRMED)
+    more = ahead(again, path / runs.CONFIRMED_DIRECTORY)
     trials, missing = [*first.trials, *more.trials], [*first.missing, *more.missing]
     return Forecast(trials, missing, first.epochs + more.epochs, first.outcomes)
 
@@ -249,7 +251,7 @@ def _cost(spec: StudySpec, path: Path, workers: Workers, places: Places, stop: C
     return cost(workers, places, planned.trials, planned.missing, planned.epochs, spec.keep, stop)
 
 
-def require_kept(spec: StudySpec, path: Path) -> None:
+def require_nothing_dropped(spec: StudySpec, path: Path) -> None:
     """RunError where the study at `path` has trained what the plan leaves out or trains otherwise, before anything of
     it is touched: its verdicts would forget that.
     """
@@ -266,9 +268,9 @@ def require_kept(spec: StudySpec, path: Path) -> None:
     by_mark = {trial.mark: trial for trial in planned.trials}
     by_place = {_place(trial.planned): trial for trial in planned.trials}
     trials = [(line, by_mark.get(line["digest"]) or by_place.get(_place(line))) for line in lines]
-    one_of_each = {line.get("network"): (line, trial) for line, trial in reversed(trials) if trial}
-    keep = str(asked_of(study).get("keep", "last"))
-    for line, trial in one_of_each.values():
+    by_network = {line.get("network"): (line, trial) for line, trial in reversed(trials) if trial}
+    keep = str(request_of(study).get("keep", "last"))
+    for line, trial in by_network.values():
         if changed := _changed(path / line["trial"], trial, keep):
             raise RunError(f"{path} was started with other settings: {'; '.join(changed)}")
     # Which settings are trained again follows from outcomes, so other ones may be; of those that are, all seeds stay.
@@ -276,14 +278,15 @@ def require_kept(spec: StudySpec, path: Path) -> None:
     lost = [
         line
         for line in lines
-        if line["digest"] not in by_mark and (line.get(STAGE) in (None, "tuning") or _place(line)[:-1] in settings)
+        if line["digest"] not in by_mark
+        and (line.get(STAGE_COLUMN) in (None, "tuning") or _place(line)[:-1] in settings)
     ]
     if lost:
         few = [", ".join(f"{key}={value}" for key, value in _place(line)) for line in lost[:3]]
         few += ["..."] if lost[3:] else []
         raise RunError(f"{path} has {plural(len(lost), 'trial')} that would be left out: {'; '.join(few)}")
     if again := spec.confirmation(path, planned.outcomes):
-        require_kept(again, path / runs.CONFIRMED)
+        require_nothing_dropped(again, path / runs.CONFIRMED_DIRECTORY)
 
 
 def _place(line: runs.Row) -> tuple[tuple[str, Any], ...]:
@@ -293,7 +296,7 @@ def _place(line: runs.Row) -> tuple[tuple[str, Any], ...]:
 
 
 def _changed(run: Path, trial: Trial, keep: str) -> list[str]:
-    """Why the run of a trial cannot go on as it is planned: it has other numbers, or epochs to forget."""
+    """Reasons why the run of a trial cannot go on as it is planned: it has other numbers, or epochs to forget."""
     try:
         before = load(TrainConfig, runs.read(run).manifest["config"])
     except OptilabError:  # its worker says what is wrong with it
@@ -320,7 +323,7 @@ def _relabel(study: runs.OpenStudy, trials: Sequence[Trial]) -> None:
             os.rename(old, new)
 
 
-def _repeated(before: Sequence[str], typed: Sequence[str]) -> list[str]:
+def _reproducing_command(before: Sequence[str], typed: Sequence[str]) -> list[str]:
     """The command that makes the study from nothing: where `--resume` continued it, the command before and more."""
     names = [text.partition("=")[0] for text in typed]
     if "--resume" not in names:
@@ -329,7 +332,7 @@ def _repeated(before: Sequence[str], typed: Sequence[str]) -> list[str]:
     return [*before, *typed[2:at], *typed[at + (1 if "=" in typed[at] else 2) :]]
 
 
-def _looks(before: Sequence[str], outcomes: Sequence[Outcome]) -> list[str]:
+def _look_digests(before: Sequence[str], outcomes: Sequence[Outcome]) -> list[str]:
     """Checksums of what was compared, each once: another seed, setting or repeat makes it another look."""
     digests = sorted(outcome.trial.digest for outcome in outcomes)
     return list(dict.fromkeys([*before, hashlib.sha256("".join(digests).encode()).hexdigest()[:8]]))
@@ -339,7 +342,7 @@ def _looks(before: Sequence[str], outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def _places(spec: StudySpec, datasets: Datasets, how: ExecutionOptions) -> Places:
-    """Where the datasets of the trials are; absolute for a cluster, whose workers have other working directories.
+    """The paths of the datasets of the trials; absolute for a cluster, whose workers have other working directories.
 
     UsageError where a dataset has too few images for a trial.
     """
@@ -347,17 +350,17 @@ def _places(spec: StudySpec, datasets: Datasets, how: ExecutionOptions) -> Place
     ready = {place: datasets(config) for place, config in configs.items()}
     for trial in spec.trials:
         trial.config.data.require_enough(len(ready[trial.config.data.place].train_labels))
-    folders = [(place, dataset.folder) for place, dataset in ready.items()]
-    return {place: None if f is None else str(f.absolute() if how.cluster else f) for place, f in folders}
+    paths = [(place, dataset.directory) for place, dataset in ready.items()]
+    return {place: None if f is None else str(f.absolute() if how.cluster else f) for place, f in paths}
 
 
 def _workers(spec: StudySpec, how: ExecutionOptions, study: Path, places: Places, view: View) -> Workers:
-    """Where the trials of a study run: on a cluster where one is named, else on this machine."""
+    """The workers that run the trials: on a cluster where one is named, else on this machine."""
     if how.cluster is None:
         return _processes(spec, how)
     code = [Path(file.path) for trial in spec.trials for file in trial.config.user_files.values()]
-    folders = [Path(place) for place in places.values() if place]
-    return Cluster(how.cluster, [study, *dict.fromkeys([*folders, *code])], view.note, how.jobs)
+    paths = [Path(place) for place in places.values() if place]
+    return Cluster(how.cluster, [study, *dict.fromkeys([*paths, *code])], view.note, how.jobs)
 
 
 def _processes(spec: StudySpec, how: ExecutionOptions) -> Processes:
@@ -371,7 +374,7 @@ def _require_working(spec: StudySpec, places: Places) -> None:
     if networks:
         with _processes(spec, ExecutionOptions(1)) as workers:
             for trial in networks.values():
-                try_out(workers, places, trial)
+                require_buildable(workers, places, trial)
 
 
 # --- the trials train ------------------------------------------------------------------------------------------
@@ -379,7 +382,7 @@ def _require_working(spec: StudySpec, places: Places) -> None:
 
 @dataclass
 class _Runner:
-    """What trains the trials of a study."""
+    """The training of the trials of a study."""
 
     study: runs.OpenStudy
     workers: Workers

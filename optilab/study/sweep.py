@@ -27,7 +27,7 @@ from optilab.config.tree import Override, flow
 from optilab.errors import ConfigError, OptilabError, Problem, RunError, UsageError, unknown
 from optilab.marks import RANGE
 from optilab.runs.metrics import METRICS, ROW, TESTED
-from optilab.study.groups import asked_of, planned_labels
+from optilab.study.groups import planned_labels, request_of
 from optilab.study.judge import smallest_difference
 from optilab.study.plan import Outcomes, Plan, best_settings, final_seeds, grid, halving, rungs
 from optilab.study.search import require_optuna, tpe
@@ -36,27 +36,27 @@ from optilab.study.trials import Trial, as_trial
 from optilab.words import of_key, plural
 
 MAX_TRIALS = 100_000
-COUNT = 5
+DEFAULT_COUNT = 5
 """Points of a range without a COUNT."""
-CONFIRMED = 3
+DEFAULT_CONFIRM = 3
 """Settings that are trained again after a search or halving, which choose among many by few seeds."""
 NEW_SEEDS = 5
 """The least number of their seeds."""
 
 _NOT_AXES = frozenset({"seed", "epochs", "name", "threads", "device", "checkpoint_every", "probes"})
-"""Keys that change no number, that have an option of their own, or that are the same in the whole study."""
+"""Keys that change no number, that have another option, or that are the same in the whole study."""
 
 AxisLike = Axis | Choices
 
 
 @dataclass(frozen=True)
 class SweepSpec(StudySpec):
-    """What a sweep trains: the seeds of a point together.
+    """The trials of a sweep, with the seeds of a point together.
 
     Of a search, whose points follow from outcomes, `trials` are those at the ends of its axes.
     """
 
-    asked: SweepConfig
+    request: SweepConfig
     base: TrainConfig = field(kw_only=True)
     axes: Sequence[AxisLike] = field(kw_only=True)
     points: int = field(kw_only=True)
@@ -65,18 +65,18 @@ class SweepSpec(StudySpec):
     @property
     def through(self) -> int:
         """The number of settings that run to the end."""
-        eta = self.asked.halving
+        eta = self.request.halving
         return rungs(self.points, self.base.epochs, eta)[-1][0] if eta else self.points
 
     @property
     def confirmed(self) -> int:
         """The number of settings that are trained again from new seeds."""
-        return min(_confirmed(self.asked), self.through)
+        return min(_confirmed(self.request), self.through)
 
     @property
     def new_seeds(self) -> int:
         """The number of their seeds."""
-        return new_seeds(dump(self.asked))
+        return new_seeds(dump(self.request))
 
     @property
     def detectable(self) -> float | None:
@@ -85,126 +85,130 @@ class SweepSpec(StudySpec):
     @property
     def judged_by(self) -> str:
         """The metric of the settings that are trained again: of the test set, where that did not choose them."""
-        tested = f"test_{self.asked.metric.rpartition('_')[2]}"
-        return tested if self.base.data.holdout and tested in METRICS else self.asked.metric
+        tested = f"test_{self.request.metric.rpartition('_')[2]}"
+        return tested if self.base.data.holdout and tested in METRICS else self.request.metric
 
     def confirmation(self, study: Path, outcomes: Outcomes) -> "SweepSpec | None":
         """The best settings of these outcomes, and those that were confirmed before, from new seeds: no trial is
         forgotten. None without any."""
-        if not (self.confirmed and (chosen := best_settings(outcomes, self.confirmed, self.asked.metric))):
+        if not (self.confirmed and (chosen := best_settings(outcomes, self.confirmed, self.request.metric))):
             return None
         base = self.base.model_copy(update={"seed": final_seeds(self.base.seed, self.new_seeds)[0]})
         before = set[str]()
         with suppress(OptilabError):  # there is none yet, or it is damaged and made again
-            before = {line["digest"] for line in runs.read_study(study / runs.CONFIRMED).planned().values()}
+            before = {
+                line["digest"] for line in runs.read_study(study / runs.CONFIRMED_DIRECTORY).planned().values()
+            }
         for trial in (outcome.trial for outcome in outcomes.values() if before):
             again = replace(trial, config=trial.config.model_copy(update={"seed": base.seed}))
             if trial.config.seed == self.base.seed and trial.settings not in chosen and again.mark in before:
                 chosen.append(trial.settings)
         over = {axis.key: [point[axis.key] for point in chosen] for axis in self.axes}
-        asked = SweepConfig(
-            name=self.asked.name,
+        request = SweepConfig(
+            name=self.request.name,
             config=base,
             over=over,
             zip=len(over) > 1,
             seeds=self.new_seeds,
             metric=self.judged_by,
-            keep=self.asked.keep,
+            keep=self.request.keep,
         )
-        return plan(asked)
+        return plan(request)
 
 
-def _confirmed(asked: SweepConfig) -> int:
-    """The number of settings that are asked to be trained again."""
-    by_default = CONFIRMED if asked.halving or asked.search else 0
-    return by_default if asked.confirm is None else asked.confirm
+def _confirmed(request: SweepConfig) -> int:
+    """The number of settings to train again."""
+    by_default = DEFAULT_CONFIRM if request.halving or request.search else 0
+    return by_default if request.confirm is None else request.confirm
 
 
-def new_seeds(asked: Mapping[str, Any]) -> int:
+def new_seeds(request: Mapping[str, Any]) -> int:
     """The number of seeds of each of them, by what study.yaml asks."""
-    return int(asked.get("confirm_seeds") or max(asked.get("seeds") or 1, NEW_SEEDS))
+    return int(request.get("confirm_seeds") or max(request.get("seeds") or 1, NEW_SEEDS))
 
 
-def resolve(asked: SweepConfig, changes: Sequence[Override] = ()) -> SweepConfig:
-    """`asked` with its training as keys, changed; each trial on one thread of the CPU, or the device it names.
+def resolve(request: SweepConfig, changes: Sequence[Override] = ()) -> SweepConfig:
+    """`request` with its training as keys, changed; each trial on one thread of the CPU, or the device it names.
 
     Without an axis, the claims of the training are those of the study.
     """
-    config = asked.config if isinstance(asked.config, str) else dump(asked.config)
+    config = request.config if isinstance(request.config, str) else dump(request.config)
     for change in changes:
-        for axis in asked.over:
+        for axis in request.over:
             if change.key == axis:
                 raise UsageError(f"{axis} is an axis (--over), whose values take its place", change.where)
             if change.key.startswith(f"{axis}."):
                 raise UsageError(f"--over {axis} replaces {change.key}", change.where)
     base = load(TrainConfig, config, changes)
-    expect = asked.expect if asked.over else (*base.expect, *asked.expect)
+    expect = request.expect if request.over else (*base.expect, *request.expect)
     base = as_trial(base, expect=())
-    return asked.model_copy(update={"config": base, "name": asked.name or base.name, "expect": expect})
+    return request.model_copy(update={"config": base, "name": request.name or base.name, "expect": expect})
 
 
-def plan(asked: SweepConfig, command: str = "sweep") -> SweepSpec:
-    """What a resolved sweep trains. UsageError for axes that do not fit, ConfigError for their values."""
-    if command == "sweep" and not asked.over and asked.seeds == 1:
+def plan(request: SweepConfig, command: str = "sweep") -> SweepSpec:
+    """The trials of a resolved sweep. UsageError for axes that do not fit, ConfigError for their values."""
+    if command == "sweep" and not request.over and request.seeds == 1:
         raise UsageError("a sweep needs an axis (--over) or several seeds (--seeds)")
-    base, axes = asked.config, [read_axis(*axis) for axis in asked.over.items()]
+    base, axes = request.config, [read_axis(*axis) for axis in request.over.items()]
     assert isinstance(base, TrainConfig)
-    _require_options(asked, base, axes)
+    _require_options(request, base, axes)
     count = (
-        math.prod(axis.count for axis in axes) if asked.samples is None and not asked.zip else asked.samples or 1
+        math.prod(axis.count for axis in axes)
+        if request.samples is None and not request.zip
+        else request.samples or 1
     )
-    if count * asked.seeds > MAX_TRIALS:
-        raise UsageError(f"expected at most {MAX_TRIALS:,} trials, got {count * asked.seeds:,}")
-    tried = _ends(axes) if asked.search else points(asked, axes)
-    trials = _trials(base, tried, 1 if asked.search else asked.seeds)
-    _require_distinct(trials, "--over" if asked.samples is None or asked.search else "--samples")
-    if asked.search:
+    if count * request.seeds > MAX_TRIALS:
+        raise UsageError(f"expected at most {MAX_TRIALS:,} trials, got {count * request.seeds:,}")
+    tried = _ends(axes) if request.search else points(request, axes)
+    trials = _trials(base, tried, 1 if request.search else request.seeds)
+    _require_distinct(trials, "--over" if request.samples is None or request.search else "--samples")
+    if request.search:
         require_optuna()
 
     def make_plan(study: Path, dry: bool) -> Plan:
-        if asked.search:
-            return _search(asked, base, axes, study, dry)
-        return halving(trials, asked.halving, asked.metric) if asked.halving else grid(trials)
+        if request.search:
+            return _search(request, base, axes, study, dry)
+        return halving(trials, request.halving, request.metric) if request.halving else grid(trials)
 
     spec = SweepSpec(
         command,
-        asked,
+        request,
         make_plan,
         trials,
         "",
-        metric=asked.metric,
-        keep=asked.keep,
+        metric=request.metric,
+        keep=request.keep,
         base=base,
         axes=axes,
-        points=asked.samples or 0 if asked.search else len(trials) // asked.seeds,
+        points=request.samples or 0 if request.search else len(trials) // request.seeds,
     )
-    if asked.halving and len(rungs(spec.points, base.epochs, asked.halving)) < 2:
+    if request.halving and len(rungs(spec.points, base.epochs, request.halving)) < 2:
         text = f"{plural(spec.points, 'setting')} and {plural(base.epochs, 'epoch')}"
-        least = f"{asked.halving} settings and {asked.halving} epochs"
+        least = f"{request.halving} settings and {request.halving} epochs"
         raise UsageError(f"expected at least {least}, got {text}", "--halving")
-    sample = spec.new_seeds if spec.confirmed else asked.seeds
+    sample = spec.new_seeds if spec.confirmed else request.seeds
     return replace(spec, shape=_shape(spec), labels=_labels(spec), sample=sample)
 
 
 def _labels(spec: SweepSpec) -> list[str] | None:
-    """What a claim can name; None where no claim does, and where the names follow from outcomes."""
-    chosen = spec.asked.search or spec.asked.halving or spec.confirmed
+    """The labels that a claim can name; None where no claim has a label, and where the labels follow from outcomes."""
+    chosen = spec.request.search or spec.request.halving or spec.confirmed
     several = len({trial.config.data.place for trial in spec.trials}) > 1
-    if chosen or several or not any(claim.of for claim in spec.asked.expect):
+    if chosen or several or not any(claim.of for claim in spec.request.expect):
         return None
     return [*planned_labels(trial.config for trial in spec.trials), BEST]
 
 
 def _shape(spec: SweepSpec) -> str:
     """`5 values of optimizer.lr x 3 optimizers x 3 seeds`."""
-    asked, keys = spec.asked, ", ".join(axis.key for axis in spec.axes)
+    request, keys = spec.request, ", ".join(axis.key for axis in spec.axes)
     counts = [of_key(len(axis.values), axis.key) for axis in spec.axes]
-    if asked.samples is not None:
-        counts = [f"{plural(asked.samples, 'setting')} of {keys}{' by TPE' if asked.search else ''}"]
-    elif asked.zip:
+    if request.samples is not None:
+        counts = [f"{plural(request.samples, 'setting')} of {keys}{' by TPE' if request.search else ''}"]
+    elif request.zip:
         counts = [f"{plural(spec.axes[0].count, 'pair')} of {keys}"]
     new = f", then the best {spec.confirmed} x {spec.new_seeds} new seeds" if spec.confirmed else ""
-    return " x ".join([*counts, plural(asked.seeds, "seed")]) + new
+    return " x ".join([*counts, plural(request.seeds, "seed")]) + new
 
 
 # --- points ----------------------------------------------------------------------------------------------------
@@ -222,23 +226,23 @@ def read_axis(key: str, values: Any) -> AxisLike:
         raise UsageError(f"expected {RANGE} or KEY=VALUE,VALUE, got a mapping", where)
     if not re.fullmatch(r"[-+0-9.eE]+:[-+0-9.eE]+(:.*)?", text):
         return read_choices(where, key, text)
-    axis = read_range(where, key, text, COUNT)
+    axis = read_range(where, key, text, DEFAULT_COUNT)
     kinds = [known.type for known in keys_of("train") if known.key == key]
     if kinds and not any(kind.startswith(("number", "whole number")) for kind in kinds):
         raise UsageError(f"expected KEY=VALUE,VALUE, got the range {text}", where)
     return replace(axis, whole=any(kind.startswith("whole number") for kind in kinds))
 
 
-def points(asked: SweepConfig, axes: Sequence[AxisLike]) -> Iterator[dict[str, Any]]:
+def points(request: SweepConfig, axes: Sequence[AxisLike]) -> Iterator[dict[str, Any]]:
     """The points of a sweep: dotted key -> value."""
-    if asked.samples is not None:
+    if request.samples is not None:
         from scipy.stats import qmc
 
         # A power of two, of which SciPy does not warn; the first point is a corner of the box.
-        box = qmc.Sobol(len(axes), scramble=False).random_base2(math.ceil(math.log2(asked.samples + 1)))
-        drawn = box[1 : asked.samples + 1].tolist()
+        box = qmc.Sobol(len(axes), scramble=False).random_base2(math.ceil(math.log2(request.samples + 1)))
+        drawn = box[1 : request.samples + 1].tolist()
         values: Iterable[Any] = ([a.at(u) for a, u in zip(axes, point, strict=True)] for point in drawn)
-    elif asked.zip:
+    elif request.zip:
         values = zip(*(axis.values for axis in axes), strict=True)
     else:
         values = itertools.product(*(axis.values for axis in axes))
@@ -255,22 +259,22 @@ def _ends(axes: Sequence[AxisLike]) -> Iterator[dict[str, Any]]:
         yield from ({**first, key: value} for value in values[1:])
 
 
-def _search(asked: SweepConfig, base: TrainConfig, axes: Sequence[AxisLike], path: Path, dry: bool) -> Plan:
-    """The plan of a search. RunError where the study at `path` was asked something else: its outcomes, by which its
+def _search(request: SweepConfig, base: TrainConfig, axes: Sequence[AxisLike], path: Path, dry: bool) -> Plan:
+    """The plan of a search. RunError where the study at `path` has another request: its outcomes, by which its
     points were chosen, would not be those of this search."""
     before, planned = dict[str, Any](), list[runs.Row]()
     with suppress(OptilabError):  # there is none yet, or it is damaged and made again
-        before = asked_of(study := runs.read_study(path))
+        before = request_of(study := runs.read_study(path))
         planned += study.planned().values()
     if before:
-        was, now = ({**keys, "epochs": keys["config"]["epochs"]} for keys in (before, dump(asked)))
+        was, now = ({**keys, "epochs": keys["config"]["epochs"]} for keys in (before, dump(request)))
         keys = ("search", "over", "seeds", "metric", "epochs")
         if changed := [
             f"{key}: {flow(was.get(key))} -> {flow(now[key])}" for key in keys if was.get(key) != now[key]
         ]:
             raise RunError(f"{path} was started with other settings: {'; '.join(changed)}")
-    trials_of = partial(_of_point, base, seeds=asked.seeds)
-    return tpe(axes, asked.samples or 0, base.seed, asked.metric, trials_of, planned, dry)
+    trials_of = partial(_of_point, base, seeds=request.seeds)
+    return tpe(axes, request.samples or 0, base.seed, request.metric, trials_of, planned, dry)
 
 
 def _of_point(base: TrainConfig, point: Mapping[str, Any], seeds: int) -> list[Trial]:
@@ -311,38 +315,38 @@ def _require_distinct(trials: Sequence[Trial], where: str) -> None:
             raise UsageError(text, f"{where} {axis}".rstrip())
 
 
-def _require_options(asked: SweepConfig, base: TrainConfig, axes: Sequence[AxisLike]) -> None:
+def _require_options(request: SweepConfig, base: TrainConfig, axes: Sequence[AxisLike]) -> None:
     """UsageError for options without what they need, or with what they exclude, and for a metric that the trainings
     will not have, or not at each rung or point of a search."""
     for name in ("confirm", "samples", "search"):
-        if getattr(asked, name) and not axes:
+        if getattr(request, name) and not axes:
             raise UsageError("expected an axis (--over), got none", f"--{name}")
-    if asked.confirm_seeds is not None and not _confirmed(asked):
+    if request.confirm_seeds is not None and not _confirmed(request):
         raise UsageError("applies only with --confirm", "--confirm-seeds")
-    if asked.zip and len(axes) < 2:
+    if request.zip and len(axes) < 2:
         raise UsageError(f"expected at least two axes (--over), got {len(axes)}", "--zip")
-    if asked.zip and len({len(axis.values) for axis in axes}) > 1:
+    if request.zip and len({len(axis.values) for axis in axes}) > 1:
         counts = ", ".join(f"{axis.key} {len(axis.values)}" for axis in axes)
         raise UsageError(f"every --over needs the same number of values, got {counts}", "--zip")
-    if asked.search:
-        if asked.samples is None:
+    if request.search:
+        if request.samples is None:
             raise UsageError("expected a number of points (--samples), got none", "--search")
         for key in ("zip", "halving"):
-            if getattr(asked, key):
+            if getattr(request, key):
                 raise UsageError(f"--search and --{key} cannot be combined")
         most = math.prod(map(_count, axes))
-        if asked.samples > most:
+        if request.samples > most:
             raise UsageError(
-                f"expected at most {int(most):,}, the points of the axes, got {asked.samples}", "--samples"
+                f"expected at most {int(most):,}, the points of the axes, got {request.samples}", "--samples"
             )
     at_the_end = TESTED if base.data.holdout else ()
-    if not asked.confirm:  # which settings are confirmed is the same on every machine
+    if not request.confirm:  # which settings are confirmed is the same on every machine
         at_the_end = ("seconds", *at_the_end)
-    accepted = ROW if asked.halving or asked.search else (*ROW, *at_the_end)
-    if asked.metric not in accepted:
-        if asked.metric in TESTED and not base.data.holdout:
-            raise UsageError(f"{asked.metric} needs held-out images (data.holdout)", "--metric")
-        raise UsageError(unknown("metric", asked.metric, accepted), "--metric")
+    accepted = ROW if request.halving or request.search else (*ROW, *at_the_end)
+    if request.metric not in accepted:
+        if request.metric in TESTED and not base.data.holdout:
+            raise UsageError(f"{request.metric} needs held-out images (data.holdout)", "--metric")
+        raise UsageError(unknown("metric", request.metric, accepted), "--metric")
 
 
 def _count(axis: AxisLike) -> float:

@@ -51,7 +51,7 @@ class Trial:
     @property
     def planned(self) -> runs.Row:
         """Its line of plan.jsonl."""
-        settings = {key: shown_setting(value) for key, value in self.settings.items()}
+        settings = {key: recorded_setting(value) for key, value in self.settings.items()}
         return {"trial": self.name, **settings, "seed": self.config.seed, "digest": self.mark}
 
     def row(self, status: str, reason: str = "", outcome: Mapping[str, Any] | None = None) -> runs.Row:
@@ -62,7 +62,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a trial ended: `status` is done, diverged, failed or stopped (at a rung); `row` is that of trials.csv."""
+    """The end of a trial: `status` is done, diverged, failed or stopped (at a rung); `row` is that of trials.csv."""
 
     trial: Trial
     row: runs.Row
@@ -99,7 +99,7 @@ def task_of(call: str, trial: Trial, places: Places, **arguments: Any) -> Task:
     return {"call": call, "arguments": arguments, "versions": study_versions()}
 
 
-def try_out(workers: Workers, places: Places, trial: Trial) -> None:
+def require_buildable(workers: Workers, places: Places, trial: Trial) -> None:
     """Build the network of a trial, which sees two images. UsageError where that fails."""
     answer = workers.call(task_of("build", trial, places))
     if answer and answer.get("code") == ExitCode.USAGE:
@@ -108,23 +108,23 @@ def try_out(workers: Workers, places: Places, trial: Trial) -> None:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a study is, and an estimate of what is missing of it costs; None where the measurement failed."""
+    """The size of a study, and the estimated cost of its missing trials; None where the measurement failed."""
 
     trials: int
     missing: int
     epochs: int
-    """Of all trials together."""
+    """The sum over all trials."""
     longest: int
     """Epochs of a trial that runs through."""
     at_once: int
     """Trials at the same time."""
     seconds_per_epoch: float | None
-    """For the first trial that is missing, alone."""
+    """The measured time of the first missing trial, running alone."""
     seconds: float | None
     bytes: int | None
-    """For one checkpoint per trial."""
+    """The size of one checkpoint per trial."""
     problem: str | None = None
-    """Why that trial cannot be trained."""
+    """The reason why that trial cannot be trained."""
 
 
 def cost(
@@ -136,7 +136,7 @@ def cost(
     keep: str,
     stop: Callable[[], bool],
 ) -> Cost:
-    """What the `missing` of the trials cost, from some batches of the first one; all take `epochs` together."""
+    """The cost of the `missing` trials, from some batches of the first one; all take `epochs` together."""
     lengths = [trial.config.epochs for trial in trials]
     first = (missing or trials)[0]
     measured = workers.call(task_of("cost", first, places), stop)
@@ -149,8 +149,8 @@ def cost(
     per_epoch, checkpoint = measured["seconds"], measured["bytes"]
     work = sum(trial.config.epochs * _products(trial) for trial in missing) / _products(first)
     seconds = per_epoch * work * epochs / sum(lengths) / size[-1]
-    one_each = keep not in ("none", "all")
-    return Cost(*size, per_epoch, seconds, len(missing) * checkpoint if one_each else None)
+    single_checkpoint = keep not in ("none", "all")
+    return Cost(*size, per_epoch, seconds, len(missing) * checkpoint if single_checkpoint else None)
 
 
 def _products(trial: Trial) -> int:
@@ -161,7 +161,7 @@ def _products(trial: Trial) -> int:
     return sum(a * b for a, b in pairwise(model.widths(info.inputs, len(info.classes))))
 
 
-def shown_setting(value: Any) -> Any:
+def recorded_setting(value: Any) -> Any:
     """A value on an axis as plan.jsonl and trials.csv have it."""
     return value if type(value) in (int, float) else flow(value)
 

@@ -39,7 +39,7 @@ class Tuning:
     costs: list[int]
     """Gradients until each new start was solved with the best setting; -1 where it was not."""
     at_end: bool = False
-    """Whether its learning rate is the lowest or the highest of those that were tried."""
+    """True if its learning rate is the lowest or the highest of those that were tried."""
 
 
 def measure(rule: Rule, function: Objective, repeat: int, conditions: FunctionRaceConfig) -> Tuning:
@@ -89,7 +89,7 @@ def gradients_per_step(rule: Rule, function: Objective) -> int:
 
 
 def extra_knowledge(rule: Rule) -> list[str]:
-    """What a rule uses besides the gradient at the point: grad, H, diagonal, f, f_min."""
+    """The quantities that a rule uses besides the gradient at the point: grad, H, diagonal, f, f_min."""
     return list(rule.needs) + ["f_min"] * any(field.name == "f_min" for field in fields(rule))  # type: ignore[arg-type]
 
 
@@ -142,7 +142,7 @@ def _solve(
         if floor is None:
             values = np.where(np.isfinite(ends.values), ends.values, np.inf)
             return np.full(values.shape, -1), values
-        share = (ends.values - floor) / (before - floor)
-        share[~(share > -1e-9)] = np.inf  # an escape below f_min, outside the box, is not nearer
-        left = np.log10(np.clip(share, 1e-16, 1e16))
+        fraction = (ends.values - floor) / (before - floor)
+        fraction[~(fraction > -1e-9)] = np.inf  # an escape below f_min, outside the box, is not nearer
+        left = np.log10(np.clip(fraction, 1e-16, 1e16))
     return np.where(ends.first_below < 0, -1, ends.first_below * price), left

@@ -1,4 +1,4 @@
-"""Where the tasks of a study run: in processes of this machine, or at the workers of a dask scheduler.
+"""Workers for the tasks of a study: processes of this machine, or the workers of a dask scheduler.
 
 A task is a call of `optilab.train.worker` in plain data, its answer is a mapping; the files of a trial are written by
 its worker, in the directory of the study. A trial whose worker died is begun again by the study, and resumes.
@@ -62,7 +62,7 @@ class Workers(ABC):
 
     @abstractmethod
     def ended(self) -> Iterator[tuple[str, Answer | None]]:
-        """Wait a moment; the tasks that have ended, with None where the worker died or was told to stop.
+        """Wait a moment; the tasks that have ended, with None where the worker died or was stopped.
 
         `refused` is the status of a task that has to be begun at another worker. WorkersLost where none is left.
         """
@@ -139,10 +139,10 @@ class Process:
     """A worker process, at the other end of a connection."""
 
     def __init__(self) -> None:
-        self._connection, theirs = socket.socketpair()
+        self._connection, worker_end = socket.socketpair()
         self._answers = self._connection.makefile("rb")
-        with theirs:
-            _template().fork(theirs)
+        with worker_end:
+            _template().fork(worker_end)
 
     def fileno(self) -> int:
         return self._connection.fileno()
@@ -171,7 +171,7 @@ class Process:
 
 
 def _ready(processes: Iterable[Process]) -> list[Process]:
-    """Those that have answered or ended, after a moment at most."""
+    """The processes that have answered or ended, after a moment at most."""
     with selectors.DefaultSelector() as selector:
         for process in processes:
             selector.register(process, selectors.EVENT_READ, process)
@@ -183,13 +183,13 @@ class _Template:
 
     def __init__(self, directory: str, environment: Mapping[str, str]) -> None:
         self.directory, self.environment = directory, environment
-        self._connection, theirs = socket.socketpair()
+        self._connection, worker_end = socket.socketpair()
         prints = 2 if sys.stderr else subprocess.DEVNULL  # what a user's code prints is not part of an answer
         command = [sys.executable, "-P", "-m", _MODULE]
-        with theirs:
+        with worker_end:
             self._process = subprocess.Popen(
                 command,
-                stdin=theirs.fileno(),
+                stdin=worker_end.fileno(),
                 stdout=prints,
                 start_new_session=True,
                 cwd=directory,
@@ -217,7 +217,7 @@ _starting = threading.Lock()
 
 
 def _template() -> _Template:
-    """That of this process, for its working directory, environment and modules; it is kept for further studies."""
+    """The template of this process, for its directory, environment and modules; it stays for further studies."""
     # Modules come from where this process has them, and threads would be lost by a fork.
     path = os.pathsep.join(map(str, sys.path))
     directory, environment = os.getcwd(), {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
@@ -265,7 +265,7 @@ class Cluster(Workers):
         self._tasks: dict[str, tuple[str, Future[Answer | None]]] = {}  # the worker of each
         self._stopped = set[str]()
         self._looked, self._seen = 0.0, time.monotonic()
-        self._look()
+        self._refresh_workers()
 
     @property
     def slots(self) -> int:
@@ -283,7 +283,7 @@ class Cluster(Workers):
 
     def ended(self) -> Iterator[tuple[str, Answer | None]]:
         time.sleep(_POLL_SECONDS)
-        self._look()
+        self._refresh_workers()
         for name, (worker, future) in [*self._tasks.items()]:
             if future.done() or worker not in self._threads:
                 del self._tasks[name]
@@ -297,8 +297,8 @@ class Cluster(Workers):
         try:
             answer = future.result(timeout=_CONNECT_SECONDS)
         except Exception as error:
-            gone = isinstance(error, TimeoutError) or type(error).__name__ == "KilledWorker"
-            if gone or self._client.status == "closed":
+            lost = isinstance(error, TimeoutError) or type(error).__name__ == "KilledWorker"
+            if lost or self._client.status == "closed":
                 return None
             answer = {"status": "refused", "reason": f"it has another optilab than here, or none ({error})"}
         if answer and answer["status"] == "refused":
@@ -306,7 +306,7 @@ class Cluster(Workers):
             self._note(f"worker {worker} is refused: {answer['reason']}")
         return answer
 
-    def _look(self) -> None:
+    def _refresh_workers(self) -> None:
         """Notice workers that come and go, and the end of the scheduler."""
         if self._client.status == "closed":  # dask has tried to connect again
             raise WorkersLost(f"the scheduler at {self._address} is gone")
@@ -361,8 +361,8 @@ def at_worker(task: Task, paths: Sequence[str]) -> Answer | None:
     key = worker.get_current_task()
     process.begin(task)
     while not _ready([process]):
-        here = worker.state.tasks.get(key)
-        if here is None or here.state == "cancelled":
+        current = worker.state.tasks.get(key)
+        if current is None or current.state == "cancelled":
             process.stop()
     answer = process.answer()
     process.stop()

@@ -3,7 +3,8 @@
 import os
 
 SPIN_COUNT = 4000
-"""How often OpenMP's threads, which wait for each other hundreds of times per epoch, look before they sleep.
+"""The number of times that a thread of OpenMP looks for the others before it sleeps; they meet hundreds of times per
+epoch.
 
 By itself OpenMP looks for milliseconds, in which a neighbor that wants the core waits as well: an epoch then takes 2
 to 30 times as long as with one thread. On 2 cores, an idle machine loses about 10%, and next to ten busy processes an

@@ -63,37 +63,37 @@ def as_input(pixels: Tensor, data: DataConfig) -> Tensor:
 
 
 def generator(seed: int | None) -> torch.Generator | None:
-    """A generator of its own; without a seed, None: the global one."""
+    """A new generator with this seed; None, which stands for the global one, without a seed."""
     return None if seed is None else torch.Generator().manual_seed(seed)
 
 
-def loader_seed(own: torch.Generator | None = None) -> int:
+def loader_seed(generator: torch.Generator | None = None) -> int:
     """The number that a DataLoader draws from its generator, or the global one, whenever it is iterated."""
-    return int(torch.empty((), dtype=torch.int64).random_(generator=own).item())
+    return int(torch.empty((), dtype=torch.int64).random_(generator=generator).item())
 
 
-def draw_order(n: int, shuffle: bool, own: torch.Generator | None) -> Tensor:
-    """The order (n,) int64 in which a DataLoader with the generator `own` goes through n samples."""
-    loader_seed(own)  # the base seed of worker processes, drawn even where there are none
+def draw_order(n: int, shuffle: bool, generator: torch.Generator | None) -> Tensor:
+    """The order (n,) int64 in which a DataLoader with this generator goes through n samples."""
+    loader_seed(generator)  # the base seed of worker processes, drawn even where there are none
     if not shuffle:
         return torch.arange(n)
-    return torch.randperm(n, generator=own or torch.Generator().manual_seed(loader_seed()))
+    return torch.randperm(n, generator=generator or torch.Generator().manual_seed(loader_seed()))
 
 
-def end_order(n: int, shuffle: bool, own: torch.Generator | None) -> None:
-    """What a DataLoader draws after its last sample: RandomSampler's remainder, a permutation cut to no sample."""
-    if shuffle and own is not None:
-        torch.randperm(n, generator=own)
+def finish_epoch_order(n: int, shuffle: bool, generator: torch.Generator | None) -> None:
+    """Draw the numbers that a DataLoader draws after its last sample: RandomSampler's permutation for the remainder."""
+    if shuffle and generator is not None:
+        torch.randperm(n, generator=generator)
 
 
 def draw_loaders(count: int) -> None:
-    """What this number of DataLoaders draws that are iterated without shuffling."""
+    """Draw the numbers that this number of DataLoaders draws when they are iterated without shuffling."""
     for _ in range(count):
         loader_seed()
 
 
 def split(n: int, data: DataConfig, seed: int | None) -> tuple[Tensor | None, Tensor | None]:
-    """Which of n training images are trained on, and which are held out; None: all, and none.
+    """The indices of the training images and of the held-out ones, of n; None for all, and for none.
 
     The first `data.images` are used; torch.utils.data.random_split draws the hold-out among them, with a generator of
     this seed, or the global one. Raises UsageError where there are too few images.

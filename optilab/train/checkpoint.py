@@ -52,7 +52,7 @@ def restore(training: "Training", data: bytes, written_by: TrainConfig | None = 
     rows: list[Row] = state["rows"]
     try:
         if (stage := training.config.stage_at(len(rows))) != training.stage:
-            training.enter(stage)
+            training.enter_stage(stage)
         training.model.load_state_dict(state["model"])
         training.optimizer.load_state_dict(state["optimizer"])
         # Last, because building and loading may draw.
@@ -73,13 +73,13 @@ def resume(training: "Training", run: runs.Run, warn: Callable[[str], None]) -> 
     no file of the run has then been changed. Afterwards the run has exactly the files that it had after that epoch.
     """
     candidates = runs.checkpoints(run.path)
-    for left, (epoch, path) in enumerate(candidates, 1 - len(candidates)):
+    for remaining, (epoch, path) in enumerate(candidates, 1 - len(candidates)):
         try:
             restore(training, runs.read_checkpoint(path, MAX_BYTES))
             if training.epoch != epoch:
                 raise CheckpointError(f"it holds epoch {training.epoch}")
         except CheckpointError as error:
-            warn(f"{at(path, error)}{'; using the one before' if left else ''}")
+            warn(f"{at(path, error)}{'; using the one before' if remaining else ''}")
         else:
             for message in run.rewind(training.rows):
                 warn(message)

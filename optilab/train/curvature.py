@@ -69,10 +69,10 @@ class Hessian:
         self._weight_decay = weight_decay
         images, labels = batch
         loss = nn.functional.cross_entropy(network(images), labels)
-        self._slope = self._joined(
+        self._slope = self._join(
             torch.autograd.grad(loss, self._weights, create_graph=True, materialize_grads=True)
         )
-        self.gradient = self._slope.detach() + weight_decay * self._joined(self._weights).detach()
+        self.gradient = self._slope.detach() + weight_decay * self._join(self._weights).detach()
 
     def times(self, vector: Tensor, scale: Tensor | None = None) -> Tensor:
         """H times a vector, or S H S times it, where S is the diagonal matrix of `scale` (Pearlmutter 1994)."""
@@ -80,11 +80,11 @@ class Hessian:
         product = torch.autograd.grad(
             self._slope, self._weights, grad_outputs=scaled, retain_graph=True, materialize_grads=True
         )
-        image = self._joined(product) + self._weight_decay * scaled
+        image = self._join(product) + self._weight_decay * scaled
         return image if scale is None else image * scale
 
     @staticmethod
-    def _joined(tensors: Sequence[Tensor]) -> Tensor:
+    def _join(tensors: Sequence[Tensor]) -> Tensor:
         return torch.cat([tensor.flatten() for tensor in tensors])
 
 
@@ -100,8 +100,8 @@ def largest_eigenvalue(hessian: Hessian, scale: Tensor | None = None, tolerance:
         return math.nan
 
     def times(vector: Any) -> Any:
-        given = torch.from_numpy(np.asarray(vector, dtype=np.float64).reshape(-1)).to(like)
-        product = hessian.times(given, scale).double().cpu().numpy()
+        tensor = torch.from_numpy(np.asarray(vector, dtype=np.float64).reshape(-1)).to(like)
+        product = hessian.times(tensor, scale).double().cpu().numpy()
         if not np.isfinite(product).all():
             raise FloatingPointError
         return product

@@ -80,7 +80,7 @@ def alone() -> Iterator[None]:
 
 
 def generators(device: torch.device) -> tuple[Tensor, Tensor | None]:
-    """The states of the global generator and of the device's own; None for the CPU, whose generator is the global."""
+    """The states of the global generator and of the device's; None for the CPU, which draws from the global one."""
     if device.type == "mps":
         return torch.get_rng_state(), torch.mps.get_rng_state()
     return torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None
@@ -99,7 +99,7 @@ def set_generators(device: torch.device, states: tuple[Tensor, Tensor | None]) -
 
 
 @contextlib.contextmanager
-def failures_explained(device: str) -> Iterator[None]:
+def explain_device_errors(device: str) -> Iterator[None]:
     """Turn a lack of memory and errors of a GPU into a SystemFailure whose message says what to do."""
     try:
         yield

@@ -30,9 +30,11 @@ class EagerOptimizer(torch.optim.Optimizer):
 def without_compiler(kind: type[torch.optim.Optimizer]) -> Any:
     """A class of torch's, or one derived from it, with torch's methods by themselves: the same kernels, the same bits.
 
-    Methods that the class overrides are its own.
+    Methods that the class overrides stay.
     """
-    inherited = {name: own for name, own in _METHODS.items() if inspect.unwrap(getattr(kind, name)) is own}
+    inherited = {
+        name: method for name, method in _METHODS.items() if inspect.unwrap(getattr(kind, name)) is method
+    }
     step = inspect.unwrap(kind.step)
     if step.__module__.startswith("torch."):  # the wrapper around `step` also turns gradients off
         inherited["step"] = torch.no_grad()(step)

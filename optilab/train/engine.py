@@ -26,19 +26,19 @@ from optilab.optimize.rules import SAM
 from optilab.optimize.theory import stability_limit
 from optilab.runs.metrics import METRICS, QUANTITIES
 from optilab.train import curvature, inside, optimizers
-from optilab.train.batches import Images, as_input, draw_loaders, draw_order, end_order, generator, split
-from optilab.train.device import failures_explained, generators
+from optilab.train.batches import Images, as_input, draw_loaders, draw_order, finish_epoch_order, generator, split
+from optilab.train.device import explain_device_errors, generators
 from optilab.train.inside import Probe, Record, finite
 from optilab.train.model import MLP
 from optilab.train.network import Network, OwnModel
-from optilab.train.optimizers import Closure
+from optilab.train.optimizers import BatchStep
 from optilab.train.trees import all_finite
 
 Row = dict[str, Any]
 
 
 class Stopped(Exception):
-    """The run was asked to stop; the unfinished epoch is forgotten."""
+    """The run was asked to stop; the unfinished epoch is discarded."""
 
 
 SCORES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -161,9 +161,9 @@ class Training:
         """The loss of a network that gives each class its fraction of the training labels."""
         return inside.prior_entropy(self.train.labels)
 
-    def enter(self, stage: int) -> None:
+    def enter_stage(self, stage: int) -> None:
         """Go on with the layers of that stage: a new output layer, a new optimizer."""
-        optimizers.settle(self.optimizer)
+        optimizers.move_to_average(self.optimizer)
         assert isinstance(self.model, MLP)  # others do not grow
         self.model.enter(self.config.stages[stage].layers)
         self.model.to(self.device)
@@ -183,9 +183,9 @@ class Training:
         if replay.shuffle_seed != before.replay.shuffle_seed:
             self.shuffler = generator(replay.shuffle_seed)
         old, self.config, self.optimizer = self.optimizer, config, optimizer_of(config, self.model)
-        if optimizers.carry(old, before.optimizer, self.optimizer, config.optimizer):
+        if optimizers.transfer_state(old, before.optimizer, self.optimizer, config.optimizer):
             return True
-        optimizers.settle(old)
+        optimizers.move_to_average(old)
         return False
 
     def run(self, on_batch: Callable[[int, int], None], stop: Callable[[], bool]) -> Iterator[tuple[Row, float]]:
@@ -197,11 +197,11 @@ class Training:
         while not self.finished:
             started = time.perf_counter()
             if (stage := self.config.stage_at(self.epoch + 1)) != self.stage:
-                self.enter(stage)
+                self.enter_stage(stage)
             row = {"epoch": self.epoch + 1}
             row |= self._train_epoch(on_batch, stop).row("train", self.epoch + 1, self.config.replay)
             draw_loaders(self.config.replay.loaders(self.stage))
-            row |= self._evaluated(self.validation).row("val", self.epoch + 1, self.config.replay)
+            row |= self._evaluate(self.validation).row("val", self.epoch + 1, self.config.replay)
             state = {} if hasattr(self.optimizer, "is_user_optimizer") else self.optimizer.state_dict()
             if not all_finite([self.model.weights, state]):
                 number = "number of the optimizer's state" if all_finite(self.model.weights) else "weight"
@@ -231,7 +231,7 @@ class Training:
 
     def tested(self) -> Row:
         """Loss and accuracy on the test set, evaluated at the end; empty where the validation uses it."""
-        return self._evaluated(self.test).row("test", self.epoch, self.config.replay) if self.test else {}
+        return self._evaluate(self.test).row("test", self.epoch, self.config.replay) if self.test else {}
 
     @property
     def _images_per_epoch(self) -> int:
@@ -244,14 +244,14 @@ class Training:
         order = draw_order(len(self.train), data.shuffle, self.shuffler)[: self._images_per_epoch].to(self.device)
         labels = self.train.labels.index_select(0, order)
         parts = (torch.split(tensor, data.batch_size) for tensor in (order, labels))
-        for here, answers in zip(*parts, strict=True):
-            yield as_input(self.train.pixels.index_select(0, here), data), answers
-        end_order(len(self.train), data.shuffle, self.shuffler)
+        for indices, batch_labels in zip(*parts, strict=True):
+            yield as_input(self.train.pixels.index_select(0, indices), data), batch_labels
+        finish_epoch_order(len(self.train), data.shuffle, self.shuffler)
 
-    def _closure(self, images: Tensor, labels: Tensor, draw: tuple[int, ...]) -> Closure:
+    def _batch_step(self, images: Tensor, labels: Tensor, draw: tuple[int, ...]) -> BatchStep:
         """The batch that is about to be trained on, for rules that look at it twice."""
         states = generators(self.device) if isinstance(self.config.optimizer, SAM) else None
-        return Closure(self.model, images, labels, draw, self.config, states)
+        return BatchStep(self.model, images, labels, draw, self.config, states)
 
     def _train_epoch(self, on_batch: Callable[[int, int], None], stop: Callable[[], bool]) -> Tally:
         """One pass over the training data."""
@@ -260,12 +260,12 @@ class Training:
         loss_of = nn.CrossEntropyLoss()
         lowered = plateau_factor(self.rows, config.plateau)
         tally = Tally()
-        probed, rows, rate = _probed(batches, config.probes), list[Sequence[inside.LayerRow]](), None
+        probed, rows, rate = _probed_batches(batches, config.probes), list[Sequence[inside.LayerRow]](), None
         self.losses = []
         self.model.train()
         for batch, (images, labels) in enumerate(self.batches()):
             probe = Probe(_probed_part(self.model)) if batch in probed else None
-            closure = self._closure(images, labels, (config.seed, self.epoch + 1, batch))
+            batch_step = self._batch_step(images, labels, (config.seed, self.epoch + 1, batch))
             logits = self.model(images)
             loss = loss_of(logits, labels)
             if not math.isfinite(value := loss.item()):
@@ -279,10 +279,10 @@ class Training:
             if probe:
                 probe.close()
                 probe.before_step({id(weight) for weight in self.model.weights})
-            closure.clip()
-            factor = _scheduled(config, self.epoch, batch, batches)
+            batch_step.clip()
+            factor = _schedule_factor(config, self.epoch, batch, batches)
             self.set_rate(factor * lowered)
-            closure.step(self.optimizer, config.optimizer)
+            batch_step.step(self.optimizer, config.optimizer)
             if probe:
                 probe.after_step()
                 rows.append([*probe.rows.values()])
@@ -291,7 +291,7 @@ class Training:
             on_batch(batch + 1, batches)
             if stop():
                 raise Stopped
-        self.last_rule = _stepped(config.optimizer, factor * lowered)
+        self.last_rule = _at_rate(config.optimizer, factor * lowered)
         # Between epochs the rate is the config's: the schedule is no state to be saved.
         self.set_rate(1.0)
         below_eps, named = inside.fraction_below_eps(self.optimizer), isinstance(self.model, OwnModel)
@@ -306,18 +306,18 @@ class Training:
         config; its schedule does not apply.
         """
         passes = (batch for _ in itertools.count() for batch in self.batches())
-        with failures_explained(str(self.device)):
+        with explain_device_errors(str(self.device)):
             self.model.train()
             for step, (factor, (images, labels)) in enumerate(zip(factors, passes, strict=False)):
-                closure = self._closure(images, labels, (self.config.seed, 0, step))
+                batch_step = self._batch_step(images, labels, (self.config.seed, 0, step))
                 loss = nn.functional.cross_entropy(self.model(images), labels)
                 yield (value := loss.item())
                 if not math.isfinite(value):
                     return
                 self._backward(loss)
-                closure.clip()
+                batch_step.clip()
                 self.set_rate(factor)
-                closure.step(self.optimizer, self.config.optimizer)
+                batch_step.step(self.optimizer, self.config.optimizer)
 
     def _backward(self, loss: Tensor) -> None:
         """The gradients of a batch's loss in the place of those before."""
@@ -334,8 +334,8 @@ class Training:
             group["lr"] = self.optimizer.defaults["lr"] * factor
 
     @torch.inference_mode()
-    def _evaluated(self, images: Images) -> Tally:
-        """One pass over images in their own order, without training; at the average of the points where that is the
+    def _evaluate(self, images: Images) -> Tally:
+        """One pass over images in their order, without training; at the average of the points where that is the
         rule's result."""
         size = self.config.data.evaluated_at_once
         loss_of = nn.CrossEntropyLoss()
@@ -353,7 +353,7 @@ class Training:
 
 
 def _multilayer_perceptron(config: TrainConfig, network: ModelConfig, inputs: int, classes: int) -> MLP:
-    """optilab's own network in its first stage. UsageError where it is too large."""
+    """The multilayer perceptron in its first stage. UsageError where it is too large."""
     depths = [stage.layers for stage in config.stages]
     if message := too_large(parameters(network.widths(inputs, classes))):
         raise UsageError(f"model.hidden: {message}")
@@ -382,14 +382,14 @@ def _require_matrices(config: TrainConfig, model: Network) -> None:
         )
 
 
-def _scheduled(config: TrainConfig, epoch: int, batch: int, batches: int) -> float:
+def _schedule_factor(config: TrainConfig, epoch: int, batch: int, batches: int) -> float:
     """Factor of the learning rate in a batch; epoch and batch count from 0."""
     by_batch = config.schedule_by == "batch"
     at = (epoch * batches + batch, config.epochs * batches) if by_batch else (epoch, config.epochs)
     return float(config.schedule.factor(*at))
 
 
-def _stepped(rule: Any, factor: float) -> Any:
+def _at_rate(rule: Any, factor: float) -> Any:
     """The rule with the learning rate of one step."""
     return replace(rule, lr=rule.lr * factor) if hasattr(rule, "lr") and factor != 1 else rule
 
@@ -403,16 +403,18 @@ def _refuse_batches(config: TrainConfig, model: Network, train: Images, evaluate
     passes = [(key, data.evaluated_at_once, images, False) for images in evaluated]
     passes.append(("batch_size", data.batch_size, count - count % data.batch_size * data.drop_last, True))
     for key, size, images, training in passes:
-        if (images % size == 1 or size == 1) and not _takes_one(model, as_input(train.pixels[:1], data), training):
+        if (images % size == 1 or size == 1) and not _accepts_single_image(
+            model, as_input(train.pixels[:1], data), training
+        ):
             raise UsageError(
                 f"data.{key}: {size} leaves a batch of one of {images} images, and a normalization over batches "
                 "needs two"
             )
 
 
-def _takes_one(model: Network, image: Tensor, training: bool) -> bool:
-    """Whether the network gives numbers for a batch of one image."""
-    with inside.undisturbed(model, image.device), torch.no_grad():
+def _accepts_single_image(model: Network, image: Tensor, training: bool) -> bool:
+    """True if the network returns finite numbers for a batch of one image."""
+    with inside.preserving_state(model, image.device), torch.no_grad():
         model.train(training)
         try:
             return bool(torch.isfinite(model(image)).all())
@@ -424,7 +426,7 @@ def _takes_one(model: Network, image: Tensor, training: bool) -> bool:
 
 
 def stalled(rows: Sequence[Row], stopping: EarlyStopping | None) -> bool:
-    """Whether the last `patience` epochs brought no improvement on the epochs before them."""
+    """True if the last `patience` epochs brought no improvement on the epochs before them."""
     if stopping is None or len(rows) <= stopping.patience:
         return False
     sign = METRICS[stopping.monitor].sign
@@ -456,25 +458,25 @@ def plateau_factor(rows: Sequence[Row], plateau: ReduceOnPlateau | None) -> floa
 
 
 def _probed_part(model: Network) -> nn.Module:
-    """The module whose layers are recorded: a network of the user's has the names of its own code."""
+    """The module whose layers are recorded: a user's network keeps the names of its code."""
     return model.network if isinstance(model, OwnModel) else model
 
 
-def _probed(batches: int, probes: int) -> frozenset[int]:
-    """Which batches of an epoch are probed: the first and the last, the others evenly between."""
+def _probed_batches(batches: int, probes: int) -> frozenset[int]:
+    """The batches of an epoch that are probed: the first, the last, and others evenly between."""
     if probes <= 1:
         return frozenset(range(min(probes, batches)))
     return frozenset(round(n * (batches - 1) / (probes - 1)) for n in range(min(probes, batches)))
 
 
 def _rate(optimizer: torch.optim.Optimizer) -> float | None:
-    """The learning rate; of a rule around another, whose own factor is 1 without a schedule, that of the inner one."""
+    """The learning rate; for a rule around another, the rate of the inner rule times the schedule's factor."""
     rate, rule = optimizer.param_groups[0].get("lr"), getattr(optimizer, "rule", None)
     wraps = hasattr(rule, "base")
     return rate * next(iter(learning_rates(rule).values()), 1.0) if wraps and rate is not None else rate
 
 
-def before_training(training: Training) -> Record:
+def initial_record(training: Training) -> Record:
     """The record of epoch 0: dataset and labels in numbers, and the first batch before any step.
 
     `input_rms` is the root mean square of its inputs.

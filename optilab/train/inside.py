@@ -1,4 +1,4 @@
-"""What one training step does in every layer of any network, seen through public hooks of PyTorch.
+"""Measurements of one training step in every layer of any network, by public hooks of PyTorch.
 
 `train` probes a few batches of each epoch, `optilab.watch` a few steps of a loop: both open a `Probe` before the
 forward pass, and call `before_step` and `after_step` around the optimizer's step. A probe draws no random number and
@@ -24,9 +24,9 @@ from optilab.train.device import generators, set_generators
 Record = dict[str, Any]
 """One line of diagnostics.jsonl."""
 LayerRow = dict[str, Any]
-"""Name, kind and `MEASURED` quantities of one layer in one step; tensors stay on the device."""
+"""Name, kind and `LAYER_COLUMNS` quantities of one layer in one step; tensors stay on the device."""
 
-MEASURED = (
+LAYER_COLUMNS = (
     "gradient_norm",
     "weight_norm",
     "update_norm",
@@ -36,15 +36,15 @@ MEASURED = (
     "dead",
     "common",
 )
-"""What a probe measures of a layer. `common` is the fraction of the weights' squares that all units have in common: 1
-where they are equal; `saturated` and `dead` are fractions, too. Recurrent layers have `through_time`: the gradient by
-their inputs of the first quarter of the time steps, over the largest of any step."""
+"""Quantities that a probe measures of a layer. `common` is the fraction of the weights' squares that all units have in
+common: 1 where they are equal; `saturated` and `dead` are fractions, too. Recurrent layers have `through_time`: the
+gradient by their inputs of the first quarter of the time steps, over the largest of any step."""
 MIN_SAMPLES, ENTRIES = 32, 1 << 18
 """Activations are measured for the first samples of a batch: at least 32, and more while they have few entries."""
 WEIGHTS = 16_384
 """Entries of a weight, evenly spaced, from which `optilab.watch` estimates the length of a step."""
 SINGLE = 32
-"""Images whose own gradients are measured before training, one backward pass each."""
+"""Images whose single gradients are measured before training, one backward pass each."""
 MAX_IMAGES = 512
 """Images of the first batch that are measured."""
 
@@ -55,7 +55,7 @@ DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropou
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 BY_CHANNEL = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED, *BATCH_NORMS, nn.GroupNorm)
-"""What has channels in the second place; others have their features in the last."""
+"""Layers with the channels on the second axis; others have their features on the last one."""
 _NEVER_FLAT = ("leakyrelu", "prelu", "gelu", "silu", "mish")
 BOUNDS = dict.fromkeys(_NEVER_FLAT, (-math.inf, math.inf)) | {k.replace("-", ""): b for k, b in FLAT.items()}
 """Activation, by its module or its operation in the graph -> the bounds at which it is flat."""
@@ -67,7 +67,7 @@ _VIEWS = frozenset(
 _KEEPS_ZERO = ("Mean", "MaxPool", "AvgPool", "Adaptive", "Mul", "NativeDropout", "Max")
 """The beginnings of those that make zero of zeros: pooling, dropout."""
 _SECOND_MOMENTS = ("exp_avg_sq", "square_avg", "mean_square", "S", "sum")
-"""Where optimizers have the moving average, or sum, of squared gradients."""
+"""Names in optimizers' states of the moving average, or sum, of squared gradients."""
 
 
 # --- networks, their layers and tensors ---
@@ -88,7 +88,7 @@ def layers_of(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def matrices(module: nn.Module) -> list[nn.Parameter]:
-    """The weights of a layer that are at least matrices, the first one its own."""
+    """The weights of a layer that are at least matrices, its main one first."""
     return [p for p in module.parameters() if not nn.parameter.is_lazy(p) and p.dim() >= 2]
 
 
@@ -97,8 +97,8 @@ def by_unit(module: nn.Module, weight: Tensor) -> Tensor:
     return weight.transpose(0, 1) if isinstance(module, TRANSPOSED) else weight
 
 
-def common_share(module: nn.Module, weight: Tensor) -> Tensor | None:
-    """`common` of `MEASURED`; None where there are no units to compare."""
+def unit_similarity(module: nn.Module, weight: Tensor) -> Tensor | None:
+    """`common` of `LAYER_COLUMNS`; None where there are no units to compare."""
     if isinstance(module, EMBEDDINGS):
         return None
     units = getattr(module, "hidden_size", getattr(module, "embed_dim", 0))
@@ -127,14 +127,14 @@ def as_real(tensor: Tensor) -> Tensor:
     return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
 
 
-def spaced(tensor: Tensor, most: float = WEIGHTS) -> Tensor:
-    """At most `most` entries, evenly spaced, as a vector; a tensor that has no more is itself."""
+def spaced(tensor: Tensor, limit: float = WEIGHTS) -> Tensor:
+    """At most `limit` entries, evenly spaced, as a vector; a tensor that has no more is itself."""
     real = as_real(tensor)
-    return real if real.numel() <= most else real.reshape(-1)[:: math.ceil(real.numel() / most)]
+    return real if real.numel() <= limit else real.reshape(-1)[:: math.ceil(real.numel() / limit)]
 
 
 def precise(tensor: Tensor) -> Tensor:
-    """In float32 at least."""
+    """The tensor in float32 at least."""
     return tensor.float() if tensor.dtype.itemsize < 4 else tensor
 
 
@@ -145,11 +145,11 @@ def joint_norm(tensors: Sequence[Tensor]) -> Tensor:
     return norm
 
 
-def operations(tensor: Tensor, most: int = 12) -> list[str]:
+def operations(tensor: Tensor, limit: int = 12) -> list[str]:
     """The operations that made a tensor, the last one first, along their first inputs: NllLoss, LogSoftmax, Addmm."""
     names: list[str] = []
     node: Any = tensor.grad_fn
-    while node is not None and len(names) < most:
+    while node is not None and len(names) < limit:
         names.append(node.name().rpartition("::")[2].partition("Backward")[0])
         node = next((parent for parent, _ in node.next_functions if parent is not None), None)
     return names
@@ -222,30 +222,30 @@ class Probe:
         if name in self.called:
             return
         self.called.add(name)
-        taken, made = first_tensor([args, kwargs]), first_tensor(output)
-        if self.input is None and taken is not None:
-            self.input = taken.detach()
+        inputs, result = first_tensor([args, kwargs]), first_tensor(output)
+        if self.input is None and inputs is not None:
+            self.input = inputs.detach()
         if not matrices(module):
-            if taken is not None and isinstance(module, NORMS):
-                self._activation(module, taken, *activation_before(taken))
-            if taken is not None and isinstance(module, BATCH_NORMS) and module.training:
-                self.normed_over.append(taken.numel() // taken.shape[1])
-            if made is not None and (kind := type(module).__name__.lower()) in BOUNDS and self.rows:
-                self._activation(self.modules[next(reversed(self.rows))], made, kind, True)
+            if inputs is not None and isinstance(module, NORMS):
+                self._activation(module, inputs, *activation_before(inputs))
+            if inputs is not None and isinstance(module, BATCH_NORMS) and module.training:
+                self.normed_over.append(inputs.numel() // inputs.shape[1])
+            if result is not None and (kind := type(module).__name__.lower()) in BOUNDS and self.rows:
+                self._activation(self.modules[next(reversed(self.rows))], result, kind, True)
             return
         row: LayerRow = {"name": name, "kind": type(module).__name__}
-        if taken is not None:
-            self._activation(module, taken, *activation_before(taken))
-            if taken.dim() == 3 and (first := getattr(module, "batch_first", None)) is not None:
-                self.axes[name] = [*(taken.shape[:2] if first else (taken.shape[1], taken.shape[0]))]
-            if isinstance(module, nn.Embedding) and self.embedded is None and _same(taken, self.input):
-                self.embedded = made
-        if made is not None and made.is_floating_point():  # until an activation follows
-            row |= _moments(_some(made))
+        if inputs is not None:
+            self._activation(module, inputs, *activation_before(inputs))
+            if inputs.dim() == 3 and (first := getattr(module, "batch_first", None)) is not None:
+                self.axes[name] = [*(inputs.shape[:2] if first else (inputs.shape[1], inputs.shape[0]))]
+            if isinstance(module, nn.Embedding) and self.embedded is None and _shares_memory(inputs, self.input):
+                self.embedded = result
+        if result is not None and result.is_floating_point():  # until an activation follows
+            row |= _moments(_first_samples(result))
         self.rows[name] = row
 
     def _activation(self, module: nn.Module, values: Tensor, name: str, whole: bool) -> None:
-        """For the last layer: moments of what it passes on, the fraction on a flat part, and that of dead units.
+        """Note the moments of the last layer's activations, the fraction of saturated ones, and that of dead units.
 
         `module` has the axes of the values.
         """
@@ -255,44 +255,44 @@ class Probe:
         low, high = BOUNDS[name]
         if not whole and low != 0.0:
             return
-        some = _some(values)
-        flat = (some <= low) | (some >= high)
+        sample = _first_samples(values)
+        flat = (sample <= low) | (sample >= high)
         units = 1 if isinstance(module, BY_CHANNEL) else flat.dim() - 1
         dead = flat.all(dim=[axis for axis in range(flat.dim()) if axis != units])
-        row |= {**_moments(some), "saturated": flat.float().mean(), "dead": dead.float().mean()}
+        row |= {**_moments(sample), "saturated": flat.float().mean(), "dead": dead.float().mean()}
         if name not in _NEVER_FLAT:
             self.activations.append(name)
 
     def _through_time(self, name: str, module: nn.RNNBase, args: Any, kwargs: Any) -> Any:
         """Note the gradient by the inputs of each time step; inputs without one are given one, which changes no bit."""
-        taken = first_tensor([args, kwargs])
-        if name in self.called or not torch.is_grad_enabled() or taken is None or not taken.is_floating_point():
+        inputs = first_tensor([args, kwargs])
+        if name in self.called or not torch.is_grad_enabled() or inputs is None or not inputs.is_floating_point():
             return None
-        watched = taken if taken.requires_grad else taken.detach().requires_grad_()
-        time = 1 if module.batch_first and taken.dim() == 3 else 0
+        watched = inputs if inputs.requires_grad else inputs.detach().requires_grad_()
+        time = 1 if module.batch_first and inputs.dim() == 3 else 0
 
-        def seen(gradient: Tensor) -> None:
+        def note_ratio(gradient: Tensor) -> None:
             norms = gradient.detach().float().movedim(time, 0).flatten(1).norm(dim=1)
             if (quarter := len(norms) // 4) > 1:
                 early, late = norms[:quarter].mean(), norms[-quarter:].mean()
                 self.rows[name]["through_time"] = early / torch.maximum(early, late)
 
-        watched.register_hook(seen)  # type: ignore[no-untyped-call]
-        if watched is taken:
+        watched.register_hook(note_ratio)  # type: ignore[no-untyped-call]
+        if watched is inputs:
             return None
-        replaced = {key: watched if value is taken else value for key, value in kwargs.items()}
-        return tuple(watched if value is taken else value for value in args), replaced
+        replaced = {key: watched if value is inputs else value for key, value in kwargs.items()}
+        return tuple(watched if value is inputs else value for value in args), replaced
 
     @torch.no_grad()
     def before_step(self, optimized: Collection[int]) -> None:
-        """Weights are still those that the gradients are of; `optimized` are those of an optimizer, by identity."""
+        """Measure before the weights change; `optimized` are the parameters of an optimizer, by identity."""
         self._weights = {
-            name: mine
+            name: weights
             for name, module in self.modules.items()
-            if (mine := [p for p in matrices(module) if id(p) in optimized])
+            if (weights := [p for p in matrices(module) if id(p) in optimized])
         }
         self._before = {
-            name: [spaced(p, self._entries).clone() for p in mine] for name, mine in self._weights.items()
+            name: [spaced(p, self._entries).clone() for p in weights] for name, weights in self._weights.items()
         }
         # A closure, as Lightning and L-BFGS have it, computes the gradients in the step.
         self._in_step = not self.called
@@ -301,7 +301,7 @@ class Probe:
 
     @torch.no_grad()
     def after_step(self) -> None:
-        """The weights have changed."""
+        """Measure the steps, after the weights have changed."""
         if self._in_step:
             self._measure()
         for name, before in self._before.items():
@@ -317,15 +317,15 @@ class Probe:
 
     def _measure(self) -> None:
         """Gradients and weights of the layers that were called; of all where calls are not seen."""
-        for name, mine in self._weights.items():
+        for name, weights in self._weights.items():
             if self.called and name not in self.called:
                 continue
             module = self.modules[name]
             row = self.rows.setdefault(name, {"name": name, "kind": type(module).__name__})
-            gradients = [g.coalesce().values() if g.is_sparse else g for p in mine if (g := p.grad) is not None]
+            gradients = [g.coalesce().values() if g.is_sparse else g for p in weights if (g := p.grad) is not None]
             row["gradient_norm"] = joint_norm(gradients) if gradients else None
-            row["weight_norm"] = joint_norm(mine)
-            row["common"] = common_share(module, mine[0])
+            row["weight_norm"] = joint_norm(weights)
+            row["common"] = unit_similarity(module, weights[0])
 
 
 def _moments(values: Tensor) -> LayerRow:
@@ -333,13 +333,13 @@ def _moments(values: Tensor) -> LayerRow:
     return {"activation_std": std, "activation_mean": mean}
 
 
-def _some(values: Tensor) -> Tensor:
+def _first_samples(values: Tensor) -> Tensor:
     return values.detach()[: max(MIN_SAMPLES, ENTRIES * len(values) // max(1, values.numel()))]
 
 
-def _same(one: Tensor, other: Tensor | None) -> bool:
-    """Whether both are the same entries in memory."""
-    return other is not None and (one.data_ptr(), one.shape) == (other.data_ptr(), other.shape)
+def _shares_memory(tensor: Tensor, other: Tensor | None) -> bool:
+    """True if both tensors are the same entries in memory."""
+    return other is not None and (tensor.data_ptr(), tensor.shape) == (other.data_ptr(), other.shape)
 
 
 # --- records ---
@@ -356,7 +356,7 @@ def epoch_record(
     for last in probes[-1]:
         rows = [row for row in every if row["name"] == last["name"]]
         layer: LayerRow = {"name": last["name"], "kind": last["kind"]} if named else {}
-        for key in (*MEASURED, "through_time") if named else MEASURED:
+        for key in (*LAYER_COLUMNS, "through_time") if named else LAYER_COLUMNS:
             values = [float(value) for row in rows if (value := row.get(key)) is not None]
             layer[key] = finite(sum(values) / len(values)) if values else None
         for key, part in (
@@ -369,15 +369,15 @@ def epoch_record(
 
 
 def first_layers(rows: Sequence[LayerRow]) -> Record:
-    """What the first record of a training has of its layers."""
+    """The layers' part of the first record of a training."""
     keys = {"weights": "weight_norm", "dead": "dead", "common": "common", "std": "activation_std"}
     return {f"first_{key}": [finite(row.get(quantity)) for row in rows] for key, quantity in keys.items()}
 
 
 def network_facts(model: nn.Module, activations: Sequence[str], normed_over: Sequence[int]) -> Record:
-    """What a network is made of, as the checks of `diagnose` ask: norm, activation and dropout.
+    """Norm, activation and dropout of a network, for the checks of `diagnose`.
 
-    `activations` and `normed_over` are those that probes have seen.
+    `activations` and `normed_over` are the attributes of its probes.
     """
     modules = list(model.modules())
     dropped = [m.p for m in modules if isinstance(m, DROPOUTS)]
@@ -397,14 +397,14 @@ def network_facts(model: nn.Module, activations: Sequence[str], normed_over: Seq
 def without_gradient(probe: Probe, optimized: Collection[int]) -> list[str]:
     """Layers that were called and are trained but have no gradient.
 
-    What runs inside of `torch.no_grad()` is trained where an optimizer holds it (by identity), in train mode.
+    A layer that runs inside of `torch.no_grad()` is trained where an optimizer holds it (by identity), in train mode.
     """
     cut = []
     for name, module in probe.modules.items():
         trained = [p for p in matrices(module) if p.requires_grad]
         if name not in probe.called:
-            apart = name in probe.called_without_grad and module.training
-            trained = [p for p in trained if apart and id(p) in optimized]
+            without_grad = name in probe.called_without_grad and module.training
+            trained = [p for p in trained if without_grad and id(p) in optimized]
         if trained and probe.called and all(p.grad is None for p in trained):
             cut.append(name)
     return cut
@@ -436,7 +436,7 @@ def next_inputs(inputs: Tensor, target: Tensor) -> int | None:
 
 
 def future_gradient(embedded: Tensor, output: Tensor, axis: int) -> dict[str, float]:
-    """How much one output depends on later inputs of its sequence (`later`), and on other sequences (`others`).
+    """The dependence of one output on later inputs of its sequence (`later`), and on other sequences (`others`).
 
     `axis` is that of time. Each is the gradient by the embedded inputs as a fraction of all; 0 where a network is
     causal, and where no norm mixes samples. Empty where that cannot be seen.
@@ -447,12 +447,12 @@ def future_gradient(embedded: Tensor, output: Tensor, axis: int) -> dict[str, fl
     at, outputs = size[axis] // 2, output.reshape(*size, -1).movedim(axis, 1)
     try:
         (gradient,) = torch.autograd.grad(outputs[0, at].float().square().sum(), embedded, retain_graph=True)
-    except RuntimeError:  # a graph that is made anew in its backward pass
+    except RuntimeError:  # a graph that is made again in its backward pass
         return {}
     sizes = torch.linalg.vector_norm(gradient.float(), dim=2).movedim(axis, 1)
-    whole = max(float(sizes.norm()), 1e-30)
+    total = max(float(sizes.norm()), 1e-30)
     others = sizes[1:].norm(dim=1).max() if len(sizes) > 1 else 0.0
-    return {"later": float(sizes[0, at + 1 :].norm()) / whole, "others": float(others) / whole}
+    return {"later": float(sizes[0, at + 1 :].norm()) / total, "others": float(others) / total}
 
 
 def fraction_below_eps(optimizer: torch.optim.Optimizer) -> float | None:
@@ -495,8 +495,8 @@ def restoring(tensors: Sequence[Tensor]) -> Iterator[None]:
 
 
 @contextmanager
-def undisturbed(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """Buffers, mode, gradients and random numbers of a training are afterwards what they were."""
+def preserving_state(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Buffers, mode, gradients and random numbers of a training are restored afterwards."""
     states, training = generators(device), model.training
     try:
         with restoring([*model.buffers()]):
@@ -515,7 +515,7 @@ def first_batch(model: Any, network: nn.Module, images: Tensor, labels: Tensor) 
     other images. Dropout is off.
     """
     images, labels = images[:MAX_IMAGES], labels[:MAX_IMAGES]
-    with undisturbed(model, images.device):
+    with preserving_state(model, images.device):
         model.train()
         for module in model.modules():
             if isinstance(module, DROPOUTS):
@@ -563,7 +563,7 @@ def _of_single_images(
 
 
 def label_facts(train: Tensor, validation: Tensor) -> Record:
-    """What a network could know without looking at an image, from the labels of both halves of the data.
+    """The chance level, which needs no look at an image, from the labels of both halves of the data.
 
     `prior_entropy` and `validation_entropy`: the chance-level loss, in nats. `chance`: the accuracy of always naming
     the training images' most frequent class.
@@ -582,8 +582,8 @@ def label_facts(train: Tensor, validation: Tensor) -> Record:
 def prior_entropy(labels: Tensor) -> float:
     """The loss of a network that predicts each class with its fraction of the labels, in nats (ln 10 for ten equal
     classes)."""
-    shares = torch.bincount(labels.cpu()).double() / len(labels)  # on the CPU: mps has no float64
-    return float(-(shares * torch.log(shares.clamp_min(1e-300))).sum())
+    frequencies = torch.bincount(labels.cpu()).double() / len(labels)  # on the CPU: mps has no float64
+    return float(-(frequencies * torch.log(frequencies.clamp_min(1e-300))).sum())
 
 
 # --- divergence ---
@@ -591,17 +591,17 @@ def prior_entropy(labels: Tensor) -> float:
 
 @torch.no_grad()
 def origin_of_overflow(model: Any, images: Tensor) -> str:
-    """Which layer makes the first number that is not finite, in words, for a batch whose loss is not."""
+    """A sentence that names the layer with the first number that is not finite, for a batch whose loss is not."""
     culprits: list[str] = []
 
     def hook_for(name: str) -> Any:
-        def seen(module: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> None:
+        def note_culprit(module: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> None:
             if not culprits and isinstance(output, Tensor) and not bool(torch.isfinite(output).all()):
                 weights = [float(p.abs().max()) for p in module.parameters()]
                 largest = f" (largest weight {max(weights):.3g})" if weights else ""
                 culprits.append(f"{name} is the first whose output is not finite{largest}")
 
-        return seen
+        return note_culprit
 
     hooks = [module.register_forward_hook(hook_for(name)) for name, module in model.named_parts]
     try:

@@ -135,10 +135,10 @@ def fill(init: Any, tensor: Tensor, phi: Any) -> None:
     """Initialize a weight or a bias; UsageError where the numbers do not fit its type."""
     try:
         INITIALIZERS[type(init)](init, tensor, phi)
-        fits = bool(torch.isfinite(tensor).all())
+        is_finite = bool(torch.isfinite(tensor).all())
     except RuntimeError:  # PyTorch refuses bounds and constants that the type cannot hold
-        fits = False
-    if not fits:
+        is_finite = False
+    if not is_finite:
         raise UsageError(f"model.init: the initial weights of {init.name} do not fit in {tensor.dtype}")
 
 

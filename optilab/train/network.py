@@ -1,4 +1,4 @@
-"""A network of the user's own in optilab's engine: built, checked and initialized."""
+"""A custom network in optilab's engine: built, checked and initialized."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,14 +10,14 @@ from optilab.config.model import ACTIVATIONS, ConstantInit, DefaultInit
 from optilab.config.training import too_large
 from optilab.config.user_network import UserNetwork
 from optilab.errors import UsageError
-from optilab.train.device import failures_explained
+from optilab.train.device import explain_device_errors
 from optilab.train.inside import EMBEDDINGS, Probe, by_unit, layers_of, matrices
 from optilab.train.model import MLP, fill
 from optilab.train.trees import require_data
 
 
 class OwnModel(nn.Module):
-    """The user's network, on inputs (n, channels*height*width) as optilab's own takes them -> logits (n, classes).
+    """The user's network, on inputs (n, channels*height*width) as the perceptron takes them -> logits (n, classes).
 
     It sees images (n, channels, height, width). An error in it is a UsageError that names its line.
     """
@@ -39,7 +39,7 @@ class OwnModel(nn.Module):
         if not isinstance(network, nn.Module):
             raise UsageError(f"{config.code.place} returns {type(network).__name__}; expected a torch.nn.Module")
         self.network = network
-        self.activations = self._tried(example, classes)
+        self.activations = self._activations_of(example, classes)
         if message := too_large(sum(parameter.numel() for parameter in self.weights)):
             raise UsageError(f"{config.name}: {message}")
         if not self.trained:
@@ -58,8 +58,8 @@ class OwnModel(nn.Module):
 
     @contextmanager
     def running(self, at: str, device: torch.device | str = "cpu") -> Iterator[None]:
-        """Run the user's code inside; a lack of memory is no error of its own."""
-        with self.config.code.running(at), failures_explained(str(device)):
+        """Run the user's code inside; a lack of memory is not an error of that code."""
+        with self.config.code.running(at), explain_device_errors(str(device)):
             yield
 
     @property
@@ -77,7 +77,7 @@ class OwnModel(nn.Module):
         """The layers with their names, in the order of the module."""
         return list(layers_of(self.network))
 
-    def _tried(self, example: Tensor, classes: int) -> list[str]:
+    def _activations_of(self, example: Tensor, classes: int) -> list[str]:
         """The activations that two images pass through; UsageError where no logits come out."""
         self.eval()
         probe = Probe(self.network)
@@ -91,8 +91,8 @@ class OwnModel(nn.Module):
             if isinstance(logits, Tensor)
             else f"a value of type {type(logits).__name__}"
         )
-        fits = isinstance(logits, Tensor) and logits.dim() == 2 and logits.is_floating_point()
-        if not fits or len(logits) != len(example) or logits.shape[1] < classes:
+        is_logits = isinstance(logits, Tensor) and logits.dim() == 2 and logits.is_floating_point()
+        if not is_logits or len(logits) != len(example) or logits.shape[1] < classes:
             raise UsageError(
                 f"{self.config.code.place} returns {got} for {len(example)} images of shape {self.shape}; expected "
                 f"logits of shape ({len(example)}, {classes}), one number for each class"

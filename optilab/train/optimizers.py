@@ -3,7 +3,7 @@
 Where torch.optim implements a rule in the requested form, torch's own optimizer is used with its default kernels. Only
 plain SGD uses the fused kernel, which gives the same bits; Adam's fused kernel rounds differently, and after two epochs
 that changes the accuracy by a percent. Every other rule or form runs its formula on tensors (`RuleOptimizer`); what a
-user's file defines is in `own`.
+user's file defines is in `user_optimizer`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from optilab.config.training import TrainConfig
 from optilab.optimize import Rule
-from optilab.optimize.own import UserRule
 from optilab.optimize.program import compiled
 from optilab.optimize.rules import (
     ASCENT,
@@ -39,7 +38,8 @@ from optilab.optimize.rules import (
 )
 from optilab.optimize.schedules import scheduled
 from optilab.optimize.theory import FrozenStep, frozen_step, is_adaptive
-from optilab.train import own
+from optilab.optimize.user_code import UserRule
+from optilab.train import user_optimizer
 from optilab.train.curvature import Hessian
 from optilab.train.device import generators, set_generators
 from optilab.train.eager import EagerOptimizer, without_compiler
@@ -54,7 +54,7 @@ class RuleOptimizer(EagerOptimizer):
 
     Joined to one vector, rules that combine all coordinates get the whole vector, and for the others a step is a few
     tensor operations instead of a few per parameter; its state is stored under the first parameter. Otherwise each
-    parameter has a state of its own. A state has an entry for each state of the formula and `t`, the number of steps
+    parameter has its state. A state has an entry for each state of the formula and `t`, the number of steps
     done, so a checkpoint contains only tensors and numbers.
     """
 
@@ -82,28 +82,28 @@ class RuleOptimizer(EagerOptimizer):
         return [parts[place] for place in self._places]
 
     def _at_rate(self, lr: float) -> Any:
-        """The rule with another learning rate; those of rules inside it change with it."""
+        """The rule with another learning rate; the rates of rules inside it change in proportion."""
         rule: Any = scheduled(self.rule, lr / self.defaults["lr"])
         return replace(rule, lr=lr) if rule is not self.rule and hasattr(rule, "lr") else rule
 
-    def state_at_start(self) -> list[dict[str, Any]]:
-        """The state before the first step: one for each parameter that owns one."""
+    def initial_states(self) -> list[dict[str, Any]]:
+        """The state before the first step: one for each parameter that has one."""
         blocks = self._blocks(self.param_groups[0]["params"])
-        return [_begun(part, block) for part, block in zip(self._parts(self.rule), blocks, strict=True)]
+        return [_initial_state(part, block) for part, block in zip(self._parts(self.rule), blocks, strict=True)]
 
     @torch.no_grad()
     def averages(self) -> list[tuple[nn.Parameter, Tensor]]:
         """The parameters whose rule averages its points, each with that average; none before the first step."""
-        found = []
+        averages = []
         parameters = self.param_groups[0]["params"]
         points = self._blocks(parameters) if hasattr(self.rule, "averaged") else []
         for part, point, owner in zip(self._parts(self.rule), points, parameters, strict=False):
             if hasattr(part, "averaged") and (state := self.state[owner]):
                 average = part.averaged(point, tuple(state[name] for name in part.states))
                 owners = parameters if self.rule.weights == "joined" else [owner]
-                shares = average.flatten().split([parameter.numel() for parameter in owners])
-                found += [(p, share.view_as(p)) for p, share in zip(owners, shares, strict=True)]
-        return found
+                pieces = average.flatten().split([parameter.numel() for parameter in owners])
+                averages += [(p, piece.view_as(p)) for p, piece in zip(owners, pieces, strict=True)]
+        return averages
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -118,7 +118,7 @@ class RuleOptimizer(EagerOptimizer):
                 gradient += decay * w
             entries = self.state[parameters[n]]
             if not entries:
-                entries.update(_begun(rule, w))
+                entries.update(_initial_state(rule, w))
             entries["t"] += 1
             before = tuple(entries[name] for name in rule.states)
             w, after = rule.step(w, gradient, entries["t"], before, **quantities)
@@ -135,12 +135,12 @@ class RuleOptimizer(EagerOptimizer):
             return [torch.cat([tensor.flatten() for tensor in tensors])]
         shaped = [part.weights == "matrices" for part in self._parts(self.rule)]
         return [
-            _as_matrix(tensor.detach().clone()) if whole else tensor.detach().clone().flatten()
-            for tensor, whole in zip(tensors, shaped, strict=True)
+            _as_matrix(tensor.detach().clone()) if as_matrix else tensor.detach().clone().flatten()
+            for tensor, as_matrix in zip(tensors, shaped, strict=True)
         ]
 
 
-def _begun(rule: Rule, w: Tensor) -> dict[str, Any]:
+def _initial_state(rule: Rule, w: Tensor) -> dict[str, Any]:
     """The state before the first step from w, by name, and that none is done."""
     return {"t": 0, **dict(zip(rule.states, rule.init(w), strict=True))}
 
@@ -181,7 +181,7 @@ class AdoptOptimizer(EagerOptimizer):
             state["steps"] += 1
 
 
-class _Native(NamedTuple):
+class _TorchOptimizer(NamedTuple):
     """A class of torch.optim that implements a rule."""
 
     name: str
@@ -191,7 +191,9 @@ class _Native(NamedTuple):
 
     def optimizer(self, parameters: Parameters, rule: Any, weight_decay: float) -> torch.optim.Optimizer | None:
         """None for a rule in another form."""
-        decays = "weight_decay" in self.arguments  # AdamW's own decay is no L2 penalty, and torch's has no other
+        decays = (
+            "weight_decay" in self.arguments
+        )  # the decay of AdamW is not an L2 penalty, and torch's AdamW has no other
         if any(getattr(rule, name) != value for name, value in self.form.items()) or (decays and weight_decay):
             return None
         settings: dict[str, Any] = {"weight_decay": weight_decay, **self.options}
@@ -207,19 +209,19 @@ class _Native(NamedTuple):
 _RATE, _BETAS = {"lr": "lr"}, {"lr": "lr", "betas": ("beta1", "beta2"), "eps": "eps"}
 _RMSPROP = {"lr": "lr", "alpha": "decay", "eps": "eps", "centered": "centered", "momentum": "momentum"}
 _ADAGRAD = {"lr": "lr", "lr_decay": "lr_decay", "initial_accumulator_value": "initial_accumulator", "eps": "eps"}
-_NATIVE: dict[type[Rule], _Native] = {
-    SGD: _Native("SGD", _RATE, options={"fused": True}),
-    Momentum: _Native("SGD", {**_RATE, "momentum": "beta"}, {"form": "classic"}),
-    Nesterov: _Native("SGD", {**_RATE, "momentum": "beta"}, {"form": "classic"}, {"nesterov": True}),
-    RMSProp: _Native("RMSprop", _RMSPROP, {"eps_placement": "outside", "initial_accumulator": 0}),
-    Adagrad: _Native("Adagrad", _ADAGRAD, {"eps_placement": "outside"}),
-    Adadelta: _Native("Adadelta", {**_RATE, "rho": "rho", "eps": "eps"}),
-    Adam: _Native("Adam", _BETAS, {"eps_placement": "outside"}),
-    AMSGrad: _Native("Adam", _BETAS, {"largest": "raw", "eps_placement": "outside"}, {"amsgrad": True}),
-    AdamW: _Native("AdamW", {**_BETAS, "weight_decay": "weight_decay"}, {"eps_placement": "outside"}),
-    Adamax: _Native("Adamax", _BETAS, {"eps_placement": "inside"}),
-    NAdam: _Native("NAdam", {**_BETAS, "momentum_decay": "momentum_decay"}, {"form": "schedule"}),
-    RAdam: _Native("RAdam", _BETAS, {"eps_placement": "uncorrected"}),
+_TORCH_OPTIMIZERS: dict[type[Rule], _TorchOptimizer] = {
+    SGD: _TorchOptimizer("SGD", _RATE, options={"fused": True}),
+    Momentum: _TorchOptimizer("SGD", {**_RATE, "momentum": "beta"}, {"form": "classic"}),
+    Nesterov: _TorchOptimizer("SGD", {**_RATE, "momentum": "beta"}, {"form": "classic"}, {"nesterov": True}),
+    RMSProp: _TorchOptimizer("RMSprop", _RMSPROP, {"eps_placement": "outside", "initial_accumulator": 0}),
+    Adagrad: _TorchOptimizer("Adagrad", _ADAGRAD, {"eps_placement": "outside"}),
+    Adadelta: _TorchOptimizer("Adadelta", {**_RATE, "rho": "rho", "eps": "eps"}),
+    Adam: _TorchOptimizer("Adam", _BETAS, {"eps_placement": "outside"}),
+    AMSGrad: _TorchOptimizer("Adam", _BETAS, {"largest": "raw", "eps_placement": "outside"}, {"amsgrad": True}),
+    AdamW: _TorchOptimizer("AdamW", {**_BETAS, "weight_decay": "weight_decay"}, {"eps_placement": "outside"}),
+    Adamax: _TorchOptimizer("Adamax", _BETAS, {"eps_placement": "inside"}),
+    NAdam: _TorchOptimizer("NAdam", {**_BETAS, "momentum_decay": "momentum_decay"}, {"form": "schedule"}),
+    RAdam: _TorchOptimizer("RAdam", _BETAS, {"eps_placement": "uncorrected"}),
 }
 
 
@@ -239,13 +241,13 @@ def build(
     weights in their order, where some are frozen and a rule gives the first and the last to another rule.
     """
     parameters = list(parameters)
-    if isinstance(rule, SAM):  # `Closure.step` takes its gradients; it has no state
+    if isinstance(rule, SAM):  # `BatchStep.step` takes its gradients; it has no state
         return build(parameters, rule.base, weight_decay, network)
     if isinstance(rule, UserRule):
-        return own.build(parameters, rule, weight_decay)
+        return user_optimizer.build(parameters, rule, weight_decay)
     if isinstance(rule, Adopt):
         return AdoptOptimizer(parameters, rule, weight_decay)
-    native = _NATIVE.get(type(rule))
+    native = _TORCH_OPTIMIZERS.get(type(rule))
     optimizer = native and native.optimizer(parameters, rule, weight_decay)
     if isinstance(optimizer, torch.optim.NAdam):
         optimizer.register_load_state_dict_post_hook(_momentum_products_to_cpu)
@@ -275,11 +277,11 @@ def frozen(optimizer: torch.optim.Optimizer, rule: Rule) -> FrozenStep | None:
     state = dict(states[0])
     if not isinstance(optimizer, RuleOptimizer):
         names = [name for name in states[0] if name in _STATE_NAMES]
-        state = {_STATE_NAMES[name]: _joined([one[name] for one in states]) for name in names}
+        state = {_STATE_NAMES[name]: _join([entries[name] for entries in states]) for name in names}
     return frozen_step(rule, state, state["t"])
 
 
-def _joined(values: Sequence[Any]) -> Any:
+def _join(values: Sequence[Any]) -> Any:
     """Tensors as one vector; a number that is the same for all parameters."""
     if isinstance(first := values[0], Tensor) and first.dim():
         return torch.cat([value.flatten() for value in values])
@@ -292,18 +294,18 @@ def at_average(optimizer: torch.optim.Optimizer) -> Iterator[None]:
     to the bit."""
     averages = optimizer.averages() if isinstance(optimizer, RuleOptimizer) else []
     with restoring([parameter for parameter, _ in averages]):
-        settle(optimizer)
+        move_to_average(optimizer)
         yield
 
 
 @torch.no_grad()
-def settle(optimizer: torch.optim.Optimizer) -> None:
+def move_to_average(optimizer: torch.optim.Optimizer) -> None:
     """Move the weights to the average of the points, where that is the rule's result: what follows begins there."""
     for parameter, average in optimizer.averages() if isinstance(optimizer, RuleOptimizer) else ():
         parameter.copy_(average)
 
 
-def carry(old: torch.optim.Optimizer, before: Rule, new: torch.optim.Optimizer, after: Rule) -> bool:
+def transfer_state(old: torch.optim.Optimizer, before: Rule, new: torch.optim.Optimizer, after: Rule) -> bool:
     """Give `new` the state of `old`, whose rules are `after` and `before`; False where its state has other parts."""
     if type(before) is not type(after):
         return False
@@ -318,7 +320,7 @@ def _parts(rule: Rule) -> Any:
     weight = nn.Parameter(torch.ones(1))
     optimizer = build([weight], rule)
     if isinstance(optimizer, RuleOptimizer):
-        return type(optimizer), [[*state] for state in optimizer.state_at_start()]
+        return type(optimizer), [[*state] for state in optimizer.initial_states()]
     weight.grad = torch.zeros_like(weight)
     optimizer.step()
     return type(optimizer), [*optimizer.state[weight]]
@@ -328,9 +330,9 @@ def _parts(rule: Rule) -> Any:
 
 
 @dataclass(frozen=True)
-class Closure:
-    """What a rule needs to evaluate the batch of a step again: network, images as inputs (n, inputs), labels (n,),
-    and the config's L2 penalty and limits of the gradient.
+class BatchStep:
+    """The batch of a step, which a rule may evaluate again: network, images as inputs (n, inputs), labels (n,), and the
+    config's L2 penalty and limits of the gradient.
 
     `draw` identifies the batch (seed, epoch, number of the batch): the same random signs for the same batch, and none
     from the generators of the training, so that runs of several rules see the same batches. `generators`: the states of
@@ -360,9 +362,9 @@ class Closure:
         else:
             if isinstance(optimizer, RuleOptimizer):
                 optimizer.quantities = {"diagonal": self.hessian_diagonal}
-            ours = optimizer.param_groups[0]["params"] if isinstance(optimizer, EagerOptimizer) else []
+            optimized = optimizer.param_groups[0]["params"] if isinstance(optimizer, EagerOptimizer) else []
             frozen = [
-                parameter for parameter in ours if parameter.grad is None
+                parameter for parameter in optimized if parameter.grad is None
             ]  # by the network, since it was built
             for parameter in frozen:
                 parameter.grad = torch.zeros_like(parameter)
@@ -383,11 +385,11 @@ class Closure:
         return vector * hessian.times(vector)
 
     def _take_gradient_nearby(self, rule: SAM) -> None:
-        """Set the gradients to those of the batch at the worst point nearby; all else stays as it is."""
+        """Set the gradients to the batch's gradients at the worst point nearby; all else is restored."""
         parameters = self.model.trained
         gradients = torch.cat([parameter.grad.flatten() for parameter in parameters if parameter.grad is not None])
-        here = torch.cat([parameter.detach().flatten() for parameter in parameters])
-        nearby, _ = compiled(f"{ASCENT};  w <- w + e").step(here, gradients, 1.0, (), rule)
+        current = torch.cat([parameter.detach().flatten() for parameter in parameters])
+        nearby, _ = compiled(f"{ASCENT};  w <- w + e").step(current, gradients, 1.0, (), rule)
         places = nearby.split([parameter.numel() for parameter in parameters])
         with restoring([*parameters, *self.model.buffers()]), self._repeated():
             with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Whether a run may be resumed or forked, and with which config. Every refusal here comes before torch is imported."""
+"""Plans of a resume or a fork: run, config and checkpoint. Every refusal comes before torch is imported."""
 
 import re
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from optilab.config.section import dump
 from optilab.config.training import TrainConfig, changeable, changed_keys, edited
 from optilab.config.tree import Override, flat, flow
 from optilab.errors import CheckpointError, ConfigError, DataError, RunError, UsageError, shown
-from optilab.optimize.own import user_code
+from optilab.optimize.user_code import user_code
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Continuation:
     complete: bool
 
 
-def continuation(path: Path, changes: Sequence[Override]) -> Continuation:
+def plan_resume(path: Path, changes: Sequence[Override]) -> Continuation:
     """The run in `path`, to be continued with `changes` of its config.
 
     RunError if it is not a training, comes from an earlier version, or if a change would affect its numbers;
@@ -50,14 +50,14 @@ def continuation(path: Path, changes: Sequence[Override]) -> Continuation:
 
 
 def _is_readable(record: runs.Record) -> bool:
-    """Whether metrics.csv is whole, or no checkpoint is left from which a resume could write it again."""
+    """True if metrics.csv is whole, or no checkpoint is left from which a resume could write it again."""
     with suppress(DataError):
         return bool(record.rows()) or not runs.checkpoints(record.path)
     return not runs.checkpoints(record.path)
 
 
-def require_alike(path: Path, changes: Sequence[Override]) -> None:
-    """RunError for a trial of a study that is to be resumed with changes: the study's trials are alike."""
+def refuse_changed_trial(path: Path, changes: Sequence[Override]) -> None:
+    """RunError for a resume with changes of a study's trial: trials differ by the study's axes alone."""
     study = path.parent
     if not changes or not (study / runs.STUDY).is_file():
         return
@@ -80,37 +80,36 @@ def config_of(record: runs.Record) -> TrainConfig:
 
 
 def _require_same_code(record: runs.Record) -> None:
-    """RunError where the file of an optimizer or a network of the user's own is not the one that the run was started
-    with."""
-    own = {**record.manifest.get("own_rules", {}), **record.manifest.get("own_network", {})}
-    for spec, entry in own.items():
+    """RunError if the user's code has changed since the run started."""
+    sources = {**record.manifest.get("own_rules", {}), **record.manifest.get("own_network", {})}
+    for spec, entry in sources.items():
         copy = record.path / str(entry.get("copy"))
         try:
-            now = user_code(spec)
+            code = user_code(spec)
         except UsageError as error:
             raise RunError(f"{record.name} was trained with {spec}: {error}; the run's copy is {copy}") from None
-        if now.sha256 != entry.get("sha256"):
+        if code.sha256 != entry.get("sha256"):
             raise RunError(
-                f"{now.path} has changed since {record.name} started: SHA-256 {str(entry.get('sha256'))[:16]}... -> "
-                f"{now.sha256[:16]}...; the run's copy is {copy}"
+                f"{code.path} has changed since {record.name} started: SHA-256 {str(entry.get('sha256'))[:16]}... -> "
+                f"{code.sha256[:16]}...; the run's copy is {copy}"
             )
 
 
 def _started(record: runs.Record) -> TrainConfig:
     """The config that a run started with, as its manifest has it."""
-    tree, made = record.manifest.get("config"), record.manifest["versions"]["optilab"]
+    tree, version = record.manifest.get("config"), record.manifest["versions"]["optilab"]
     try:
         return TrainConfig.model_validate(tree)
     except ValueError:
-        if made != __version__:
+        if version != __version__:
             raise RunError(
-                f"{record.name} was made by optilab {made}, whose runs this version reads and does not resume"
+                f"{record.name} was made by optilab {version}, whose runs this version reads and does not resume"
             ) from None
         raise CheckpointError(f"{record.path / 'manifest.json'} is damaged: its config cannot be read") from None
 
 
 def _refusal(record: runs.Record, changed: Sequence[str], config: TrainConfig) -> str:
-    """Which changes are refused, and which keys may change."""
+    """The refusal of these changes, with the keys that may change."""
     allowed = sorted(key for key in changeable(config) if not key.startswith("curvature."))
     reason = (
         f"; the schedule {config.schedule.name} depends on the number of epochs" if "epochs" not in allowed else ""
@@ -121,7 +120,7 @@ def _refusal(record: runs.Record, changed: Sequence[str], config: TrainConfig) -
 
 # --- forks ---
 
-KEPT = (
+FIXED_KEYS = (
     "model.",
     "stages",
     "dtype",
@@ -138,7 +137,7 @@ RESEEDED = ("replay.training_seed", "replay.shuffle_seed")
 
 
 @dataclass(frozen=True)
-class Branch:
+class Fork:
     """A fork that is about to start: `config` goes on after `epoch`, where the run `source` had the config `before`."""
 
     source: runs.Record
@@ -153,7 +152,7 @@ class Branch:
         return list(_changes(self.before, self.config).values())
 
 
-def branch(folder: Path, spec: str, changes: Sequence[Override]) -> Branch:
+def plan_fork(directory: Path, spec: str, changes: Sequence[Override]) -> Fork:
     """The fork of `spec`, RUN or RUN@EPOCH (without the epoch: the newest checkpoint), with `changes` of its config.
 
     RunError for what is not a training or a change of what a fork keeps; CheckpointError without a checkpoint of that
@@ -163,22 +162,22 @@ def branch(folder: Path, spec: str, changes: Sequence[Override]) -> Branch:
     if (sign and not number.isdecimal() and "/" not in number) or re.fullmatch(r"[\w./-]+[:# ]\d+", spec):
         raise UsageError(f"expected RUN or RUN@EPOCH, got {shown(spec)}", "--fork")  # a path may have an @
     name, epoch = (name, int(number)) if name and number.isdecimal() else (spec, None)
-    source = runs.read(runs.locate(folder, name, "train"))
+    source = runs.read(runs.locate(directory, name, "train"))
     before = config_of(source)
     config = load(TrainConfig, str(source.path / "config.yaml"), changes)
     changed = _changes(before, config).items()
-    if refused := [(key, text) for key, text in changed if key.startswith(KEPT) and key not in RESEEDED]:
+    if refused := [(key, text) for key, text in changed if key.startswith(FIXED_KEYS) and key not in RESEEDED]:
         texts = "; ".join(dict(refused).values())
         raise RunError(f"{source.name} cannot be forked with {texts}; a fork keeps the network and its data")
     at, checkpoint = _checkpoint(source, before, epoch)
     if config.epochs <= at:
-        typed = "--epochs " if any(one.where == "--epochs" for one in changes) else "epochs="
+        typed = "--epochs " if any(change.where == "--epochs" for change in changes) else "epochs="
         raise UsageError(f"{typed}{config.epochs} leaves nothing to train after epoch {at} of {source.name}")
-    return Branch(source, before, config, at, checkpoint)
+    return Fork(source, before, config, at, checkpoint)
 
 
 def _changes(before: TrainConfig, after: TrainConfig) -> dict[str, str]:
-    """Of every key that differs `key: old -> new`, not of one that follows from an entry's name and only one has."""
+    """`key: old -> new` of every key that both configs have and that differs; the others follow from a name."""
     old, new = flat(dump(before)), flat(dump(after))
     keys = (key for key in old if key in new and old[key] != new[key])
     return {key: f"{key}: {flow(old[key])} -> {flow(new[key])}" for key in keys}
@@ -186,12 +185,12 @@ def _changes(before: TrainConfig, after: TrainConfig) -> dict[str, str]:
 
 def _checkpoint(source: runs.Record, config: TrainConfig, epoch: int | None) -> tuple[int, Path]:
     """Epoch and file of the checkpoint of that epoch, or of the newest one."""
-    there = {at: file for at, file in runs.checkpoints(source.path) if at <= config.epochs}
-    chosen = max(there, default=0) if epoch is None else epoch
-    if chosen in there:
-        return chosen, there[chosen]
-    listed = " and ".join(map(str, sorted(there))) or "none"
-    which = "" if epoch is None else f" of epoch {epoch}"
+    checkpoints = {at: file for at, file in runs.checkpoints(source.path) if at <= config.epochs}
+    chosen = max(checkpoints, default=0) if epoch is None else epoch
+    if chosen in checkpoints:
+        return chosen, checkpoints[chosen]
+    listed = " and ".join(map(str, sorted(checkpoints))) or "none"
+    wanted = "" if epoch is None else f" of epoch {epoch}"
     raise CheckpointError(
-        f"{source.name} has no checkpoint{which}; there are: {listed} (a run keeps the last two and the best)"
+        f"{source.name} has no checkpoint{wanted}; there are: {listed} (a run keeps the last two and the best)"
     )

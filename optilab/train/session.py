@@ -1,4 +1,4 @@
-"""One training run from claim to end: the engine's epochs, committed to a run directory."""
+"""One training run from its directory to its end: the engine's epochs, committed to a run directory."""
 
 import contextlib
 import hashlib
@@ -18,97 +18,97 @@ from optilab.config.section import dump, to_yaml
 from optilab.config.training import TrainConfig
 from optilab.data.read import Dataset
 from optilab.errors import CheckpointError, DivergedError, OptilabError, RunError, SystemFailure, UsageError
-from optilab.optimize.own import described, sources
+from optilab.optimize.user_code import described, sources
 from optilab.runs.tables import record_line
 from optilab.train import checkpoint, engine
-from optilab.train.device import configure, failures_explained, resolve_device
+from optilab.train.device import configure, explain_device_errors, resolve_device
 from optilab.train.engine import Stopped, Training
-from optilab.train.inside import undisturbed
+from optilab.train.inside import preserving_state
 from optilab.train.network import OwnModel
-from optilab.train.resume import Branch
+from optilab.train.resume import Fork
 
 COMPARED = 3
 """Batches after a checkpoint whose losses a resume has to give again."""
 
 
 class Listener(Protocol):
-    """Who watches a run."""
+    """The callbacks of a training."""
 
     def batch(self, done: int, total: int) -> None:
         """A training batch is done; called in the inner loop, so it must cost nothing."""
 
     def epoch(self, row: engine.Row, seconds: float, record: engine.Row) -> None:
-        """An epoch is committed: it is on the disk. `record` is what diagnostics saw, empty where they are off."""
+        """An epoch is committed: it is on the disk. `record` has its diagnostics, empty where they are off."""
 
 
 def start(
-    config: TrainConfig, dataset: Dataset, folder: Path, name: str, provenance: Mapping[str, Any]
+    config: TrainConfig, dataset: Dataset, directory: Path, name: str, provenance: Mapping[str, Any]
 ) -> tuple[Training, runs.Run]:
-    """Build the network, claim the run directory. UsageError without the device, RunError if the name is taken.
+    """Build the network, create the run directory. UsageError without the device, RunError if the name is taken.
 
     `provenance` is what `runs.provenance` gives for the command.
     """
     training = build(config, dataset)
     files = (
-        {"diagnostics.jsonl": record_line(engine.before_training(training))}
+        {"diagnostics.jsonl": record_line(engine.initial_record(training))}
         if config.probes or config.curvature
         else {}
     )
-    return training, _claim(training, dataset, folder, name, provenance, files)
+    return training, _create_run(training, dataset, directory, name, provenance, files)
 
 
 def fork(
-    branch: Branch, dataset: Dataset, folder: Path, name: str, provenance: Mapping[str, Any]
+    plan: Fork, dataset: Dataset, directory: Path, name: str, provenance: Mapping[str, Any]
 ) -> tuple[Training, runs.Run]:
     """A new run that continues another from one of its checkpoints; it begins with that run's rows up to there.
 
     The optimizer keeps its state where the changed one has the same, else it starts afresh. Raises what `start`
     raises, CheckpointError where the checkpoint is not usable, RunError where the dataset is another one.
     """
-    source, config = branch.source, branch.config
+    source, config = plan.source, plan.config
     _require_same_data(source, dataset)
-    here = {"device": config.device, "threads": config.threads}
-    training = build(branch.before.model_copy(update=here), dataset)
-    records = [record for record in runs.read_records(source.path) if record["epoch"] <= branch.epoch]
+    machine = {"device": config.device, "threads": config.threads}
+    training = build(plan.before.model_copy(update=machine), dataset)
+    records = [record for record in runs.read_records(source.path) if record["epoch"] <= plan.epoch]
     if (config.probes or config.curvature) and not records:
-        records = [engine.before_training(training)]
-    with failures_explained(str(training.device)):
+        records = [engine.initial_record(training)]
+    with explain_device_errors(str(training.device)):
         try:
-            data = runs.read_checkpoint(branch.checkpoint, checkpoint.MAX_BYTES)
-            checkpoint.restore(training, data, branch.before)
-            if training.epoch != branch.epoch:
+            data = runs.read_checkpoint(plan.checkpoint, checkpoint.MAX_BYTES)
+            checkpoint.restore(training, data, plan.before)
+            if training.epoch != plan.epoch:
                 raise CheckpointError(f"it holds epoch {training.epoch}")
         except CheckpointError as error:
-            raise CheckpointError(str(checkpoint.at(branch.checkpoint, error))) from None
+            raise CheckpointError(str(checkpoint.at(plan.checkpoint, error))) from None
         carried = training.change(config)
         if training.finished:
-            reason = f"early_stopping ends the run after epoch {branch.epoch} already"
+            reason = f"early_stopping ends the run after epoch {plan.epoch} already"
             raise UsageError(f"{reason}; fork from an earlier epoch, or --set early_stopping=null")
         state = checkpoint.save(training)
-    timings = runs.read_timings(source.path / "timings.csv")[: branch.epoch]
+    timings = runs.read_timings(source.path / "timings.csv")[: plan.epoch]
     files = {
         "metrics.csv": runs.table(training.rows),
         "timings.csv": runs.table(timings),
-        runs.checkpoint_file(branch.epoch, state): state,
+        runs.checkpoint_file(plan.epoch, state): state,
     }
     if records:
         files["diagnostics.jsonl"] = b"".join(map(record_line, records))
     origin = {
         "run": source.name,
-        "epoch": branch.epoch,
+        "epoch": plan.epoch,
         "sha256": hashlib.sha256(data).hexdigest(),
-        "changed": branch.changed,
+        "changed": plan.changed,
         "optimizer_state": "kept" if carried else "fresh",
-        "config": dump(branch.before),
+        "config": dump(plan.before),
         **({"fork": source.manifest["fork"]} if "fork" in source.manifest else {}),
     }
-    return training, _claim(training, dataset, folder, name, {**provenance, "fork": origin}, files)
+    return training, _create_run(training, dataset, directory, name, {**provenance, "fork": origin}, files)
 
 
-def _claim(
+def _create_run(
     training: Training,
     dataset: Dataset,
-    folder: Path,
+    directory: Path,
     name: str,
     facts: Mapping[str, Any],
     written: Mapping[str, bytes],
@@ -123,23 +123,23 @@ def _claim(
         "numerics": _numerics(training),
         "data": {
             "dataset": dataset.name,
-            "folder": None if dataset.folder is None else str(dataset.folder),
+            "folder": None if dataset.directory is None else str(dataset.directory),
             "train": len(training.train),
             "validation": len(training.validation),
             "classes": dataset.classes,
             "sha256": dataset.digests,
         },
     }
-    of_own = config.user_files
+    user_files = config.user_files
     files = {
         "config.yaml": to_yaml(config),
         **written,
-        **{copy: o.source for copy, o in of_own.items() if o.source},
+        **{copy: o.source for copy, o in user_files.items() if o.source},
     }
     for key, part in (("own_rules", config.optimizer), ("own_network", config.model)):
-        if own := sources([part]):
-            manifest[key] = described(own.values(), of_own)
-    return runs.claim(folder, name, files, manifest)
+        if code := sources([part]):
+            manifest[key] = described(code.values(), user_files)
+    return runs.claim(directory, name, files, manifest)
 
 
 def resume(
@@ -150,7 +150,7 @@ def resume(
     try:
         _require_same_data(record, dataset)
         training = build(config, dataset)
-        with failures_explained(str(training.device)):
+        with explain_device_errors(str(training.device)):
             checkpoint.resume(training, run, warn)
         before, now = record.manifest.get("numerics", {}), _numerics(training)
         changed = [f"{key} {before.get(key)} -> {now[key]}" for key in now if before.get(key) != now[key]]
@@ -170,7 +170,7 @@ def resume(
     return training, run
 
 
-def proceed(training: Training, run: runs.Run, listener: Listener, stop: Callable[[], bool]) -> str:
+def train_to_end(training: Training, run: runs.Run, listener: Listener, stop: Callable[[], bool]) -> str:
     """Train to the last epoch and commit each one. Returns the status of the run: `done` or `interrupted`.
 
     Raises DivergedError, or the error that ended the run, after recording it in the run's directory.
@@ -178,15 +178,15 @@ def proceed(training: Training, run: runs.Run, listener: Listener, stop: Callabl
     config, status, reason, tested, at_best = training.config, "failed", "", {}, {}
     state, resumed = None, None
     try:
-        with failures_explained(str(training.device)):
+        with explain_device_errors(str(training.device)):
             for row, seconds in training.run(listener.batch, stop):
                 _compare(run, resumed or [], training.losses)
                 due = row["epoch"] % config.checkpoint_every == 0 or training.finished
                 state, best = checkpoint.save(training) if due else None, runs.best(training.rows)["epoch"]
                 run.commit(row, seconds, state, best, training.record)
                 listener.epoch(row, seconds, training.record)
-                look = state is not None and (resumed is None or training.finished)
-                resumed = _resumed_losses(training, run, state) if look and state else resumed and []
+                repeatable = state is not None and (resumed is None or training.finished)
+                resumed = _resumed_losses(training, run, state) if repeatable and state else resumed and []
             tested = training.tested()
             at_best = checkpoint.tested_at_best(training, run, tested)
             if resumed and state:  # no epoch follows
@@ -228,10 +228,10 @@ def _next_losses(training: Training, data: bytes) -> list[float]:
     """The losses of the first batches after the checkpoint `data`; the training takes their steps."""
     checkpoint.restore(training, data)
     rows = training.rows[: training.config.epochs - 1]  # a schedule ends with the last epoch
-    ahead = replace(training, rows=rows, losses=[])
+    following = replace(training, rows=rows, losses=[])
     with contextlib.suppress(Stopped, DivergedError):
-        next(ahead.run(lambda *_: None, lambda: len(ahead.losses) == COMPARED))
-    return ahead.losses
+        next(following.run(lambda *_: None, lambda: len(following.losses) == COMPARED))
+    return following.losses
 
 
 def _resumed_losses(training: Training, run: runs.Run, data: bytes) -> list[float]:
@@ -240,11 +240,11 @@ def _resumed_losses(training: Training, run: runs.Run, data: bytes) -> list[floa
     model = training.model
     if not isinstance(model, OwnModel) or sources([training.config.optimizer]) or "inexact" in run.manifest:
         return []  # code of a user's optimizer may have state that this would change
-    drawn = random.getstate(), np.random.get_state()
+    states = random.getstate(), np.random.get_state()
     random.seed()
     np.random.seed()
     try:
-        with undisturbed(model, training.device), model.config.code.reloaded() as code:
+        with preserving_state(model, training.device), model.config.code.reloaded() as code:
             arguments = replace(model.config, code=code), model.shape, model.classes, model.example
             network, shuffler = OwnModel(*arguments).to(training.device), training.shuffler and torch.Generator()
             optimizer = engine.optimizer_of(training.config, network)
@@ -255,21 +255,21 @@ def _resumed_losses(training: Training, run: runs.Run, data: bytes) -> list[floa
             run.update(inexact=" ".join(str(error).split()))
         return []
     finally:
-        random.setstate(drawn[0])
-        np.random.set_state(drawn[1])
+        random.setstate(states[0])
+        np.random.set_state(states[1])
 
 
-def _compare(run: runs.Run, resumed: Sequence[float], here: Sequence[float]) -> None:
+def _compare(run: runs.Run, resumed: Sequence[float], losses: Sequence[float]) -> None:
     """Record the first batch after a checkpoint that has another loss in a resume."""
-    pairs = enumerate(zip(resumed, here, strict=False), 1)
+    pairs = enumerate(zip(resumed, losses, strict=False), 1)
     if other := [f"loss {a} of batch {batch} is then {b}" for batch, (b, a) in pairs if a != b]:
         run.update(inexact=f"a checkpoint does not hold all that the network's outputs depend on ({other[0]})")
 
 
-def look_into(
+def probe_run(
     config: TrainConfig, dataset: Dataset, batches: int
 ) -> tuple[list[engine.Row], list[engine.Row], str]:
-    """A probe run: (the row of an epoch of that number of batches, the records before and of it, how it diverged).
+    """A probe run: (the row of an epoch of this number of batches, the records before it and of it, how it diverged).
 
     Where it diverges there is no row and no record of the epoch. Writes nothing; raises what building the network
     raises.
@@ -278,11 +278,11 @@ def look_into(
     changed = {"probes": max(config.probes, 10), "epochs": max(2, config.epochs), "threads": 1}
     trial = config.model_copy(update=changed)
     training = build(trial, dataset)
-    before = engine.before_training(training)
-    some = torch.randperm(len(training.train))[: batches * config.data.batch_size]
-    training.train = training.train.take(some)
+    before = engine.initial_record(training)
+    order = torch.randperm(len(training.train))[: batches * config.data.batch_size]
+    training.train = training.train.take(order)
     try:
-        with failures_explained(str(training.device)):
+        with explain_device_errors(str(training.device)):
             row, _ = next(training.run(lambda done, total: None, lambda: False))
     except DivergedError as error:
         return [], [before], str(error)
@@ -290,7 +290,7 @@ def look_into(
 
 
 def _require_same_data(record: runs.Record, dataset: Dataset) -> None:
-    """RunError where the dataset is not the one that the run was started with."""
+    """RunError if the dataset has changed since the run started."""
     try:
         before = dict(record.manifest["data"]["sha256"])
     except (KeyError, TypeError, ValueError):
@@ -299,9 +299,9 @@ def _require_same_data(record: runs.Record, dataset: Dataset) -> None:
         ) from None
     if before != dataset.digests:
         names = [name for name in {**before, **dataset.digests} if before.get(name) != dataset.digests.get(name)]
-        here = dataset.name if dataset.folder is None else f"that in {dataset.folder}"
+        now = dataset.name if dataset.directory is None else f"that in {dataset.directory}"
         raise RunError(
-            f"{record.name} was trained on another dataset than {here}: other SHA-256 of {', '.join(names)}; put its "
+            f"{record.name} was trained on another dataset than {now}: other SHA-256 of {', '.join(names)}; put its "
             "files back, or name their directory with --data-dir"
         )
 
@@ -310,12 +310,12 @@ def build(config: TrainConfig, dataset: Dataset) -> Training:
     """A training on this process's settings of its device. UsageError without the device."""
     device = resolve_device(config.device, config.dtype)
     configure(device, config.threads, config.dtype)
-    with failures_explained(str(device)):
+    with explain_device_errors(str(device)):
         return Training.start(config, dataset, device)
 
 
 def _numerics(training: Training) -> dict[str, Any]:
-    """What the last bits depend on next to config and seed."""
+    """Versions and hardware that the last bits depend on, next to config and seed."""
     device, gpu = training.device, dict[str, Any]()
     if device.type == "cuda":
         gpu = {"device_name": torch.cuda.get_device_name(device), "cuda": torch.version.cuda}

@@ -51,7 +51,7 @@ def to_bytes(tree: Any) -> bytes:
         tensors[key := f"{len(tensors):06d}"] = tensor.detach().cpu().clone().contiguous()
         return key
 
-    content = {"format": FORMAT, "tree": _packed(tree, "", add)}
+    content = {"format": FORMAT, "tree": _pack(tree, "", add)}
     return safetensors.torch.save(tensors, {"optilab": json.dumps(content)})  # a single entry: they have no order
 
 
@@ -67,21 +67,21 @@ def from_bytes(data: bytes) -> Any:
         content = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["optilab"])
         if content["format"] != FORMAT:
             raise ValueError(f"it has format {content['format']}, and this version reads {FORMAT}")
-        return _unpacked(content["tree"], safetensors.torch.load(data))
+        return _unpack(content["tree"], safetensors.torch.load(data))
     except Exception as error:  # of JSON, of safetensors, and of a tree that is none
         raise CheckpointError(f"not a readable checkpoint: {printable(str(error))}") from error
 
 
 def require_data(tree: Any, name: str) -> None:
     """UsageError for a part of a state of the user's code that a checkpoint cannot hold."""
-    _packed(tree, name, lambda tensor: "")
+    _pack(tree, name, lambda tensor: "")
 
 
-def _packed(tree: Any, name: str, add: Callable[[Tensor], str]) -> Any:
+def _pack(tree: Any, name: str, add: Callable[[Tensor], str]) -> Any:
     """A tree as JSON; a dict with a single key stands for what JSON does not have."""
 
     def parts(names: Iterable[Any], values: Iterable[Any]) -> list[Any]:
-        return [_packed(value, f"{name}[{key!r}]", add) for key, value in zip(names, values, strict=True)]
+        return [_pack(value, f"{name}[{key!r}]", add) for key, value in zip(names, values, strict=True)]
 
     if tree is None or type(tree) in (bool, int, float, str):
         return tree
@@ -91,7 +91,7 @@ def _packed(tree: Any, name: str, add: Callable[[Tensor], str]) -> Any:
         array = np.array(tree, tree.dtype.newbyteorder("="), order="C")
         return {"array" if isinstance(tree, np.ndarray) else "scalar": add(torch.from_numpy(array))}
     if isinstance(tree, np.random.Generator):
-        return {"generator": _packed(tree.bit_generator.state, name, add)}
+        return {"generator": _pack(tree.bit_generator.state, name, add)}
     if isinstance(tree, dict):
         return {"dict": [list(pair) for pair in zip(parts(tree, tree), parts(tree, tree.values()), strict=True)]}
     if isinstance(tree, tuple):
@@ -101,9 +101,9 @@ def _packed(tree: Any, name: str, add: Callable[[Tensor], str]) -> Any:
     raise UsageError(f"{name} has the type {type(tree).__name__}, which cannot be saved: {HOLDS}")
 
 
-def _unpacked(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
+def _unpack(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
     if isinstance(tree, list):
-        return [_unpacked(part, tensors) for part in tree]
+        return [_unpack(part, tensors) for part in tree]
     if not isinstance(tree, dict):
         return tree
     ((kind, content),) = tree.items()
@@ -111,7 +111,7 @@ def _unpacked(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
         return tensors[content]
     if kind in ("array", "scalar"):
         return tensors[content].numpy() if kind == "array" else tensors[content].numpy()[()]
-    value = _unpacked(content, tensors)
+    value = _unpack(content, tensors)
     if kind == "generator":
         bits = getattr(np.random, value["bit_generator"])()
         bits.state = value

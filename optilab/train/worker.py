@@ -5,7 +5,7 @@
 The process that a study starts imports PyTorch, and forks a worker for each connection that it gets over its standard
 input. The end of a worker's connection, also by the death of its study, stops it at the next batch.
 
-A trial may be asked for again at any time: one that is done is read, one that was stopped is resumed, to the bytes of
+A trial may be requested again at any time: one that is done is read, one that was stopped is resumed, to the bytes of
 an undisturbed run. A worker trains one trial after another, each of which sets all that it depends on.
 """
 
@@ -32,9 +32,9 @@ from optilab.data import read as data
 from optilab.errors import DivergedError, OptilabError, RunError, WriteFailure
 from optilab.runs.provenance import study_versions
 from optilab.train import checkpoint, session
-from optilab.train.resume import continuation
+from optilab.train.resume import plan_resume
 
-_LOCKED_SECONDS = 10.0  # in which another process that was told to stop writing a run ends
+_LOCKED_SECONDS = 10.0  # in which another process ends that has to stop writing a run
 _POLL_SECONDS = 0.1
 _VERSIONS = study_versions()
 _BATCHES = (2, 5, 20)  # of a measurement: to warm up, then two numbers that tell a batch from the validation
@@ -66,34 +66,37 @@ def main() -> None:
 
 def serve(study: socket.socket) -> None:
     """Answer one task after another, until the study ends the connection."""
-    lines, gone = SimpleQueue[bytes](), Event()
+    lines, disconnected = SimpleQueue[bytes](), Event()
 
     def read() -> None:
         with contextlib.suppress(OSError):
             for line in study.makefile("rb"):
                 lines.put(line)
-        gone.set()
+        disconnected.set()
         lines.put(b"")
 
     Thread(target=read, daemon=True).start()
     with contextlib.suppress(BrokenPipeError):
-        while (line := lines.get()) and not gone.is_set():
-            study.sendall(json.dumps(answer(json.loads(line), gone.is_set)).encode() + b"\n")
+        while (line := lines.get()) and not disconnected.is_set():
+            study.sendall(json.dumps(answer(json.loads(line), disconnected.is_set)).encode() + b"\n")
 
 
 def answer(task: Mapping[str, Any], stop: Callable[[], bool]) -> dict[str, Any]:
-    """What `run`, `build` or `cost`, the `call` of a task, returns for its `arguments`.
+    """The result of the task's `call`, which is `run`, `build` or `cost`, with its `arguments`.
 
-    Also the `status`, the `reason` of a failure, its exit status (`code`) where the user can mend it, and the `seconds`
-    that it took here. `unwritten` is a disk that is full, `refused` a study with other versions than this process.
+    It also has the `status`, the `reason` of a failure, its exit status (`code`) where the user can mend it, and the
+    `seconds` that it took here. `unwritten` is a disk that is full, `refused` a study with other versions than this
+    process.
     """
     began = time.perf_counter()
     ended: dict[str, Any] = {"status": "failed", "reason": ""}
-    there = task["versions"]
-    if others := [
-        f"{key} {here} (here {there.get(key)})" for key, here in _VERSIONS.items() if here != there.get(key)
+    requested = task["versions"]
+    if differences := [
+        f"{key} {version} (here {requested.get(key)})"
+        for key, version in _VERSIONS.items()
+        if version != requested.get(key)
     ]:
-        return {"status": "refused", "reason": f"it has {', '.join(others)}"}
+        return {"status": "refused", "reason": f"it has {', '.join(differences)}"}
     try:
         ended |= {"status": "done", **_CALLS[task["call"]](**task["arguments"], stop=stop)}
     except WriteFailure as error:
@@ -123,7 +126,7 @@ def run(
     """
     path, reason = Path(folder) / name, ""
     try:
-        status = _trained(TrainConfig.model_validate(config), path, dataset, provenance, until, stop)
+        status = _train(TrainConfig.model_validate(config), path, dataset, provenance, until, stop)
     except DivergedError as error:
         status, reason = "diverged", str(error)
     if status == "interrupted":
@@ -141,27 +144,27 @@ def build(config: Mapping[str, Any], dataset: str | None, stop: Callable[[], boo
 
 def cost(config: Mapping[str, Any], dataset: str | None, stop: Callable[[], bool]) -> dict[str, Any]:
     """`seconds` of an epoch, from some batches of one, and `bytes` of a checkpoint. Writes nothing."""
-    asked = TrainConfig.model_validate(config)
-    training = session.build(asked, _dataset(config["data"]["dataset"], dataset))
-    size, images, seconds = asked.data.batch_size, training.train, []
+    parsed = TrainConfig.model_validate(config)
+    training = session.build(parsed, _dataset(config["data"]["dataset"], dataset))
+    size, images, seconds = parsed.data.batch_size, training.train, []
     for batches in _BATCHES:
         training.train = images.take(torch.arange(min(batches * size, len(images))))
         _, duration = next(training.run(_Silent().batch, stop))
         training.rows.clear()
         seconds.append(duration)
-    few, more = _BATCHES[1:]
-    per_batch = max(0.0, seconds[2] - seconds[1]) / (more - few)
+    small, large = _BATCHES[1:]
+    per_batch = max(0.0, seconds[2] - seconds[1]) / (large - small)
     saving = time.perf_counter()
-    size_of_one = len(checkpoint.save(training))
-    epoch = seconds[1] + per_batch * (len(images) / size - few)
-    epoch += (time.perf_counter() - saving) / max(1, asked.checkpoint_every)
-    return {"seconds": max(epoch, 0.0), "bytes": size_of_one}
+    checkpoint_bytes = len(checkpoint.save(training))
+    epoch = seconds[1] + per_batch * (len(images) / size - small)
+    epoch += (time.perf_counter() - saving) / max(1, parsed.checkpoint_every)
+    return {"seconds": max(epoch, 0.0), "bytes": checkpoint_bytes}
 
 
 _CALLS: Mapping[str, Callable[..., dict[str, Any]]] = {"run": run, "build": build, "cost": cost}
 
 
-def _trained(
+def _train(
     config: TrainConfig,
     path: Path,
     place: str | None,
@@ -173,7 +176,7 @@ def _trained(
     dataset = _dataset(config.data.dataset, place)
     if path.is_dir():
         _await_writer(path)
-        continued = continuation(path, [Override("epochs", "epochs", config.epochs)])
+        continued = plan_resume(path, [Override("epochs", "epochs", config.epochs)])
         if digest(continued.config) != digest(config):
             raise RunError(f"{path} is the run of another trial: move it away")
         if continued.complete:
@@ -189,7 +192,7 @@ def _trained(
     def due() -> bool:
         return stop() or (training.epoch >= until and not training.finished)
 
-    status = session.proceed(training, run, _Silent(), due)
+    status = session.train_to_end(training, run, _Silent(), due)
     return "stopped" if status == "interrupted" and training.epoch >= until else status
 
 
@@ -201,9 +204,9 @@ def _await_writer(path: Path) -> None:
 
 
 @lru_cache(maxsize=3)
-def _dataset(name: str, folder: str | None) -> data.Dataset:
-    """Read and verified once per process."""
-    return data.load(name, None if folder is None else Path(folder))
+def _dataset(name: str, directory: str | None) -> data.Dataset:
+    """A dataset, read and verified once per process."""
+    return data.load(name, None if directory is None else Path(directory))
 
 
 if __name__ == "__main__":

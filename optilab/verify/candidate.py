@@ -11,15 +11,15 @@ from typing import Any
 
 from optilab.errors import UsageError
 from optilab.optimize.objective import Floats
-from optilab.optimize.own import UserCode, UserRule, checked, rule_class, user_code
 from optilab.optimize.rule import ALIASES
+from optilab.optimize.user_code import UserCode, UserRule, checked, rule_class, user_code
 
 STEPS = 100
 """Steps that are compared."""
-FAR = 1e30
+MAX_LITERAL = 1e30
 """A path is over where a coordinate is larger: its values and gradients overflow soon."""
 GRADIENTS = {"g", "grad", "gradient", "dw", "dW", "dx", "gradients", "grads"}
-"""What the second parameter of a function is called that is an optimizer."""
+"""Names of the second parameter, the gradient, of a function that is an optimizer."""
 
 Start = tuple[float, ...] | tuple[tuple[float, ...], ...]
 """A point as a vector, or as the rows of a matrix."""
@@ -49,20 +49,20 @@ class Candidate:
     begin: Callable[[Mapping[str, Any], Floats], Walk]
 
     def accepts(self, setting: str, settings: Mapping[str, Any]) -> bool:
-        """Whether the code takes this hyperparameter."""
+        """True if the code has a parameter for this setting."""
         return setting in self.named(settings).values()
 
     def path(
         self, settings: Mapping[str, Any], gradient: Callable[[Floats], Floats], start: Start, steps: int
     ) -> Floats:
         """The points it visits, (steps + 1, d), those of a matrix row by row; fewer where one of them is not finite or
-        beyond `FAR`."""
+        beyond `MAX_LITERAL`."""
         import numpy as np
 
         points = [np.array(start, dtype=np.float64)]
         advance = self.begin(self.values(settings), points[0]).advance
         with np.errstate(all="ignore"):
-            while len(points) <= steps and bool((np.abs(points[-1]) < FAR).all()):
+            while len(points) <= steps and bool((np.abs(points[-1]) < MAX_LITERAL).all()):
                 points.append(advance(gradient(points[-1])))
         return np.stack(points).reshape(len(points), -1)
 
@@ -78,13 +78,17 @@ class Candidate:
     def named(self, settings: Mapping[str, Any]) -> dict[str, str]:
         """Parameter of the code -> setting of the rule; a setting's own name takes precedence over its aliases."""
         short = {key: key.rpartition(".")[2] for key in settings}  # base.lr is lr
-        taken: dict[str, str] = {}
-        for key, own in short.items():
-            for name in (own, *ALIASES.get(own, ())):
-                if name in self.parameters and name not in taken and (name == own or name not in short.values()):
-                    taken[name] = key
+        keys: dict[str, str] = {}
+        for key, setting in short.items():
+            for name in (setting, *ALIASES.get(setting, ())):
+                if (
+                    name in self.parameters
+                    and name not in keys
+                    and (name == setting or name not in short.values())
+                ):
+                    keys[name] = key
                     break
-        return taken
+        return keys
 
 
 def find_optimizer(path: Path, preferred: str = "") -> UserCode:
@@ -96,19 +100,19 @@ def find_optimizer(path: Path, preferred: str = "") -> UserCode:
     code = user_code(f"{path}:NAME")
     defined, methods = code.defined, ("update", "step")
     classes = [n for n in defined if any(isinstance(getattr(defined[n], m, None), FunctionType) for m in methods)]
-    found = [n for n in classes if not any(defined[n] in defined[other].__mro__[1:] for other in classes)]
+    names = [n for n in classes if not any(defined[n] in defined[other].__mro__[1:] for other in classes)]
     functions = [n for n in defined if isinstance(defined[n], FunctionType)]
-    found = found or [
+    names = names or [
         n for n in functions if GRADIENTS.intersection([*inspect.signature(defined[n]).parameters][1:2])
     ]
-    found = [n for n in found if _bare(n) == _bare(preferred)] or found
-    if len(found) == 1:
-        return replace(code, name=found[0])
-    if found:
-        raise UsageError(f"{path} has {', '.join(found)}: choose one, as in {path}:{found[0]}")
-    names = f"; it has {', '.join(defined)}" if defined else ""
+    names = [n for n in names if _bare(n) == _bare(preferred)] or names
+    if len(names) == 1:
+        return replace(code, name=names[0])
+    if names:
+        raise UsageError(f"{path} has {', '.join(names)}: choose one, as in {path}:{names[0]}")
+    content = f"; it has {', '.join(defined)}" if defined else ""
     raise UsageError(
-        f"{path} has no class with update(w, g) and no function f(w, g, ...){names} (optilab help own)"
+        f"{path} has no class with update(w, g) and no function f(w, g, ...){content} (optilab help own)"
     )
 
 
@@ -127,12 +131,12 @@ def load(code: str | Callable[..., Any] | UserCode) -> Candidate:
 
 
 def parameters(kind: type[UserRule]) -> dict[str, bool]:
-    """As in a candidate."""
+    """The parameters of a user's optimizer, as in `Candidate.parameters`."""
     return {field.name: field.default is not MISSING for field in fields(kind)}
 
 
 def begun(kind: type[UserRule], values: Mapping[str, Any], start: Floats) -> Walk:
-    """As `begin` of a candidate; the code sees the whole point, in its shape."""
+    """Start a walk as `Candidate.begin` does; the code sees the whole point, in its shape."""
     import numpy as np
 
     rule = kind(**values)
@@ -160,5 +164,9 @@ def literals(code: UserCode) -> tuple[float, ...]:
     except (OSError, TypeError, SyntaxError):
         return ()
     numbers = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
-    found = (float(n) for n in numbers if isinstance(n, int | float) and not isinstance(n, bool) and abs(n) < FAR)
-    return tuple(dict.fromkeys(found))
+    literals = (
+        float(n)
+        for n in numbers
+        if isinstance(n, int | float) and not isinstance(n, bool) and abs(n) < MAX_LITERAL
+    )
+    return tuple(dict.fromkeys(literals))

@@ -1,6 +1,6 @@
 """Grades many files, a row each. A file that crashes or hangs affects its own row alone.
 
-Each is executed in an isolated process of its own (`optilab.verify.sandbox`), which knows no other submission. The
+Each is executed in a separate, isolated process (`optilab.verify.sandbox`), which knows no other submission. The
 verdict is calculated here, from the points that it returns.
 """
 
@@ -39,7 +39,7 @@ class Graded:
     first_step: int | None = None
     function: str | None = None
     explanation: str = ""
-    """What turns the rule into the submission, or what went wrong."""
+    """The change that turns the rule into the submission, or the error."""
     output: str = ""
     """The end of what the submission printed."""
     seconds: float = 0.0
@@ -49,7 +49,7 @@ class Graded:
 
 
 def is_pattern(spec: str) -> bool:
-    """Whether FILE:NAME means many files."""
+    """True if the file of FILE:NAME is a pattern of many files."""
     pattern, _ = split(spec)
     return any(character in pattern for character in "*?[") and not Path(pattern).is_file()
 
@@ -79,8 +79,10 @@ def _files(spec: str) -> dict[Path, str]:
     if path.is_dir():
         raise UsageError(f"the directory {printable(pattern)} has no .py and no {NOTEBOOK} file")
     parents = [parent for parent in path.parents if not set(str(parent)) & set("*?[")]
-    gone = [f": there is no directory {printable(str(parent))}" for parent in parents if not parent.is_dir()][-1:]
-    raise UsageError(f"no file matches {shown(pattern)}{''.join(gone)}")
+    missing = [f": there is no directory {printable(str(parent))}" for parent in parents if not parent.is_dir()][
+        -1:
+    ]
+    raise UsageError(f"no file matches {shown(pattern)}{''.join(missing)}")
 
 
 def unsearched(specs: Sequence[str]) -> list[str]:

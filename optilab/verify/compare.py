@@ -1,4 +1,4 @@
-"""Whether an implementation is the rule that it is meant to be: both followed in float64, step by step.
+"""Compare an implementation with a rule: both are followed in float64, step by step.
 
 A rule and a candidate are followed for 100 steps from seven starts on six functions, with three settings of the
 hyperparameters in general position: no two of them coincide and none is a default, so code that confuses two of them,
@@ -16,11 +16,11 @@ import numpy as np
 from optilab.optimize import OBJECTIVES, descend
 from optilab.optimize.objective import Floats
 from optilab.optimize.rule import settings_of, with_settings
-from optilab.verify.candidate import FAR, STEPS, Candidate, Start
+from optilab.verify.candidate import MAX_LITERAL, STEPS, Candidate, Start
 
 TOLERANCE = 1e-11
-ROUNDING = 30.0
-"""How many times farther apart two correct implementations may be than two paths that start one ulp apart."""
+MAX_ROUNDING_RATIO = 30.0
+"""The largest accepted distance of two implementations, in distances of two paths that start one ulp apart."""
 EPSILON = 2.0**-52
 
 SETTINGS: Mapping[str, tuple[float, float, float]] = {
@@ -65,11 +65,11 @@ SETTINGS: Mapping[str, tuple[float, float, float]] = {
     "largest_side": (4, 3, 6),
 }
 """The three values of each hyperparameter; code that takes it gets them, unless the user has chosen another."""
-OF_A_RULE: Mapping[str, Mapping[str, tuple[float, float, float]]] = {
+VALUES_BY_RULE: Mapping[str, Mapping[str, tuple[float, float, float]]] = {
     "muon": {"eps": (1.3e-3, 4.7, 0.31)},
     "adafactor": {"lr": (0.31, 0.083, 0.57), "eps": (0.17, 0.021, 0.94)},  # its limits act
 }
-"""Those of a single rule."""
+"""Other values of settings, by rule."""
 
 
 # --- where the two are compared ----------------------------------------------------------------------------------
@@ -77,14 +77,14 @@ OF_A_RULE: Mapping[str, Mapping[str, tuple[float, float, float]]] = {
 
 @dataclass(frozen=True)
 class ProblemInstance:
-    """Where two implementations are compared."""
+    """A function and a start, on which two implementations are compared."""
 
     function: Any
     """An objective, or a function of a matrix; paths on it are kept by its hash."""
     start: Start
 
     @property
-    def nudged(self) -> Start:
+    def neighbor_start(self) -> Start:
         """The start one rounding error away; a zero stays one, whose sign or quotient is another than that of 1e-16."""
         x = np.array(self.start)
         return as_start(np.where(x == 0, 0.0, x + EPSILON * np.maximum(np.abs(x), 1.0)))
@@ -102,7 +102,7 @@ class MatrixFunction:
         return f"a matrix {shape}" if self.start.ndim == 2 else f"a bias of {shape}"
 
     def gradient(self, w: Floats) -> Floats:
-        """In the shape of W."""
+        """The gradient at points, in their shape."""
         matrix = w.reshape(len(w), -1)
         rest = self._left @ matrix @ self._right - self._goal.reshape(matrix.shape)
         return np.asarray(np.cos(w) + (self._left.T @ rest @ self._right.T).reshape(w.shape) / 4)
@@ -130,8 +130,8 @@ def problems() -> tuple[ProblemInstance, ...]:
     Gradients of both signs, curvature of both signs, a flat start, and paths on which clipping and switches act.
     """
     named = ("ravine", "himmelblau", "beale", "plateau", "saddle", "rosenbrock")
-    own = [ProblemInstance(function := OBJECTIVES[name](), tuple(function.start)) for name in named]
-    return (*own, ProblemInstance(own[0].function, (3.0, 1.0)))
+    instances = [ProblemInstance(function := OBJECTIVES[name](), tuple(function.start)) for name in named]
+    return (*instances, ProblemInstance(instances[0].function, (3.0, 1.0)))
 
 
 @cache
@@ -155,7 +155,7 @@ def matrices() -> tuple[ProblemInstance, ...]:
     return tuple(ProblemInstance(part, as_start(part.start)) for part in (*first, *second[1:], second[0]))
 
 
-SHORT = 5
+FEW_STEPS = 5
 """Steps from such a start: rounding hardly separates two paths in so few."""
 
 
@@ -200,8 +200,8 @@ class PathComparison:
     @cached_property
     def horizon(self) -> int:
         """The first step at which paths that start one ulp apart differ by more than the tolerance allows."""
-        twin = followed(self.rule, self.problem.function, self.problem.nudged, self.steps)
-        return rounding_horizon(self.path, twin)
+        neighbor = followed(self.rule, self.problem.function, self.problem.neighbor_start, self.steps)
+        return rounding_horizon(self.path, neighbor)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -230,7 +230,7 @@ def comparisons(
     turns = enumerate(all_problems) if len(on) != 1 else ((number, on[0]) for number in range(3))
     compared = [PathComparison(rules[number % 3], problem, steps) for number, problem in turns]
     if not on and not on_matrices:
-        few = min(steps, SHORT)
+        few = min(steps, FEW_STEPS)
         short = (PathComparison(rules[n % 3], problem, few) for n, problem in enumerate(zeros()))
         compared += [each for each in short if rule.text and np.isfinite(each.path).all()]  # nothing in it is 0/0
     return compared
@@ -242,14 +242,14 @@ def with_distinct_settings(rule: Any, names: Sequence[str], number: int) -> Any:
     A hyperparameter that is usually 0, which turns a part of the rule off, is 0 in one of the three: in the second or,
     where the rule has several, not all in the same.
     """
-    usual, values = settings_of(rule), dict[str, Any]()
-    settings = {**SETTINGS, **OF_A_RULE.get(rule.name, {})}
-    off = [key for key in names if not usual[key]]
+    defaults, values = settings_of(rule), dict[str, Any]()
+    settings = {**SETTINGS, **VALUES_BY_RULE.get(rule.name, {})}
+    off = [key for key in names if not defaults[key]]
     for key in names:
         choices = settings.get(key.rpartition(".")[2], ())
         if (
             choices
-            and type(usual[key]) is not bool
+            and type(defaults[key]) is not bool
             and not (key in off and (off.index(key) + 1) % 3 == number % 3)
         ):
             values[key] = choices[number % 3]
@@ -262,9 +262,9 @@ def hyperparameters(rule: Any) -> dict[str, Any]:
 
 
 def padded(points: Floats, steps: int) -> Floats:
-    """A path as (steps + 1, d), with NaN from its first point that is not finite or beyond `FAR`."""
+    """A path as (steps + 1, d), with NaN from its first point that is not finite or beyond `MAX_LITERAL`."""
     with np.errstate(invalid="ignore"):
-        bad = ~(np.abs(points) < FAR).all(axis=1)
+        bad = ~(np.abs(points) < MAX_LITERAL).all(axis=1)
     end = int(np.argmax(bad)) if bad.any() else len(points)
     return np.concatenate([points[:end], np.full((steps + 1 - end, points.shape[1]), np.nan)])
 
@@ -283,11 +283,11 @@ def first_difference(a: Floats, b: Floats) -> int | None:
     return None if same.all() else int(np.argmin(same))
 
 
-def rounding_horizon(path: Floats, twin: Floats) -> int:
-    """The first step at which rounding may separate two correct implementations; `twin` started one ulp away."""
+def rounding_horizon(path: Floats, neighbor: Floats) -> int:
+    """The first step at which rounding may separate two correct implementations; `neighbor` started one ulp away."""
     with np.errstate(invalid="ignore"):
-        apart = np.abs(path - twin).max(axis=1) * ROUNDING
-    bad = ~(apart <= TOLERANCE * sizes(path)) & np.isfinite(path).all(axis=1)
+        distances = np.abs(path - neighbor).max(axis=1) * MAX_ROUNDING_RATIO
+    bad = ~(distances <= TOLERANCE * sizes(path)) & np.isfinite(path).all(axis=1)
     return int(np.argmax(bad)) if bad.any() else len(path)
 
 
@@ -331,8 +331,8 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Explanation:
-    """In words, and as settings of the rule where those can say it; both empty where nothing explains, and then the
-    first statement of the formula whose value is off, if the candidate shows it."""
+    """A cause in words, and as settings of the rule where settings can express it. Both are empty without a cause; then
+    `statement` is the first of the formula whose value differs, if the candidate shows it."""
 
     explanation: tuple[str, ...] = ()
     equal_with: tuple[str, ...] = ()
@@ -340,7 +340,7 @@ class Explanation:
 
 
 Explain = Callable[[Candidate, Sequence[PathComparison], Sequence[Floats]], Explanation]
-"""What explains the difference between a rule and a candidate, from the candidate's paths: `explain.explain`."""
+"""A function that explains the difference between a rule and a candidate by its paths: `explain.explain`."""
 
 
 def compare(
@@ -373,13 +373,13 @@ def compare(
 
 
 def _changed(rule: Any, variant: Any) -> str:
-    """The settings with which the variant was followed, where those of the rule were others."""
+    """The settings in which a variant differs from the rule, as text."""
     values = {f.name: getattr(variant, f.name) for f in fields(variant)}
     return ", ".join(f"{key} {value}" for key, value in values.items() if value != getattr(rule, key))
 
 
 def _compared(candidate: Candidate, compared: Sequence[PathComparison], paths: Sequence[Floats]) -> Comparison:
-    """Without an explanation."""
+    """The comparison of a candidate by its paths, without an explanation."""
     first = compared[0]
     known = hyperparameters(first.rule)
     fixed = tuple(key for key in known if known[key] and not candidate.accepts(key, known))

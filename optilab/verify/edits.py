@@ -67,7 +67,7 @@ weight decay without lr: lr*weight_decay*w -> weight_decay*w
 weight decay without lr: w - lr*(a + weight_decay*w) -> w - lr*a - weight_decay*w
 """
 FAMILIES = ("add", "subtract"), ("multiply", "divide"), ("minimum", "maximum")
-OTHERS = """
+OTHER_EDITS = """
 a - b -> -a - b
 a*b -> a*a*b
 a*(b + c) -> a*b + c
@@ -135,7 +135,7 @@ class Rewrite:
     name: str
     changes: tuple[tuple[Node, Node], ...]
     of_states: bool = False
-    """Whether it is the whole expression of a state that changes."""
+    """True if the edit applies to the whole expression of a state alone."""
 
     @cached_property
     def names(self) -> set[str]:
@@ -183,7 +183,7 @@ def edits(formula: Formula, settings: Sequence[str], numbers: Sequence[float]) -
     for edit in chain(
         (edit for edit in named if edit.name),
         _operations(formula),
-        _from_table(OTHERS, formula, settings, ()),
+        _from_table(OTHER_EDITS, formula, settings, ()),
         _with_parts(formula),
         (edit for edit in named if not edit.name),
         _from_table(WITH_NUMBERS, formula, settings, numbers),
@@ -312,13 +312,13 @@ def _corrections(formula: Formula) -> Iterator[Edit]:
                     root = Node("sqrt", (symbol(statement.target),))
                     outside = Node("divide", (Node("sqrt", part.args[:1]), part.args[1]))
                     yield Edit(everywhere(formula, {root: outside}), "the root is taken before the correction")
-    for some in [stored, *([one] for one in stored if len(stored) > 1)]:
+    for some in [stored, *([statement] for statement in stored if len(stored) > 1)]:
         if some:
             yield Edit((*formula, *some), "the corrected moment is stored")
     for n, statement in enumerate(formula):
         state = symbol(statement.target)
         for part, _ in parts(statement.node):
-            for values in matches(KEPT_SHARE, part, {"x": state}):
+            for values in matches(SCALED, part, {"x": state}):
                 if values["b"].op == "symbol" and statement.target not in corrected and statement.target != "w":
                     instead = put_in(CORRECTED, {"a": state, "b": values["b"]})
                     name = f"{statement.target} has a bias correction"
@@ -326,7 +326,7 @@ def _corrections(formula: Formula) -> Iterator[Edit]:
                     yield Edit((*others[:n], statement, *others[n + 1 :]), name)
 
 
-CORRECTED, KEPT_SHARE, AVERAGE = (parse(line, RULE_FUNCTIONS, {}) for line in ("a/(1 - b^t)", "b*x", "a*x + c*b"))
+CORRECTED, SCALED, AVERAGE = (parse(line, RULE_FUNCTIONS, {}) for line in ("a/(1 - b^t)", "b*x", "a*x + c*b"))
 
 
 def _starts(formula: Formula) -> Iterator[Edit]:
@@ -342,8 +342,8 @@ def _starts(formula: Formula) -> Iterator[Edit]:
 def _operations(formula: Formula) -> Iterator[Edit]:
     """One of its arguments in the place of an operation, another operation of its family, and exchanged arguments."""
     for part in dict.fromkeys(part for statement in formula for part, _ in parts(statement.node) if part.args):
-        alike = [op for family in FAMILIES if part.op in family for op in family]
-        others = [Node(op, part.args[::-1] if op == part.op else part.args) for op in alike]
+        family_ops = [op for family in FAMILIES if part.op in family for op in family]
+        others = [Node(op, part.args[::-1] if op == part.op else part.args) for op in family_ops]
         for new in (*(arg for arg in part.args if arg.op not in ("greater", "less")), *others):
             yield from _edited(
                 formula, Rewrite("", ((part, new),)), {name: symbol(name) for name in symbols(part)}

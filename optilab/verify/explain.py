@@ -1,4 +1,4 @@
-"""What explains the difference between an implementation and a rule: the edit of its formula that is the code.
+"""Find the edit of a rule's formula that explains the difference between an implementation and the rule.
 
 A hypothesis counts only where its path is the code's everywhere, with every setting, as far as rounding allows. So an
 explanation is never a guess, and nobody is told of a slip that was not made.
@@ -35,14 +35,14 @@ from optilab.verify.edits import Edit, Formula, edits, named_edits
 
 PREFIX = 1
 """Steps after the first difference that an explanation must reproduce before its whole path is computed."""
-MOST_PAIRS = 8000
+MAX_PAIRS = 8000
 """Pairs of edits that are tried."""
-MOST_LINES = 2
+MAX_LINES = 2
 """Lines of a formula that are shown where an edit has a name that says it all."""
 NAMED_ALONE = "a weight decay of its own"
 """An edit whose number the path may not tell: of a sum with w, a sign may be all that counts."""
-LARGEST_EPS = 0.1
-"""An eps above it would take the place of what it guards, which is another slip."""
+MAX_EPS = 0.1
+"""A larger eps would replace the quantity that it guards, which is another slip."""
 MISSING = {"eps": 0.0, "clip": 1e9, "step_max": 1e9}
 """Values with which a constant does nothing."""
 FORM_NAMES = {
@@ -54,7 +54,7 @@ FORM_NAMES = {
 
 Follow = Callable[[PathComparison, Start, int], Floats]
 Hypothesis = tuple[Callable[[], Explanation], Follow]
-"""What may explain a difference, and the path from a start that it claims for a comparison."""
+"""A possible explanation of a difference, and the path from a start that it predicts for a comparison."""
 
 
 def explain(candidate: Candidate, comparisons: Sequence[PathComparison], paths: Sequence[Floats]) -> Explanation:
@@ -65,7 +65,7 @@ def explain(candidate: Candidate, comparisons: Sequence[PathComparison], paths: 
     if _ignores_its_gradient(candidate, comparisons, paths):
         if all(bool((path == path[0]).all()) for path in paths):  # so does a step of zero
             return Explanation()
-        return Explanation(("your code does not use the gradient it is given: it follows a function of its own",))
+        return Explanation(("your code does not use the gradient it is given: it follows another function",))
     if not np.array_equal(first.path_of(candidate), paths[0], equal_nan=True):
         where = "its state is in the class or the module and not in the object, or it draws random numbers"
         return Explanation((f"your code takes another path when it starts again from the same point: {where}",))
@@ -95,7 +95,7 @@ class _Target:
 
 
 def _is_the_code(path: Follow, targets: Sequence[_Target]) -> bool:
-    """Whether a hypothesis's path is the candidate's everywhere, as far as rounding allows."""
+    """True if the path of a hypothesis is the path of the candidate everywhere, up to rounding."""
     try:
         for target in targets:
             comparison, counted = target.comparison, target.counted
@@ -108,7 +108,9 @@ def _is_the_code(path: Follow, targets: Sequence[_Target]) -> bool:
         for target in targets:
             problem, steps = target.comparison.problem, target.comparison.steps
             whole = padded(path(target.comparison, problem.start, steps), steps)
-            horizon = rounding_horizon(whole, padded(path(target.comparison, problem.nudged, steps), steps))
+            horizon = rounding_horizon(
+                whole, padded(path(target.comparison, problem.neighbor_start, steps), steps)
+            )
             if first_difference(target.path[:horizon], whole[:horizon]) is not None:
                 return False
     except (UsageError, ValueError, KeyError, np.linalg.LinAlgError):  # the hypothesis does not apply here
@@ -122,8 +124,7 @@ def _is_the_code(path: Follow, targets: Sequence[_Target]) -> bool:
 def _ignores_its_gradient(
     candidate: Candidate, comparisons: Sequence[PathComparison], paths: Sequence[Floats]
 ) -> bool:
-    """Whether its path stays the same everywhere when the gradients that it is given are random, some of them infinite:
-    0*g, as of a sum that is still 0, is a use of g."""
+    """True if random gradients, some of them infinite, change no path; 0*g, as of a sum that is 0, is a use of g."""
     draw = np.random.default_rng(0).standard_normal
     for comparison, path in zip(comparisons, paths, strict=True):
         settings, steps = comparison.settings, comparison.steps
@@ -204,14 +205,14 @@ def _forms(first: PathComparison) -> Iterator[Hypothesis]:
 
 def _constants(candidate: Candidate, first: PathComparison, unused: Sequence[str]) -> Iterator[Hypothesis]:
     """Other values of the constants that the candidate has written in, one at a time."""
-    known, usual = first.settings, type(first.rule)()
+    known, defaults = first.settings, type(first.rule)()
     written = {
-        one.name: one.name in unused
-        for one in fields(first.rule)
-        if isinstance(known.get(one.name), float)
-        and (one.name in unused or not candidate.accepts(one.name, known))
+        field.name: field.name in unused
+        for field in fields(first.rule)
+        if isinstance(known.get(field.name), float)
+        and (field.name in unused or not candidate.accepts(field.name, known))
     }
-    ignored = {key: getattr(usual, key) for key in written if written[key]}
+    ignored = {key: getattr(defaults, key) for key in written if written[key]}
     if ignored:
         yield _constant(first, ignored, written)
     for key in written:
@@ -223,13 +224,13 @@ def _constants(candidate: Candidate, first: PathComparison, unused: Sequence[str
 def _numbers_for(candidate: Candidate, key: str) -> list[float]:
     """The numbers in its file; of a limit first that there is none, which any large number would be."""
     if key == "eps":
-        return [value for value in candidate.literals if value <= LARGEST_EPS]
+        return [value for value in candidate.literals if value <= MAX_EPS]
     return [*([MISSING[key]] if key in MISSING else []), *candidate.literals]
 
 
 def _constant(first: PathComparison, values: Mapping[str, float], written: Mapping[str, bool]) -> Hypothesis:
     """`written`: name -> whether the candidate takes it, too, and does not use it."""
-    usual = type(first.rule)()
+    defaults = type(first.rule)()
     changed = {key: value for key, value in values.items() if written[key] or value != getattr(first.rule, key)}
 
     def words(key: str, value: float) -> str:
@@ -237,7 +238,7 @@ def _constant(first: PathComparison, values: Mapping[str, float], written: Mappi
             return f"{key} is taken and not used: there is no such limit" if written[key] else f"{key} is missing"
         if written[key]:
             return f"{key} is taken and not used: your code acts as with {value:g}"
-        return f"{key} {value:g} is written in; {first.rule.name} has {getattr(usual, key):g}"
+        return f"{key} {value:g} is written in; {first.rule.name} has {getattr(defaults, key):g}"
 
     def explanation() -> Explanation:
         settings = tuple(f"algo.{key}={value:g}" for key, value in changed.items())
@@ -282,21 +283,21 @@ def _pairs(first: PathComparison) -> Iterator[Hypothesis]:
     base = formula_of(first.rule)
     settings = [name for name in settings_in_formula(first.rule) if name in Program(base).settings]
     pairs = (
-        _edit(first, base, one, other)
-        for one in named_edits(base, settings)
-        for other in named_edits(one.formula, settings)
-        if one.name and other.name and not {*other.formula} & ({*base} - {*one.formula})  # which it takes back
+        _edit(first, base, edit, other)
+        for edit in named_edits(base, settings)
+        for other in named_edits(edit.formula, settings)
+        if edit.name and other.name and not {*other.formula} & ({*base} - {*edit.formula})  # which it takes back
     )
-    yield from islice(pairs, MOST_PAIRS)
+    yield from islice(pairs, MAX_PAIRS)
 
 
 def _edit(first: PathComparison, base: Formula, *made: Edit) -> Hypothesis:
-    """One edit, or one after the other."""
+    """The formula after one edit, or after two."""
 
     def explanation() -> Explanation:
         names = tuple(edit.name for edit in made if edit.name)
         lines = _lines(base, made[-1].formula, first.rule)
-        few = lines.count(" = ") + lines.count(" <- ") <= 2 * MOST_LINES * len(made)
+        few = lines.count(" = ") + lines.count(" <- ") <= 2 * MAX_LINES * len(made)
         if names and (not few or not lines or names[0].startswith(NAMED_ALONE)):
             return Explanation(names)
         return Explanation((f"{names[0]}: {lines}",) if len(made) == 1 and names else (*names, lines))
@@ -313,13 +314,17 @@ def _lines(before: Formula, after: Formula, rule: Any) -> str:
     """The lines that changed, as a sentence; empty where only their order did."""
 
     def printed(formula: Formula, other: Formula) -> str:
-        lines = (f"{one.target} {one.arrow} {text(simplified(one.node))}" for one in formula if one not in other)
+        lines = (
+            f"{statement.target} {statement.arrow} {text(simplified(statement.node))}"
+            for statement in formula
+            if statement not in other
+        )
         return "; ".join(lines)
 
-    yours, theirs = printed(after, before), printed(before, after)
+    code_lines, library_lines = printed(after, before), printed(before, after)
     name = "the formula" if is_formula(rule.name) else rule.name
-    has = f"; {name} has {theirs}" if theirs else ""
-    return f"your code acts as {yours}{has}" if yours else ""
+    has = f"; {name} has {library_lines}" if library_lines else ""
+    return f"your code acts as {code_lines}{has}" if code_lines else ""
 
 
 def values_of_steps(formula: Formula, rule: Any, function: Any, w: Floats) -> Iterator[Mapping[str, Any]]:

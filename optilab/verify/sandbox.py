@@ -1,4 +1,4 @@
-"""A submission in a process of its own: its points come back, and only those.
+"""A submission in a separate process: its points come back, and only those.
 
     python -P -m optilab.verify.sandbox DESCRIPTOR
 
@@ -29,40 +29,40 @@ import numpy as np
 
 from optilab.errors import SystemFailure, UsageError, printable
 from optilab.optimize.objective import Floats
-from optilab.optimize.own import exception_text, rule_class
-from optilab.verify.candidate import FAR, Candidate, Walk, begun, find_optimizer, literals, parameters
+from optilab.optimize.user_code import exception_text, rule_class
+from optilab.verify.candidate import MAX_LITERAL, Candidate, Walk, begun, find_optimizer, literals, parameters
 
 LEVELS = {
     "bubblewrap": "isolated by bubblewrap",
     "namespaces": "isolated by namespaces of the system (unshare)",
     "limits": "not isolated: install bubblewrap, or use a container",
 }
-"""What isolates a submission, the strongest first, as a report says it."""
+"""Levels of isolation, the strongest first, with the words of a report."""
 ENCLOSED = ("bubblewrap", "namespaces")
-"""The levels with a file system of their own."""
-TOTAL = 10
+"""The levels with a separate file system."""
+TOTAL_LIMITS = 10
 """The time limit of all answers of a submission, in time limits of one answer."""
-START = 120.0
+START_SECONDS = 120.0
 """Seconds in which Python and NumPy start, on a busy machine, too."""
 MAX_OUTPUT, MAX_ERROR, MAX_REPLY = 4000, 1000, 1 << 20
 """Characters of a submission's output that are kept, the last ones; of an error; bytes of a reply."""
 MAX_PARTS = 100
 """Parts of a state that are read."""
 MAX_FILE, MAX_FILES, MAX_PROCESSES = 16 << 20, 64 << 20, 256
-"""Bytes of a file, and of all files of a file system of its own; processes of a submission."""
+"""Bytes of a file, and of all files of its separate file system; processes of a submission."""
 
 DIRECTORY = "/tmp/submission"
-"""The working directory in a file system of its own."""
+"""The working directory in the separate file system."""
 PYTHON = (sys.prefix, sys.base_prefix)
 EXECUTED = str(Path(sys.executable).resolve().parents[1])
 INSTALLED = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
-HERE = str(Path(__file__).parents[2])
+ROOT = str(Path(__file__).parents[2])
 PATHS = (
     *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives", "/etc/fonts"),
     *(f"{prefix}/{part}" for prefix in (*PYTHON, EXECUTED) for part in ("bin", "lib", "lib64", "pyvenv.cfg")),
-    *("/proc/cpuinfo", "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", *INSTALLED, f"{HERE}/optilab"),
+    *("/proc/cpuinfo", "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", *INSTALLED, f"{ROOT}/optilab"),
 )
-"""What an isolated submission sees: the system's libraries, Python and its packages, no home and no other process."""
+"""Paths that an isolated submission sees: the system's libraries, Python and its packages; no home directory."""
 NEW_ROOT = f"""set -e
 mount -t tmpfs -o size={MAX_FILES},nr_inodes=10000 tmpfs /mnt
 cd /mnt
@@ -86,10 +86,10 @@ class TimeLimit(UsageError):
 
 @dataclass(frozen=True)
 class Sandbox:
-    """What isolates a submission, and what it may use.
+    """The isolation of a submission, and the limits of its resources.
 
     `seconds` for one answer: loading the file, making the optimizer, a step. `memory`: MiB of each process. `level`:
-    a key of LEVELS; empty for a file of the user's own, which sees what the user sees.
+    a key of LEVELS; empty for the user's file, which sees what the user sees.
     """
 
     seconds: float
@@ -98,8 +98,12 @@ class Sandbox:
 
     @property
     def limits(self) -> dict[str, int]:
-        """Those that the system enforces on each process, by their names there."""
-        limits = {"CORE": 0, "FSIZE": MAX_FILE, "CPU": round(min(TOTAL * self.seconds + START, 1e8))}
+        """The limits that the system enforces on each process, by the system's names."""
+        limits = {
+            "CORE": 0,
+            "FSIZE": MAX_FILE,
+            "CPU": round(min(TOTAL_LIMITS * self.seconds + START_SECONDS, 1e8)),
+        }
         if self.memory is not None:
             limits["AS"] = self.memory << 20
         if self.level:
@@ -126,7 +130,7 @@ def strongest_level() -> str:
 
 @cache
 def works(level: str) -> bool:
-    """Whether a process starts that is isolated so."""
+    """True if a process starts at this level of isolation."""
     if level == "limits":
         return True
     with contextlib.suppress(OSError):  # no such program
@@ -135,7 +139,7 @@ def works(level: str) -> bool:
 
 
 def _command(level: str, *arguments: str) -> list[str]:
-    """The command that answers, inside what isolates it; without arguments it shows that Python starts there."""
+    """The command of the isolated process that answers; without arguments it tests that Python starts there."""
     python = [sys.executable, "-P", "-m", "optilab.verify.sandbox", *arguments]
     paths = [path for path in dict.fromkeys(PATHS) if os.path.exists(path)]
     if level == "bubblewrap":
@@ -153,8 +157,8 @@ def _command(level: str, *arguments: str) -> list[str]:
 
 
 def _environment(directory: str | None) -> dict[str, str]:
-    """The variables of a submission that works in a directory, nothing of the grader's; None: the user's own."""
-    packages = {"PYTHONPATH": os.pathsep.join(p for p in (HERE, *INSTALLED) if not p.startswith(PYTHON))}
+    """The environment of a submission, without variables of the grader; None: the environment of the user."""
+    packages = {"PYTHONPATH": os.pathsep.join(p for p in (ROOT, *INSTALLED) if not p.startswith(PYTHON))}
     if directory is None:
         return {**os.environ, **packages}
     language = {key: os.environ[key] for key in ("LANG", "LD_LIBRARY_PATH") if key in os.environ}
@@ -179,23 +183,23 @@ def running(file: Path, code: bytes | None, name: str, like: str, sandbox: Sandb
     directory = str(path.parent) if sandbox.level else None
     text = None if code is None else code.decode("latin-1")  # bytes as JSON
     request = {"path": str(path), "code": text, "directory": directory, "limits": sandbox.limits}
-    here, there = socket.socketpair()
+    parent_socket, child_socket = socket.socketpair()
     try:
-        with here, tempfile.TemporaryFile() as log:
-            with there:
+        with parent_socket, tempfile.TemporaryFile() as log:
+            with child_socket:
                 process = subprocess.Popen(
-                    _command(sandbox.level, str(there.fileno())),
+                    _command(sandbox.level, str(child_socket.fileno())),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    pass_fds=[there.fileno()],
+                    pass_fds=[child_socket.fileno()],
                     env=_environment(directory),
                     start_new_session=True,
                 )
             _processes.add(process)
             try:
                 request |= {"name": name, "like": like}
-                yield Submission(file, path, request, sandbox.seconds, here, log.fileno(), process)
+                yield Submission(file, path, request, sandbox.seconds, parent_socket, log.fileno(), process)
             finally:
                 _kill(process)
                 process.wait()
@@ -239,40 +243,40 @@ class Submission:
 
     @property
     def output(self) -> str:
-        """The end of what it printed."""
+        """The end of the output of the submission."""
         size, most = os.fstat(self.log).st_size, 4 * MAX_OUTPUT
         printed = os.pread(self.log, most, max(0, size - most))
-        return self._shown(printed.decode("utf-8", "replace"))[-MAX_OUTPUT:]
+        return self._printable(printed.decode("utf-8", "replace"))[-MAX_OUTPUT:]
 
     def load(self) -> Candidate:
         """The candidate. Raises UsageError where its file cannot be loaded, and TimeLimit."""
         with contextlib.suppress(TimeoutError):
-            if not self._line(time.monotonic() + START):
+            if not self._line(time.monotonic() + START_SECONDS):
                 raise SystemFailure(f"the process of {self.file} does not start: {self.output or self._status()}")
-        reply = self._ask(self.request, "loading the file")
+        reply = self._request(self.request, "loading the file")
         name, known, numbers = reply.get("name"), reply.get("parameters"), reply.get("literals")
         if not (isinstance(name, str) and isinstance(known, dict) and isinstance(numbers, list)):
             raise self._wrong()
-        numbers = [n for n in numbers[:1000] if isinstance(n, float) and abs(n) < FAR]
+        numbers = [n for n in numbers[:1000] if isinstance(n, float) and abs(n) < MAX_LITERAL]
         return Candidate(
-            self._shown(name), {str(key): bool(value) for key, value in known.items()}, numbers, self._begin
+            self._printable(name), {str(key): bool(value) for key, value in known.items()}, numbers, self._begin
         )
 
     def _begin(self, values: Mapping[str, Any], start: Floats) -> Walk:
-        self._ask({"values": values, "start": start.tolist()}, "making the optimizer")
+        self._request({"values": values, "start": start.tolist()}, "making the optimizer")
         step = 0
 
         def advance(gradient: Floats) -> Floats:
             nonlocal step
             step += 1
-            point = self._ask({"gradient": gradient.tolist()}, f"step {step}").get("point")
+            point = self._request({"gradient": gradient.tolist()}, f"step {step}").get("point")
             return np.array(self._numbers(point, start.size)).reshape(start.shape)
 
         def remembered() -> dict[str, list[float]]:
-            parts = self._ask({"remembered": True}, "reading the state").get("remembered")
+            parts = self._request({"remembered": True}, "reading the state").get("remembered")
             if not isinstance(parts, dict) or len(parts) > MAX_PARTS:
                 raise self._wrong()
-            return {self._shown(name): self._numbers(numbers, start.size) for name, numbers in parts.items()}
+            return {self._printable(name): self._numbers(numbers, start.size) for name, numbers in parts.items()}
 
         return Walk(advance, remembered)
 
@@ -281,17 +285,17 @@ class Submission:
             raise self._wrong()
         return values
 
-    def _ask(self, message: Mapping[str, Any], what: str) -> dict[str, Any]:
-        started, whole = time.monotonic(), TOTAL * self.seconds
+    def _request(self, message: Mapping[str, Any], label: str) -> dict[str, Any]:
+        started, whole = time.monotonic(), TOTAL_LIMITS * self.seconds
         limit = max(min(self.seconds, whole - self.used), 0.001)
         try:
             self.channel.settimeout(limit)
             self.channel.sendall(json.dumps(message).encode() + b"\n")
             line = self._line(started + limit)
         except TimeoutError:
-            took = f"{what} took more than {self.seconds:g} s"
+            took = f"{label} took more than {self.seconds:g} s"
             if limit < self.seconds:
-                took = f"all answers up to {what} together took more than {whole:g} s"
+                took = f"all answers up to {label} together took more than {whole:g} s"
             raise TimeLimit(f"{self.file}: {took} (--timeout)") from None
         except OSError:
             line = b""
@@ -305,7 +309,7 @@ class Submission:
         if not isinstance(reply, dict):
             raise self._wrong()
         if "error" in reply:
-            raise UsageError(self._shown(str(reply["error"])[:MAX_ERROR]))
+            raise UsageError(self._printable(str(reply["error"])[:MAX_ERROR]))
         return reply
 
     def _line(self, deadline: float) -> bytes:
@@ -321,7 +325,7 @@ class Submission:
         return line
 
     def _status(self) -> str:
-        """How its process has ended; what isolates it states a signal as 128 more than its number."""
+        """The end of the process: a signal or an exit status; the isolation adds 128 to the number of a signal."""
         try:
             code = self.process.wait(2.0)
         except subprocess.TimeoutExpired:
@@ -332,7 +336,7 @@ class Submission:
     def _wrong(self) -> UsageError:
         return UsageError(f"{self.file}: the code wrote to the connection that returns its points")
 
-    def _shown(self, text: str) -> str:
+    def _printable(self, text: str) -> str:
         """Text of the submission with its file's own name, safe for a terminal."""
         if self.path != self.file:
             text = text.replace(str(self.path), self.file.name).replace(self.path.name, self.file.name)

@@ -1,4 +1,4 @@
-"""`optilab.watch`: what happens inside a network that a loop of the user's own trains."""
+"""`optilab.watch`: the measurements inside a network that a user's loop trains."""
 
 from optilab.watch.watch import Watch
 

@@ -9,10 +9,10 @@ from torch import Tensor
 from optilab.errors import UsageError
 
 Watching = Callable[[Any, Any], Any]
-"""What begins to watch a model and its optimizers: the class `Watch`."""
+"""The class `Watch`: a function that begins to watch a model and its optimizers."""
 
 NAMES = ("eval_loss", "eval_accuracy", "val_loss", "val_acc")
-"""What of the metrics of Hugging Face an epoch has."""
+"""The metrics of Hugging Face that an epoch has."""
 
 
 def _package(names: tuple[str, ...], extra: str) -> Any:
@@ -40,7 +40,7 @@ def lightning(watch: Watching) -> Any:
             self.loss = loss * count if (count := trainer.accumulate_grad_batches) > 1 else loss
 
         def on_train_start(self, trainer: Any, module: Any) -> None:
-            optimizers = [getattr(one, "optimizer", one) for one in trainer.optimizers]
+            optimizers = [getattr(wrapped, "optimizer", wrapped) for wrapped in trainer.optimizers]
             self.watch = watch(module, optimizers)
 
         def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, number: int) -> None:
@@ -70,23 +70,23 @@ def transformers(watch: Watching) -> Any:
         watch: Any = None
         _metrics: dict[str, Any] | None = None
 
-        def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-            optimizer = given["optimizer"]
-            self.watch, self._metrics = watch(given["model"], getattr(optimizer, "optimizer", optimizer)), None
+        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            optimizer = kwargs["optimizer"]
+            self.watch, self._metrics = watch(kwargs["model"], getattr(optimizer, "optimizer", optimizer)), None
 
-        def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             self.watch._safely(self.watch.step)
 
-        def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **given: Any) -> None:
+        def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
             self._metrics = {key: value for key, value in (metrics or {}).items() if key in NAMES}
 
-        def on_epoch_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             self._metrics = self._metrics or {}
 
-        def on_epoch_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             self._end_epoch()
 
-        def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             self._end_epoch()
             self.watch.close()
 

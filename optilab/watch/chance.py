@@ -1,7 +1,7 @@
-"""What a network could know without its inputs: the chance level, from the targets of the sampled batches.
+"""The chance level of a loop: what its network could know without inputs, from the targets of the sampled batches.
 
-It is what a model without inputs reaches: the entropy of the labels, or the loss of always predicting the mean target.
-Without targets, it is that of equally frequent classes where the loss tells, else the loss of the first steps.
+A model without inputs reaches the entropy of the labels, or the loss of always predicting the mean target. Without
+targets, the level is taken for equally frequent classes if the loss has that form, else from the first steps.
 """
 
 import math
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 MAX_TARGETS, MAX_BATCHES = 4096, 64
-"""Targets of a regression that are kept of a batch, and batches of which they are kept."""
+"""Targets of a regression that are stored of a batch, and batches whose targets are stored."""
 MAX_PAIRED = 1024
 """Targets of a batch, at most, whose pairs with all outputs are compared."""
 MIN_BATCH = 8
@@ -26,8 +26,8 @@ ELEMENTWISE = {
 """Losses of a regression, by which predicting the mean is measured."""
 CROSS_ENTROPY = {"NllLoss", "NllLoss2D", "NllLossNd", "CrossEntropyLoss"}
 BINARY = {"BinaryCrossEntropyWithLogits", "BinaryCrossEntropy"}
-GUESSING = 0.01
-"""Distance of a loss from ln C, as a fraction, of a network with C outputs that guesses."""
+MAX_CHANCE_DISTANCE = 0.01
+"""Distance of a loss from ln C, as a fraction, of a network with C outputs at the chance level."""
 
 
 class Chance:
@@ -127,39 +127,39 @@ class Chance:
                 return
 
     def facts(self) -> dict[str, Any]:
-        """What the checks of loops ask."""
-        shares = self._counts.double() / max(1, int(self._counts.sum()))
-        by_chance = float(sum((shares**size).sum() for size in self._sizes))
-        found = {"single_by_chance": by_chance} if self._sizes else {}
-        return {**self._facts, **found, "task": self.task, "classes_seen": int((self._counts > 0).sum())}
+        """The facts that the checks of loops read."""
+        frequencies = self._counts.double() / max(1, int(self._counts.sum()))
+        by_chance = float(sum((frequencies**size).sum() for size in self._sizes))
+        single = {"single_by_chance": by_chance} if self._sizes else {}
+        return {**self._facts, **single, "task": self.task, "classes_seen": int((self._counts > 0).sum())}
 
     def level(self, losses: Sequence[float], loop: dict[str, Any]) -> dict[str, Any]:
-        """The chance-level loss and accuracy, and in `loop` what they are taken from."""
+        """The chance-level loss and accuracy; their source is noted in `loop`."""
         from optilab.diagnose.evidence import EQUAL_CLASSES, FIRST_STEPS
 
         path, times = loop.get("loss_path", []), loop.get("loss_over_mean", 1)
         classes = bool(CROSS_ENTROPY & {*path})
         if int(self._counts.sum()) and (self.task == "binary" or classes):
-            shares = self._counts.double() / self._counts.sum()
+            frequencies = self._counts.double() / self._counts.sum()
             loop["reference"] = "guessing"
             return {
-                "prior_entropy": float(torch.special.entr(shares).sum()) * times,
+                "prior_entropy": float(torch.special.entr(frequencies).sum()) * times,
                 "uniform": math.log(max(2, self._outputs)) * times,
-                "chance": float(shares.max()),
+                "chance": float(frequencies.max()),
                 "classes": int((self._counts > 0).sum()),
             }
         if self._loss:
             pooled = torch.cat(self._values)
-            guess = pooled.mean(dim=0, keepdim=True).expand_as(pooled)
-            of_each = ELEMENTWISE[self._loss](guess, pooled, reduction="none").mean(dim=1)
+            prediction = pooled.mean(dim=0, keepdim=True).expand_as(pooled)
+            of_each = ELEMENTWISE[self._loss](prediction, pooled, reduction="none").mean(dim=1)
             mean, spread = float(of_each.mean()), float(of_each.std(correction=0))
             error = spread / math.sqrt(len(of_each)) / mean if mean > 0 else 0.0
             loop["reference"] = "guessing"
             return {"prior_entropy": mean * times, "prior_error": error, "chance": 0.0}
         late = [loss for loss in losses[len(losses) // 2 :] if math.isfinite(loss)]
         width = self._outputs or self._width
-        guesses = width > 1 and not path and late and abs(median(late) / math.log(width) - 1) <= GUESSING
-        if width > 1 and (classes or guesses):
+        equal = width > 1 and not path and late and abs(median(late) / math.log(width) - 1) <= MAX_CHANCE_DISTANCE
+        if width > 1 and (classes or equal):
             loop["reference"] = EQUAL_CLASSES
             return {"prior_entropy": math.log(width) * times, "chance": 1 / width}
         loop["reference"] = FIRST_STEPS

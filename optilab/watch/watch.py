@@ -69,11 +69,11 @@ class Watch:
         several = isinstance(optimizer, Sequence) and not isinstance(optimizer, str)
         self._optimizers: list[Any] = [*optimizer] if several else [optimizer]  # type: ignore[misc]
         _require(isinstance(model, nn.Module), "optilab.watch", "model: expected a torch.nn.Module", model)
-        for one in self._optimizers:
-            right = isinstance(one, torch.optim.Optimizer)
-            _require(right, "optilab.watch", "optimizer: expected an optimizer of torch.optim", one)
-        whole = isinstance(every, int) and not isinstance(every, bool) and every > 0
-        _require(whole, "optilab.watch", "every: expected a whole number from 1", every)
+        for entry in self._optimizers:
+            valid = isinstance(entry, torch.optim.Optimizer)
+            _require(valid, "optilab.watch", "optimizer: expected an optimizer of torch.optim", entry)
+        valid = isinstance(every, int) and not isinstance(every, bool) and every > 0
+        _require(valid, "optilab.watch", "every: expected a whole number from 1", every)
         self._model, self._every = model, every
         self._schedule, self._next = sampled(every), 0
         self._compiled = type(model).__name__ == "OptimizedModule"
@@ -95,9 +95,9 @@ class Watch:
         self._error = ""
         self._probe: Probe | None = None
         self._output: Tensor | None = None
-        self._own_loss: Tensor | None = None  # of a model that returns it
-        self._own_target: Tensor | None = None
-        self._stepped = self._looked = self._closed = False
+        self._model_loss: Tensor | None = None  # of a model that returns it
+        self._model_target: Tensor | None = None
+        self._stepped = self._checked = self._closed = False
         self._mode = True
         self._last_input: Tensor | None = None
         self._gradient = _Gradient()
@@ -114,14 +114,14 @@ class Watch:
         A model that returns its loss, as those of Hugging Face do, needs neither. UsageError for what is neither.
         """
         if isinstance(loss, Tensor):
-            right = loss.is_floating_point() and loss.numel() == 1
+            valid = loss.is_floating_point() and loss.numel() == 1
             got = f"a tensor of {str(loss.dtype).removeprefix('torch.')} of shape {tuple(loss.shape)}"
-            _require(right, "watch.step", f"loss: expected one number{'' if right else f', got {got}'}")
+            _require(valid, "watch.step", f"loss: expected one number{'' if valid else f', got {got}'}")
         else:
             _require(loss is None or _number(loss) is not None, "watch.step", "loss: expected one number", loss)
         _require(isinstance(target, Tensor | None), "watch.step", "target: expected a tensor", target)
         _require(not self._closed or bool(self._error), "watch.step", "the watch was closed before")
-        _require(loss is not None or self._own_loss is not None or bool(self._error), "watch.step",
+        _require(loss is not None or self._model_loss is not None or bool(self._error), "watch.step",
                  "loss: missing, and the model returns none")  # fmt: skip
         self._safely(self._step, loss, target)
 
@@ -133,11 +133,11 @@ class Watch:
         for key, value in metrics.items():
             _require(key != "epoch", "watch.epoch", "epoch: epochs are counted, expected metrics")
             number = _number(value)
-            fraction = metric_of(_usual_metric(key)).is_fraction
-            right = number is not None and (not fraction or not math.isfinite(number) or 0 <= number <= 1 + 1e-6)
+            fraction = metric_of(_metric_name(key)).is_fraction
+            valid = number is not None and (not fraction or not math.isfinite(number) or 0 <= number <= 1 + 1e-6)
             kind = "a fraction from 0 to 1" if fraction else "a number"
             got = value if number is None else number
-            _require(value is None or right, "watch.epoch", f"{key}: expected {kind}", got)
+            _require(value is None or valid, "watch.epoch", f"{key}: expected {kind}", got)
         self._safely(self._epoch, metrics)
 
     def close(self) -> None:
@@ -175,7 +175,7 @@ class Watch:
     # --- what came out ---
 
     def diagnosis(self) -> "Diagnosis":
-        """What keeps the network from learning: `findings`, most severe first. Print it, or look at `rows`."""
+        """The findings that explain why the network does not learn, most severe first. Print it, or look at `rows`."""
         from optilab.commands.diagnose import Diagnosis
         from optilab.diagnose import diagnose
 
@@ -195,7 +195,7 @@ class Watch:
         if not isinstance(overwrite, bool):
             raise UsageError(f"expected True or False, got {shown(overwrite)}", "overwrite")
         with system_failures():
-            return self._written(name, folder, overwrite).path
+            return self._write_run(name, folder, overwrite).path
 
     def plot(self, *, dark: bool = False) -> "Figure":
         """Losses, metrics and layers as a figure of matplotlib. DataError before the first epoch."""
@@ -209,13 +209,13 @@ class Watch:
 
     def _as_run(self, view: Callable[["LabRun"], Any]) -> Any:
         if not (evidence := self.evidence()).rows:
-            from optilab.diagnose.verdict import unseen
+            from optilab.diagnose.verdict import reason_without_epochs
 
-            raise DataError(f"nothing to show: {unseen(evidence)}")
-        with TemporaryDirectory() as folder:
-            return view(self._written(type(self._model).__name__.lower(), Path(folder)))
+            raise DataError(f"nothing to show: {reason_without_epochs(evidence)}")
+        with TemporaryDirectory() as directory:
+            return view(self._write_run(type(self._model).__name__.lower(), Path(directory)))
 
-    def _written(
+    def _write_run(
         self, name: str | None, folder: str | os.PathLike[str] | None, overwrite: bool = False
     ) -> "LabRun":
         from optilab.commands.results import write_watched
@@ -232,8 +232,8 @@ class Watch:
         try:
             return work(*args)
         except Exception as error:
-            own = isinstance(error, UsageError)
-            self._error = str(error) if own else f"{type(error).__name__}: {error}; please report this error"
+            refused = isinstance(error, UsageError)
+            self._error = str(error) if refused else f"{type(error).__name__}: {error}; please report this error"
             self.close()
             return None
 
@@ -257,11 +257,11 @@ class Watch:
     def _open(self) -> None:
         """Begin the next step; probe it if it is its turn."""
         if not self._model_hooks:
-            hook = self._model.register_forward_pre_hook(self._guard(self._forward), with_kwargs=True)
-            self._model_hooks = [hook, self._model.register_forward_hook(self._guard(self._forwarded))]
+            hook = self._model.register_forward_pre_hook(self._guard(self._before_forward), with_kwargs=True)
+            self._model_hooks = [hook, self._model.register_forward_hook(self._guard(self._after_forward))]
             _keep_scriptable(self._model)
         number = len(self._losses) + len(self._pending)
-        self._stepped = self._looked = False
+        self._stepped = self._checked = False
         if number == FIRST:
             self._gradient.close()
         if number < self._next:
@@ -271,36 +271,36 @@ class Watch:
         self._probe = Probe(self._model, self._guard, hooked=not self._compiled, weights=inside.WEIGHTS)
         _keep_scriptable(self._model)
         if number < FIRST:
-            held = self._optimized
-            self._gradient.attach([p for p in self._model.parameters() if id(p) in held], self._guard)
+            optimized = self._optimized
+            self._gradient.attach([p for p in self._model.parameters() if id(p) in optimized], self._guard)
 
-    def _forward(self, module: nn.Module, args: Any, kwargs: Any) -> None:
-        taken = first_tensor([args, kwargs])
-        count = len(taken) if taken is not None and taken.dim() else 1
+    def _before_forward(self, module: nn.Module, args: Any, kwargs: Any) -> None:
+        inputs = first_tensor([args, kwargs])
+        count = len(inputs) if inputs is not None and inputs.dim() else 1
         if torch.is_grad_enabled():
             self._mode = module.training
             labels = kwargs.get("labels")
-            self._own_target = labels if isinstance(labels, Tensor) else None
+            self._model_target = labels if isinstance(labels, Tensor) else None
             self._samples += count
-            if self._probe is not None and taken is not None:
-                self._probe.input = taken.detach()
+            if self._probe is not None and inputs is not None:
+                self._probe.input = inputs.detach()
         else:
             self._facts["validations"] += 1
             self._facts["train_validations"] += module.training
             if self._samples:  # not one that only finds out shapes
-                self._note_scale("validation_std", taken)
+                self._note_scale("validation_std", inputs)
             self._validated += count
 
-    def _forwarded(self, module: nn.Module, args: Any, output: Any) -> None:
+    def _after_forward(self, module: nn.Module, args: Any, output: Any) -> None:
         if not torch.is_grad_enabled():
             return
         loss = output.get("loss") if isinstance(output, Mapping) else None
         if isinstance(loss, Tensor):
-            self._own_loss = loss if self._probe is not None else loss.detach()
+            self._model_loss = loss if self._probe is not None else loss.detach()
         if self._probe is not None:
             tensor = first_tensor(output)
             self._output = None if tensor is None else tensor.detach()
-            self._look_ahead(self._probe.embedded, tensor)
+            self._check_time_order(self._probe.embedded, tensor)
             self._probe.embedded = None
 
     def _note_scale(self, key: str, inputs: Tensor | None) -> None:
@@ -309,8 +309,8 @@ class Watch:
         if len(stds) < FIRST and inputs is not None and inputs.is_floating_point():
             stds.append(finite(spaced(inputs).float().std(correction=0)))
 
-    def _look_ahead(self, embedded: Tensor | None, output: Tensor | None) -> None:
-        """Whether a network sees its targets: those of batches before were the next inputs along `next_inputs`."""
+    def _check_time_order(self, embedded: Tensor | None, output: Tensor | None) -> None:
+        """Note how much outputs depend on later inputs, where these are the targets (along the axis `next_inputs`)."""
         axis = self._facts.get("next_inputs")
         if axis is None or embedded is None or output is None or len(self._probes) > FIRST:
             return
@@ -332,10 +332,10 @@ class Watch:
             some = any(p.grad is not None for group in optimizer.param_groups for p in group["params"])
             self._gradient.after_step(self._facts, some)
             if "unheld" not in self._facts:
-                self._look_at_parameters(self._probe)
+                self._check_parameters(self._probe)
 
-    def _look_at_parameters(self, probe: Probe) -> None:
-        """Which parameters are trained, and which are not although they should be; once, in the first step."""
+    def _check_parameters(self, probe: Probe) -> None:
+        """Note, in the first step, the parameters that are trained, and those that are not although they should be."""
         optimized = self._optimized
         named = [(name, p) for name, p in self._model.named_parameters() if p.requires_grad]
         some = any(p.grad is not None for _, p in named)
@@ -359,21 +359,21 @@ class Watch:
 
     def _step(self, loss: Tensor | float | None, target: Tensor | None) -> None:
         if loss is None:
-            loss, target = self._own_loss, self._own_target
+            loss, target = self._model_loss, self._model_target
             assert loss is not None
             if target is not None and target.dim() != 1:
                 if self._probe is not None and not target.is_floating_point():
                     self._chance.add_labels(target)
                 target = None
-        self._own_loss = self._own_target = None
+        self._model_loss = self._model_target = None
         self._pending.append(loss.detach() if isinstance(loss, Tensor) else torch.tensor(float(loss)))
         probe = self._probe
         if probe is None:
             self._open()
             return
-        if not self._looked:
-            self._looked = True
-            self._look_at_batch(probe, loss, target)
+        if not self._checked:
+            self._checked = True
+            self._check_batch(probe, loss, target)
         # Gradients of several batches may be accumulated before a step.
         accumulates = self._facts["updates"] == 0 and len(self._losses) + len(self._pending) < FIRST
         if self._stepped or not self._optimizers or accumulates:
@@ -396,22 +396,22 @@ class Watch:
         self._normed_over += probe.normed_over
         self._activations += probe.activations
 
-    def _look_at_batch(self, probe: Probe, loss: Tensor | float, target: Tensor | None) -> None:
+    def _check_batch(self, probe: Probe, loss: Tensor | float, target: Tensor | None) -> None:
         facts, inputs = self._facts, probe.input
         facts["samples"] += 1
         facts["eval_steps"] += not self._mode
         floating = [x for x in (inputs, target) if x is not None and x.is_floating_point()]
         facts["non_finite"] += not all(bool(torch.isfinite(x).all()) for x in floating)
         if inputs is not None:
-            some = spaced(inputs)
+            sample = spaced(inputs)
             if inputs.is_floating_point():
-                self._start.setdefault("input_rms", finite(some.float().square().mean().sqrt()))
+                self._start.setdefault("input_rms", finite(sample.float().square().mean().sqrt()))
                 self._note_scale("input_std", inputs)
             if facts["samples"] <= FIRST:
                 if (before := self._last_input) is not None:
                     facts["batch_pairs"] += 1
-                    facts["same_batches"] += before.shape == some.shape and bool(torch.equal(before, some))
-                self._last_input = some.clone() if facts["samples"] < FIRST else None
+                    facts["same_batches"] += before.shape == sample.shape and bool(torch.equal(before, sample))
+                self._last_input = sample.clone() if facts["samples"] < FIRST else None
             facts.setdefault("batch_size", len(inputs) if inputs.dim() else 1)
             if target is not None and "next_inputs" not in facts:
                 facts["next_inputs"] = inside.next_inputs(inputs, target)
@@ -424,7 +424,7 @@ class Watch:
         self._output = None
 
     def _epoch(self, metrics: dict[str, float]) -> None:
-        values = {_usual_metric(key): float(value) for key, value in metrics.items() if value is not None}
+        values = {_metric_name(key): float(value) for key, value in metrics.items() if value is not None}
         count = len(self._losses) + len(self._pending)
         if self._ends and self._ends[-1][0] == count:
             values = self._ends.pop()[1] | values
@@ -443,7 +443,7 @@ class Watch:
     # --- evidence ---
 
     def evidence(self) -> "Evidence":
-        """What was seen, as the causes of `diagnose` read it."""
+        """The measurements, as the checks of `diagnose` read them."""
         from optilab.diagnose import Evidence
 
         losses, count = self._read(), len(self._losses)
@@ -486,17 +486,17 @@ class Watch:
     def _before(self, count: int, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """The record of epoch 0, from all that is known by now."""
         epochs = max(1, len(self._ends))
-        seen_samples = self._samples or count * self._facts.get("batch_size", 0)  # where only parts are called
-        samples, validated = seen_samples / epochs, self._validated / epochs
+        total = self._samples or count * self._facts.get("batch_size", 0)  # where only parts are called
+        samples, validated = total / epochs, self._validated / epochs
         modules, optimized = [*self._model.modules()], self._optimized
         trained = [p for p in self._model.parameters() if p.requires_grad]
-        held = {"trained": len(trained), "held": sum(id(p) in optimized for p in trained)} if optimized else {}
+        counts = {"trained": len(trained), "held": sum(id(p) in optimized for p in trained)} if optimized else {}
         modes = {
             "dropout": any(isinstance(module, DROPOUTS) and module.p for module in modules),
             "batch norm": any(isinstance(module, BATCH_NORMS) for module in modules),
         }
         loop = {
-            **held,  # where no step was sampled
+            **counts,  # where no step was sampled
             **self._facts,
             "steps": count,
             "optimizers": max(1, len(self._optimizers)),
@@ -535,7 +535,7 @@ class Watch:
         )
 
     def _config(self, setup: "Setup") -> dict[str, Any]:
-        """config.yaml of a watched run: what the checks ask, and what a reader wants to know of model and optimizer."""
+        """config.yaml of a watched run: the settings that checks read, and facts of model and optimizer."""
         from optilab.diagnose.evidence import LOOP_FACTS
 
         optimizers = self._optimizers
@@ -559,27 +559,27 @@ class Watch:
         }
 
 
-def _require(right: bool, where: str, expected: str, *got: Any) -> None:
-    """UsageError unless `right`."""
-    if not right:
+def _require(valid: bool, where: str, expected: str, *got: Any) -> None:
+    """UsageError unless `valid`."""
+    if not valid:
         raise UsageError(", got ".join([expected, *map(shown, got)]), where)
 
 
 def _number(value: Any) -> float | None:
-    """One number, of a tensor or an array, too; None where it is none."""
+    """The value as a number, also of a tensor or an array; None for anything else."""
     with suppress(TypeError, ValueError, RuntimeError, OverflowError):
         return None if isinstance(value, str | bytes) else float(value)
     return None
 
 
-def _usual_metric(key: str) -> str:
+def _metric_name(key: str) -> str:
     """val_acc for what Keras calls val_accuracy, and Transformers eval_accuracy; train_acc for Keras's accuracy."""
     key = re.sub("^(eval|valid|validation)_(?=loss$|acc)", "val_", key)
     return re.sub("^(val|train)_accuracy$", r"\1_acc", re.sub("^acc(uracy)?$", "train_acc", key))
 
 
 class _Gradient:
-    """Whether the gradient of one parameter has that of the step before in it, at the first steps."""
+    """Checks, in the first steps, if a parameter's gradient still contains the gradient of the step before."""
 
     def __init__(self) -> None:
         self._old: Tensor | None = None
@@ -588,16 +588,16 @@ class _Gradient:
         self._parameter: nn.Parameter | None = None
         self._hooks: list[Any] = []
 
-    def attach(self, held: Iterable[nn.Parameter], guard: Callable[..., Any]) -> None:
+    def attach(self, optimized: Iterable[nn.Parameter], guard: Callable[..., Any]) -> None:
         self.close()
-        trained = [p for p in held if p.requires_grad and not nn.parameter.is_lazy(p)]
+        trained = [p for p in optimized if p.requires_grad and not nn.parameter.is_lazy(p)]
         if not trained:
             return
         # Of the last layers, which get a gradient in any network; the smaller the cheaper.
         self._parameter = min(trained[-4:], key=lambda p: p.numel())
         self._hooks = [
-            self._parameter.register_hook(guard(self._arrives)),  # type: ignore[no-untyped-call]
-            self._parameter.register_post_accumulate_grad_hook(guard(self._added)),  # type: ignore[no-untyped-call]
+            self._parameter.register_hook(guard(self._add_gradient)),  # type: ignore[no-untyped-call]
+            self._parameter.register_post_accumulate_grad_hook(guard(self._note_total)),  # type: ignore[no-untyped-call]
         ]
 
     def close(self) -> None:
@@ -605,11 +605,11 @@ class _Gradient:
             hook.remove()
         self._hooks = []
 
-    def _arrives(self, gradient: Tensor) -> None:
+    def _add_gradient(self, gradient: Tensor) -> None:
         gradient = as_real(gradient).float()
         self._new = gradient.clone() if self._new is None else self._new + gradient
 
-    def _added(self, parameter: Tensor) -> None:
+    def _note_total(self, parameter: Tensor) -> None:
         self._total = None if parameter.grad is None else as_real(parameter.grad).float().clone()
 
     def before_step(self, facts: dict[str, Any]) -> None:
@@ -623,10 +623,10 @@ class _Gradient:
         """`some`: a parameter of the optimizer has a gradient."""
         gradient = None if self._parameter is None else self._parameter.grad
         if self._hooks:
-            came, here = (g is not None and bool(g.any()) for g in (self._new, gradient))
+            arrived, present = (g is not None and bool(g.any()) for g in (self._new, gradient))
             facts["first_updates"] += 1
-            facts["wiped"] += came and not here
-            facts["no_backward"] += not (came or some)
+            facts["wiped"] += arrived and not present
+            facts["no_backward"] += not (arrived or some)
         self._old = None if gradient is None else as_real(gradient).float().clone()
         self._new = self._total = None
 
@@ -655,7 +655,7 @@ def _nothing() -> Callable[..., None]:
 
 
 def _ignore(*args: Any) -> None:
-    """What is left of a hook in a copy of the model."""
+    """Replacement of a hook in a copy of the model."""
 
 
 def _keep_scriptable(model: nn.Module) -> None:
@@ -676,5 +676,5 @@ def _scriptable(module: nn.Module) -> nn.Module:
             elif hook is _ignore:
                 del hooks[key]
     vars(module).pop("__prepare_scriptable__", None)
-    own = getattr(type(module), "__prepare_scriptable__", None)
-    return module if own is None else own(module)
+    prepare = getattr(type(module), "__prepare_scriptable__", None)
+    return module if prepare is None else prepare(module)

@@ -139,7 +139,7 @@ def test_confidence_allows_for_the_choice_of_the_best(groups, seeds):
 
 
 def test_failed_study_cannot_be_judged(optilab, small):
-    failing = ["--over", "data.batch_size=33,50", "--set", "model.norm=batch", "--name", "s", "--quiet"]
+    failing = ["--over", "data.batch_size=199,50", "--set", "model.norm=batch", "--name", "s", "--quiet"]
     optilab("sweep", small, *failing, code=8)
     (checked,) = json.loads(optilab("check", "s", "--expect", "val_acc >= 0", "--json", code=9).stdout)["checks"]
     assert [claim["result"] for claim in checked["claims"]] == ["cannot tell"]

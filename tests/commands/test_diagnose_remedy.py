@@ -66,8 +66,8 @@ SUBTLE = {"gradient-norm", "optimizers/shampoo", "published/relu"}
     ],
 )
 def test_probe_tells_whether_a_preset_works(name, optilab):
-    found = json.loads(optilab("diagnose", name, "--json").stdout)["findings"]
-    assert [finding["finding"] for finding in found if finding["severity"] != "info"] == FAILING.get(name, [])
+    findings = json.loads(optilab("diagnose", name, "--json").stdout)["findings"]
+    assert [finding["finding"] for finding in findings if finding["severity"] != "info"] == FAILING.get(name, [])
 
 
 def test_remedies_are_compared_side_by_side(optilab, small, tmp_path):
@@ -141,9 +141,9 @@ def test_failed_trial_takes_no_other_with_it(optilab, small, tmp_path):
     broken = _trial(tmp_path / "runs" / "broken", "tanh-s42")
     (broken / "manifest.json").write_text("{")
     done = optilab(*arguments, code=8)
-    found = {result["remedy"]: result for result in json.loads(done.stdout)["results"]}
-    assert found["tanh"]["state"] == "failed"
-    assert found["batchnorm"]["state"] == found["as it is"]["state"] == "done"
+    states = {result["remedy"]: result for result in json.loads(done.stdout)["results"]}
+    assert states["tanh"]["state"] == "failed"
+    assert states["batchnorm"]["state"] == states["as it is"]["state"] == "done"
 
 
 def _trial(study, label):
@@ -200,13 +200,13 @@ def test_trainings_end_with_their_study(small, tmp_path):
 
 def descendants(process):
     """Ids of the processes that it started, and that those started."""
-    parents, found = {}, {process}
+    parents, tree = {}, {process}
     for number in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):  # it has ended
             parents[int(number)] = int(Path("/proc", number, "stat").read_text().rpartition(")")[2].split()[1])
-    while more := {child for child, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found - {process}
+    while more := {child for child, parent in parents.items() if parent in tree} - tree:
+        tree |= more
+    return tree - {process}
 
 
 def test_few_steps_are_no_finding(optilab):

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from optilab.commands.charts.paths import gaps
+from optilab.commands.charts.paths import suboptimality
 from optilab.config.study import FunctionRaceConfig
 from optilab.optimize import OBJECTIVES, RULES, descend
 from optilab.study.tuning import tune
@@ -65,17 +65,17 @@ def test_function_of_one_variable_is_drawn(optilab, tmp_path):
 )
 def test_chaotic_path_is_called_so(optilab, lr, function, start, epoch):
     line = ("optimize", "sgd", "--lr", lr, "--function", function, "--start", start, "--epochs", 80)
-    found = re.search(r"chaotic: sgd from epoch (\d+)", optilab(*line).stdout)
-    assert (found and int(found[1])) == epoch
+    match = re.search(r"chaotic: sgd from epoch (\d+)", optilab(*line).stdout)
+    assert (match and int(match[1])) == epoch
 
 
 def test_loss_curve_ends_at_rounding():
     """The ravine's minimum is exactly 0, so that f has no floor but its smallest number."""
     path = descend(RULES["sgd"](lr=0.4), OBJECTIVES["ravine"](), steps=400)
-    (gap,), name = gaps(OBJECTIVES["ravine"](), [path])
+    (gap,), name = suboptimality(OBJECTIVES["ravine"](), [path])
     assert name == "f - f_min"
     assert np.array_equal(gap, path.values)
     assert gap[-1] < 1e-25
     branin = OBJECTIVES["branin"]()  # f_min is 0.4: nothing below its last digit can be told
-    (gap,), _ = gaps(branin, [descend(RULES["newton"](), branin, (3.1, 2.2), steps=20)])
+    (gap,), _ = suboptimality(branin, [descend(RULES["newton"](), branin, (3.1, 2.2), steps=20)])
     assert gap.min() == np.finfo(float).eps * branin.value(np.array(branin.minima[0]))

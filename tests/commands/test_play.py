@@ -21,7 +21,7 @@ pytestmark = pytest.mark.browser
 LIMIT = 250_000  # bytes
 PATHS = "return paths.map((path) => Array.from(path.rows.slice(0, path.count * WIDTH)))"
 FRAMES = "return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(0))))"
-UNTIL = "return new Promise((done) => {{ const look = () => ({}) ? done(0) : setTimeout(look, 20); look(); }})"
+WAIT_FOR = "return new Promise((done) => {{ const look = () => ({}) ? done(0) : setTimeout(look, 20); look(); }})"
 STATUSES = "return paths.map((path) => path.status)"
 VERDICTS = "return [...document.querySelectorAll('.card .verdict')].map((verdict) => verdict.textContent)"
 SETTINGS = "return state.rules.map(({rule, values}) => ({...rule.fixed, ...values}))"
@@ -65,7 +65,7 @@ def click(page, *names):
 
 
 def rows(page, dimension=2):
-    """What the page has computed: per rule (n, 2d + 1)."""
+    """The rows that the page computed: per rule (n, 2d + 1)."""
     return [np.array(flat, dtype=float).reshape(-1, 2 * dimension + 1) for flat in page.script(PATHS)]
 
 
@@ -76,7 +76,7 @@ def follows(page, function, **more):
 
 
 def results(page, optilab):
-    """What the command answers that the page shows."""
+    """The results of the command that the page shows."""
     program, *words = shlex.split(page.script("return document.querySelector('#command').textContent"))
     assert program == "optilab"
     return json.loads(optilab(*words, "--json", "--no-save").stdout)["results"]
@@ -95,11 +95,11 @@ def test_functions_and_rules_are_chosen_in_the_page(opened, optilab, tmp_path):
     assert page.text("#title") == "sgd, momentum, adan, sam on branin"
     assert "diverged" not in page.script(STATUSES)
     follows(page, OBJECTIVES["branin"]())
-    found = rows(page)
+    paths = rows(page)
     points = [result["points"][9] for result in results(page, optilab)]
-    assert points == [pytest.approx(path[9, :2]) for path in found]
+    assert points == [pytest.approx(path[9, :2]) for path in paths]
     page.open(tmp_path / "play.html", page.script(FRAGMENT))
-    assert all(np.array_equal(a, b) for a, b in zip(rows(page), found, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(rows(page), paths, strict=True))
     click(page, "reset")
     assert page.script("return [fragment(), state.rules.length]") == ["", 2]
 
@@ -127,17 +127,17 @@ def test_noise_is_added_to_every_gradient(opened, optilab, tmp_path):
     assert abs(numbers.mean()) < 0.03
     assert numbers.std() == pytest.approx(1, abs=0.02)
     assert np.mean(np.abs(numbers) < 1.96) == pytest.approx(0.95, abs=0.01)
-    found, noise = rows(page), 0.5 * numbers[: 2 * 60].reshape(-1, 2)
-    for lr, path in zip((0.1, 0.2), found[:2], strict=True):
+    paths, noise = rows(page), 0.5 * numbers[: 2 * 60].reshape(-1, 2)
+    for lr, path in zip((0.1, 0.2), paths[:2], strict=True):
         steps = path[:-1, :2] - lr * (path[:-1, 3:] + noise)
         np.testing.assert_allclose(path[1:, :2], steps, rtol=1e-12, atol=1e-15)
         assert np.array_equal(path[:, 3:], OBJECTIVES["ravine"]().gradient(path[:, :2]))
-    assert np.array_equal(found[2], still[2])  # it evaluates gradients itself
+    assert np.array_equal(paths[2], still[2])  # it evaluates gradients itself
     assert len(results(page, optilab)) == 2
     page.open(tmp_path / "play.html", "noise=0.5&seed=7")
-    assert np.array_equal(rows(page)[0], found[0])
+    assert np.array_equal(rows(page)[0], paths[0])
     enter(page, seed_exact="8")
-    assert not np.array_equal(rows(page)[0], found[0])
+    assert not np.array_equal(rows(page)[0], paths[0])
 
 
 def test_custom_rule_runs_by_its_formula(opened, tmp_path):
@@ -297,7 +297,7 @@ def test_picture_is_moved_and_stretched(opened):
     page = opened(config(["sgd", "adam"]), width=800)
     sides = "return sides()"
     at = f"const [left, top] = (() => {{ {CORNER} }})(); const [x, y] = arguments[0];" + (
-        "return under(ground, {clientX: left + x, clientY: top + y})"
+        "return pointerPlace(ground, {clientX: left + x, clientY: top + y})"
     )
     whole, before = np.array(page.script(sides)), page.script(at, [200, 150])
     page.drag("#ground", (200, 150), (260, 190))
@@ -326,7 +326,7 @@ def test_address_keeps_settings_and_reset_forgets_them(opened, tmp_path):
     assert page.script(FRAGMENT) == ""
     enter(page, rule0_lr_exact="0.25", start1_exact="-4", epochs_exact="33", rule2_lr_exact="0.5")
     enter(page, rule1_form="classic", rule0_shown=False, at=12)
-    page.script(UNTIL.format("location.hash.slice(1) === fragment()"))
+    page.script(WAIT_FOR.format("location.hash.slice(1) === fragment()"))
     link = page.script("return location.hash.slice(1)")
     assert set(link.split("&")) == {
         "start=-4,-2", "epochs=33", "at=12", "sgd.lr=0.25", "sgd.shown=false", "momentum.form=classic", "sgd-2.lr=0.5",
@@ -336,7 +336,7 @@ def test_address_keeps_settings_and_reset_forgets_them(opened, tmp_path):
     page.open(tmp_path / "play.html", link)
     assert page.script(state) == before
     click(page, "reset")
-    page.script(UNTIL.format("location.hash.slice(1) === fragment()"))
+    page.script(WAIT_FOR.format("location.hash.slice(1) === fragment()"))
     assert page.script("return [fragment(), location.hash]") == ["", ""]
 
 
@@ -371,7 +371,7 @@ def test_time_runs_steps_and_stops(opened):
     assert page.text("#epoch") == "epoch 58 of 60"
     click(page, "play")
     assert page.text("#play") == "pause"
-    page.script(UNTIL.format("!playing"))
+    page.script(WAIT_FOR.format("!playing"))
     assert page.script("return [shownEpoch(), state.at]") == [60, None]
 
 

@@ -14,16 +14,16 @@ from optilab.show import terminal
 
 
 @pytest.mark.parametrize(
-    ("given", "seen"), [({}, {"GOMP_SPINCOUNT"}), ({"OMP_WAIT_POLICY": "ACTIVE"}, {"OMP_WAIT_POLICY"})]
+    ("variables", "seen"), [({}, {"GOMP_SPINCOUNT"}), ({"OMP_WAIT_POLICY": "ACTIVE"}, {"OMP_WAIT_POLICY"})]
 )
-def test_environment_of_the_user_stays(given, seen):
+def test_environment_of_the_user_stays(variables, seen):
     program = "import os, optilab.train; print({k: v for k, v in os.environ.items() if k[:4] in ('OMP_', 'GOMP')})"
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP"))}
     done = subprocess.run(
-        [sys.executable, "-c", program], env=clean | given, capture_output=True, text=True, check=True
+        [sys.executable, "-c", program], env=clean | variables, capture_output=True, text=True, check=True
     )
-    assert (found := ast.literal_eval(done.stdout)).keys() == seen
-    assert given.items() <= found.items()
+    assert (environment := ast.literal_eval(done.stdout)).keys() == seen
+    assert variables.items() <= environment.items()
 
 
 def test_document_has_null_for_what_is_not_finite(capsys):

@@ -16,7 +16,7 @@ from optilab.commands.charts.training import training_chart
 from optilab.show import chart_file
 from optilab.study.comparison import compare_runs
 from optilab.study.curves import histories
-from optilab.study.groups import select
+from optilab.study.groups import select_runs
 from optilab.study.measure import Measure
 from tests.study.generated import layered, planned, training
 
@@ -25,7 +25,7 @@ EVEN = [0.3, 0.2, 0.2, 0.3, 0.4, 0.5]
 
 
 def chart(folder, *names):
-    return training_chart(histories(select(folder, names or ["*"]).records))
+    return training_chart(histories(select_runs(folder, names or ["*"]).records))
 
 
 def figure(folder, *names, dark=False):
@@ -163,7 +163,7 @@ def test_sweep_is_drawn_over_its_settings(optilab, tmp_path, axes):
     (study / "study.yaml").write_text("config: sigmoid.yaml\nover: {optimizer.lr: [0.01, 0.1, 1]}\n")
     manifest = {**runs.read(study / "t0").manifest, "command": "sweep", "argv": ["optilab", "sweep"]}
     (study / "manifest.json").write_text(json.dumps(manifest))
-    comparison = compare_runs(select(tmp_path / "runs", ["lrs"]).records, Measure())
+    comparison = compare_runs(select_runs(tmp_path / "runs", ["lrs"]).records, Measure())
     assert len(chart_file.draw(settings_chart(comparison)).axes) == axes
     for line, label in ((["--out", "lrs.svg"], "val_acc"), (["--curves", "--out", "curves.svg"], "validation")):
         optilab("runs", "plot", "lrs", *line)

@@ -37,7 +37,7 @@ def small(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr("platformdirs.user_cache_path", lambda name: tmp_path / "cache" / name)
     digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in NAMES}
-    changed = replace(DATASETS["fashion-mnist"], package_folder=tmp_path / "debian", digests=digests)
+    changed = replace(DATASETS["fashion-mnist"], package_directory=tmp_path / "debian", digests=digests)
     monkeypatch.setitem(DATASETS, "fashion-mnist", changed)
     return folder
 
@@ -53,9 +53,9 @@ def compress(folder, *names):
         (folder / name).unlink()
 
 
-def assert_is_small(found):
-    found_arrays = (found.train_images, found.train_labels, found.test_images, found.test_labels)
-    for name, array in zip(NAMES, found_arrays, strict=True):
+def assert_is_small(dataset):
+    stored = (dataset.train_images, dataset.train_labels, dataset.test_images, dataset.test_labels)
+    for name, array in zip(NAMES, stored, strict=True):
         np.testing.assert_array_equal(array, arrays()[name])
         assert array.dtype == np.uint8
         assert not array.flags.writeable
@@ -69,12 +69,12 @@ def assert_is_small(found):
 def test_reads_what_was_written(small, tmp_path, zipped, layout):
     compress(small, *zipped)
     shutil.copytree(small, tmp_path / "there" / layout)
-    found = data.load("idx", tmp_path / "there")
-    assert_is_small(found)
-    assert (found.name, found.classes, list(found.digests)) == ("idx", 10, list(NAMES))
+    dataset = data.load("idx", tmp_path / "there")
+    assert_is_small(dataset)
+    assert (dataset.name, dataset.classes, list(dataset.digests)) == ("idx", 10, list(NAMES))
     rows = data.verify("idx", tmp_path / "there")
     assert [(row.name, row.size, row.digest, row.ok, row.problem) for row in rows] == [
-        (name, len(idx_bytes(arrays()[name])), found.digests[name], True, "") for name in NAMES
+        (name, len(idx_bytes(arrays()[name])), dataset.digests[name], True, "") for name in NAMES
     ]
 
 
@@ -87,8 +87,8 @@ def test_other_sizes_and_fewer_classes(tmp_path):
     sums = tmp_path / "SHA256SUMS"
     text = sums.read_text().replace("  ", " *").replace("\n", "\r\n")
     sums.write_bytes(f"{'0' * 64}  README\n\n{text}".encode())
-    found = data.load("idx", tmp_path)
-    assert (found.train_images.shape, found.test_images.shape, found.classes) == ((7, 5, 4), (3, 5, 4), 7)
+    dataset = data.load("idx", tmp_path)
+    assert (dataset.train_images.shape, dataset.test_images.shape, dataset.classes) == ((7, 5, 4), (3, 5, 4), 7)
 
 
 # --- refusing ----------------------------------------------------------------------------------------------
@@ -179,9 +179,9 @@ def test_a_named_folder_is_never_replaced(small, tmp_path, monkeypatch, named):
 def test_cache_before_debian_and_damage_is_not_passed_over(small, cache, tmp_path):
     write_idx_dataset(cache)
     small.rename(tmp_path / "debian")
-    assert data.load("fashion-mnist").folder == cache
+    assert data.load("fashion-mnist").directory == cache
     (cache / TRAIN_LABELS).rename(cache / "elsewhere")  # unfinished: the other folder is used
-    assert data.load("fashion-mnist").folder == tmp_path / "debian"
+    assert data.load("fashion-mnist").directory == tmp_path / "debian"
     (cache / TRAIN_LABELS).write_bytes(b"damaged")  # complete, but damaged: the user is told
     with pytest.raises(DataError, match=f"{cache / TRAIN_LABELS}: "):
         fetch.ensure("fashion-mnist")

@@ -35,8 +35,8 @@ def save(path, compressed=False, **arrays):
     return path
 
 
-def arrays_of(found: data.Dataset) -> list[np.ndarray]:
-    return [found.train_images, found.train_labels, found.test_images, found.test_labels]
+def arrays_of(dataset: data.Dataset) -> list[np.ndarray]:
+    return [dataset.train_images, dataset.train_labels, dataset.test_images, dataset.test_labels]
 
 
 # Without a network
@@ -45,14 +45,16 @@ def arrays_of(found: data.Dataset) -> list[np.ndarray]:
 @pytest.mark.parametrize("name", ["synthetic", "digits"])
 def test_what_needs_no_files_is_what_its_entry_says(name, monkeypatch):
     monkeypatch.setenv("OPTILAB_DATA", "/nowhere")  # of no concern to it
-    info, found = DATASETS[name], fetch.ensure(name)
-    images, labels, test_images, test_labels = arrays_of(found)
+    info, dataset = DATASETS[name], fetch.ensure(name)
+    images, labels, test_images, test_labels = arrays_of(dataset)
     assert (images.shape, test_images.shape) == ((info.train, *info.shape), (info.test, *info.shape))
-    assert {array.dtype for array in arrays_of(found)} == {np.dtype(np.uint8)}
+    assert {array.dtype for array in arrays_of(dataset)} == {np.dtype(np.uint8)}
     assert sorted(set(labels)) == sorted(set(test_labels)) == list(range(len(info.classes)))
-    assert found.digests == dict(info.digests)
-    assert [hashlib.sha256(array.tobytes()).hexdigest() for array in arrays_of(found)] == [*info.digests.values()]
-    assert (found.folder, list(found.digests)) == (None, list(ARRAYS))
+    assert dataset.digests == dict(info.digests)
+    assert [hashlib.sha256(array.tobytes()).hexdigest() for array in arrays_of(dataset)] == [
+        *info.digests.values()
+    ]
+    assert (dataset.directory, list(dataset.digests)) == (None, list(ARRAYS))
     assert not images.flags.writeable
     assert fetch.fetch(name) is None
 
@@ -86,12 +88,12 @@ def test_an_npz_is_read_as_numpy_reads_it(tmp_path, labels, compressed, change):
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     with np.load(path) as theirs:
         for folder in (path, tmp_path):
-            found = data.load("npz", folder)
-            for name, ours in zip(ARRAYS, arrays_of(found), strict=True):
+            dataset = data.load("npz", folder)
+            for name, ours in zip(ARRAYS, arrays_of(dataset), strict=True):
                 np.testing.assert_array_equal(ours, theirs[name].squeeze() if name[0] == "y" else theirs[name])
                 assert ours.dtype == np.uint8
                 assert ours.flags.c_contiguous
-            assert (found.folder, found.classes, found.digests) == (path, 3, {"mine.npz": digest})
+            assert (dataset.directory, dataset.classes, dataset.digests) == (path, 3, {"mine.npz": digest})
 
 
 CALLED: list[str] = []
@@ -182,10 +184,10 @@ def test_a_flipped_bit_or_a_cut_is_noticed(tmp_path_factory, place, bit, cut):
     content[at] ^= 1 << bit
     path.write_bytes(content[:at] if cut else content)
     try:
-        found = arrays_of(data.load("npz", path))
+        damaged = arrays_of(data.load("npz", path))
     except DataError:
         return
-    for ours, theirs in zip(found, whole, strict=True):  # a bit that says nothing, such as the date of a member
+    for ours, theirs in zip(damaged, whole, strict=True):  # a bit that says nothing, such as the date of a member
         np.testing.assert_array_equal(ours, theirs)
 
 
@@ -201,7 +203,7 @@ def test_where_an_npz_may_be(tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"there is no directory .*a\.npz"):
         data.load("mnist", tmp_path / "a.npz")
     monkeypatch.setenv("OPTILAB_DATA", str(tmp_path / "b.npz"))
-    assert data.load("npz").folder == tmp_path / "b.npz"
+    assert data.load("npz").directory == tmp_path / "b.npz"
     with pytest.raises(UsageError, match="npz is your images"):
         fetch.fetch("npz")
 
@@ -219,8 +221,8 @@ def pin(monkeypatch: pytest.MonkeyPatch, name: str, folder: Path, suffix: str = 
 def test_a_named_folder_may_hold_several(tmp_path, monkeypatch):
     pin(monkeypatch, "fashion-mnist", write_idx_dataset(tmp_path, seed=1))
     pin(monkeypatch, "mnist", write_idx_dataset(tmp_path / "mnist", seed=2))
-    assert data.load("fashion-mnist", tmp_path).folder == tmp_path
-    assert data.load("mnist", tmp_path).folder == tmp_path / "mnist"
+    assert data.load("fashion-mnist", tmp_path).directory == tmp_path
+    assert data.load("mnist", tmp_path).directory == tmp_path / "mnist"
     (tmp_path / "mnist").rename(tmp_path / "elsewhere")
     with pytest.raises(DataError, match="expected SHA-256"):
         data.load("mnist", tmp_path)
@@ -233,10 +235,10 @@ def test_digests_of_compressed_files(tmp_path, monkeypatch):
         path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), mtime=1))
         path.write_bytes(b"not looked at")
     pin(monkeypatch, "kmnist", folder, ".gz")
-    found = data.load("kmnist", tmp_path)
-    for ours, theirs in zip(arrays_of(found), expected, strict=True):
+    dataset = data.load("kmnist", tmp_path)
+    for ours, theirs in zip(arrays_of(dataset), expected, strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    assert found.digests == DATASETS["kmnist"].digests
+    assert dataset.digests == DATASETS["kmnist"].digests
     image = folder / "t10k-images-idx3-ubyte.gz"
     image.write_bytes(gzip.compress(gzip.decompress(image.read_bytes()), mtime=2))  # the same images, packed again
     with pytest.raises(DataError, match=r"t10k-images-idx3-ubyte\.gz: expected SHA-256"):

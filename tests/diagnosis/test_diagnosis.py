@@ -29,9 +29,9 @@ class Diagnosed(NamedTuple):
         return self.findings[0].name in frozenset().union(*self.case.accepted)
 
     def __str__(self):
-        found = [f"{finding.severity.name.lower()} {finding.name}" for finding in self.findings]
+        names = [f"{finding.severity.name.lower()} {finding.name}" for finding in self.findings]
         remedy = (*self.findings[0].remedies, ())[0]
-        return f"{self.case.name} -> {', '.join(found)}" + (f"; {' '.join(remedy)}" if remedy else "")
+        return f"{self.case.name} -> {', '.join(names)}" + (f"; {' '.join(remedy)}" if remedy else "")
 
 
 @cache
@@ -45,14 +45,14 @@ def diagnosed(half):
 
 
 def of_truth(half, truth):
-    return [one for one in diagnosed(half) if one.case.truth == truth]
+    return [result for result in diagnosed(half) if result.case.truth == truth]
 
 
 def test_findings_are_as_recorded(request):
     """All findings of each case, and the first remedy; `--accept` writes them again."""
     lines = []
     for half in HALVES:
-        lines += [f"# {half}", *sorted(str(one) for one in diagnosed(half) if one.findings), ""]
+        lines += [f"# {half}", *sorted(str(result) for result in diagnosed(half) if result.findings), ""]
     now = "\n".join(lines)
     if request.config.getoption("--accept", default=False):
         FINDINGS.write_text(now)
@@ -71,30 +71,30 @@ def test_findings_are_as_recorded(request):
 def test_accuracy_of_the_diagnosis(half, flagged, right, clean):
     """Whatever is accepted as the findings: sensitivity, first causes and specificity do not fall."""
     sick, healthy = of_truth(half, "sick"), of_truth(half, "healthy")
-    found = [one for one in sick if one.named]
-    assert len(found) >= flagged * len(sick)
-    assert sum(one.right for one in found) >= right * len(found)
-    assert sum(not one.named for one in healthy) >= clean * len(healthy)
+    named = [result for result in sick if result.named]
+    assert len(named) >= flagged * len(sick)
+    assert sum(result.right for result in named) >= right * len(named)
+    assert sum(not result.named for result in healthy) >= clean * len(healthy)
 
 
 def test_probe_runs_show_what_they_can():
-    visible = [one for one in of_truth("held-out, probe runs", "sick") if one.case.visible]
-    assert sum(bool(one.named) for one in visible) >= 0.98 * len(visible)
-    assert all(one.right for one in visible if one.named)
+    visible = [result for result in of_truth("held-out, probe runs", "sick") if result.case.visible]
+    assert sum(bool(result.named) for result in visible) >= 0.98 * len(visible)
+    assert all(result.right for result in visible if result.named)
 
 
 @pytest.mark.parametrize("half", ["held-out", "held-out, probe runs"])
 def test_two_causes_are_named_first(half):
     """Also where tiny inputs make the gradient of layer 1 small, and where weight decay hides that it vanishes."""
-    both = [one for one in of_truth(half, "sick") if len(one.case.accepted) == 2]
+    both = [result for result in of_truth(half, "sick") if len(result.case.accepted) == 2]
     assert len(both) == 20
-    for one in both:
-        assert all(accepted & {*one.named[:2]} for accepted in one.case.accepted), one
+    for result in both:
+        assert all(accepted & {*result.named[:2]} for accepted in result.case.accepted), result
 
 
 def test_learned_networks_with_harm_are_flagged():
     """Cases of the design half that learned and were harmed all the same, and a decay that is not to blame."""
-    assert [one.named[:1] for one in sorted(diagnosed("edges"), key=lambda one: one.case.name)] == [
+    assert [result.named[:1] for result in sorted(diagnosed("edges"), key=lambda result: result.case.name)] == [
         ["batch-norm-small-batch"],
         ["learning-rate-too-high"],
         ["dropout-too-strong"],
@@ -105,6 +105,6 @@ def test_learned_networks_with_harm_are_flagged():
 
 def test_accepted_findings_exist():
     accepted = {
-        name for half in HALVES for one in diagnosed(half) for names in one.case.accepted for name in names
+        name for half in HALVES for result in diagnosed(half) for names in result.case.accepted for name in names
     }
     assert accepted <= {check.name for check in CHECKS}

@@ -91,23 +91,23 @@ LOOPS = {
 }
 
 
-@pytest.mark.parametrize("name", [*(f"train {one}" for one in TRAININGS), *(f"watch {one}" for one in LOOPS)])
+@pytest.mark.parametrize("name", [*(f"train {case}" for case in TRAININGS), *(f"watch {case}" for case in LOOPS)])
 def test_every_gate_gives_the_same_answer(name, optilab, tmp_path):
     command, _, case = name.partition(" ")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     if command == "train":
         trained(tmp_path / "runs", case)
-        said = TRAININGS[case][2]
+        verdict = TRAININGS[case][2]
     else:
-        arguments, said = LOOPS[case]
+        arguments, verdict = LOOPS[case]
         watch = loop(**arguments)
-        assert watch.diagnosis().healthy == said.startswith("healthy")
+        assert watch.diagnosis().healthy == verdict.startswith("healthy")
         watch.save("it", tmp_path / "runs")
     torch.set_num_threads(threads)
-    healthy, code = said.startswith("healthy"), 0 if said.startswith("healthy") else 9
+    healthy, code = verdict.startswith("healthy"), 0 if verdict.startswith("healthy") else 9
     document = json.loads(optilab("diagnose", "it", "--json", "--fail-on", "warning", code=code).stdout)
-    assert document["verdict"].startswith(said)
+    assert document["verdict"].startswith(verdict)
     assert "healthy" not in document["verdict"].removeprefix("healthy: ")
     diagnosis = Lab(tmp_path / "runs").load("it").diagnosis
     assert document["healthy"] == diagnosis.healthy == healthy
@@ -116,7 +116,7 @@ def test_every_gate_gives_the_same_answer(name, optilab, tmp_path):
     checked = json.loads(
         optilab("check", "it", "--expect", "healthy", "--json", "--out", "it.xml", code=code).stdout
     )
-    ((claim,),) = (one["claims"] for one in checked["checks"])
+    ((claim,),) = (check["claims"] for check in checked["checks"])
     assert claim["result"] == ("holds" if healthy else "fails")
     assert claim["measured"] == ("healthy" if healthy else document["verdict"])
     suite = ElementTree.parse(tmp_path / "it.xml").getroot()[0]
@@ -131,9 +131,9 @@ def test_quiet_leaves_the_answer_to_the_exit_status(name, code, optilab, tmp_pat
 
 def test_a_level_below_warning_counts_notes(optilab, tmp_path):
     trained(tmp_path / "runs", "learned, with a note")
-    said = optilab("diagnose", "it", "--fail-on", "info", code=9).stdout
-    assert "\ninfo: dropout-too-strong: " in said
-    assert "note: " not in said
+    output = optilab("diagnose", "it", "--fail-on", "info", code=9).stdout
+    assert "\ninfo: dropout-too-strong: " in output
+    assert "note: " not in output
 
 
 def test_loops_of_the_same_settings_differ_by_their_code(optilab, tmp_path):

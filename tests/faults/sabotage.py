@@ -134,16 +134,16 @@ def nan_weights() -> None:
 
     from optilab.train.engine import Training
 
-    validate = Training._validate
+    evaluate = Training._evaluate
 
-    def poisoned(self: Any) -> Any:
-        measured = validate(self)
+    def poisoned(self: Any, images: Any) -> Any:
+        measured = evaluate(self, images)
         if self.epoch == 2:
             with torch.no_grad():
                 next(iter(self.model.parameters())).view(-1)[0] = float("nan")
         return measured
 
-    Training._validate = poisoned
+    Training._evaluate = poisoned
 
 
 def nan_images() -> None:

@@ -39,7 +39,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     over = {"optimizer.lr": [0.01, 0.1]}
     plan = sweep.plan(sweep.resolve(SweepConfig(config="sigmoid", over=over, seeds=2, name="study")))
     facts = {"command": "sweep", "versions": {"optilab": "0"}, "trials": 4, "argv": ["optilab", "sweep"]}
-    study = runs.open_study(folder / "runs", "study", to_yaml(plan.asked), facts)
+    study = runs.open_study(folder / "runs", "study", to_yaml(plan.request), facts)
     for trial in plan.trials:
         rate, seed = trial.config.optimizer.lr, trial.config.seed
         values = (0.05, ACCURACIES[rate, seed])

@@ -26,7 +26,7 @@ from optilab.errors import UsageError
 from optilab.runs.lock import hold
 from optilab.runs.provenance import provenance
 from optilab.study import workers as study_workers
-from optilab.study.trials import Trial, as_trial, task_of, try_out
+from optilab.study.trials import Trial, as_trial, require_buildable, task_of
 from optilab.study.workers import Answer, Processes, Workers, WorkersLost
 from tests.faults.sandbox import Sandbox, study_files
 from tests.faults.test_killed_study import running
@@ -254,7 +254,7 @@ class Contract:
         (sandbox.folder / "net.py").write_text(NETWORK)
         trial = study.trial(1, model={"name": f"{sandbox.folder}/net.py:wrong"})
         with pytest.raises(UsageError, match=r"net\.py"):
-            try_out(workers, {trial.config.data.place: str(study.data)}, trial)
+            require_buildable(workers, {trial.config.data.place: str(study.data)}, trial)
         workers.begin("trial", study.task(trial))
         answer = ended(workers, 1)["trial"]
         assert answer["status"] == "failed"

@@ -17,7 +17,7 @@ NUMBERS = yaml.safe_load((Path(__file__).parents[1] / "oracles" / "numbers.yaml"
 
 @dataclass(frozen=True)
 class Golden:
-    """What another project's tests have; the keys are explained in numbers.yaml."""
+    """A row of another project's tests; the keys are explained in numbers.yaml."""
 
     rule: Any
     start: Any

@@ -50,7 +50,7 @@ process.stdout.write(JSON.stringify(result, (_, one) =>
 
 
 def node(body, data=None):
-    """What a function's body returns in Node, where no text becomes code; numbers that are not finite are texts."""
+    """Run a function in Node, where no text becomes code; numbers of the result that are not finite are texts."""
     script = HARNESS.replace("BODY", body).replace("SOURCE", json.dumps(asset("formula.js")))
     done = subprocess.run(
         ["node", "-e", script], input=json.dumps(data), capture_output=True, encoding="utf-8", check=False
@@ -60,7 +60,7 @@ def node(body, data=None):
 
 
 def page_data(config):
-    """What the page of a config reads."""
+    """The data in the page of a config."""
     page = play.page(config).decode()
     return json.loads(re.search(r'id="data"[^>]*>(.*?)</script>', page, re.DOTALL)[1])
 
@@ -93,7 +93,7 @@ def operations(tree):
 
 
 def is_exact(rule, function):
-    """Whether a path consists of operations that IEEE 754 defines to the last bit."""
+    """True if a path consists of operations that IEEE 754 defines to the last bit."""
     value, gradient = function.nodes()
     whole = formulas.number(2), formulas.number(0.5), formulas.number(-1)
     trees = [statement.node for statement in formulas.statements(rule.formula)]
@@ -123,15 +123,15 @@ def agreeing(rule, function, rows, steps=STEPS, start=None):
     """
     start = np.array(function.start if start is None else start)
     path = descend(rule, function, start, steps)
-    own = np.column_stack([path.points, path.values, path.gradients])
+    expected = np.column_stack([path.points, path.values, path.gradients])
     if is_exact(rule, function):
-        assert np.array_equal(rows, own)
-        return len(own), len(own)
-    size = np.abs(own).max(axis=0)
-    apart = (np.abs(own - neighbour(rule, function, own, steps, start)) / size).max(axis=1)
-    end = int(np.argmax(apart > 1000 * NUDGE)) or len(own)
-    assert (np.abs(rows[:end] - own[:end]) <= 1e-12 * size).all()
-    return end, len(own)
+        assert np.array_equal(rows, expected)
+        return len(expected), len(expected)
+    size = np.abs(expected).max(axis=0)
+    distances = (np.abs(expected - neighbour(rule, function, expected, steps, start)) / size).max(axis=1)
+    end = int(np.argmax(distances > 1000 * NUDGE)) or len(expected)
+    assert (np.abs(rows[:end] - expected[:end]) <= 1e-12 * size).all()
+    return end, len(expected)
 
 
 # --- paths -------------------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ def agreeing(rule, function, rows, steps=STEPS, start=None):
 
 @pytest.mark.parametrize("key", CHOSEN)
 def test_paths_are_those_of_descend(key):
-    """Where other operations are involved: within 1e-12, up to the step from which rounding decides the path."""
+    """Equal bits; with other operations within 1e-12, up to the step from which rounding decides the path."""
     function, settings = CHOSEN[key], config(RUNNING_RULES, CHOSEN[key])
     pairs = zip(settings.algo, paths(settings), strict=True)
     compared, count = np.sum([agreeing(rule, function, rows) for rule, rows in pairs], axis=0)
@@ -170,8 +170,8 @@ def test_every_variant_is_the_formula_of_the_rule(name):
     data = play.rule_data(rule.name, rule.name, rule, {"name": rule.name})
     options = {field["name"]: field.get("options", [0.0, 0.5]) for field in data["fields"]}
     rules = [replace(rule, **{name: option}) for name, each in options.items() for option in each]
-    values = [{name: getattr(one, name) for name in options} for one in rules]
-    assert node(VARIANTS, [[data, each] for each in values]) == [one.formula for one in rules]
+    values = [{name: getattr(rule, name) for name in options} for rule in rules]
+    assert node(VARIANTS, [[data, each] for each in values]) == [rule.formula for rule in rules]
 
 
 FLAT = """
@@ -185,13 +185,13 @@ FLAT = """
 
 def test_a_number_has_one_coordinate():
     """The sum of a number is the number, as in NumPy: also that of a sum, and of a state that is a number."""
-    found = {
+    expected = {
         "w <- w + sum(1)": [5, 6],
         "w <- w + lr*sum(sum(g))": [6, 7],
         "p <- p + 1; w <- w + sum(p)": [6, 7],
         "w <- w + f*norm(g)/norm(g)": [58, 59],
     }
-    assert node(FLAT, list(found)) == list(found.values())
+    assert node(FLAT, list(expected)) == list(expected.values())
 
 
 # --- functions ---------------------------------------------------------------------------------------------
@@ -213,24 +213,27 @@ def values(pairs):
     for one, function in pairs:
         low, high = (-2.0, 2.0) if function.name == "expression" else np.array(function.box).T
         data.append([one, rng.uniform(low, high, (20, len(function.start))).tolist()])
-    found = [np.array(rows, dtype=float) for rows in node(VALUES, data)]
+    computed = [np.array(rows, dtype=float) for rows in node(VALUES, data)]
     with np.errstate(all="ignore"):
         points = [np.array(places) for _, places in data]
         engine = [
             np.column_stack([function.value(places), function.gradient(places)])
             for (_, function), places in zip(pairs, points, strict=True)
         ]
-    return zip(pairs, found, engine, strict=True)
+    return zip(pairs, computed, engine, strict=True)
 
 
 def test_every_function_has_its_values():
-    functions = [one for one in (kind() for kind in OBJECTIVES.values()) if len(one.start) < 3]
-    pairs = [(play.function_data(one, {"name": one.name, "formula": one.formula}), one) for one in functions]
-    for (_, function), ours, theirs in values(pairs):
-        size = np.abs(theirs).max(axis=0)
-        np.testing.assert_allclose(ours / size, theirs / size, rtol=1e-12, atol=1e-12, err_msg=function.name)
+    functions = [function for function in (kind() for kind in OBJECTIVES.values()) if len(function.start) < 3]
+    pairs = [
+        (play.function_data(function, {"name": function.name, "formula": function.formula}), function)
+        for function in functions
+    ]
+    for (_, function), computed, expected in values(pairs):
+        size = np.abs(expected).max(axis=0)
+        np.testing.assert_allclose(computed / size, expected / size, rtol=1e-12, atol=1e-12, err_msg=function.name)
         if not {op for tree in function.nodes()[1] for op, _ in operations(tree)} & INEXACT:
-            assert np.array_equal(ours, theirs), function.name
+            assert np.array_equal(computed, expected), function.name
 
 
 TYPED = [
@@ -253,8 +256,8 @@ TYPED = [
 
 def test_typed_formula_has_the_digits_of_optimize():
     pairs = [(formula, OBJECTIVES["expression"](formula=formula)) for formula in TYPED]
-    for (formula, _), ours, theirs in values(pairs):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-14, err_msg=formula)
+    for (formula, _), computed, expected in values(pairs):
+        np.testing.assert_allclose(computed, expected, rtol=1e-12, atol=1e-14, err_msg=formula)
 
 
 def drawn_formula(rng, depth):
@@ -283,8 +286,8 @@ def test_drawn_formulas_have_the_bits_of_the_engine():
     assert len(functions) >= 300
     typed = [(function.formula, function) for function in functions]
     sent = [({"value": play.as_tree(function.nodes()[0])}, function) for function in functions]
-    for (_, function), ours, theirs in values([*typed, *sent]):
-        assert np.array_equal(ours, theirs, equal_nan=True), function.formula
+    for (_, function), computed, expected in values([*typed, *sent]):
+        assert np.array_equal(computed, expected, equal_nan=True), function.formula
 
 
 # --- theory ------------------------------------------------------------------------------------------------
@@ -299,7 +302,7 @@ LIMITS = """
 
 def limits(formulas_of):
     """Largest stable lr and rate for each curvature, of triples of formula, settings and curvatures."""
-    return [one and np.array(one, dtype=float) for one in node(LIMITS, formulas_of)]
+    return [rows and np.array(rows, dtype=float) for rows in node(LIMITS, formulas_of)]
 
 
 @pytest.mark.parametrize("form", ["classic", "ema"])
@@ -312,16 +315,16 @@ def test_limits_and_rates_are_those_of_theory(name, form):
     rules = [replace(rule, lr=lr) for lr in (0.001, 0.05, 0.4)]
     data = [
         [
-            one.formula,
-            {field["name"]: field["value"] for field in play.fields_of(one) if "scale" in field},
+            rule.formula,
+            {field["name"]: field["value"] for field in play.fields_of(rule) if "scale" in field},
             eigenvalues.tolist(),
         ]
-        for one in rules
+        for rule in rules
     ]
-    for one, found in zip(rules, limits(data), strict=True):
-        predicted = theory.predict(one, function)
-        assert found[:, 0].min() == pytest.approx(predicted.largest_lr, rel=1e-12)
-        assert found[:, 1].max() == pytest.approx(predicted.rate, rel=1e-12)
+    for rule, rows in zip(rules, limits(data), strict=True):
+        predicted = theory.predict(rule, function)
+        assert rows[:, 0].min() == pytest.approx(predicted.largest_lr, rel=1e-12)
+        assert rows[:, 1].max() == pytest.approx(predicted.rate, rel=1e-12)
 
 
 LINEAR = {  # and the matrix of (w, state) for a curvature of 3, lr and beta
@@ -337,16 +340,16 @@ def test_theory_of_a_typed_rule_is_that_of_its_matrix(formula):
     def rate(lr):
         return np.abs(np.linalg.eigvals(LINEAR[formula](lr, 0.6))).max()
 
-    ((limit, found),) = limits([[formula, {"lr": 0.1, "beta": 0.6}, [3.0]]])[0]
-    assert found == pytest.approx(rate(0.1), rel=1e-9)
+    ((limit, computed),) = limits([[formula, {"lr": 0.1, "beta": 0.6}, [3.0]]])[0]
+    assert computed == pytest.approx(rate(0.1), rel=1e-9)
     assert rate(limit * 0.999) < 1 < rate(limit * 1.001)
 
 
 def test_other_rules_have_no_theory_in_closed_form():
     linear = {name for name in RUNNING_RULES if name in ("sgd", "momentum", "nesterov", "qhm")}
     data = [play.rule_data(name, name, RULES[name](), {"name": name}) for name in RUNNING_RULES]
-    found = node("return data.map((rule) => Formula.linearStep(programOf(rule)[1]) !== null)", data)
-    assert {name for name, has_theory in zip(RUNNING_RULES, found, strict=True) if has_theory} == linear
+    are_linear = node("return data.map((rule) => Formula.linearStep(programOf(rule)[1]) !== null)", data)
+    assert {name for name, has_theory in zip(RUNNING_RULES, are_linear, strict=True) if has_theory} == linear
     others = ["w <- w - lr*sign(g)", "w <- w - lr*g*w", "w <- w - lr*g/t", "w <- w - lr*f", "w <- w - lr^2*g"]
     others += ["w <- w - lr*grad(w - lr*g)", "V <- g; U <- V; w <- w - lr*U", "w <- w - lr*clip(g, -1, 1)"]
     assert limits([[text, {"lr": 0.1}, [3.0]] for text in others]) == [None] * len(others)
@@ -382,8 +385,8 @@ REFUSALS = """
 
 def test_hostile_formulas_are_refused_and_change_nothing():
     """Typed as a function, as an optimizer, as a part of one, and as the name of a variant."""
-    found, names, inherited = node(REFUSALS, [[text, re.sub(r"\bx\b", "w", text)] for text in HOSTILE])
-    for text, answers in zip(HOSTILE, found, strict=True):
+    refusals, names, inherited = node(REFUSALS, [[text, re.sub(r"\bx\b", "w", text)] for text in HOSTILE])
+    for text, answers in zip(HOSTILE, refusals, strict=True):
         if text in ("x%2", "sum(x)"):  # a part of an optimizer may be that
             del answers[2]
         for answer in answers:

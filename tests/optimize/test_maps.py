@@ -12,14 +12,14 @@ LR = np.geomspace(1e-3, 2, 37)[None, :]
 BETA = np.linspace(0, 0.99, 23)[:, None]
 RAVINE = OBJECTIVES["ravine"]()
 START = np.array(RAVINE.start)[None, None]
-ONE_PATH = {"l-bfgs", "conjugate-gradient"}
+SEQUENTIAL = {"l-bfgs", "conjugate-gradient"}
 HAVE_MINIMA = [name for name, kind in OBJECTIVES.items() if name != "expression" and kind().minima]
 EXACT = {"sgd", "momentum", "nesterov", "rmsprop", "adam", "lion", "rprop"}
 """Rules that use nothing but plus, times and roots."""
 
 
 @pytest.mark.parametrize(
-    "rule", [name for name, kind in RULES.items() if name not in ONE_PATH and kind.weights != "matrices"]
+    "rule", [name for name, kind in RULES.items() if name not in SEQUENTIAL and kind.weights != "matrices"]
 )
 @pytest.mark.parametrize("function", ["ravine", "himmelblau", "ackley"])
 def test_cell_is_what_descend_finds(rule, function):
@@ -125,31 +125,31 @@ def test_the_limit_of_a_turned_map_is_the_same():
     ],
 )
 def test_the_spectral_radius_tells_the_edge(rule, axes):
-    """What diverges in 4000 steps is what theory calls unstable, but for cells that are nearly on the edge."""
-    found = fill_map(rule, RAVINE, axes, None, 4000, 1e-3)
-    radius = found.radius(*axes.values())
+    """The cells that diverge in 4000 steps are unstable by theory, except cells that are nearly on the edge."""
+    result = fill_map(rule, RAVINE, axes, None, 4000, 1e-3)
+    radius = result.radius(*axes.values())
     clear = np.abs(radius - 1) > 0.005
-    assert (found.limit is None) == ("algo.lr" not in axes)
+    assert (result.limit is None) == ("algo.lr" not in axes)
     assert clear.mean() > 0.9
-    assert np.array_equal((radius > 1)[clear], found.diverged[clear])
+    assert np.array_equal((radius > 1)[clear], result.diverged[clear])
     assert 0 < np.mean(radius > 1) < 1
 
 
 def test_theory_is_silent_about_maps_of_what_is_not_linear_or_no_quadratic():
     for rule, function, y in (("adam", "ravine", "algo.beta1"), ("momentum", "rosenbrock", "algo.beta")):
-        found = fill_map(RULES[rule](), OBJECTIVES[function](), {"algo.lr": X, y: Y}, None, 5, 1e-3)
-        assert found.limit is found.optimum is found.radius(X, Y) is None
+        result = fill_map(RULES[rule](), OBJECTIVES[function](), {"algo.lr": X, y: Y}, None, 5, 1e-3)
+        assert result.limit is result.optimum is result.radius(X, Y) is None
 
 
 def test_basins_are_where_paths_end():
     rule, function = RULES["sgd"](lr=0.01), OBJECTIVES["himmelblau"]()
     axis = np.linspace(-5, 5, 11)
-    found = fill_map(rule, function, {"w1": axis, "w2": axis}, None, 500, 1e-3)
+    result = fill_map(rule, function, {"w1": axis, "w2": axis}, None, 500, 1e-3)
     for i, j in ((0, 0), (10, 0), (0, 10), (10, 10), (5, 8)):
         path = descend(rule, function, (axis[j], axis[i]), steps=500)
         _, minimum = path.distance(function.minima)
-        assert function.minima[found.basin[i, j]] == minimum
-    assert sum(found.summary["basins"].values()) == 121
+        assert function.minima[result.basin[i, j]] == minimum
+    assert sum(result.summary["basins"].values()) == 121
 
 
 def test_converged_moving_and_diverged_cells_are_told_apart(optilab):

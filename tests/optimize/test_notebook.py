@@ -10,7 +10,7 @@ CASES = REFERENCE["cases"]
 
 
 def agrees(value: float, printed: float) -> bool:
-    """`value` rounds to what was printed: NumPy shows 9 digits, or 8 decimals beside larger numbers."""
+    """`value` rounds to what was printed: NumPy shows 9 digits, or 8 decimals next to larger numbers."""
     digits = f"{printed!r}"
     if "e" in digits or abs(printed) < 1e-3:
         return f"{value:.8e}" == f"{printed:.8e}" or round(value, 8) == printed

@@ -65,9 +65,9 @@ def test_derivatives_are_central_differences(function):
 def test_batches_are_single_points(function):
     x = drawn(function, 3, 4)
     d = x.shape[-1]
-    for found, shape in ((function.value, ()), (function.gradient, (d,)), (function.hessian, (d, d))):
-        assert found(x).shape == (3, 4, *shape)
-        assert_allclose(found(x)[1, 2], found(x[1, 2]), rtol=1e-12, atol=1e-12)
+    for method, shape in ((function.value, ()), (function.gradient, (d,)), (function.hessian, (d, d))):
+        assert method(x).shape == (3, 4, *shape)
+        assert_allclose(method(x)[1, 2], method(x[1, 2]), rtol=1e-12, atol=1e-12)
 
 
 @every_function

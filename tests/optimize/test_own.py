@@ -1,6 +1,6 @@
-"""A rule of the user's own is the rule that it spells out, on paths, in maps and in races, whatever its interface.
+"""A user's rule is the rule that it spells out, on paths, in maps and in races, whatever its interface.
 
-What is said about mistakes in it: tests/transcripts/own-optimizers.txt.
+Messages about mistakes in it: tests/transcripts/own-optimizers.txt.
 """
 
 from dataclasses import fields, replace
@@ -15,7 +15,7 @@ from optilab.config.tree import Override, override_from_text
 from optilab.errors import ConfigError, UsageError
 from optilab.optimize import OBJECTIVES, RULES, SCHEDULES, Regime, descend, maps
 from optilab.optimize.maps import run_grid
-from optilab.optimize.own import rule_class
+from optilab.optimize.user_code import rule_class
 
 ADAM = """
 import numpy as np
@@ -87,7 +87,7 @@ INTERFACES = ("function", "defaults", "in_place", "Stateful", "Steps", "Torch")
 
 
 @pytest.fixture
-def own(tmp_path):
+def user_rule(tmp_path):
     """The rule class of a name in mine.py, which has this source."""
 
     def make(name, source=ADAM):
@@ -108,9 +108,9 @@ def ends(rule, function, settings, steps):
 
 
 @pytest.mark.parametrize("name", INTERFACES)
-def test_adam_by_hand_is_adam(own, name):
+def test_adam_by_hand_is_adam(user_rule, name):
     """Also from another start, and with a schedule."""
-    mine, known = (rule(lr=0.05, eps=1e-3) for rule in (own(name), RULES["adam"]))
+    mine, known = (rule(lr=0.05, eps=1e-3) for rule in (user_rule(name), RULES["adam"]))
     assert {"V", "S", "t"}.isdisjoint(field.name for field in fields(mine))
     for function, start, regime in (
         ("ravine", None, Regime()),
@@ -122,8 +122,8 @@ def test_adam_by_hand_is_adam(own, name):
 
 
 @pytest.mark.parametrize("name", ["function", "in_place", "Stateful"])
-def test_map_cell_is_a_path(own, name):
-    rule, function = own(name)(), OBJECTIVES["booth"]()
+def test_map_cell_is_a_path(user_rule, name):
+    rule, function = user_rule(name)(), OBJECTIVES["booth"]()
     lr, beta = np.array([[0.01, 0.1, 1.0]]), np.array([[0.0], [0.9]])
     points = ends(rule, function, {"lr": lr, "beta1": beta}, 30)
     for i, j in np.ndindex(2, 3):
@@ -143,8 +143,8 @@ def test_map_cell_is_a_path(own, name):
         "return w - lr * g if g[0] > 0 else w - 0.5 * lr * g",
     ],
 )
-def test_map_of_code_that_sees_one_point(own, code):
-    rule, function = own("f", f"import numpy as np\ndef f(w, g, lr=0.1): {code}")(), OBJECTIVES["ravine"]()
+def test_map_of_code_that_sees_one_point(user_rule, code):
+    rule, function = user_rule("f", f"import numpy as np\ndef f(w, g, lr=0.1): {code}")(), OBJECTIVES["ravine"]()
     lr = np.linspace(0.05, 0.3, 4)[None]
     points = ends(rule, function, {"lr": lr}, 10)
     for j in range(4):
@@ -152,23 +152,23 @@ def test_map_of_code_that_sees_one_point(own, code):
         np.testing.assert_allclose(points[0, j], path.points[-1], rtol=1e-12)
 
 
-def test_a_map_gives_all_points_to_one_object(own):
+def test_a_map_gives_all_points_to_one_object(user_rule):
     counted = ADAM.replace("self.t += 1", "self.t += 1; calls.append(w.shape)") + "\ncalls = []\n"
-    rule, lr = own("Stateful", counted)(), np.linspace(0.01, 0.3, 100)[None]
+    rule, lr = user_rule("Stateful", counted)(), np.linspace(0.01, 0.3, 100)[None]
     ends(rule, OBJECTIVES["ravine"](), {"lr": lr}, 10)
     calls = rule.code.executed.calls
     assert calls.count((1, 100, 2)) == 10
     assert len(calls) < 100
 
 
-def test_map_of_code_with_a_hidden_state(own):
+def test_map_of_code_with_a_hidden_state(user_rule):
     source = "n = 0\ndef f(w, g, lr=0.1):\n    global n\n    n += 1\n    return w - lr * (n % 2 + 1) * g"
-    points = ends(own("f", source)(), OBJECTIVES["ravine"](), {"lr": np.linspace(0.05, 0.3, 4)[None]}, 10)
+    points = ends(user_rule("f", source)(), OBJECTIVES["ravine"](), {"lr": np.linspace(0.05, 0.3, 4)[None]}, 10)
     assert len({tuple(point) for point in points[0].tolist()}) == 4
 
 
-def test_steps_change_no_state_and_no_gradient(own):
-    rule, gradient = own("in_place")(), np.array([0.1, 0.2])
+def test_steps_change_no_state_and_no_gradient(user_rule):
+    rule, gradient = user_rule("in_place")(), np.array([0.1, 0.2])
     w = np.array([1.0, 2.0])
     state = rule.init(w)
     first, again = (rule.step(w, gradient, 1, state)[0] for _ in range(2))
@@ -176,7 +176,7 @@ def test_steps_change_no_state_and_no_gradient(own):
     np.testing.assert_array_equal(gradient, [0.1, 0.2])
 
 
-def test_the_signature_is_the_settings(own, tmp_path):
+def test_the_signature_is_the_settings(user_rule, tmp_path):
     source = """
 from dataclasses import dataclass, field
 HALF = 1 / 2
@@ -191,7 +191,7 @@ class D:
     past: list = field(default_factory=list)
     def update(self, w, g): return w - self.learning_rate * g
 """
-    own("f", source)
+    user_rule("f", source)
     spec = tmp_path / "mine.py"
     (rule,) = load(OptimizeConfig, None, overrides(f"{spec}:f", "algo.nu=1e-3", "algo.steps=7")).algo
     assert (rule.lr, rule.nu, rule.steps, rule.form) == (0.01, 1e-3, 7, "a")
@@ -210,7 +210,7 @@ class D:
         load(OptimizeConfig, None, overrides(f"{spec}:f", "algo.sha256=abc"))
 
 
-def test_a_file_is_executed_last(own, tmp_path):
+def test_a_file_is_executed_last(user_rule, tmp_path):
     """Neither next to another problem, nor where its checksum is another one."""
     (tmp_path / "mine.py").write_text("raise SystemExit('executed')\n")
     spec = f"{tmp_path / 'mine.py'}:f"
@@ -238,14 +238,14 @@ def test_a_file_is_executed_last(own, tmp_path):
         ("V, m=0", "w, V, 1 / m", ["V"]),  # an error of its first step
     ],
 )
-def test_a_default_of_nothing_is_state_if_it_is_returned(own, parameters, returned, states):
-    kind = own("f", f"def f(w, g, {parameters}, lr=0.1): return {returned}")
+def test_a_default_of_nothing_is_state_if_it_is_returned(user_rule, parameters, returned, states):
+    kind = user_rule("f", f"def f(w, g, {parameters}, lr=0.1): return {returned}")
     assert [*kind.interface.starts] == states
 
 
-def test_one_call_cannot_tell_which_default_is_state(own):
+def test_one_call_cannot_tell_which_default_is_state(user_rule):
     with pytest.raises(UsageError, match=r"mine.py:2: f returns 1 of m, clip: state needs no default"):
-        own("f", "\ndef f(w, g, lr=0.1, m=0, clip=None): return w, m")
+        user_rule("f", "\ndef f(w, g, lr=0.1, m=0, clip=None): return w, m")
 
 
 def test_installed_module_is_found_without_its_package(tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ STEPS = 150
 
 @pytest.mark.parametrize("name", [name for name, kind in RULES.items() if kind.weights != "matrices"])
 def test_a_written_out_path_has_the_bits_of_arrays(name, monkeypatch):
-    monkeypatch.setattr(trajectory, "WRITTEN_FROM", STEPS + 1)
+    monkeypatch.setattr(trajectory, "MIN_STEPS_WRITTEN_OUT", STEPS + 1)
     rule, written = RULES[name](), set()
     for function in (kind() for kind in OBJECTIVES.values()):
         rows = trajectory._written_out(rule, function, function.start, STEPS)
@@ -34,7 +34,7 @@ def test_a_written_out_path_has_the_bits_of_arrays(name, monkeypatch):
 def test_a_long_path_diverges_at_the_same_step(monkeypatch):
     rule, function = RULES["momentum"](lr=1.0, beta=0.9), OBJECTIVES["ravine"]()
     long = descend(rule, function, steps=20_000)
-    monkeypatch.setattr(trajectory, "WRITTEN_FROM", 10**9)
+    monkeypatch.setattr(trajectory, "MIN_STEPS_WRITTEN_OUT", 10**9)
     stepped = descend(rule, function, steps=20_000)
     assert long.diverged_at == stepped.diverged_at
     assert long.diverged_at is not None

@@ -134,13 +134,13 @@ def test_decay_clipping_and_schedule_are_torchs(name, optimizer, options, decay)
     regime = Regime(schedule=SCHEDULES["cosine"](), weight_decay=decay, clip_norm=5.0, clip_value=4.0)
     path = descend(RULES[name](lr=0.01), function, steps=60, regime=regime)
     w = torch.tensor(function.start, dtype=torch.float64, requires_grad=True)
-    theirs = getattr(torch.optim, optimizer)([w], lr=0.01, weight_decay=decay, **options)
-    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(theirs, 60)
+    reference = getattr(torch.optim, optimizer)([w], lr=0.01, weight_decay=decay, **options)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(reference, 60)
     for point in path.points[1:]:
         w.grad = torch.from_numpy(function.gradient(w.detach().numpy()))
         torch.nn.utils.clip_grad_value_(w, 4.0)
         torch.nn.utils.clip_grad_norm_(w, 5.0)
-        theirs.step()
+        reference.step()
         scheduler.step()
         assert_allclose(w.detach().numpy(), point, rtol=1e-5)  # clip_grad_norm_ divides by the norm + 1e-6
 

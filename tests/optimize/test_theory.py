@@ -66,9 +66,9 @@ def test_typed_quadratic_is_a_quadratic(formula, minimum, eigenvalues):
 )
 def test_minima_of_typed_functions(formula, minima):
     """A function that falls towards the edge of the box, or is lowest along a line, has none."""
-    found = OBJECTIVES["expression"](formula=formula).minima
-    assert len(found) == len(minima)
-    assert np.allclose(found, minima, rtol=0, atol=1e-12)
+    computed = OBJECTIVES["expression"](formula=formula).minima
+    assert len(computed) == len(minima)
+    assert np.allclose(computed, minima, rtol=0, atol=1e-12)
 
 
 @every_linear_rule
@@ -119,7 +119,7 @@ def test_start_without_an_unstable_part_converges(rule):
     for start, share in (((-5.0, 0.0), 0.0), ((-3.0, 4.0), 0.8)):
         prediction = predict(rule, RAVINE, start)
         assert not prediction.stable
-        assert prediction.unstable_share == pytest.approx(share)
+        assert prediction.unstable_fraction == pytest.approx(share)
         status = descend(rule, RAVINE, start, steps=1000).status
         assert status is (Status.DIVERGED if share else Status.CONVERGED)
 

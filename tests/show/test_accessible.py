@@ -64,8 +64,10 @@ def test_axe_finds_nothing(axe, pages, kind, width, page):
         page.open(pages[kind], width=width, dark=dark)
         page.script("for (const part of document.querySelectorAll('details')) part.open = true")
         page.script(axe)
-        found = page.script("return axe.run(document, {resultTypes: ['violations']}).then((r) => r.violations)")
-        assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
+        violations = page.script(
+            "return axe.run(document, {resultTypes: ['violations']}).then((r) => r.violations)"
+        )
+        assert [(violation["id"], [node["html"] for node in violation["nodes"]]) for violation in violations] == []
 
 
 @pytest.mark.parametrize(
@@ -106,22 +108,22 @@ def luminance(color):
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def contrast(one, other):
-    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+def contrast(color, other):
+    high, low = sorted((luminance(color), luminance(other)), reverse=True)
     return (high + 0.05) / (low + 0.05)
 
 
 def properties(sheet):
     """The colors of a style sheet, light and dark: its first and second definition of each property."""
-    found = {}
+    values = {}
     for name, value in re.findall(r"--([\w]+): (#[0-9a-f]{6}|\d+ \d+ \d+);", asset(sheet)):
-        found.setdefault(name, []).append(value if value[0] == "#" else [int(part) for part in value.split()])
-    return found
+        values.setdefault(name, []).append(value if value[0] == "#" else [int(part) for part in value.split()])
+    return values
 
 
 @pytest.mark.parametrize(("scheme", "colors"), [(0, LIGHT_COLORS), (1, DARK_COLORS)])
 def test_lines_texts_and_borders_have_contrast(scheme, colors):
-    base = {name: own[scheme] for name, own in properties("page.css").items() if len(own) > 1}
+    base = {name: values[scheme] for name, values in properties("page.css").items() if len(values) > 1}
     for color in colors:
         assert contrast(color, base["ground"]) >= 3, color
     for text in ("ink", "muted", "good", "bad", "accent"):

@@ -157,7 +157,7 @@ def test_names_at_the_ends_of_lines_do_not_overlap():
     drawn = chart(*(Polyline(X, X / (1 + i / 100), i, dash="series") for i in range(10)), series=many)
     places = [float(y) for y in re.findall(r'class="end[^>]*y="([\d.-]+)%">group', chart_svg.figure(drawn))]
     assert len(places) == 10
-    assert min(np.diff(sorted(places))) >= chart_svg.LINE - 0.11
+    assert min(np.diff(sorted(places))) >= chart_svg.LINE_HEIGHT - 0.11
 
 
 def test_marks_end_an_axis_without_ends():

@@ -26,7 +26,7 @@ def test_wide_terminal_shows_braille_in_color(forked_without_torch, tmp_path, co
 
 
 def test_terminal_without_utf8_shows_ascii(tmp_path):
-    """Which Python decides at its start."""
+    """Python decides on the encoding at its start."""
     screen, end = pty.openpty()
     environment = {**os.environ, "COLUMNS": "120", "TERM": "xterm-256color", "LC_ALL": "C"}
     environment |= {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

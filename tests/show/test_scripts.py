@@ -24,7 +24,7 @@ WRONG = {"TS1005", "TS2304", "TS2451", "TS2551", "TS2552", "TS2554", "TS2588", "
 
 
 def complaints(folder, *scripts, strict):
-    """What the checker says: (code, sentence)."""
+    """Messages of the checker: (code, sentence)."""
     if not TYPESCRIPT.is_file():
         if os.environ.get("CI"):
             raise RuntimeError(f"TypeScript is not installed; CI must not skip: {INSTALL}")
@@ -42,10 +42,12 @@ def test_what_pages_share_has_types(tmp_path):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_name_is_defined_and_every_call_fits(page, tmp_path):
-    assert [one for one in complaints(tmp_path, *PAGES[page], strict=False) if one[0] in WRONG] == []
+    assert [
+        complaint for complaint in complaints(tmp_path, *PAGES[page], strict=False) if complaint[0] in WRONG
+    ] == []
 
 
 def test_a_wrong_name_would_be_noticed(tmp_path):
     (tmp_path / "wrong.js").write_text('"use strict";\nFormula.surface(1, 2, 3, 4); missing();\n')
-    found = complaints(tmp_path, "formula.js", tmp_path / "wrong.js", strict=False)
-    assert {code for code, _ in found} & WRONG == {"TS2304", "TS2554"}
+    reported = complaints(tmp_path, "formula.js", tmp_path / "wrong.js", strict=False)
+    assert {code for code, _ in reported} & WRONG == {"TS2304", "TS2554"}

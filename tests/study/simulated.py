@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from optilab.study.judge import EXPONENT, MAX_ROWS, MAX_ROWS_NAMED, MIN_ERROR, judge, level_after, quantile
+from optilab.study.judge import EXPONENT, MAX_ROWS, MAX_ROWS_NAMED, MIN_ERROR, alpha, judge, quantile
 
 NUMBERS = 3_000_000
 """Drawn numbers at once."""
@@ -166,7 +166,7 @@ def sequential_error(looks: Sequence[tuple[int, int]], count: int = 1000) -> flo
 
     def make(tables: int) -> np.ndarray:
         values = generator.normal(0, 1, (tables, groups, seeds))
-        levels = [(look, level_after(number)) for number, look in enumerate(looks)]
+        levels = [(look, alpha(number)) for number, look in enumerate(looks)]
         each = [SimulatedComparisons(values[:, :g, :n], level=level).rejected for (g, n), level in levels]
         return np.any([rejected.any(axis=1) for rejected in each], axis=0)
 
@@ -189,7 +189,7 @@ def followed(effect: float, count: int = 500, groups: int = 2, seeds: int = 5) -
             continue
         undecided += 1
         further = generator.normal(0, 1, (groups, min(row.more or 2000, 2000))) - shift
-        again = SimulatedComparisons(np.hstack([values, further])[None], groups - 1, level_after(1))
+        again = SimulatedComparisons(np.hstack([values, further])[None], groups - 1, alpha(1))
         told += again.rejected[0, 0]
     return 100 * told / count
 

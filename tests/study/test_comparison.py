@@ -7,7 +7,7 @@ import pytest
 from optilab.commands.comparison_tables import to_confirm
 from optilab.errors import UsageError
 from optilab.study.comparison import compare_runs
-from optilab.study.groups import select
+from optilab.study.groups import select_runs
 from optilab.study.judge import judge
 from optilab.study.measure import Measure
 from tests.study.generated import VERSIONS, training
@@ -16,7 +16,7 @@ RELU = "model.activation=relu"
 
 
 def laid(folder, measure=None, **options):
-    return compare_runs(select(folder, ["*"]).records, measure or Measure(), **options)
+    return compare_runs(select_runs(folder, ["*"]).records, measure or Measure(), **options)
 
 
 def pair(folder, *changes, seeds=(1, 2, 3), other_seeds=None, **manifest):

@@ -9,12 +9,12 @@ from scipy import stats
 
 from optilab.commands.charts.training import metric_scale
 from optilab.study.curves import curve, histories
-from optilab.study.groups import select
+from optilab.study.groups import select_runs
 from tests.study.generated import layered, training
 
 
 def drawn(folder, *names):
-    return histories(select(folder, names or ["*"]).records)
+    return histories(select_runs(folder, names or ["*"]).records)
 
 
 def test_the_interval_is_that_of_students_t():

@@ -40,7 +40,7 @@ def evidence(*sets, epochs=4, data=None):
         training = engine.Training.start(config, data or dataset(), torch.device("cpu"))
     except UsageError:
         return Evidence(Setup.of(config), [], [])
-    records = [engine.before_training(training)]
+    records = [engine.initial_record(training)]
     try:
         for row, _ in itertools.islice(training.run(lambda done, total: None, lambda: False), epochs):
             rows.append(row)
@@ -171,7 +171,7 @@ def test_a_note_has_no_remedy(healthy):
     odd = replace(healthy, setup=replace(healthy.setup, dropouts={"model.dropout": 0.9}))
     (note,) = diagnose(odd)
     assert (note.name, note.severity, note.remedies) == ("dropout-too-strong", Severity.INFO, ())
-    assert not verdict.sick([note])
+    assert not verdict.has_fault([note])
 
 
 def like(seen, *rows, start=None, layers=None, trial=False, **config):
@@ -272,9 +272,9 @@ EDGES = {
 
 @pytest.mark.parametrize("edge", EDGES)
 def test_a_finding_at_its_edge(edge, healthy):
-    rule, found, seen = EDGES[edge]
+    rule, expected, seen = EDGES[edge]
     findings = [finding for finding in diagnose(seen(healthy)) if finding.name == rule]
-    assert [finding.severity > Severity.INFO for finding in findings][:1] == [True] * found
+    assert [finding.severity > Severity.INFO for finding in findings][:1] == [True] * expected
 
 
 @pytest.mark.parametrize(("nats", "knows"), [(152, True), (20, True), (5, False), (-50, False)])
@@ -294,10 +294,13 @@ def test_a_network_that_knows_nothing_has_a_next_step_without_a_finding(healthy)
     blank = {"train_loss": math.log(10), "train_acc": 0.1, "val_loss": math.log(10), "val_acc": 0.1}
     tries = ["optilab lr it.yaml --set model.act=relu", "optilab remedy it.yaml --set model.act=relu"]
     start = healthy.records[0] | {"validation_images": 10_000, "chance": 0.1, "validation_entropy": math.log(10)}
-    for epochs, trial, said in ((1, True, "but nothing is learned in them"), (6, False, "no cause found: ")):
+    for epochs, trial, verdict_text in (
+        (1, True, "but nothing is learned in them"),
+        (6, False, "no cause found: "),
+    ):
         rows = [{"epoch": number + 1, **blank} for number in range(epochs)]
         seen = Evidence(healthy.setup, rows, [start, *healthy.records[1:]], trial=trial)
-        assert said in verdict.sentence(seen, [])
+        assert verdict_text in verdict.sentence(seen, [])
         assert ("the training loss did not fall" in verdict.sentence(seen, [])) is not trial
         assert [*map(str, verdict.next_steps(seen, [], "it.yaml", {"model.act": "relu"}))] == tries
         view = Diagnosis("it.yaml", seen, [], "it.yaml", {"model.act": "relu"})
@@ -435,7 +438,7 @@ def test_looking_changes_no_bit(sets):
 
 
 def test_measured_norms_are_those_of_autograd():
-    """One probed batch beside the same batch by hand."""
+    """One probed batch next to the same batch by hand."""
     seen = evidence("probes=1", "data.batch_size=400", epochs=1).epochs[0]["layers"]
     config = load(TrainConfig, "sigmoid", [override_from_text("--set", text) for text in HEALTHY])
     data = dataset()

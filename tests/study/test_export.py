@@ -9,7 +9,7 @@ import pytest
 
 from optilab import runs
 from optilab.study import export
-from optilab.study.groups import select
+from optilab.study.groups import select_runs
 from tests.hostile import HOSTILE, LIVE
 from tests.pages import ROOT
 from tests.study.generated import training
@@ -131,7 +131,7 @@ def test_the_recipe_for_mlflow(optilab, some, tmp_path, monkeypatch):
 @pytest.mark.parametrize("ending", FORMATS)
 def test_a_hostile_text_stays_text(some, tmp_path, ending):
     """The table of a run whose settings, their keys and its name are a payload."""
-    (record,) = select(some, ["plain"]).records
+    (record,) = select_runs(some, ["plain"]).records
     for number, payload in enumerate(HOSTILE):
         settings = {"data.dir": payload, payload: payload, payload.swapcase(): "x"}
         columns = {"run": str, **dict.fromkeys(settings, str), "epoch": int}

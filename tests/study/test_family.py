@@ -29,7 +29,9 @@ def races(count, optimizers, functions, effect, shifts=0.0, seed=0):
 def verdicts(logs):
     """Which optimizers are called worse, (count, optimizers); lower is better."""
     tables = [dict(enumerate(map(dict, map(enumerate, race.mean(axis=-1).tolist())))) for race in logs]
-    return np.array([[row.verdict == "worse" for row in judge(table, higher=False).rows] for table in tables])
+    return np.array(
+        [[row.verdict == "worse" for row in judge(table, higher_is_better=False).rows] for table in tables]
+    )
 
 
 @pytest.mark.parametrize("parts", [1, pytest.param(25, marks=pytest.mark.release)])

@@ -7,13 +7,13 @@ import pytest
 
 from optilab import runs
 from optilab.errors import CheckpointError, RunError
-from optilab.study.groups import DATA, groups, select, settings, short
+from optilab.study.groups import DATA_DIGEST, groups, select_runs, settings, short
 from optilab.study.measure import Measure, values_of
 from tests.study.generated import DIGESTS, training
 
 
 def grouped(folder, by=()):
-    return groups(select(folder, ["*"]).records, by)
+    return groups(select_runs(folder, ["*"]).records, by)
 
 
 def test_a_group_differs_in_nothing_but_the_seed(tmp_path):
@@ -48,7 +48,7 @@ def test_trainings_on_other_data_never_share_a_group(tmp_path):
     training(tmp_path, "a")
     data = {"dataset": "idx", "sha256": {**DIGESTS, "train-images-idx3-ubyte": "11" * 32}}
     training(tmp_path, "b", data=data)
-    assert grouped(tmp_path).differing == [DATA]
+    assert grouped(tmp_path).differing == [DATA_DIGEST]
 
 
 def test_by_a_label_that_is_no_setting(tmp_path):
@@ -91,7 +91,7 @@ def test_a_study_stands_for_its_trials(tmp_path):
     training(study.path, "b", "seed=2")
     study.finish("done", trials=0)
     single = training(tmp_path, "single", "seed=3")
-    records = select(tmp_path, ["study", "single", "single"]).records
+    records = select_runs(tmp_path, ["study", "single", "single"]).records
     assert [record.name for record in records] == ["a", "b", "single"]
     assert records[-1].path == single
 
@@ -116,10 +116,10 @@ def test_many_runs_need_little_memory(tmp_path):
     """Neither their texts nor their rows are kept."""
     for seed in range(20):
         training(tmp_path, f"r{seed}", f"seed={seed}", "epochs=100", accuracies=[0.5] * 100)
-    groups(select(tmp_path, ["r1*"]).records)
+    groups(select_runs(tmp_path, ["r1*"]).records)
     tracemalloc.start()
     try:
-        grouping = groups(select(tmp_path, ["*"]).records)
+        grouping = groups(select_runs(tmp_path, ["*"]).records)
         assert tracemalloc.get_traced_memory()[0] < 20 * 10 * 1024
         assert values_of(grouping.groups, Measure())[0].values.keys() == {*range(20)}
         assert tracemalloc.get_traced_memory()[1] < 20 * 20 * 1024

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 
-from optilab.study.judge import MAX_ROWS, MAX_ROWS_NAMED, judge, level_after, summarize
+from optilab.study.judge import MAX_ROWS, MAX_ROWS_NAMED, alpha, judge, summarize
 
 SLEEP = (
     # Extra hours of sleep of ten patients under two drugs: Cushny & Peebles 1905 as printed in Student 1908 and as the
@@ -76,7 +76,7 @@ def test_the_number_of_further_seeds_against_statsmodels(effect, level):
     """They are judged at half of the level, as a second look; statsmodels has the exact noncentral distribution."""
     pairs = np.array([-1.0, 0.0, 1.0]) + effect  # mean `effect`, standard deviation 1
     row = table([by_seed(pairs), by_seed([0.0, 0.0, 0.0])], baseline=1, level=level).rows[0].difference
-    exact = np.ceil(TTestPower().solve_power(effect, power=0.85, alpha=level_after(1, level)))
+    exact = np.ceil(TTestPower().solve_power(effect, power=0.85, alpha=alpha(1, level)))
     assert abs(3 + row.more - exact) <= 1
 
 
@@ -87,9 +87,9 @@ def test_no_number_of_seeds_finds_a_difference_of_nothing():
 
 def test_ties_count_half_of_what_is_won():
     cases = (([0, 2, 4, 3], 0, True, 0.625), ([0, 2, 4, 3], 0, False, 0.375), ([2, 3], 9, True, 5.5 / 8))
-    for other, first, higher, won in cases:
+    for other, first, higher_is_better, won in cases:
         groups = [by_seed([1, 2, 3, 4] if first == 0 else [1, 3, 4, 5]), by_seed(other, first=first)]
-        assert table(groups, higher=higher, baseline=1).rows[0].difference.won == won
+        assert table(groups, higher_is_better=higher_is_better, baseline=1).rows[0].difference.won == won
 
 
 # --- many groups -------------------------------------------------------------------------------------------
@@ -133,22 +133,22 @@ def test_verdict_interval_and_p_agree(values, level, baseline):
 @settings(max_examples=50)
 @given(
     values=arrays(float, st.tuples(st.integers(2, 5), st.integers(2, 6)), elements=st.floats(-1, 1, width=16)),
-    higher=st.booleans(),
+    higher_is_better=st.booleans(),
     scale=st.sampled_from([0.5, 4.0]),
     shift=st.sampled_from([0.0, 1.0]),
     data=st.data(),
 )
-def test_names_order_and_scale_of_the_values_change_no_verdict(values, higher, scale, shift, data):
+def test_names_order_and_scale_of_the_values_change_no_verdict(values, higher_is_better, scale, shift, data):
     rows = {f"c{number}": by_seed(row) for number, row in enumerate(values)}
-    found = judge(rows, higher)
+    found = judge(rows, higher_is_better)
     order = data.draw(st.permutations(list(rows)))
     means = [row.summary.mean for row in found.rows]
     assume(len(set(means)) == len(means))  # the first of equals is the baseline
     renamed = {name.upper(): {k: shift + scale * v for k, v in rows[name].items()} for name in order}
-    other = judge(renamed, higher)
+    other = judge(renamed, higher_is_better)
     assume(len({row.summary.mean for row in other.rows}) == len(means))
     assert {row.key: row.verdict for row in other.rows} == {row.key.upper(): row.verdict for row in found.rows}
-    mirrored = judge({k: {s: -v for s, v in row.items()} for k, row in rows.items()}, not higher)
+    mirrored = judge({k: {s: -v for s, v in row.items()} for k, row in rows.items()}, not higher_is_better)
     assert [row.verdict for row in mirrored.rows] == [row.verdict for row in found.rows]
 
 
@@ -204,7 +204,7 @@ def test_intervals_end_at_the_possible_values():
 def test_nothing_is_better_because_more_of_it_diverged():
     """The loss of a divergence is the chance level: a network that is worse than that is not worse than none at all."""
     groups = {"gone": by_seed([2.3] * 6), "high": by_seed([9.0, 9.1, 9.2, 9.0, 9.1, 9.3])}
-    found = judge(groups, higher=False, diverged={"gone": range(6)})
+    found = judge(groups, higher_is_better=False, diverged={"gone": range(6)})
     assert (found.baseline.key, found.rows[0].verdict) == ("high", "cannot tell")
 
 

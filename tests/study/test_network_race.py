@@ -88,7 +88,7 @@ def test_rules_share_budget_seeds_and_uniform_numbers():
     planned = plan(repeats=2)
     assert len(planned.entrants) == 2 * 3 * 2
     for own in planned.entrants:
-        first = 42 + own.repeat * network_race.SPAN
+        first = 42 + own.repeat * network_race.SEEDS_PER_REPEAT
         assert [trial.config.seed for trial in own.tuning] == list(range(first, first + 4))
         assert {trial.config.data.holdout for trial in own.tuning} == {10_000}
     sgd, adam, rmsprop = (
@@ -242,8 +242,8 @@ def test_files_of_earlier_versions_are_planned_as_before():
         fields = [{key: v for key, v in trial.settings.items() if key != "eps"} for trial in new.tuning]
         assert [trial.settings for trial in old.tuning] == fields
     assert before.race.finalists == 1
-    earlier = {**yaml.safe_load(to_yaml(before.asked)), "target": None}
-    assert load(RaceConfig, earlier) == before.asked
+    earlier = {**yaml.safe_load(to_yaml(before.request)), "target": None}
+    assert load(RaceConfig, earlier) == before.request
     with pytest.raises(ConfigError, match=r"expected null, since a race has no target, got 0\.8"):
         load(RaceConfig, {**earlier, "target": 0.8})
 
@@ -314,7 +314,8 @@ def test_the_repeats_are_the_sample(raced, study):
     own = rows_of(raced.document)["sgd"]
     table = network_race.read(study).networks[0]
     blocks = [
-        fmean(own["test_acc"][str(r * network_race.SPAN + 10_042 + seed)] for seed in (0, 1)) for r in range(3)
+        fmean(own["test_acc"][str(r * network_race.SEEDS_PER_REPEAT + 10_042 + seed)] for seed in (0, 1))
+        for r in range(3)
     ]
     assert [*table.raced["sgd"].repeats.values()] == pytest.approx(blocks)
     assert (own["n"], own["mean"]) == (3, pytest.approx(fmean(blocks)))
@@ -346,7 +347,7 @@ def test_what_always_diverges_has_the_chance_level(raced):
         {**tuning, "repeat": 2, "seed": 20_000, "status": "diverged"},
     ]
     result = network_race._raced(rows, {"t": record}, budget=1, seeds=1)
-    assert (result.repeats, result.accuracy.worst) == ({1: 0.6, 2: 0.1}, {30_000: "every setting diverged"})
+    assert (result.repeats, result.accuracy.imputed) == ({1: 0.6, 2: 0.1}, {30_000: "every setting diverged"})
 
 
 def test_claims_about_rules_are_judged_and_kept(raced, study, optilab):
@@ -388,7 +389,9 @@ def test_equal_rules_cannot_be_told_apart_and_a_worse_is_found(optilab, tmp_path
     assert verdicts == {"twin": "cannot tell", "adam": "cannot tell", "lazy": "worse"}
     # If the best rate of lazy were the last one tried, a better one might lie beyond.
     (claim,) = expectations("race --on", ["mine.py:lazy: verdict == worse"])
-    monkeypatch.setattr(network_race, "_edge", lambda n, row, _: {n: "lr 1"} if "lazy" in row["rule"] else {})
+    monkeypatch.setattr(
+        network_race, "_boundary_note", lambda n, row, _: {n: "lr 1"} if "lazy" in row["rule"] else {}
+    )
     result = network_race.read(runs.read_study(tmp_path / "runs" / "a"))
     assert [row["verdict"] for row in race_tables.rows(result.networks[0])] == ["cannot tell"] * 3
     (judged,) = claims.judge_claims([claim], claims.of_network_race(result))

@@ -8,14 +8,14 @@ from scipy import optimize
 
 from optilab.errors import DataError, UsageError
 from optilab.runs import best, read
-from optilab.study.groups import groups, select
+from optilab.study.groups import groups, select_runs
 from optilab.study.measure import Measure, read_measure, values_of
 from tests.study.generated import training
 
 
 def outcomes(folder, measure):
     """What was taken of the group `lr 0.01` and of `lr 0.1`, if there is one."""
-    return values_of(groups(select(folder, ["*"]).records).groups, measure)
+    return values_of(groups(select_runs(folder, ["*"]).records).groups, measure)
 
 
 @pytest.fixture
@@ -45,8 +45,8 @@ def test_where_the_outcome_is_taken(tmp_path, measure, name, expected):
     (outcome,) = outcomes(tmp_path, taken)
     assert taken.name == name
     assert outcome.values == {1: pytest.approx(expected)}
-    assert not outcome.worst
-    assert not outcome.absent
+    assert not outcome.imputed
+    assert not outcome.excluded
 
 
 def test_the_test_set_at_the_best_epoch_is_that_of_a_training_that_ends_there(optilab, small, tmp_path):
@@ -92,9 +92,9 @@ def test_a_training_that_diverged_counts_as_the_worst(one, measure, worst):
     training(one, "diverged", "seed=2", accuracies=(0.5,), status="diverged")
     (taken,) = outcomes(one, measure)
     assert taken.values[2] == pytest.approx(worst)
-    assert taken.worst == {2: "diverged"}
+    assert taken.imputed == {2: "diverged"}
     (seconds,) = outcomes(one, Measure("seconds"))  # which has no chance level
-    assert (seconds.values, seconds.absent) == ({1: 6.0}, {2: "diverged: diverged"})
+    assert (seconds.values, seconds.excluded) == ({1: 6.0}, {2: "diverged: diverged"})
     (reached,) = outcomes(one, Measure(target=0.5))  # before it diverged
     assert reached.values == {1: 2.0, 2: 1.0}
 
@@ -115,7 +115,7 @@ def test_the_time_is_where_the_isotonic_regression_crosses_the_target(tmp_path):
         curve = 0.05 * np.arange(12) + generator.normal(0, 0.1, 12)
         training(tmp_path, f"r{seed:02}", f"seed={seed}", "epochs=12", accuracies=curve.tolist())
     (taken,) = outcomes(tmp_path, Measure(target=0.3))
-    for record in select(tmp_path, ["*"]).records:
+    for record in select_runs(tmp_path, ["*"]).records:
         fitted = optimize.isotonic_regression([row["val_acc"] for row in record.rows()]).x
         reached = np.flatnonzero(fitted >= 0.3)
         assert taken.values[record.manifest["seed"]] == (reached[0] + 1 if len(reached) else 13)
@@ -134,7 +134,7 @@ def test_a_target_that_was_not_reached_is_one_epoch_after_the_end_of_the_longest
         training(one, f"r{seed}", f"seed={seed}", "epochs=300", accuracies=curve)
     (taken,) = outcomes(one, Measure(target=0.55))
     assert taken.values == {1: 2.0, 2: 8.0, 3: 6.0}
-    assert taken.worst == {2: "never reached"}
+    assert taken.imputed == {2: "never reached"}
     assert outcomes(one, Measure(target=0.55, until="seconds"))[0].values == {1: 4.0, 2: 16.0, 3: 12.0}
     assert outcomes(one, Measure(target=0.25))[0].values == {1: 2.0, 2: 3.0, 3: 5.0}
 
@@ -145,6 +145,6 @@ def test_a_training_that_did_not_end_has_no_outcome(one, measure):
     training(one, "stopped", "seed=2", accuracies=(0.1, 0.2), status="interrupted", test_acc=0.3)
     training(one, "one-more", "seed=3", accuracies=(0.1, 0.8, 0.6), test_acc=0.3)
     (taken,) = outcomes(one, measure)
-    assert taken.absent[2] == "stopped: interrupted after epoch 2 of 300"
+    assert taken.excluded[2] == "stopped: interrupted after epoch 2 of 300"
     assert 2 not in taken.values
     assert outcomes(one, Measure(at=2))[0].values == {1: 0.8, 2: 0.2, 3: 0.8}

@@ -150,8 +150,8 @@ def test_the_best_settings_are_trained_again_from_new_seeds(tmp_path):
     rates = sorted({trial.settings["optimizer.lr"] for trial in choice.trials})
     assert sorted({trial.settings["optimizer.lr"] for trial in again.trials}) == rates[-3:-1]
     assert {trial.config.seed for trial in again.trials} == set(range(10_042, 10_048))
-    assert again.asked.config.seed == 10_042
-    assert sweep.plan(again.asked).trials == again.trials  # its study.yaml asks for the same trainings
+    assert again.request.config.seed == 10_042
+    assert sweep.plan(again.request).trials == again.trials  # its study.yaml asks for the same trainings
 
 
 def test_a_plan_ends_at_a_batch_that_lacks_an_outcome(tmp_path):

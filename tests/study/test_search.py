@@ -100,7 +100,7 @@ def followed(space, planned=()):
             outcomes[trial.name] = Outcome(trial, rows[-1])
         return outcomes
 
-    chosen = tpe(space.axes, space.asked.samples, space.base.seed, "val_acc", trials_of, planned)
+    chosen = tpe(space.axes, space.request.samples, space.base.seed, "val_acc", trials_of, planned)
     follow(chosen, lambda batch: {}, train)
     return points, rows
 

@@ -19,7 +19,7 @@ from optilab.lab import Lab
 from optilab.runs.lock import hold
 from optilab.study import remedy, sweep
 from optilab.study.judge import smallest_difference
-from optilab.study.study import require_kept
+from optilab.study.study import require_nothing_dropped
 from tests.run import run
 
 OVER = ["--over", "optimizer.lr=0.01,1", "--over", "model.init=default,xavier"]
@@ -114,7 +114,7 @@ def test_samples_are_a_sobol_sequence_that_can_grow():
 def begun(folder, planned):
     """The directory of a study that has begun the trials of the plan."""
     facts = {"command": planned.command, "versions": {"optilab": "0"}}
-    study = runs.open_study(folder, "s", to_yaml(planned.asked), facts)
+    study = runs.open_study(folder, "s", to_yaml(planned.request), facts)
     study.plan(trial.planned for trial in planned.trials)
     for trial in planned.trials:
         (study.path / trial.name).mkdir()
@@ -140,16 +140,16 @@ GROWS = {
 def test_a_study_grows_and_never_shrinks(what, tmp_path):
     """Whoever leaves out the best row changes the verdict on all others."""
     before, after = GROWS[what]
-    require_kept(after, begun(tmp_path / "small", before))
+    require_nothing_dropped(after, begun(tmp_path / "small", before))
     study = begun(tmp_path / "large", after)
     with pytest.raises(RunError, match=r"trials? that would be left out: "):
-        require_kept(before, study)
+        require_nothing_dropped(before, study)
 
 
 def test_a_lost_value_is_named(tmp_path):
     study = begun(tmp_path, plan({"optimizer.lr": "0.1:1:3:log"}))
     with pytest.raises(RunError, match=r"1 trial that would be left out: optimizer\.lr=0\.316227766017, seed=42"):
-        require_kept(plan({"optimizer.lr": "0.1:1:2:log"}), study)
+        require_nothing_dropped(plan({"optimizer.lr": "0.1:1:2:log"}), study)
 
 
 # --- the study ---------------------------------------------------------------------------------------------
@@ -213,8 +213,8 @@ def test_seeds_of_one_training_are_a_study(optilab, small, tmp_path):
 
 
 def test_failed_and_diverged_trials_are_results(optilab, small):
-    """100 images in batches of 33 leave a batch of one, which has no batch statistics."""
-    axes = ["--over", "data.batch_size=33,50,20", "--over", "optimizer.lr=0.1,0.2,1e30", "--zip"]
+    """200 images in batches of 199 leave a batch of one, which has no batch statistics."""
+    axes = ["--over", "data.batch_size=199,50,20", "--over", "optimizer.lr=0.1,0.2,1e30", "--zip"]
     command = ["sweep", small, *axes, "--set", "model.norm=batch", "--jobs", 1, "--json"]
     trials = json.loads(optilab(*command, code=8).stdout)["trials"]
     assert [trial["status"] for trial in trials] == ["failed", "done", "diverged"]

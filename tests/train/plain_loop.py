@@ -19,8 +19,8 @@ def generator(seed):
 
 def ready(parts, hidden=True, output=True):
     """`hidden`, `output`: whether those layers have a bias."""
-    one, two = nn.Linear(784, 16, hidden), nn.Linear(16, 16, hidden)
-    return nn.Sequential(one, *parts, two, *parts, nn.Linear(16, 10, output))
+    first, second = nn.Linear(784, 16, hidden), nn.Linear(16, 16, hidden)
+    return nn.Sequential(first, *parts, second, *parts, nn.Linear(16, 10, output))
 
 
 def plain(

@@ -1,7 +1,7 @@
 """A simulated GPU: tensors that report `cuda:0`, compute on the CPU, and count what a real GPU would have to wait for.
 
 It refuses what CUDA refuses: an operation on tensors of two devices, unless the one on the CPU is a single number. Its
-random numbers come from a generator of its own, as on a GPU. What it cannot show is CUDA's arithmetic: kernels round
+random numbers come from a separate generator, as on a GPU. What it cannot show is CUDA's arithmetic: kernels round
 differently there, which is what `pytest -m gpu` is for.
 """
 
@@ -101,14 +101,14 @@ class Simulation(TorchDispatchMode):
         memory = lambda leaf: leaf.memory if isinstance(leaf, OnDevice) else leaf  # noqa: E731
         plain = _mapped(memory, args), {name: _mapped(memory, option) for name, option in options.items()}
         drawing = on_device and torch.Tag.nondeterministic_seeded in operation.tags
-        with self._own_generator() if drawing else _nothing():
+        with self._device_generator() if drawing else _nothing():
             result = operation(*plain[0], **plain[1])
         if not on_device:
             return result
         return _mapped(lambda leaf: wrappers[id(leaf)] if id(leaf) in wrappers else _wrapped(leaf), result)
 
     @contextmanager
-    def _own_generator(self):
+    def _device_generator(self):
         self.counts["draws"] += 1
         outside = torch.get_rng_state()
         torch.set_rng_state(self.generator)

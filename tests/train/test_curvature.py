@@ -195,20 +195,20 @@ def test_the_preconditioner_is_what_the_rule_divides_by(rule):
         nn.Parameter(torch.ones(3, 2, dtype=torch.float64)),
         nn.Parameter(torch.ones(2, dtype=torch.float64)),
     ]
-    own = [nn.Parameter(weight.detach().clone()) for weight in weights]
-    pair = optimizers.build(weights, rule), optimizers.RuleOptimizer(own, rule)
+    copies = [nn.Parameter(weight.detach().clone()) for weight in weights]
+    pair = optimizers.build(weights, rule), optimizers.RuleOptimizer(copies, rule)
     assert not isinstance(pair[0], optimizers.RuleOptimizer)
     assert optimizers.frozen(pair[0], rule) is None  # before the first step
     random = torch.Generator().manual_seed(0)
     for _ in range(5):
         gradients = [torch.randn(w.shape, generator=random, dtype=torch.float64) for w in weights]
-        for parameters, optimizer in zip((weights, own), pair, strict=True):
+        for parameters, optimizer in zip((weights, copies), pair, strict=True):
             for parameter, gradient in zip(parameters, gradients, strict=True):
                 parameter.grad = gradient.clone()
             optimizer.step()
-    found = [optimizers.frozen(optimizer, rule) for optimizer in pair]
-    torch.testing.assert_close(*(one.preconditioner for one in found))
-    limits = [stability_limit(rule, one.step) for one in found]
+    steps = [optimizers.frozen(optimizer, rule) for optimizer in pair]
+    torch.testing.assert_close(*(step.preconditioner for step in steps))
+    limits = [stability_limit(rule, step.step) for step in steps]
     assert limits[0] == pytest.approx(limits[1])
 
 
@@ -270,13 +270,13 @@ def shares(small, settings, epochs):
     images = made["train-images-idx3-ubyte"]
     data = replace(load_data("idx", small.parent), train_images=images, train_labels=labels)
     training = session.build(config, data)
-    found = []
+    ratios = []
     for row, _ in training.run(lambda done, total: None, lambda: False):
         if row["epoch"] % 10 == 0:
             record = training.record["curvature"]
             sharpness = record["sharpness"] if record["preconditioned"] is None else record["preconditioned"]
-            found.append(sharpness / record["limit"])
-    return np.array(found)
+            ratios.append(sharpness / record["limit"])
+    return np.array(ratios)
 
 
 @pytest.mark.release

@@ -139,7 +139,7 @@ def test_nothing_is_computed_in_float64_on_a_device_without_it(small, monkeypatc
     """As on mps, where the default config failed before its first epoch."""
     with simulated(monkeypatch, float64=False):
         training = started(configured(), small)
-        assert engine.before_training(training)["sample_gradients"]
+        assert engine.initial_record(training)["sample_gradients"]
         row, _ = next(training.run(lambda done, total: None, lambda: False))
         assert row["epoch"] == 1
         with pytest.raises(TypeError, match="float64"):
@@ -248,7 +248,7 @@ def test_a_failure_of_the_device_is_explained(what, when, small, monkeypatch, tm
         monkeypatch.setattr(engine.Training, "_train_epoch", fail)
         training, run = session.start(configured(device="cpu"), small, tmp_path, "r", provenance([], ["torch"]))
         with pytest.raises(SystemFailure, match=message) as raised:
-            session.proceed(training, run, Silent(), lambda: False)
+            session.train_to_end(training, run, Silent(), lambda: False)
         assert run.manifest["status"] == "failed"
         assert message in run.manifest["reason"]
         assert not (run.path / "optilab.log").exists()
@@ -256,5 +256,5 @@ def test_a_failure_of_the_device_is_explained(what, when, small, monkeypatch, tm
 
 
 def test_another_error_is_not_explained_away():
-    with pytest.raises(RuntimeError, match="a bug"), device.failures_explained("cpu"):
+    with pytest.raises(RuntimeError, match="a bug"), device.explain_device_errors("cpu"):
         raise RuntimeError("a bug")

@@ -44,7 +44,7 @@ def ended(changes, dataset, folder):
     """The run in the end, and the message of its divergence."""
     training, run = session.start(configured(changes), dataset, folder, "r", provenance([], ["torch"]))
     with pytest.raises(DivergedError) as raised:
-        session.proceed(training, run, Silent(), lambda: False)
+        session.train_to_end(training, run, Silent(), lambda: False)
     return training, run, str(raised.value)
 
 
@@ -130,7 +130,7 @@ def test_the_largest_numbers_end_with_a_documented_code(changes, small, tmp_path
     """Refused (2), diverged (6) or trained, and nothing that is not finite on the disk; never a bug."""
     try:
         training, run = session.start(configured(changes), small, tmp_path, "r", provenance([], ["torch"]))
-        session.proceed(training, run, Silent(), lambda: False)
+        session.train_to_end(training, run, Silent(), lambda: False)
     except (UsageError, DivergedError):
         pass
     for file in tmp_path.rglob("*.jsonl"):
@@ -144,8 +144,8 @@ def test_the_first_layer_that_spoils_finite_numbers_is_named():
         layers[1].weight.fill_(float("inf"))
     model = torch.nn.Sequential(*layers)
     model.named_parts = [(f"layer {number}", layer) for number, layer in enumerate(layers, 1)]
-    found = inside.origin_of_overflow(model, torch.ones(1, 2))
-    assert found == "layer 2 is the first whose output is not finite (largest weight inf)"
+    origin = inside.origin_of_overflow(model, torch.ones(1, 2))
+    assert origin == "layer 2 is the first whose output is not finite (largest weight inf)"
 
 
 def test_a_network_that_spoils_finite_layers_is_named():
@@ -155,7 +155,8 @@ def test_a_network_that_spoils_finite_layers_is_named():
         def forward(self, x):
             return super().forward(x) * float("nan")
 
-    found = inside.origin_of_overflow(Spoiled(2, 2), torch.zeros(1, 2))
+    origin = inside.origin_of_overflow(Spoiled(2, 2), torch.zeros(1, 2))
     assert (
-        found == "every layer's output is finite, the network's is not: look at what forward does after the layers"
+        origin
+        == "every layer's output is finite, the network's is not: look at what forward does after the layers"
     )

@@ -104,7 +104,7 @@ def test_a_divergence_ends_with_code_6(images, tmp_path):
     config = configured(**LARGER | {"device": "cuda", "optimizer": {"name": "sgd", "lr": 1e30}})
     training, run = session.start(config, images, tmp_path, "r", provenance([], ["torch"]))
     with pytest.raises(DivergedError):
-        session.proceed(training, run, Silent(), lambda: False)
+        session.train_to_end(training, run, Silent(), lambda: False)
     assert run.manifest["status"] == "diverged"
     assert run.manifest["numerics"]["cuda"] == torch.version.cuda
     assert run.manifest["numerics"]["device_name"] == torch.cuda.get_device_name(0)

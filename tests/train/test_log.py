@@ -23,15 +23,15 @@ def scalars(folder):
 
 def expected(folder):
     rows, timings = runs.read(folder).rows(), runs.read_timings(folder / "timings.csv")
-    found = {tag: [(row["epoch"], row[tag]) for row in rows] for tag in ROW}
-    return {**found, "seconds": [(row["epoch"], row["seconds"]) for row in timings]}
+    columns = {tag: [(row["epoch"], row[tag]) for row in rows] for tag in ROW}
+    return {**columns, "seconds": [(row["epoch"], row["seconds"]) for row in timings]}
 
 
-def same(found, wanted):
-    assert found.keys() == wanted.keys()
+def same(logged, wanted):
+    assert logged.keys() == wanted.keys()
     for tag, values in wanted.items():
-        assert [step for step, _ in found[tag]] == [step for step, _ in values]
-        assert [value for _, value in found[tag]] == pytest.approx([value for _, value in values], abs=1e-3)
+        assert [step for step, _ in logged[tag]] == [step for step, _ in values]
+        assert [value for _, value in logged[tag]] == pytest.approx([value for _, value in values], abs=1e-3)
 
 
 def test_every_epoch_is_read_back_with_the_settings(optilab, small, tmp_path):

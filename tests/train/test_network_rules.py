@@ -16,7 +16,7 @@ from optilab.data import read as data
 from optilab.optimize import RULES
 from optilab.train import checkpoint, engine, optimizers
 from optilab.train.batches import Images, as_input
-from optilab.train.optimizers import Closure
+from optilab.train.optimizers import BatchStep
 from optilab.train.trees import all_finite
 from tests.data.idx import write_idx_dataset
 
@@ -148,7 +148,7 @@ def test_muon_trains_matrices_and_leaves_the_rest_to_adamw(matrices, hidden):
         torch.optim.Muon([weights[n] for n in hidden], lr=0.02, weight_decay=0.1),
         torch.optim.AdamW([w for n, w in enumerate(weights) if n not in hidden], lr=0.001, weight_decay=0.01),
     ]
-    together = SimpleNamespace(zero_grad=theirs.zero_grad, step=lambda: [one.step() for one in both])
+    together = SimpleNamespace(zero_grad=theirs.zero_grad, step=lambda: [optimizer.step() for optimizer in both])
     for ours, expected in zip(reached, walked(theirs, together), strict=True):
         torch.testing.assert_close(ours, expected, rtol=0, atol=1e-13)
 
@@ -201,11 +201,11 @@ def average_of(training):
     """The weights of the rule's result, from the optimizer's own state, in the network's order."""
     optimizer, parameters = training.optimizer, training.model.trained
     parts = optimizer._parts(optimizer.rule)
-    found = []
+    averages = []
     for part, w, owner in zip(parts, optimizer._blocks(parameters), parameters, strict=False):
         state = tuple(optimizer.state[owner][name] for name in part.states)
-        found.append(part.averaged(w.detach(), state).flatten())
-    return torch.cat(found)
+        averages.append(part.averaged(w.detach(), state).flatten())
+    return torch.cat(averages)
 
 
 @pytest.mark.parametrize("case", AVERAGING)
@@ -214,12 +214,12 @@ def test_a_rule_that_averages_is_evaluated_there(case, small):
     config = configured(optimizer=AVERAGING[case])
     training = engine.Training.start(config, small, CPU)
     epochs(training)
-    own = nn.utils.parameters_to_vector(training.model.trained).detach().clone()
+    last = nn.utils.parameters_to_vector(training.model.trained).detach().clone()
     average = average_of(training)
-    assert float((own - average).abs().max()) > 1e-3
+    assert float((last - average).abs().max()) > 1e-3
     images, labels = as_input(training.validation.pixels, config.data), training.validation.labels
     losses = []
-    for point in (average, own):
+    for point in (average, last):
         nn.utils.vector_to_parameters(point, training.model.trained)
         with torch.no_grad():
             parts = zip(images.split(32), labels.split(32), strict=True)
@@ -227,7 +227,7 @@ def test_a_rule_that_averages_is_evaluated_there(case, small):
     assert training.rows[-1]["val_loss"] == pytest.approx(sum(losses[0]) / 2, rel=1e-5)
     assert abs(sum(losses[1]) - sum(losses[0])) > 1e-3
     assert training.change(config.model_copy(update={"epochs": 9}))
-    assert torch.equal(nn.utils.parameters_to_vector(training.model.trained), own)
+    assert torch.equal(nn.utils.parameters_to_vector(training.model.trained), last)
     assert not training.change(configured(optimizer="sgd", epochs=9))
     assert torch.equal(nn.utils.parameters_to_vector(training.model.trained), average)
 
@@ -238,7 +238,7 @@ def test_the_stages_of_a_growing_network_go_on_at_the_average(small):
     training = engine.Training.start(config, small, CPU)
     next(training.run(lambda done, total: None, lambda: False))
     average = average_of(training)
-    training.enter(1)
+    training.enter_stage(1)
     first = training.model.hidden[0].linear.weight
     assert torch.equal(first.flatten(), average[: first.numel()])
 
@@ -316,26 +316,26 @@ def test_every_rule_stays_finite_on_every_small_network(name, dataset, activatio
 def batch_of(model, small, weight_decay=0.0, draw=(0, 0, 0)):
     images = as_input(Images.of(small.train_images, small.train_labels).pixels, configured(optimizer="sgd").data)
     labels = torch.from_numpy(small.train_labels.astype("int64"))
-    return Closure(model, images[:40], labels[:40], draw, configured(optimizer="sgd", weight_decay=weight_decay))
+    return BatchStep(model, images[:40], labels[:40], draw, configured(optimizer="sgd", weight_decay=weight_decay))
 
 
 def test_the_diagonal_that_sophia_gets_is_estimated_by_products_with_the_hessian(small):
     """Against the whole Hessian: s*(H*s) entry by entry, whose mean is the diagonal."""
     config = configured(optimizer="sgd", dtype="float64", **{"model.hidden": [2]})
     model = engine.Training.start(config, small, CPU).model.double()
-    closure = batch_of(model, small, weight_decay=0.5)
-    closure = replace(closure, images=closure.images.double())
+    batch_step = batch_of(model, small, weight_decay=0.5)
+    batch_step = replace(batch_step, images=batch_step.images.double())
     vector = nn.utils.parameters_to_vector(model.trained).detach()
     names = {id(parameter): name for name, parameter in model.named_parameters()}
 
     def loss(vector):
         values = vector.split([parameter.numel() for parameter in model.trained])
         shaped = {names[id(p)]: value.view_as(p) for p, value in zip(model.trained, values, strict=True)}
-        logits = torch.func.functional_call(model, shaped, closure.images)
-        return nn.functional.cross_entropy(logits, closure.labels) + 0.25 * vector.square().sum()
+        logits = torch.func.functional_call(model, shaped, batch_step.images)
+        return nn.functional.cross_entropy(logits, batch_step.labels) + 0.25 * vector.square().sum()
 
     exact = torch.autograd.functional.hessian(loss, vector)
-    draws = torch.stack([replace(closure, draw=(0, 0, n)).hessian_diagonal(None) for n in range(400)])
+    draws = torch.stack([replace(batch_step, draw=(0, 0, n)).hessian_diagonal(None) for n in range(400)])
     spread = (exact.square().sum(1) - exact.diagonal().square()).sqrt()  # of one draw
     assert ((draws.mean(0) - exact.diagonal()).abs() <= 5 * spread / 20 + 1e-12).all()
     torch.testing.assert_close(draws.std(0), spread, rtol=0.3, atol=1e-9)
@@ -349,8 +349,8 @@ def test_sophia_takes_its_step_by_the_estimate_of_its_batch_and_draws_nothing_el
     model = plain.model
     start = nn.utils.parameters_to_vector(model.trained).detach().clone()
     images = as_input(plain.train.pixels, plain.config.data)
-    closure = Closure(model, images, plain.train.labels, (plain.config.seed, 1, 0), plain.config)
-    diagonal = closure.hessian_diagonal(None)
+    batch_step = BatchStep(model, images, plain.train.labels, (plain.config.seed, 1, 0), plain.config)
+    diagonal = batch_step.hessian_diagonal(None)
     nn.functional.cross_entropy(model(images), plain.train.labels).backward()
     gradient = torch.cat([p.grad.flatten() for p in model.trained]) + 0.1 * start
     ratio = 0.04 * gradient / (0.002 * 0.5 * diagonal).clamp(1e-12)

@@ -1,6 +1,6 @@
-"""A network of the user's own in a config: its keys, what it gets of the data, its run.
+"""A custom network in a config: its keys, what it gets of the data, its run.
 
-What is found in it and what is refused: tests/transcripts/own-networks.txt and refused-networks.txt.
+Its diagnosis and its refusals: tests/transcripts/own-networks.txt and refused-networks.txt.
 """
 
 import json
@@ -60,7 +60,7 @@ def project(optilab, small, tmp_path, monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
+def _single_thread():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -100,7 +100,7 @@ def test_it_trains_as_a_plain_loop_of_pytorch_does(train, project, small):
     losses = []
     for _ in range(3):
         net.train()
-        own = []
+        batch_losses = []
         for x, y in torch.utils.data.DataLoader(
             torch.utils.data.TensorDataset(images, labels), batch_size=32, shuffle=True
         ):
@@ -108,8 +108,8 @@ def test_it_trains_as_a_plain_loop_of_pytorch_does(train, project, small):
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            own.append(loss.item())
-        losses.append(sum(own) / len(own))
+            batch_losses.append(loss.item())
+        losses.append(sum(batch_losses) / len(batch_losses))
         list(torch.utils.data.DataLoader(torch.utils.data.TensorDataset(images), batch_size=32))
     sys.path.remove(str(project))
     assert [row["train_loss"] for row in rows] == losses
@@ -280,19 +280,19 @@ def test_a_layer_that_is_frozen_late_stays(optilab, project, network, optimizer)
 def test_the_comparison_with_a_resume_changes_no_bit(optilab, project, network, monkeypatch):
     from optilab.train import session
 
-    (project / "beside.py").write_text("calls = []\n")
+    (project / "helper.py").write_text("calls = []\n")
     lines = {
-        "top": "import beside\nrandom.seed(1)\nL = []",
+        "top": "import helper\nrandom.seed(1)\nL = []",
         "init": "self.drop = nn.Dropout(0.2)",
-        "forward": "L.append(1); beside.calls.append(1); x = self.drop(x) * (1 + (len(L) + len(beside.calls) + self.n)"
+        "forward": "L.append(1); helper.calls.append(1); x = self.drop(x) * (1 + (len(L) + len(helper.calls) + self.n)"
         " / 100 + random.random())",
     }
     asked = ("train", "cnn.yaml", *network(**lines), "--epochs", 3, "--name")
     optilab(*asked, "compared")
-    sys.modules.pop("beside")
+    sys.modules.pop("helper")
     monkeypatch.setattr(session, "_resumed_losses", lambda *_: [])
     optilab(*asked, "alone")
-    sys.modules.pop("beside")
+    sys.modules.pop("helper")
     first, second = ((project / "runs" / name / "metrics.csv").read_bytes() for name in ("compared", "alone"))
     assert first == second
 

@@ -5,7 +5,7 @@ import textwrap
 
 import pytest
 
-from optilab.optimize.own import UserCode
+from optilab.optimize.user_code import UserCode
 
 SOURCE = """
 import numpy as np
@@ -129,7 +129,7 @@ def test_weight_decay_and_a_schedule_reach_it(train, optilab, small):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         (
             "deque",
@@ -143,8 +143,8 @@ def test_weight_decay_and_a_schedule_reach_it(train, optilab, small):
         ("nothing", ": returned nothing; expected the new w: end it with return w"),
     ],
 )
-def test_what_goes_wrong_in_it_costs_a_sentence(train, name, said):
-    assert said in train(name, code=2)
+def test_what_goes_wrong_in_it_costs_a_sentence(train, name, message):
+    assert message in train(name, code=2)
 
 
 NETWORK = """

@@ -20,12 +20,12 @@ PRINTED = json.loads((Path(__file__).parents[1] / "reference" / "notebook.json")
 
 
 def test_the_dataset_is_the_real_one():
-    found, _ = fashion_mnist()
-    assert (found.train_images.shape, found.test_images.shape) == ((60_000, 28, 28), (10_000, 28, 28))
-    assert found.digests == DATASETS["fashion-mnist"].digests
-    for labels in (found.train_labels, found.test_labels):
+    dataset, _ = fashion_mnist()
+    assert (dataset.train_images.shape, dataset.test_images.shape) == ((60_000, 28, 28), (10_000, 28, 28))
+    assert dataset.digests == DATASETS["fashion-mnist"].digests
+    for labels in (dataset.train_labels, dataset.test_labels):
         assert len(set(np.bincount(labels).tolist())) == 1
-    assert round(float(found.train_images.mean() / 255), 4) == 0.2860  # the published mean
+    assert round(float(dataset.train_images.mean() / 255), 4) == 0.2860  # the published mean
 
 
 FULL = [pytest.param(n, 60_000, marks=pytest.mark.release) for n in (1, 2)]

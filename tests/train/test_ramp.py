@@ -48,17 +48,17 @@ def test_each_step_has_its_own_rate(small):
     grid = np.geomspace(1e-3, 1.0, 10)
     losses, weights = ramped(asked, grid)
     training = session.build(asked, dataset(asked))
-    model, own = training.model.train(), []
+    model, expected = training.model.train(), []
     batches = iter([*training.batches(), *training.batches()])
     for rate in grid:
         images, labels = next(batches)
         loss = torch.nn.functional.cross_entropy(model(images), labels)
-        own.append(loss.item())
+        expected.append(loss.item())
         gradients = torch.autograd.grad(loss, list(model.parameters()))
         with torch.no_grad():
             for parameter, gradient in zip(model.parameters(), gradients, strict=True):
                 parameter -= rate * gradient
-    assert losses == pytest.approx(own, rel=1e-5)
+    assert losses == pytest.approx(expected, rel=1e-5)
     assert torch.allclose(weights, torch.cat([p.detach().flatten() for p in model.parameters()]), atol=1e-6)
 
 
@@ -69,19 +69,19 @@ def test_every_optimizer_takes_the_rate_of_the_ramp(name, small):
     A rule that leaves some weights to another one has two rates; they keep their ratio.
     """
     first = config(small, name)
-    found = rate_ramp(first.optimizer, 2)
-    usual, weights = ramped(first, [found.lr] * 9)
+    ramp = rate_ramp(first.optimizer, 2)
+    usual, weights = ramped(first, [ramp.lr] * 9)
     assert len(usual) == 9
     assert np.isfinite(usual).all()
     tree = dump(first)["optimizer"]
-    inner = tree["base"] if found.key == "optimizer.base.lr" else tree
+    inner = tree["base"] if ramp.key == "optimizer.base.lr" else tree
     inner["lr"] *= 3
     if "others" in inner:
         inner["others"]["lr"] *= 3
-    other, same = ramped(config(small, tree), [found.lr] * 9)
+    other, same = ramped(config(small, tree), [ramp.lr] * 9)
     assert usual == pytest.approx(other, rel=1e-4)
     assert torch.allclose(weights, same, rtol=1e-3, atol=1e-4)
-    _, moved = ramped(first, [found.lr * 3] * 9)
+    _, moved = ramped(first, [ramp.lr * 3] * 9)
     assert not torch.allclose(weights, moved, rtol=1e-3, atol=1e-4)
 
 

@@ -213,7 +213,7 @@ def same_rows(rows, expected):
 
 def same_weights(ours, theirs):
     pairs = zip(ours.parameters(), theirs.parameters(), strict=True)
-    return all(torch.equal(one, other) for one, other in pairs)
+    return all(torch.equal(weight, other) for weight, other in pairs)
 
 
 @pytest.mark.parametrize("case", PLAIN)
@@ -303,8 +303,8 @@ def test_torchs_own_optimizer_and_the_rule_take_the_same_path(name, weight_decay
 
 STAGED = {"model__hidden": [16, 16, 16], "epochs": 5}
 BLOCKS = [{"layers": 1, "epochs": 2}, {"layers": 3}]
-ONE_DEPTH = [{"layers": 1, "epochs": 2}, {"layers": 2, "epochs": 1}, {"layers": 2}]
-AT_THE_END = {"stages": ONE_DEPTH, "epochs": 5, "replay__loaders_per_epoch": [0, 0, 1]}
+SAME_DEPTH = [{"layers": 1, "epochs": 2}, {"layers": 2, "epochs": 1}, {"layers": 2}]
+AT_THE_END = {"stages": SAME_DEPTH, "epochs": 5, "replay__loaders_per_epoch": [0, 0, 1]}
 
 
 @pytest.mark.parametrize(

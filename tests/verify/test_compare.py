@@ -12,7 +12,7 @@ import yaml
 from optilab.errors import UsageError
 from optilab.lab import Lab
 from optilab.optimize import RULES
-from optilab.optimize.own import rule_class
+from optilab.optimize.user_code import rule_class
 from optilab.verify.candidate import STEPS, load
 from optilab.verify.compare import (
     SETTINGS,
@@ -126,7 +126,7 @@ def mine(w, g, V, lr=0.1, momentum=0.9, dampening=0.0):
 
 
 def test_hyperparameter_without_counterpart_is_unchecked(judged):
-    """Of momentum, which has no dampening, code that does it wrongly is equal; of PyTorch's own it is not."""
+    """Code with wrong dampening is equal to momentum, which has none, but not to PyTorch's SGD."""
     verdict = judged(DAMPENED, "momentum")
     assert (verdict.equal, verdict.unchecked) == (True, ("dampening",))
     assert not judged(DAMPENED, rule_class("torch.optim:SGD")()).equal
@@ -205,7 +205,7 @@ def test_verdict_and_its_explanation(judged, what):
 
 
 def test_first_value_that_is_off(judged):
-    """Where no edit of the formula explains a difference."""
+    """The first statement that differs is reported where no edit of the formula explains a difference."""
     source = CODE["adam"].replace("g**2", "(g**2 + np.sin(g) / 9)")
     verdict = judged(source, "adam")
     assert (verdict.equal, verdict.explanation) == (False, ())

@@ -228,7 +228,7 @@ def test_failure_costs_a_sentence(tmp_path, source, error, words):
 
 
 def test_verify_passes_no_file_that_ends_its_process(optilab_process, tmp_path):
-    """What the file prints is in no document; it may close its end of the connection."""
+    """The output of the file is in no document; it may close its end of the connection."""
     (tmp_path / "exits.py").write_text(f"import os\nos._exit(0)\n{RULE}")
     (tmp_path / "right.py").write_text(f"print('hello')\n{RULE}")
     refused = optilab_process("verify", "exits.py:SGD", "--against", "sgd", code=2)

@@ -108,5 +108,5 @@ def test_a_training_of_transformers(sick, tmp_path):
     assert not evidence.loop["error"]
     assert (evidence.steps, len(evidence.rows)) == (120, 6)
     assert "val_loss" in evidence.rows[-1]
-    found = [finding.name for finding in callback.watch.diagnosis().findings if finding.severity > 0]
-    assert found[:1] == ["learning-rate-too-high"] * sick
+    names = [finding.name for finding in callback.watch.diagnosis().findings if finding.severity > 0]
+    assert names[:1] == ["learning-rate-too-high"] * sick

@@ -548,9 +548,9 @@ LOOPS = {
 def test_first_finding_of_a_loop(name):
     watch = LOOPS[name]()
     assert not watch.evidence().loop["error"]
-    findings = [one for one in watch.diagnosis().findings if one.severity > Severity.INFO]
-    assert [one.name for one in findings][:1] == [name.split(":")[0]] * (not name.startswith("healthy"))
-    assert all(one.remedy for one in findings[:1])
+    findings = [finding for finding in watch.diagnosis().findings if finding.severity > Severity.INFO]
+    assert [finding.name for finding in findings][:1] == [name.split(":")[0]] * (not name.startswith("healthy"))
+    assert all(finding.remedy for finding in findings[:1])
 
 
 def test_every_cause_is_found_in_a_loop():
@@ -575,17 +575,17 @@ def test_a_loss_without_operations_is_a_note(change):
     model = mlp()
     watch = optilab.watch(model)
     watch.step(change(F.cross_entropy(model(X[:16]), Y[:16])), target=Y[:16])
-    found = [one.name for one in watch.diagnosis().findings]
-    assert ("loss-without-graph" in found) == (change is not torch.Tensor.mean)
+    names = [finding.name for finding in watch.diagnosis().findings]
+    assert ("loss-without-graph" in names) == (change is not torch.Tensor.mean)
 
 
 def test_sixty_steps_say_nothing_about_labels():
     """Not even in a training that is no probe run."""
     e = longer(mlp(), *FRESH).evidence()
-    for steps, found in ((61, True), (60, False)):
+    for steps, expected in ((61, True), (60, False)):
         start = {**e.records[0], "loop": {**e.loop, "steps": steps}}
         findings = diagnose(dataclasses.replace(e, records=[start, *e.records[1:]]))
-        assert ("labels-unrelated" in [one.name for one in findings]) == found
+        assert ("labels-unrelated" in [finding.name for finding in findings]) == expected
 
 
 @pytest.mark.parametrize("scale", [0.1, 1, 10])
@@ -786,7 +786,7 @@ def test_lazy_and_complex_layers_are_watched(kind, recwarn):
     for layer in evidence.epochs[-1]["layers"]:
         assert layer["gradient_norm"] > 0
         assert 0 < layer["update_to_weight"] < 1
-    assert not [one for one in recwarn if "imaginary" in str(one.message)]
+    assert not [warning for warning in recwarn if "imaginary" in str(warning.message)]
 
 
 @pytest.mark.nightly  # the compiler starts
@@ -837,11 +837,11 @@ def test_chance_level_of_labels_a_model_shifts():
 
 
 def test_a_diagnosis_is_a_value():
-    found = learn(mlp(nn.Softmax(1))).diagnosis()
-    (finding,) = [one for one in found.findings if one.name == "softmax-twice"]
-    (row, *_) = json.loads(json.dumps(found.document()))["findings"]
-    assert row["finding"] == found.findings[0].name
-    page = found._repr_html_()
+    diagnosis = learn(mlp(nn.Softmax(1))).diagnosis()
+    (finding,) = [entry for entry in diagnosis.findings if entry.name == "softmax-twice"]
+    (row, *_) = json.loads(json.dumps(diagnosis.document()))["findings"]
+    assert row["finding"] == diagnosis.findings[0].name
+    page = diagnosis._repr_html_()
     assert "critical: softmax-twice" in page
     assert finding.remedy in page
     (finding, *_) = learn(spoiled(lambda layer: layer.weight.mul_(60))).diagnosis().findings

@@ -31,7 +31,7 @@ class Diagnosed:
 
     @property
     def flagged(self) -> bool:
-        return verdict.sick(self.findings)
+        return verdict.has_fault(self.findings)
 
     @property
     def right(self) -> bool:

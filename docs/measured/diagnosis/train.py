@@ -121,7 +121,7 @@ def trained(config: TrainConfig, data: Dataset) -> Recorded:
     rows, divergence = [], ""
     device.configure(torch.device("cpu"), 1)
     training = engine.Training.start(config, data, torch.device("cpu"))
-    records = [engine.before_training(training)]
+    records = [engine.initial_record(training)]
     try:
         for row, _ in training.run(lambda done, total: None, lambda: False):
             rows.append(row)
@@ -133,7 +133,7 @@ def trained(config: TrainConfig, data: Dataset) -> Recorded:
 
 def probed(config: TrainConfig, data: Dataset) -> Recorded:
     """What `optilab diagnose CONFIG` sees: an epoch of sixty batches."""
-    rows, records, divergence = session.look_into(config, data, TRIAL_BATCHES)
+    rows, records, divergence = session.probe_run(config, data, TRIAL_BATCHES)
     return {"rows": columns(rows), "records": _records(records), "divergence": divergence}
 
 
@@ -171,7 +171,7 @@ def dataset(labels: str, config: TrainConfig) -> Dataset:
     elif labels == "uneven":
         some = (targets < 2) | (rng.random(len(targets)) < 0.2)
         images, targets = images[some], targets[some]
-    return Dataset(config.data.dataset, whole.folder, images, targets, test_images, test_targets, {})
+    return Dataset(config.data.dataset, whole.directory, images, targets, test_images, test_targets, {})
 
 
 def smaller(images: Any) -> Any:

@@ -81,7 +81,7 @@ def _trajectory_panel(function: Objective, paths: list[Trajectory]) -> Panel:
 
 def _losses(function: Objective, paths: list[Trajectory]) -> Panel:
     """f above its minimum, on a logarithmic scale, against the epoch."""
-    curves, quantity = gaps(function, paths)
+    curves, quantity = suboptimality(function, paths)
     low, high = span(curves, paths)
     epochs = max(map(len, curves)) - 1
     lines = tuple(
@@ -119,7 +119,7 @@ def heights(function: Objective, x: Floats) -> Floats:
 LIFT = 1e-3
 
 
-def gaps(function: Objective, paths: Sequence[Trajectory]) -> tuple[list[Floats], str]:
+def suboptimality(function: Objective, paths: Sequence[Trajectory]) -> tuple[list[Floats], str]:
     """f above its minimum along each path, and the name of that quantity, for a log scale.
 
     A gap of zero is NaN, since a log scale has no zero; where f_min is not zero, gaps end at its rounding error. Where

@@ -76,8 +76,8 @@ def settings_chart(comparison: RunComparison) -> Chart | None:
     axes, measure = tried_axes(comparison), comparison.measure
     if comparison.comparison is None or len(comparison.candidates) < 3 or not axes:
         return None
-    better = "higher" if measure.higher else "lower"
-    y = Scale(f"{measure.name} ({better} is better)", unit="fraction" if measure.share else "")
+    better = "higher" if measure.higher_is_better else "lower"
+    y = Scale(f"{measure.name} ({better} is better)", unit="fraction" if measure.is_fraction else "")
     title = f"{measure.name} over {', '.join(axis.word for axis in axes)}"
     sizes = [len(axis.values) for axis in axes]
     if len(axes) == 2 and prod(sizes) == len(comparison.candidates) and max(sizes) <= MAX_VALUES:  # a whole grid
@@ -96,7 +96,7 @@ def settings_chart(comparison: RunComparison) -> Chart | None:
     room = 0.05 * (max(ends) - min(ends)) or 0.05 * abs(ends[0]) or 1.0
     y = replace(y, low=min(ends) - room, high=max(ends) + room)
     panels = [
-        _means(axis, axis_levels, y, measure.higher)
+        _means(axis, axis_levels, y, measure.higher_is_better)
         for axis, axis_levels in zip(axes, levels_by_axis, strict=True)
     ]
     rows = [tuple(panels[start : start + MAX_COLUMNS]) for start in range(0, len(panels), MAX_COLUMNS)]
@@ -155,7 +155,7 @@ MAX_MEANS = 9
 
 def importance_table(importance: Sequence[Effect], measure: Measure) -> Table:
     """The effects of the settings as a table."""
-    show = Units(measure.share)
+    show = Units(measure.is_fraction)
     words = short([key for effect in importance for key in effect.keys if len(effect.keys) == 1])
     rows = [
         {
@@ -173,7 +173,7 @@ def _listed(effect: Effect, measure: Measure, show: Units) -> str:
     """The means of an axis; of many values those of the best."""
     means = list(effect.means)
     if len(means) > MAX_MEANS:
-        best = sorted(means, key=lambda level: level[1], reverse=measure.higher)[:MAX_MEANS]
+        best = sorted(means, key=lambda level: level[1], reverse=measure.higher_is_better)[:MAX_MEANS]
         means = [level for level in means if level in best]
     listed = ", ".join(f"{text(value)}: {show.value(mean)}" for value, mean in means)
     left = len(effect.means) - len(means)

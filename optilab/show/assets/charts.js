@@ -30,9 +30,9 @@ function nice(low, high, most = 7) {
   if (!(high - low > 1e-9 * Math.max(Math.abs(low), Math.abs(high)))) return []; // as an address may ask for
   const base = 10 ** Math.floor(Math.log10((high - low) / most));
   const step = base * /** @type {number} */ ([1, 2, 5, 10].find((factor) => (high - low) / (base * factor) <= most));
-  const found = [];
-  for (let k = Math.ceil(low / step); k * step <= high; k++) found.push(k * step);
-  return found;
+  const places = [];
+  for (let k = Math.ceil(low / step); k * step <= high; k++) places.push(k * step);
+  return places;
 }
 
 /** Places of ticks. @param {string} kind @param {number} low @param {number} high */
@@ -78,21 +78,21 @@ function tell(panel, x, y, left, top) {
   const high = view(panel)[3];
   const near = y === null ? null : nearest(rows, y, 1);
   lift(panel, y !== null && near && Math.abs(near[1] - y) < 0.06 * high ? near[2].dataset.series : null);
-  const cells = rows
-    .slice(0, 14)
-    .map(([, value, curve]) =>
+  const cells = rows.slice(0, 14).map(([, value, curve]) =>
+    html(
+      "tr",
+      { className: curve.classList.contains("lifted") ? "lifted" : "" },
       html(
-        "tr",
-        { className: curve.classList.contains("lifted") ? "lifted" : "" },
-        html(
-          "td",
-          {},
-          html("span", { className: `swatch ${[...curve.classList].filter((one) => /^[cd]\d$/.test(one)).join(" ")}` }),
-          curve.dataset.name,
-        ),
-        html("td", { textContent: written(panel.dataset.y, value) }),
+        "td",
+        {},
+        html("span", {
+          className: `swatch ${[...curve.classList].filter((name) => /^[cd]\d$/.test(name)).join(" ")}`,
+        }),
+        curve.dataset.name,
       ),
-    );
+      html("td", { textContent: written(panel.dataset.y, value) }),
+    ),
+  );
   tip.replaceChildren(
     `${panel.querySelector(".label").textContent} ${written(panel.dataset.x, at)}`,
     html("table", {}, html("tbody", {}, ...cells)),
@@ -100,7 +100,7 @@ function tell(panel, x, y, left, top) {
   tip.hidden = false;
   tip.style.left = `${Math.max(4, Math.min(left + 16, innerWidth - tip.offsetWidth - 8))}px`;
   tip.style.top = `${Math.max(4, Math.min(top + 16, innerHeight - tip.offsetHeight - 8))}px`;
-  panel.told = at;
+  panel.announced = at;
 }
 
 /** Dim the other lines of a figure; none where there is no series. @param {Element} panel @param {string | null} series */
@@ -111,7 +111,7 @@ function lift(panel, series) {
 }
 
 /** Show the part of the axes in a box, with ticks for it. @param {any} panel @param {number[]} box */
-function look(panel, box) {
+function zoomTo(panel, box) {
   const [x, y, wide, high] = box,
     kind = panel.dataset;
   panel.querySelector(".plot").setAttribute("viewBox", box.join(" "));
@@ -129,7 +129,7 @@ function look(panel, box) {
 }
 
 /** The place under a pointer, in the units of the axes; y upwards. @param {any} panel @param {MouseEvent} event */
-function under(panel, event) {
+function pointerPlace(panel, event) {
   const box = panel.querySelector(".frame").getBoundingClientRect(),
     [x, y, wide, high] = view(panel);
   return [x + (wide * (event.clientX - box.left)) / box.width, -y - (high * (event.clientY - box.top)) / box.height];
@@ -143,33 +143,33 @@ for (const panel of all(".chart[data-x]")) {
     lift(panel, null);
   };
   panel.addEventListener("pointermove", (/** @type {PointerEvent} */ event) => {
-    const [x, y] = under(panel, event);
+    const [x, y] = pointerPlace(panel, event);
     tell(panel, x, y, event.clientX, event.clientY);
   });
   panel.addEventListener("pointerleave", hide);
   panel.addEventListener("blur", hide);
   panel.addEventListener("pointerdown", (/** @type {PointerEvent} */ event) => {
-    from = event.pointerType === "mouse" ? under(panel, event) : null;
+    from = event.pointerType === "mouse" ? pointerPlace(panel, event) : null;
   });
   panel.addEventListener("pointerup", (/** @type {PointerEvent} */ event) => {
-    const [left, right] = [from ?? [NaN], under(panel, event)].map(([x]) => x).sort((a, b) => a - b),
+    const [left, right] = [from ?? [NaN], pointerPlace(panel, event)].map(([x]) => x).sort((a, b) => a - b),
       [, y, wide, high] = view(panel);
     from = null;
     if (!curves(panel).length || !(right - left > 0.02 * wide)) return;
     if (!panel.classList.contains("zoomed")) whole = [view(panel), [...panel.querySelector(".ticks").children]];
-    look(panel, [left, y, right - left, high]);
+    zoomTo(panel, [left, y, right - left, high]);
     panel.classList.add("zoomed");
   });
   const reset = () => {
     if (!panel.classList.contains("zoomed")) return;
-    look(panel, whole[0]);
+    zoomTo(panel, whole[0]);
     panel.querySelector(".ticks").replaceChildren(...whole[1]);
     panel.classList.remove("zoomed");
   };
   panel.addEventListener("dblclick", reset);
   panel.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
     const places = [...new Set(curves(panel).flatMap((curve) => points(curve).map(([x]) => x)))].sort((a, b) => a - b);
-    const now = places.indexOf(panel.told),
+    const now = places.indexOf(panel.announced),
       last = places.length - 1;
     const next = { ArrowLeft: Math.max(0, now - 1), ArrowRight: Math.min(last, now + 1), Home: 0, End: last }[
       event.key

@@ -330,8 +330,8 @@ const Formula = (() => {
       scope.set(target, place(tree));
     }
     const ends = results.map((name) => scope.get(name));
-    return (given) => {
-      for (let i = 0; i < given.length; i++) values[i] = given[i];
+    return (inputs) => {
+      for (let i = 0; i < inputs.length; i++) values[i] = inputs[i];
       for (let i = 0; i < steps.length; i++) steps[i]();
       return ends.map((cell) => values[cell]);
     };

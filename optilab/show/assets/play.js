@@ -382,7 +382,7 @@ function fill(id, [xs, ys], names, marks, words) {
   ["label", "upwards"].forEach((kind, axis) => (panel.querySelector(`.${kind}`).textContent = names[axis]));
   panel.classList.remove("zoomed");
   lift(panel, null);
-  look(panel, [xs[0], -ys[1], xs[1] - xs[0], ys[1] - ys[0]]);
+  zoomTo(panel, [xs[0], -ys[1], xs[1] - xs[0], ys[1] - ys[0]]);
 }
 
 /** The places of an area, also those that are far away; NaN where one is not finite. */
@@ -863,11 +863,11 @@ ground.addEventListener("pointerdown", (event) => {
   const isStart = event.target === handle;
   if (event.button || (event.pointerType !== "mouse" && !isStart)) return void (hasMoved = false);
   stop();
-  [hand, hasMoved] = [{ isStart, place: under(ground, event), x: event.clientX, y: event.clientY }, isStart];
+  [hand, hasMoved] = [{ isStart, place: pointerPlace(ground, event), x: event.clientX, y: event.clientY }, isStart];
   ground.setPointerCapture(event.pointerId);
 });
 ground.addEventListener("pointermove", (event) => {
-  const place = under(ground, event),
+  const place = pointerPlace(ground, event),
     w = place.slice(0, dimension);
   byId("here").textContent = `f(${w.map((number) => text(number, 3)).join(", ")}) = ${text(state.fn.at(...w))}`;
   hasMoved ||= hand && Math.hypot(event.clientX - hand.x, event.clientY - hand.y) > CLICK;
@@ -877,7 +877,7 @@ ground.addEventListener("pointermove", (event) => {
 });
 ground.addEventListener("lostpointercapture", () => ((hand = null), redraw()));
 ground.addEventListener("click", (event) => {
-  if (event.detail && !hasMoved && event.target !== handle) startAt(under(ground, event));
+  if (event.detail && !hasMoved && event.target !== handle) startAt(pointerPlace(ground, event));
 });
 ground.addEventListener("pointerleave", () => (byId("here").textContent = ""));
 ground.addEventListener(
@@ -885,7 +885,7 @@ ground.addEventListener(
   (event) => {
     if (!event.ctrlKey && !event.metaKey) return void (byId("here").textContent = "Ctrl + wheel zooms");
     event.preventDefault();
-    zoomBy(-Math.max(-0.6, Math.min(0.6, event.deltaY / (event.deltaMode ? 5 : 100))), under(ground, event));
+    zoomBy(-Math.max(-0.6, Math.min(0.6, event.deltaY / (event.deltaMode ? 5 : 100))), pointerPlace(ground, event));
   },
   { passive: false },
 );

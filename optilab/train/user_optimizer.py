@@ -1,4 +1,4 @@
-"""A rule of the user's as a torch optimizer."""
+"""A user's rule as a torch optimizer."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from optilab.errors import CheckpointError
-from optilab.optimize.own import UserRule, checked
+from optilab.optimize.user_code import UserRule, checked
 from optilab.train.eager import EagerOptimizer, without_compiler
 from optilab.train.trees import require_data
 
@@ -17,27 +17,27 @@ PLAIN = (type(None), bool, int, float, str)
 
 
 class UserOptimizer(EagerOptimizer):
-    """A function or class of the user's, which gets NumPy arrays in the training's dtype on the CPU.
+    """A user's function or class, which gets NumPy arrays in the training's dtype on the CPU.
 
     All weights are joined to one vector, as for every rule, unless the code has `shaped = True`: then each weight
-    matrix and bias is a call of its own, in its own shape. The memory is checked after the first step, so that a run
+    matrix and bias is a separate call, in its shape. The memory is checked after the first step, so that a run
     whose checkpoints could not hold it ends at once.
     """
 
     is_user_optimizer = True
-    """Its state is the user's affair: of any shape, and finite or not."""
+    """Marks an optimizer whose state may have any shape, and numbers that are not finite."""
 
     def __init__(self, parameters: Sequence[Tensor], rule: UserRule, weight_decay: float) -> None:
         super().__init__(parameters, {"lr": getattr(rule, "lr", 1.0), "weight_decay": weight_decay})
         self.rule, self.interface, self.shaped = rule, rule.interface, rule.shaped
-        self.steps, self.memories = 0, [self._begun(w) for w in self._blocks(parameters)]
+        self.steps, self.memories = 0, [self._initial_state(w) for w in self._blocks(parameters)]
 
     def _blocks(self, tensors: Sequence[Tensor]) -> list[Any]:
         """Copies of the tensors that the code sees: each by itself, or all as one vector."""
         blocks = tensors if self.shaped else [torch.cat([tensor.flatten() for tensor in tensors])]
         return [np.array(block.detach().cpu().numpy()) for block in blocks]
 
-    def _begun(self, w: Any) -> Any:
+    def _initial_state(self, w: Any) -> Any:
         with self.rule.code.running(0):
             return self.interface.begin(w, self.rule.arguments())
 
@@ -61,10 +61,10 @@ class UserOptimizer(EagerOptimizer):
                 points[n] = checked(after, in_place, w, g, self.steps)
                 if self.steps == 1:
                     require_data(self.memories[n], "its state")
-        moved = [torch.from_numpy(point) for point in points]
+        tensors = [torch.from_numpy(point) for point in points]
         if not self.shaped:
-            moved = list(torch.split(moved[0], [parameter.numel() for parameter in parameters]))
-        for parameter, point in zip(parameters, moved, strict=True):
+            tensors = list(torch.split(tensors[0], [parameter.numel() for parameter in parameters]))
+        for parameter, point in zip(parameters, tensors, strict=True):
             parameter.copy_(point.view_as(parameter))
 
     def state_dict(self) -> dict[str, Any]:
@@ -74,14 +74,14 @@ class UserOptimizer(EagerOptimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict({"state": {}, "param_groups": state_dict["param_groups"]})
         self.steps = state_dict["user"]["steps"]
-        fresh = [self._begun(w) for w in self._blocks(self.param_groups[0]["params"])]
-        self.memories = [_named(*pair) for pair in zip(state_dict["user"]["memories"], fresh, strict=True)]
+        fresh = [self._initial_state(w) for w in self._blocks(self.param_groups[0]["params"])]
+        self.memories = [_with_names(*pair) for pair in zip(state_dict["user"]["memories"], fresh, strict=True)]
 
 
 def torch_optimizer(parameters: Sequence[Tensor], rule: UserRule, weight_decay: float) -> torch.optim.Optimizer:
     """The user's torch.optim.Optimizer itself, on the weights as they are; an error in it names its line and the step.
 
-    What it keeps in `state` and `param_groups` is saved, and its own attributes that are numbers or texts.
+    Its `state` and `param_groups` are saved, and its attributes that are numbers or texts.
     """
     kind = without_compiler(rule.code.load())
 
@@ -123,17 +123,17 @@ def torch_optimizer(parameters: Sequence[Tensor], rule: UserRule, weight_decay: 
 
 
 def build(parameters: Sequence[Tensor], rule: UserRule, weight_decay: float) -> torch.optim.Optimizer:
-    """The torch optimizer of a user's own rule."""
+    """The torch optimizer of a user's rule."""
     code = rule.code.load()
     if isinstance(code, type) and issubclass(code, torch.optim.Optimizer):
         return torch_optimizer(parameters, rule, weight_decay)
     return UserOptimizer(parameters, rule, weight_decay)
 
 
-def _named(memory: Any, like: Any) -> Any:
+def _with_names(memory: Any, like: Any) -> Any:
     """A memory that was read from a checkpoint; a tuple with names takes its type from a fresh memory of the code."""
     if not hasattr(like, "_fields"):
         return memory
     if len(like._fields) != len(memory):
         raise CheckpointError("the checkpoint's state has other parts than that of your code")
-    return type(like)(*map(_named, memory, like))
+    return type(like)(*map(_with_names, memory, like))

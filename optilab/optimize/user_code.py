@@ -37,14 +37,14 @@ from typing import Any, ClassVar
 from optilab.errors import Interrupted, SystemFailure, UsageError, did_you_mean, printable, shown
 from optilab.optimize import formula as formulas
 from optilab.optimize.arrays import Array
-from optilab.optimize.rule import USUAL_VALUES, Rule, State, is_formula, typed
+from optilab.optimize.rule import COMMON_VALUES, Rule, State, is_formula, typed
 
 CHDIR = os.chdir
 MAX_ERROR, MAX_LINE = 500, 80
 """Characters of an exception and of a line of code that are repeated."""
 STEP_NUMBER = {"t", "step", "epoch", "k", "iteration"}
 """Parameters of a function that receive the number of the step, from 1."""
-HYPERPARAMETERS = {*USUAL_VALUES, "alpha", "beta3", "nu", "damping"}
+HYPERPARAMETERS = {*COMMON_VALUES, "alpha", "beta3", "nu", "damping"}
 """Parameters of a function that are no state."""
 TORCH_IMPLEMENTATION_FLAGS = ("foreach", "capturable", "differentiable", "fused")
 """Parameters of torch's optimizers that choose how the numbers are computed, not which."""
@@ -57,7 +57,7 @@ EMPTY = inspect.Parameter.empty
 
 @dataclass(unsafe_hash=True)
 class UserCode:
-    """A class or function: `name` of a file, of an installed `module`, or `given` as an object of this process.
+    """A class or function: `name` of a file, of an installed `module`, or `definition`, an object of this process.
 
     `source` is the content of the file when it was read, and `sha256` its checksum; an object has them where Python
     knows its source, such as the cell of a notebook.
@@ -68,7 +68,7 @@ class UserCode:
     sha256: str = ""
     source: bytes = field(default=b"", repr=False, compare=False)
     module: str = ""
-    given: Any = None
+    definition: Any = None
     executed: ModuleType | None = field(default=None, repr=False, compare=False)
     directory: str = field(default="", repr=False, compare=False)
     """The working directory that the code has changed to."""
@@ -78,19 +78,19 @@ class UserCode:
 
     @classmethod
     def recorded(cls, tree: Mapping[str, Any]) -> "UserCode":
-        """As a run's config has it, whatever has become of its file."""
+        """Read the code that a run's config names; its file need not exist any more."""
         place, _, name = str(tree["name"]).rpartition(":")
         return cls(Path(place), name, str(tree.get("sha256", "")))
 
     @property
     def reference(self) -> str:
-        """What a config contains; its path is absolute."""
+        """The name of the code in a config; its path is absolute."""
         return f"{self.module or self.path}:{self.name}"
 
     @property
     def display_name(self) -> str:
-        """For tables and messages: `my_adam.py:Adam`."""
-        if self.given is not None:
+        """The name in tables and messages: `my_adam.py:Adam`."""
+        if self.definition is not None:
             return self.name
         return self.reference if self.module else f"{self.path.name}:{self.name}"
 
@@ -114,17 +114,17 @@ class UserCode:
 
     @property
     def parameters(self) -> list[inspect.Parameter]:
-        """The parameters of the class or function that have a name of their own."""
+        """The parameters of the class or function, except *args and **kwargs."""
         try:
-            found = inspect.signature(self.load()).parameters.values()
+            parameters = inspect.signature(self.load()).parameters.values()
         except (TypeError, ValueError):
             return []
-        return [p for p in found if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        return [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
 
     def load(self) -> Any:
         """The class or function. UsageError where the file cannot be executed or has no such name."""
-        if self.given is not None:
-            return self.given
+        if self.definition is not None:
+            return self.definition
         code = getattr(self._module(), self.name, None)
         if not callable(code):
             near = did_you_mean(self.name, self.defined) or f"; it has {', '.join(self.defined) or 'none'}"
@@ -190,7 +190,7 @@ class UserCode:
 
     @contextmanager
     def _surroundings(self) -> Iterator[None]:
-        """Where the code prints, and the directory that it works in."""
+        """Run the code with stdout on stderr, and in its directory."""
         stdout, chdir, outside = sys.stdout, os.chdir, ""
 
         def change(path: Any) -> None:  # asking for the directory at each step would take too long
@@ -210,7 +210,7 @@ class UserCode:
                 CHDIR(outside)
 
     def failure(self, error: BaseException, at: int | str | None) -> UsageError:
-        """What the code raised, with its line and where it was."""
+        """The error that the code raised, with the line that raised it."""
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(self.path)]
         line = frames[-1].lineno if frames else None
         if isinstance(error, SyntaxError) and error.filename == str(self.path):
@@ -234,7 +234,7 @@ def exception_text(error: BaseException) -> str:
 
 
 def is_user_code(name: Any) -> bool:
-    """Whether a rule or a network is FILE.py:NAME, package.module:NAME, or a class or function of this process."""
+    """True for FILE.py:NAME, package.module:NAME, and a class or function of this process."""
     return callable(name) or (isinstance(name, str) and (":" in name or name.endswith(".py")))
 
 
@@ -244,7 +244,7 @@ def user_code(reference: str | Callable[..., Any]) -> UserCode:
     UsageError where there is no such file or module, or the object is no class or function.
     """
     if not isinstance(reference, str):
-        return _given(reference)
+        return _code_of_object(reference)
     place, _, name = reference.rpartition(":")
     if not place or not name.isidentifier():
         if not reference.endswith(".py"):
@@ -252,7 +252,7 @@ def user_code(reference: str | Callable[..., Any]) -> UserCode:
         names = user_code(f"{reference}:NAME").defined
         raise UsageError(f"expected {reference}:NAME; it has {', '.join(names) or 'no class and no function'}")
     if place == "__main__" and callable(item := getattr(sys.modules[place], name, None)):
-        return _given(item)  # the same cell or script resumes its run
+        return _code_of_object(item)  # the same cell or script resumes its run
     path, module = Path(place), ""
     if not path.is_file() and path.suffix != ".py" and all(part.isidentifier() for part in place.split(".")):
         path, module = _file_of_module(place), place
@@ -273,15 +273,15 @@ def _file_of_module(name: str) -> Path:
     """The source of an installed module; its packages are not imported."""
     first, *rest = name.split(".")
     with contextlib.suppress(ImportError, ValueError):
-        found = importlib.util.find_spec(first)
+        spec = importlib.util.find_spec(first)
         for part in rest:
-            found = found and PathFinder.find_spec(f"{found.name}.{part}", found.submodule_search_locations or [])
-        if found and str(found.origin).endswith(".py"):
-            return Path(str(found.origin))
+            spec = spec and PathFinder.find_spec(f"{spec.name}.{part}", spec.submodule_search_locations or [])
+        if spec and str(spec.origin).endswith(".py"):
+            return Path(str(spec.origin))
     raise UsageError(f"there is no file {name} and no installed module of that name with Python source")
 
 
-def _given(item: Callable[..., Any]) -> UserCode:
+def _code_of_object(item: Callable[..., Any]) -> UserCode:
     name = printable(getattr(item, "__name__", ""))
     if not callable(item) or not name:
         raise UsageError(f"expected a class, a function or FILE.py:NAME, got {shown(item)}")
@@ -322,7 +322,7 @@ Arguments = Mapping[str, Any]
 
 
 class Interface:
-    """How the code of a rule is called. `parameters` are its hyperparameters."""
+    """The way to call the code of a rule. `parameters` are its hyperparameters."""
 
     def __init__(self, code: UserCode) -> None:
         self.call, self.parameters = code.load(), code.parameters
@@ -344,7 +344,7 @@ class Interface:
         return {}
 
     def numbers(self, memory: Any, shape: tuple[int, ...]) -> dict[str, list[float]]:
-        """Those parts of a memory that have a number for every coordinate, or one for all."""
+        """The parts of a memory that have a number for every coordinate, or one for all."""
         import numpy as np
 
         parts = dict[str, list[float]]()
@@ -404,12 +404,12 @@ def scalar_type(parameter: inspect.Parameter) -> type | None:
 def _returned_states(code: UserCode, others: list[inspect.Parameter], states: set[str]) -> set[str]:
     """The parameters with the default 0 or None that are state; one call without them tells how many are returned."""
     zero = [p.name for p in others if p.default is None or (type(p.default) in (int, float) and not p.default)]
-    if not (zero := [name for name in zero if name not in USUAL_VALUES]):
+    if not (zero := [name for name in zero if name not in COMMON_VALUES]):
         return set()
     import numpy as np
 
     w, result = np.ones(2), None
-    arguments: dict[str, Any] = {p.name: USUAL_VALUES.get(p.name, 0.5) for p in others if p.default is EMPTY}
+    arguments: dict[str, Any] = {p.name: COMMON_VALUES.get(p.name, 0.5) for p in others if p.default is EMPTY}
     arguments |= dict.fromkeys(STEP_NUMBER & arguments.keys(), 1) | {name: _zeros(name, w) for name in states}
     with (
         contextlib.suppress(UsageError),
@@ -435,10 +435,10 @@ class Stateful(Interface):
     def follow(self, w: Array, g: Array, t: int, memory: Any, arguments: Arguments) -> tuple[Any, Any]:
         import numpy as np
 
-        given, attributes = memory
+        written, attributes = memory
         for name, value in arguments.items():
-            if value is not given[name] and not np.array_equal(value, given[name]):  # a schedule's
-                if not np.array_equal(attributes.get(name, np.nan), given[name]):
+            if value is not written[name] and not np.array_equal(value, written[name]):  # a schedule's
+                if not np.array_equal(attributes.get(name, np.nan), written[name]):
                     raise UsageError(f"keeps no attribute {name} that a schedule could change")
                 attributes[name] = value
         instance = self.call.__new__(self.call)
@@ -447,8 +447,8 @@ class Stateful(Interface):
         return point, (dict(arguments), vars(instance))
 
     def remembered(self, memory: Any) -> dict[str, Any]:
-        given, attributes = memory
-        return {name: value for name, value in attributes.items() if name not in given}
+        written, attributes = memory
+        return {name: value for name, value in attributes.items() if name not in written}
 
 
 class StepInterface(Interface):
@@ -488,7 +488,7 @@ class TorchInterface(Interface):
         import torch
 
         parameter, optimizer = memory
-        usual = torch.get_default_dtype()
+        default = torch.get_default_dtype()
         torch.set_default_dtype(torch.float64)  # for numbers that an optimizer keeps next to its tensors
         try:
             with torch.no_grad():
@@ -499,7 +499,7 @@ class TorchInterface(Interface):
             parameter.grad = torch.from_numpy(g)
             optimizer.step()
         finally:
-            torch.set_default_dtype(usual)
+            torch.set_default_dtype(default)
         return parameter.detach().numpy().copy(), memory
 
     def copied(self, memory: Any) -> Any:
@@ -518,7 +518,7 @@ def _interface(code: UserCode) -> Interface:
     if not hasattr(loaded, "init"):
         return Stateful(code)
     if isinstance(needs := getattr(loaded, "needs", ()), tuple) and needs:
-        raise UsageError(f"{code.place} needs {', '.join(needs)}; an optimizer of your own gets gradients only")
+        raise UsageError(f"{code.place} needs {', '.join(needs)}; a custom optimizer gets gradients only")
     return StepInterface(code)
 
 
@@ -526,7 +526,7 @@ def _interface(code: UserCode) -> Interface:
 
 
 def is_data(value: Any) -> bool:
-    """Whether a config can hold a value."""
+    """True if a config can hold the value."""
     if isinstance(value, list | tuple):
         return all(map(is_data, value))
     return value is None or isinstance(value, bool | int | float | str)
@@ -538,11 +538,11 @@ def _settings(parameters: list[inspect.Parameter]) -> Iterator[tuple[str, str, A
     A parameter whose default is no data stays what the code says.
     """
     for p in parameters:
-        default = USUAL_VALUES.get(p.name, MISSING) if p.default is EMPTY else p.default
+        default = COMMON_VALUES.get(p.name, MISSING) if p.default is EMPTY else p.default
         default = tuple(default) if isinstance(default, list) else default
         renamed = p.name in ("learning_rate", "eta", "step_size") and all(q.name != "lr" for q in parameters)
-        usual = {int: int | float, float: float, bool: bool, str: str, type(MISSING): float}
-        kind = scalar_type(p) or usual.get(type(default), Any)  # `weight_decay=0` may become 0.1
+        types = {int: int | float, float: float, bool: bool, str: str, type(MISSING): float}
+        kind = scalar_type(p) or types.get(type(default), Any)  # `weight_decay=0` may become 0.1
         if p.name == "betas":
             pair = default if isinstance(default, tuple) else (0.9, 0.999)
             yield from ((f"beta{n}", p.name, float, value) for n, value in enumerate(pair, 1))
@@ -563,13 +563,13 @@ class UserRule(Rule):
     parameters: ClassVar[Mapping[str, str]]
     """Setting -> the parameter of the code that gets it; two make `betas`."""
     on_arrays: ClassVar[bool] = False
-    """Whether the code sees all points (..., d) at once, and each setting as an array (..., 1)."""
+    """True if the code sees all points (..., d) at once, and each setting as an array (..., 1)."""
     states = ("memories",)
     needs = ()
 
     @property
     def shaped(self) -> bool:
-        """Whether the code asks for each weight as it is shaped, by an attribute `shaped = True`."""
+        """True if an attribute `shaped = True` of the code requests each weight in its shape."""
         return bool(getattr(self.code.load(), "shaped", False))
 
     @property
@@ -587,9 +587,11 @@ class UserRule(Rule):
         if not is_formula(self.formula):
             return None
         kind: Any = typed(self.formula)
-        names = [one.name for one in fields(kind)]
+        names = [field.name for field in fields(kind)]
         if missing := [name for name in names if not hasattr(self, name)]:
-            raise UsageError(f"{self.name}: `formula` has {', '.join(missing)}, which is no setting of the code")
+            raise UsageError(
+                f"{self.name}: `formula` has {', '.join(missing)}, which is not a setting of the code"
+            )
         rule: Rule = kind(**{name: getattr(self, name) for name in names})
         return rule
 
@@ -642,7 +644,7 @@ class UserRule(Rule):
 
 
 def checked(point: Any, in_place: Array, w: Array, g: Array, t: int) -> Array:
-    """What the user's code returned for w, as an array like it; UsageError where it is none.
+    """The w that the user's code returned, as an array like w; UsageError for anything else.
 
     `in_place` is the copy of w that the code was called with: the next point where it returned nothing. It may be w: a
     step may be zero, and the first may only prepare; if the second has left w alone, too, a `return` is missing.
@@ -672,9 +674,9 @@ def rule_class(code: str | Callable[..., Any] | UserCode) -> type[UserRule]:
 @cache
 def _rule_class(code: UserCode) -> type[UserRule]:
     interface, definitions, parameters = _interface(code), [], {}
-    taken = {"name", "sha256", *dir(UserRule), *UserRule.__annotations__}
+    reserved = {"name", "sha256", *dir(UserRule), *UserRule.__annotations__}
     for key, parameter, kind, default in _settings(interface.parameters):
-        if key in taken:
+        if key in reserved:
             raise UsageError(f"{code.place}: a parameter cannot be called {key}")
         default = field(kw_only=True) if default is MISSING else field(default=default, kw_only=True)
         definitions.append((key, kind, default))
@@ -700,16 +702,16 @@ def recorded_rule(tree: Mapping[str, Any]) -> UserRule:
 
 def sources(parts: Iterable[Any]) -> dict[str, UserCode]:
     """The user's code of these rules and networks, rules inside rules included, by the name of its copy."""
-    found: dict[str, UserCode] = {}
+    codes: dict[str, UserCode] = {}
     for part in parts:
         if isinstance(code := getattr(part, "code", None), UserCode):
-            name = code.path.name if code.given is None else f"{code.name}.py"
-            if found.get(name, code).sha256 != code.sha256:
+            name = code.path.name if code.definition is None else f"{code.name}.py"
+            if codes.get(name, code).sha256 != code.sha256:
                 name = f"{code.sha256[:8]}-{name}"
-            found[name] = code
+            codes[name] = code
         elif hasattr(part, "base"):
-            found |= sources([part.base])
-    return found
+            codes |= sources([part.base])
+    return codes
 
 
 def described(codes: Iterable[UserCode], files: Mapping[str, UserCode]) -> dict[str, Any]:
