@@ -91,15 +91,15 @@ def _run() -> int:
             import traceback
 
             traceback.print_exc()
-        what = " ".join(f"{type(error).__name__}: {error}".split())
-        return _report(f"a bug in optilab: {what} (OPTILAB_DEBUG=1 shows where)", ExitCode.BUG)
+        description = " ".join(f"{type(error).__name__}: {error}".split())
+        return _report(f"a bug in optilab: {description} (OPTILAB_DEBUG=1 shows where)", ExitCode.BUG)
     if stop():
         signals.die_of(signal.SIGINT)
     return status
 
 
 def _system_failure(error: Exception) -> str | None:
-    """What the system refused, as text; None if this is another kind of exception."""
+    """The text of a failure of the system; None for another kind of exception."""
     from optilab.errors import system_text
 
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "t allocate memory" in str(error)):
@@ -136,9 +136,13 @@ def _leave_working_directory() -> None:
     """
     with contextlib.suppress(OSError):  # a working directory that was deleted
         package = os.path.dirname(os.path.abspath(__file__))
-        here = os.getcwd()
+        working_directory = os.getcwd()
         started_by_module = sys.argv[:1] == [os.path.join(package, "__main__.py")] and not sys.flags.safe_path
-        if started_by_module and sys.path[:1] == [here] and here != os.path.dirname(package):
+        if (
+            started_by_module
+            and sys.path[:1] == [working_directory]
+            and working_directory != os.path.dirname(package)
+        ):
             del sys.path[0]
 
 

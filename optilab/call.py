@@ -36,7 +36,7 @@ class Call:
         return shlex.join(self.words())
 
     def python(self) -> str:
-        """The call of a method of `Lab`, which has a directory of its own; the command line where there is none."""
+        """The call of a method of `Lab`, which has its directory of runs; the command line where there is none."""
         if " " in self.command:
             return self.shell()
         options = {name: value for name, value in self.options.items() if name != "runs_dir" and value != {}}

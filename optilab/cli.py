@@ -29,13 +29,13 @@ Examples:
   optilab train --config sigmoid.yaml --epochs 10
   optilab config ls
 """
-OWN = "What to run"
+MAIN_PANEL = "What to run"
 """The heading of the options that a request declares itself."""
-HEADINGS = ("Arguments", OWN, "How to run it", "Saving and resuming", "Output")
+HEADINGS = ("Arguments", MAIN_PANEL, "How to run it", "Saving and resuming", "Output")
 """The order of the headings; those of a race, which is two requests, stand behind the first two."""
-FEW = 7
+MAX_WITHOUT_HEADINGS = 7
 """A command with at most this number of options needs no headings."""
-BY_PLACE = "by_place"
+POSITIONAL = "by_place"
 """The parameter for an option without its name."""
 
 
@@ -62,8 +62,8 @@ def build(arguments: Sequence[str]) -> typer.Typer:
     return app
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(value: bool) -> None:
+    if value:
         from optilab import __version__
 
         typer.echo(f"optilab {__version__}")
@@ -123,100 +123,108 @@ def _function(name: str, command: "type[Request]") -> Callable[..., int]:
     """The function that typer registers: it makes the request of the words that were typed and prints its answer."""
     from optilab.commands.request import Place, optimizers_of, options, options_of
 
-    found, first = options_of(command), optimizers_of(command)
+    fields, first = options_of(command), optimizers_of(command)
     headings: dict[str, str] = {}
     for request in command.requests():
-        for key, one in options(request).items():
+        for key, field in options(request).items():
             shared = key in headings or len(command.requests()) == 1
-            headings[key] = (OWN if shared else request.HEADING) if one.group in ("", OWN) else one.group
+            headings[key] = (
+                (MAIN_PANEL if shared else request.HEADING) if field.group in ("", MAIN_PANEL) else field.group
+            )
 
     def run(**values: Any) -> int:
-        given = {key: value for key, value in values.items() if value not in (None, [], ())}
-        given = {
-            key: value for key, value in given.items() if value is not False or found[key].default is not False
+        arguments = {key: value for key, value in values.items() if value not in (None, [], ())}
+        arguments = {
+            key: value
+            for key, value in arguments.items()
+            if value is not False or fields[key].default is not False
         }
-        if first and BY_PLACE in given:
-            _place(given, given.pop(BY_PLACE), first, found)
-        silent = bool(given.get("json_") or given.get("quiet") or given.get("format", "table") != "table")
-        request = command.of(given, True)
-        answer = request.run(Place.of(given.get("runs_dir"), sys.argv, silent))
+        if first and POSITIONAL in arguments:
+            _place(arguments, arguments.pop(POSITIONAL), first, fields)
+        silent = bool(
+            arguments.get("json_") or arguments.get("quiet") or arguments.get("format", "table") != "table"
+        )
+        request = command.of(arguments, True)
+        answer = request.run(Place.of(arguments.get("runs_dir"), sys.argv, silent))
         if isinstance(answer, int):
             return answer
         from optilab.commands.answer import present
 
         return present(answer, request)
 
-    ordered = sorted(found.values(), key=lambda one: one.group == "Output")  # how it is printed comes last
-    parameters = [_parameter(one, headings[one.name]) for one in ordered]
+    ordered = sorted(fields.values(), key=lambda field: field.group == "Output")  # how it is printed comes last
+    parameters = [_parameter(field, headings[field.name]) for field in ordered]
     if first:
-        parameters.insert(0, _argument(first, "config" in found))
+        parameters.insert(0, _argument(first, "config" in fields))
     run.__name__, run.__doc__ = name, command.__doc__
     run.__signature__ = inspect.Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]
-    run.__annotations__ = {one.name: one.annotation for one in parameters} | {"return": int}
+    run.__annotations__ = {field.name: field.annotation for field in parameters} | {"return": int}
     return run
 
 
-def _place(given: dict[str, Any], value: str, first: "Field", found: "Mapping[str, Field]") -> None:
+def _place(arguments: dict[str, Any], value: str, first: "Field", fields: "Mapping[str, Field]") -> None:
     """Give a word without a name to its option. UsageError where that was typed, too."""
     from optilab.commands.request import positional
 
-    name = positional(first, value, found)
-    if name in given:
-        raise UsageError(f"{value} and {found[name].flag} {given[name]} cannot be combined")
-    given[name] = value
+    name = positional(first, value, fields)
+    if name in arguments:
+        raise UsageError(f"{value} and {fields[name].flag} {arguments[name]} cannot be combined")
+    arguments[name] = value
 
 
-def _parameter(one: "Field", heading: str) -> inspect.Parameter:
+def _parameter(field: "Field", heading: str) -> inspect.Parameter:
     from optilab.marks import Argument, Flag
 
-    flag: Flag = one.mark(Flag) or Flag()
-    placed, switch = isinstance(flag, Argument), one.is_switch
+    flag: Flag = field.mark(Flag) or Flag()
+    is_argument, switch = isinstance(flag, Argument), field.is_switch
     common: dict[str, Any] = {
-        "help": _help(one),
+        "help": _help(field),
         "show_default": False,
-        "autocompletion": completion.of(flag.complete, one.choices),
+        "autocompletion": completion.of(flag.complete, field.choices),
     }
-    if one.metavar:  # an argument that may be left out is written [RUN]; the usage line adds the brackets
-        common["metavar"] = re.sub(r"^\[(.*)\]$", r"\1", one.metavar) if placed else one.metavar
-    if not placed:
+    if field.metavar:  # an argument that may be left out is written [RUN]; the usage line adds the brackets
+        common["metavar"] = re.sub(r"^\[(.*)\]$", r"\1", field.metavar) if is_argument else field.metavar
+    if not is_argument:
         common |= {"rich_help_panel": heading}
-    info: Any = typer.Argument(**common) if placed else typer.Option(*(flag.names or (one.flag,)), **common)
+    info: Any = typer.Argument(**common) if is_argument else typer.Option(*(flag.names or (field.flag,)), **common)
     both = any("/" in name for name in flag.names)
-    kind: Any = (bool | None if both else bool) if switch else list[str] if one.repeated else str
+    kind: Any = (bool | None if both else bool) if switch else list[str] if field.repeated else str
     default: Any = False if kind is bool else None
-    if one.obligatory:
+    if field.required_on_command_line:
         default = inspect.Parameter.empty
     elif not switch:
         kind = kind | None
     keyword = inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter(one.name, keyword, default=default, annotation=Annotated[kind, info])
+    return inspect.Parameter(field.name, keyword, default=default, annotation=Annotated[kind, info])
 
 
-def _argument(one: "Field", configs: bool) -> inspect.Parameter:
+def _argument(field: "Field", configs: bool) -> inspect.Parameter:
     """The place of an option whose name may be left out."""
     from optilab.marks import Flag
 
-    flag: Flag = one.mark(Flag)
-    text = f"The same as {one.flag}" + "; or a YAML file, the same as --config" * configs
+    flag: Flag = field.mark(Flag)
+    text = f"The same as {field.flag}" + "; or a YAML file, the same as --config" * configs
     info: Any = typer.Argument(
         metavar=flag.metavar, help=f"{text}.", show_default=False, autocompletion=completion.of(flag.complete)
     )
     keyword = inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter(BY_PLACE, keyword, default=None, annotation=Annotated[str | None, info])
+    return inspect.Parameter(POSITIONAL, keyword, default=None, annotation=Annotated[str | None, info])
 
 
 # --- help screens -------------------------------------------------------------------------------------------
 
 
-def _help(one: "Field") -> str:
+def _help(field: "Field") -> str:
     """The text of an option; its default where that is not said; its range."""
     from optilab.marks import Argument, Flag
 
-    plain = isinstance(one.default, int | float | str) and not isinstance(one.default, bool)
-    shown = str(one.default) if plain else ""
-    often = one.repeated and not isinstance(one.mark(Flag), Argument) and "may be repeated" not in one.doc
-    text = f"{one.doc}{f' [{shown}]' if shown and '[' not in one.doc else ''}{'; may be repeated' * often}."
-    low, high = one.bounds
+    plain = isinstance(field.default, int | float | str) and not isinstance(field.default, bool)
+    default = str(field.default) if plain else ""
+    often = field.repeated and not isinstance(field.mark(Flag), Argument) and "may be repeated" not in field.doc
+    text = (
+        f"{field.doc}{f' [{default}]' if default and '[' not in field.doc else ''}{'; may be repeated' * often}."
+    )
+    low, high = field.bounds
     return text if low is None else f"{text} ({f'at least {low:,}' if high is None else f'{low:,} to {high:,}'})"
 
 
@@ -255,7 +263,7 @@ class GroupedCommand(TyperCommand):
         return super().parse_args(ctx, args)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """With `RUN...` once, where typer would add its own dots and braces."""
+        """The words of the usage line, with `RUN...` once, where typer would add dots and braces."""
         pieces = [re.sub(r"\.{3}([\]}]?)\.{3}$", r"...\1", piece) for piece in super().collect_usage_pieces(ctx)]
         return [piece if "|" in piece else re.sub(r"^\{(.*)\}(\.{3})?$", r"\1", piece) for piece in pieces]
 
@@ -267,7 +275,7 @@ class GroupedCommand(TyperCommand):
                 place = "Arguments" if parameter.param_type_name == "argument" else "Output"
                 heading = getattr(parameter, "rich_help_panel", None) or place
                 sections.setdefault(heading, []).append((record[0].partition(" <")[0], record[1]))
-        if len(parameters) <= FEW:
+        if len(parameters) <= MAX_WITHOUT_HEADINGS:
             arguments = sections.pop("Arguments", [])
             sections = {"Arguments": arguments, "Options": [row for rows in sections.values() for row in rows]}
         ordered = [*HEADINGS[:2], *(name for name in sections if name not in HEADINGS), *HEADINGS[2:]]

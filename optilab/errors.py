@@ -112,17 +112,19 @@ class ConfigError(UsageError):
 
     def __init__(self, source: str, problems: Sequence[Problem]) -> None:
         self.source, self.problems = source, tuple(problems)
-        written = f" in {source}" if source and any(one.where.startswith(source) for one in problems) else ""
+        written = f" in {source}" if source and any(entry.where.startswith(source) for entry in problems) else ""
         lines = [f"{len(problems)} problems{written}", *(f"  {problem}" for problem in problems)]
         super().__init__("\n".join(lines) if len(problems) > 1 else str(problems[0]))
         self.where = problems[0].where
 
     def document(self) -> dict[str, Any]:
-        problems = [{"where": one.where, "key": one.key, "message": one.message} for one in self.problems]
+        problems = [
+            {"where": problem.where, "key": problem.key, "message": problem.message} for problem in self.problems
+        ]
         return {**super().document(), "problems": problems}
 
 
-ELSEWHERE = {
+SYNONYMS = {
     "learning_rate": "lr", "eta": "lr", "betas": "beta1", "batch": "batch_size", "bs": "batch_size",
     "wd": "weight_decay", "optim": "optimizer", "scheduler": "schedule", "steps": "epochs", "iters": "epochs",
     "n_trials": "budget", "output": "out", "layers": "hidden", "acc": "val_acc", "accuracy": "val_acc",
@@ -141,7 +143,7 @@ def did_you_mean(name: str, accepted: Iterable[str], before: str = "") -> str:
     if name in names.values():
         return ""
     section, dot, last = name.lower().rpartition(".")
-    last = ELSEWHERE.get(last.replace("-", "_"), last)
+    last = SYNONYMS.get(last.replace("-", "_"), last)
     whole, above = f"{section}{dot}{last}", section + (dot or ".")
     inside = {word.removeprefix(above): word for word in names if word.startswith(above)}
     near = [word for word in (whole, last) if word in names]
@@ -152,26 +154,26 @@ def did_you_mean(name: str, accepted: Iterable[str], before: str = "") -> str:
     return f'; did you mean "{before}{names[near[0]]}"?' if near else ""
 
 
-def unknown(what: str, name: Any, accepted: Iterable[str]) -> str:
+def unknown(noun: str, name: Any, accepted: Iterable[str]) -> str:
     """`unknown optimizer 'adm'; did you mean "adam"?`, or with accepted names where none is near."""
     names = list(accepted)
     near = did_you_mean(name, names) if isinstance(name, str) else ""
     expected = f"; expected {'one of ' * (len(names) > 1)}{some(names, MAX_LISTED)}"
-    return f"unknown {what} {shown(name)}{near or expected}"
+    return f"unknown {noun} {shown(name)}{near or expected}"
 
 
-def none_of(value: Any, accepted: Sequence[str]) -> str:
+def expected_one_of(value: Any, accepted: Sequence[str]) -> str:
     """`expected one of text, latex, got 'tex'; did you mean "text"?`."""
     near = did_you_mean(value, accepted) if isinstance(value, str) else ""
     return f"expected {'one of ' * (len(accepted) > 1)}{', '.join(accepted)}, got {shown(value)}{near}"
 
 
-def chosen_names(where: str, text: str, what: str, accepted: Iterable[str]) -> list[str]:
+def chosen_names(where: str, text: str, noun: str, accepted: Iterable[str]) -> list[str]:
     """The names of a comma-separated list of `accepted` names, in any case. UsageError for an unknown one."""
     known = {name.lower(): name for name in accepted}
     names = [name.strip() for name in text.split(",")]
-    if wrong := [name for name in names if name.lower() not in known]:
-        raise UsageError(unknown(what, wrong[0], known.values()), where)
+    if unknown_names := [name for name in names if name.lower() not in known]:
+        raise UsageError(unknown(noun, unknown_names[0], known.values()), where)
     return list(dict.fromkeys(known[name.lower()] for name in names))
 
 
@@ -191,7 +193,7 @@ _SUBJECTS = {errno.ENOENT: "the working directory", errno.EMFILE: "this process"
 
 
 def system_text(error: OSError) -> str:
-    """What the system refuses: the file that the error names, or what else there is none of."""
+    """The text of an error of the system: the file that it names or the resource that is used up, and the reason."""
     return f"{error.filename or _SUBJECTS.get(error.errno or 0, 'the output')}: {error.strerror or error}"
 
 

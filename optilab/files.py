@@ -25,14 +25,14 @@ Row = dict[str, Any]
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _READ = os.O_RDONLY | NO_LINK | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
-FILE_MODE, FOLDER_MODE = 0o644, 0o755
+FILE_MODE, DIRECTORY_MODE = 0o644, 0o755
 """The most that any umask leaves: nothing in a run is writable by others."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def no_directory(folder: Path) -> str:
+def no_directory(directory: Path) -> str:
     """The words for a directory that is missing."""
-    return f"there is no directory {folder}"
+    return f"there is no directory {directory}"
 
 
 @contextlib.contextmanager
@@ -105,7 +105,7 @@ def _regular(path: Path) -> Iterator[tuple[io.FileIO, int]]:
 
 
 def is_regular(path: Path, limit: int) -> bool:
-    """Whether it is a regular file of at most `limit` bytes, as `read_regular` reads it."""
+    """True for a regular file of at most `limit` bytes, which `read_regular` can read."""
     try:
         status = os.lstat(path)
     except OSError:
@@ -113,14 +113,14 @@ def is_regular(path: Path, limit: int) -> bool:
     return stat.S_ISREG(status.st_mode) and status.st_size <= limit
 
 
-def make_folder(path: Path) -> None:
+def make_directory(path: Path) -> None:
     """A directory and its missing parents; whatever the umask, only their owner can write in them."""
-    for folder in reversed([path, *path.parents]):
-        if not folder.is_dir():
-            folder.mkdir(FOLDER_MODE, exist_ok=True)
-            if not os.access(folder, os.W_OK | os.X_OK):
-                folder.rmdir()
-                raise WriteFailure(f"cannot write in a new directory of {folder.parent}: the umask forbids it")
+    for directory in reversed([path, *path.parents]):
+        if not directory.is_dir():
+            directory.mkdir(DIRECTORY_MODE, exist_ok=True)
+            if not os.access(directory, os.W_OK | os.X_OK):
+                directory.rmdir()
+                raise WriteFailure(f"cannot write in a new directory of {directory.parent}: the umask forbids it")
 
 
 def write_new(path: Path, data: bytes | Iterable[bytes]) -> None:

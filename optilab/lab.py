@@ -114,22 +114,22 @@ class Lab:
         from optilab.commands.request import plain
         from optilab.commands.results import entry
 
-        if not isinstance(found := plain(name), str) or "\0" in found:
-            raise UsageError(f"expected a run or study, got {shown(found)}", "name")
+        if not isinstance(plain_name := plain(name), str) or "\0" in plain_name:
+            raise UsageError(f"expected a run or study, got {shown(plain_name)}", "name")
         with system_failures():
-            return entry(runs.read_entry(runs.locate(self.folder, found)))
+            return entry(runs.read_entry(runs.locate(self.folder, plain_name)))
 
     def runs(self) -> "list[LabRun | LabStudy]":
         """Every readable run and study of the directory, oldest first."""
         from optilab.commands.results import entry
 
-        return [entry(found) for found in runs.entries(self.folder)[0]]
+        return [entry(item) for item in runs.entries(self.folder)[0]]
 
 
 def command_of(name: str) -> "type[Request]":
     """The command of a method."""
-    found: type[Request] = import_module(f"optilab.commands.{name}").COMMAND
-    return found
+    request: type[Request] = import_module(f"optilab.commands.{name}").COMMAND
+    return request
 
 
 def keywords(name: str) -> "Mapping[str, Field]":
@@ -139,24 +139,26 @@ def keywords(name: str) -> "Mapping[str, Field]":
     command = command_of(name)
     rules = optimizers_of(command)
     first = (*FIRST, rules.name if rules else "config")
-    taken = [one for one in options_of(command).values() if one.group != "Output" and one.name != "runs_dir"]
-    return {one.name: one for one in sorted(taken, key=lambda one: one.name not in first)}
+    options = [
+        field for field in options_of(command).values() if field.group != "Output" and field.name != "runs_dir"
+    ]
+    return {field.name: field for field in sorted(options, key=lambda field: field.name not in first)}
 
 
 def _method(lab: Lab, name: str) -> Callable[..., Any]:
     """A command as a method, with its signature and its text."""
 
-    def method(*values: Any, progress: bool | None = None, **given: Any) -> Any:
-        return _answer(lab, name, values, given, progress)
+    def method(*values: Any, progress: bool | None = None, **arguments: Any) -> Any:
+        return _answer(lab, name, values, arguments, progress)
 
-    named, placed = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
+    named, positional = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = [
         inspect.Parameter(
-            one.name,
-            placed if n < 2 and not one.is_named else named,
-            default=inspect.Parameter.empty if one.obligatory else None,
+            field.name,
+            positional if n < 2 and not field.is_named else named,
+            default=inspect.Parameter.empty if field.required_on_command_line else None,
         )
-        for n, one in enumerate(keywords(name).values())
+        for n, field in enumerate(keywords(name).values())
     ]
     method.__name__, method.__qualname__, method.__doc__ = name, f"Lab.{name}", command_of(name).__doc__
     method.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
@@ -165,19 +167,21 @@ def _method(lab: Lab, name: str) -> Callable[..., Any]:
     return method
 
 
-def _answer(lab: Lab, name: str, values: tuple[Any, ...], given: Mapping[str, Any], progress: bool | None) -> Any:
+def _answer(
+    lab: Lab, name: str, values: tuple[Any, ...], arguments: Mapping[str, Any], progress: bool | None
+) -> Any:
     """The answer of a command to what was given; None is as if it was not."""
     from optilab.commands.request import Place, optimizers_of, options_of, plain, positional
 
     command, known = command_of(name), keywords(name)
-    places = [one.name for one in list(known.values())[:2] if not one.is_named]
+    places = [field.name for field in list(known.values())[:2] if not field.is_named]
     if len(values) > len(places):
         most = plural(len(places), "positional argument")
         raise TypeError(f"{name}() takes at most {most} ({', '.join(places)})")
-    if values and (one := optimizers_of(command)):
-        places[0] = positional(one, plain(values[0]), known)
-    flags = {one.flag.lstrip("-").replace("-", "_"): key for key, one in options_of(command).items()}
-    spelled = {flags.get(key, key): item for key, item in given.items()}  # `format` is the option of `style`
+    if values and (optimizers := optimizers_of(command)):
+        places[0] = positional(optimizers, plain(values[0]), known)
+    flags = {field.flag.lstrip("-").replace("-", "_"): key for key, field in options_of(command).items()}
+    spelled = {flags.get(key, key): item for key, item in arguments.items()}  # `format` is the option of `style`
     if twice := [place for place, _ in zip(places, values, strict=False) if place in spelled]:
         raise UsageError(f"{', '.join(twice)}: given twice, by place and by name")
     everything = {**dict(zip(places, values, strict=False)), **spelled}
@@ -186,10 +190,12 @@ def _answer(lab: Lab, name: str, values: tuple[Any, ...], given: Mapping[str, An
             request = command.of({key: item for key, item in everything.items() if item is not None})
         except RecursionError:
             raise UsageError("a list or mapping contains itself, or is nested too deeply") from None
-        return request.run(Place(lab.folder, request.call(name).words(), not _shown(progress), library=True))
+        return request.run(
+            Place(lab.folder, request.call(name).words(), not _progress_enabled(progress), library=True)
+        )
 
 
-def _shown(progress: bool | None) -> bool:
+def _progress_enabled(progress: bool | None) -> bool:
     """True where progress is shown: by default in a notebook only."""
     if not isinstance(progress, bool | None):
         raise UsageError(f"expected True or False, got {shown(progress)}", "progress")

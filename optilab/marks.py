@@ -35,7 +35,7 @@ class Flag:
     place: bool = False
     """Its name may be left out; a config in its place is the config of the command."""
     named: bool = False
-    """In the library its name is always needed: what stands in its place belongs to the list before it."""
+    """The library always needs its name: a value in its place belongs to the list before it."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Read:
 
 
 @dataclass(frozen=True)
-class InFile:
+class FileOnly:
     """A key of a study's file without an option."""
 
 
@@ -90,7 +90,7 @@ class Field:
     @cached_property
     def kinds(self) -> tuple[Any, ...]:
         """The types of which it takes one, without their marks."""
-        return tuple(get_args(one)[0] if get_origin(one) is Annotated else one for one in self._options)
+        return tuple(get_args(hint)[0] if get_origin(hint) is Annotated else hint for hint in self._options)
 
     def mark(self, kind: Any) -> Any:
         """Its mark of a kind, or None."""
@@ -102,7 +102,7 @@ class Field:
         return next(texts, "")  # a field's own text follows that of its type
 
     @property
-    def obligatory(self) -> bool:
+    def required_on_command_line(self) -> bool:
         """True where a command line must have it: `RUN` in its usage, not `[RUN]`."""
         flag = self.mark(Flag)
         return isinstance(flag, Argument) and self.default is MISSING and not flag.metavar.startswith("[")

@@ -37,7 +37,7 @@ def interruptible(stop: Stop) -> None:
 
 @contextlib.contextmanager
 def on_signal() -> Iterator[Stop]:
-    """In this context SIGINT, SIGTERM and SIGHUP request a stop; a second SIGINT ends the process at once.
+    """Turn SIGINT, SIGTERM and SIGHUP into requests to stop; a second SIGINT ends the process at once.
 
     A signal that was ignored at the start (`nohup`, `cmd &` in a script) stays ignored. A reader of stdout that
     leaves (`| head`) does not stop the process: the run is worth more than its log. Where SIGINT is Python's own
@@ -72,7 +72,7 @@ def on_signal() -> Iterator[Stop]:
 
 @contextlib.contextmanager
 def without_sigpipe() -> Iterator[None]:
-    """In this context a write to a pipe or socket that nobody reads is an OSError, and does not end the process.
+    """Make a write to a pipe or socket that nobody reads an OSError, which does not end the process.
 
     Signals belong to the main thread alone: in another one nothing changes.
     """

@@ -99,7 +99,7 @@ def setting(value: Any) -> str:
     """A setting as text; a rule or a schedule with its settings in parentheses."""
     if is_dataclass(value):  # a rule inside a rule, a schedule
         parts = [(f.name, getattr(value, f.name), f.default) for f in fields(value)]
-        shown = [(name, own) for name, own, usual in parts if isinstance(own, int | float) or own != usual]
-        inside = ", ".join(f"{name} {setting(own)}" for name, own in shown)
+        written = [(key, part) for key, part, default in parts if isinstance(part, int | float) or part != default]
+        inside = ", ".join(f"{key} {setting(part)}" for key, part in written)
         return f"{getattr(value, 'name', '')} ({inside})" if inside else str(getattr(value, "name", ""))
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -21,7 +21,7 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("optilab")
 
-# Threads of PyTorch that wait sleep at once: beside other tests spinning makes a training many times slower. The
+# Threads of PyTorch that wait sleep at once: next to other tests, spinning makes a training many times slower. The
 # numbers do not depend on it. Read when torch is imported, which no test does before this.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process per core runs tests

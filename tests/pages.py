@@ -24,7 +24,7 @@ TUTORIALS = [ROOT / "docs" / f"{name}.md" for name in ("first-steps", "does-not-
 """Pages whose commands are typed one after the other, in one folder."""
 LEFT_OUT = re.compile(r"\[(\d+) lines left out\]")
 VARYING = re.compile(r"\d{8}-\d{6}-[\w.-]+|\d+\.\d\ds\b|\bin [\d:]+, [\d.]+ \S+|[▏▎▍▌▋▊▉█]+")
-"""The name of a run, a time, a speed, and a bar whose length follows a number beside it."""
+"""The name of a run, a time, a speed, and a bar whose length follows a number next to it."""
 ROUNDING = 1e-12
 NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 

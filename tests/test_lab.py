@@ -63,10 +63,10 @@ class Wrong:
 
 def test_the_paths_are_those_of_the_command(lab, optilab, tmp_path):
     optilab("optimize", "--algo", "sgd,adam", "--epochs", "7", "--name", "one")
-    found = lab.optimize(algo="sgd,adam", epochs=7).rows
+    rows = lab.optimize(algo="sgd,adam", epochs=7).rows
     with (tmp_path / "runs" / "one" / "metrics.csv").open() as file:
         written = list(csv.DictReader(file))
-    assert [{key: str(value) for key, value in row.items()} for row in found] == [
+    assert [{key: str(value) for key, value in row.items()} for row in rows] == [
         {
             key: row[key] if key == "algo" else str(int(row[key]) if key == "epoch" else float(row[key]))
             for key in row
@@ -76,7 +76,7 @@ def test_the_paths_are_those_of_the_command(lab, optilab, tmp_path):
     loaded = lab.load("one")
     assert [run.name for run in lab.runs()] == ["one"]
     assert loaded.manifest["command"] == "optimize"
-    assert loaded.rows == found
+    assert loaded.rows == rows
     assert "2 epochs" not in loaded.headline
     assert loaded.plot().axes
 
@@ -84,12 +84,12 @@ def test_the_paths_are_those_of_the_command(lab, optilab, tmp_path):
 def test_arguments_may_be_what_python_has(lab):
     """A rule, a function, NumPy's numbers, a tuple and a mapping mean what their names and digits mean."""
     rule = RULES["momentum"](lr=0.2, beta=0.5)
-    found = lab.optimize(
+    paths = lab.optimize(
         algo=[rule, "sgd"], function=OBJECTIVES["booth"](), start=(1, np.float64(2)), epochs=np.int64(5)
     )
     settings = {"name": "momentum", "lr": 0.2, "beta": 0.5, "form": rule.form}
     same = lab.optimize({"algo": [settings, "sgd"], "function": "booth", "start": [1, 2], "epochs": 5})
-    assert found.rows == same.rows
+    assert paths.rows == same.rows
     assert (
         lab.optimize(algo="sgd", function="0.1*w1^2 + 2*w2^2", start=(-5, -2)).rows
         == lab.optimize(algo="sgd").rows
@@ -161,25 +161,25 @@ def test_a_race_on_functions_is_that_of_the_command(lab, optilab):
     options = {"budget": 3, "starts": 2, "repeats": 1, "gradients": 20}
     flags = [word for key, value in options.items() for word in (f"--{key}", str(value))]
     typed = optilab("race", "--algo", "sgd,adam", "--function", "booth,beale", *flags, "--json").stdout
-    found = lab.race(["sgd", "adam"], "booth,beale", **options)
+    race = lab.race(["sgd", "adam"], "booth,beale", **options)
     standings = json.loads(typed)["standings"]
-    assert [(row["rule"], row["cost"], row["verdict"]) for row in found.rows] == [
+    assert [(row["rule"], row["cost"], row["verdict"]) for row in race.rows] == [
         (row["rule"], row["cost"], row["verdict"]) for row in standings
     ]
-    assert found.may_be_best
+    assert race.may_be_best
 
 
 def test_a_race_on_trainings_is_that_of_the_command(lab, optilab, small):
-    found = lab.race(
+    race = lab.race(
         "sgd,adam", on=[small], budget=2, seeds=1, repeats=2, epochs=1, set={"data.holdout": 50}, name="r", jobs=2
     )
     flags = ["--budget", "2", "--seeds", "1", "--repeats", "2", "--epochs", "1", "--set", "data.holdout=50"]
     again = optilab("race", "--on", small, "--algo", "sgd,adam", *flags, "--name", "r", "--json")
     (network,) = json.loads(again.stdout)["networks"]
-    assert found.verdict == network["verdict"]
-    assert [row["rule"] for row in found.table().rows] == [rule["rule"] for rule in network["rules"]]
-    assert len(found.rows) == 20, "8 to tune, 8 finalists, 4 to judge"
-    assert len(lab.compare("r").side.records) == 4, "not those of the tuning"
+    assert race.verdict == network["verdict"]
+    assert [row["rule"] for row in race.table().rows] == [rule["rule"] for rule in network["rules"]]
+    assert len(race.rows) == 20, "8 to tune, 8 finalists, 4 to judge"
+    assert len(lab.compare("r").comparison.records) == 4, "not those of the tuning"
 
 
 @pytest.mark.parametrize(("code", "equal"), [(momentum, True), (Wrong, False)])
@@ -189,10 +189,10 @@ def test_a_verdict_is_that_of_the_command(lab, optilab, tmp_path, code, equal):
     (tmp_path / "mine.py").write_text(textwrap.dedent(inspect.getsource(code)))
     spec = f"{tmp_path}/mine.py:{code.__name__}"
     typed = json.loads(optilab("verify", spec, "--against", "momentum", "--json", code=0 if equal else 9).stdout)
-    for found in (lab.verify(code, "momentum"), lab.verify(spec, "momentum")):
-        assert found.equal is typed["equal"] is equal
-        assert list(found.explanation) == typed["explanation"]
-        assert [row["yours"] for row in found.rows] == list(typed["point"] or [])
+    for answer in (lab.verify(code, "momentum"), lab.verify(spec, "momentum")):
+        assert answer.equal is typed["equal"] is equal
+        assert list(answer.explanation) == typed["explanation"]
+        assert [row["yours"] for row in answer.rows] == list(typed["point"] or [])
 
 
 # --- refusals ----------------------------------------------------------------------------------------------
@@ -309,17 +309,17 @@ def test_without_a_library_for_frames(results, monkeypatch):
 class _Tags(HTMLParser):
     def __init__(self):
         super().__init__()
-        self.found = set()
+        self.tags = set()
 
     def handle_starttag(self, tag, attributes):
-        self.found.add(tag)
+        self.tags.add(tag)
         assert {name for name, _ in attributes} <= {"style", "class", "scope", "alt", "src"}, attributes
 
 
 def tags(text):
     parser = _Tags()
     parser.feed(text)
-    return parser.found
+    return parser.tags
 
 
 @pytest.mark.parametrize("hostile", HOSTILE[:4])

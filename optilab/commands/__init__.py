@@ -29,5 +29,5 @@ TASKS = {
         "help": "Explain a topic, a word, a finding or an option.",
     },
 }
-"""What `--help` shows: the commands, each a module of `optilab.commands`, by task."""
+"""The commands by task, each a module of `optilab.commands`, with their lines in `--help`."""
 COMMANDS = {name: line for commands in TASKS.values() for name, line in commands.items()}

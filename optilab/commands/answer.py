@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
     from optilab.study.claims import ClaimResult
 
-MOST_ROWS = 16
+MAX_ROWS = 16
 """Rows of a table that a notebook shows."""
 
 
 class Answer(ABC):
-    """What a command found: values first, every view of them on request."""
+    """The result of a command: values first, every view of them on request."""
 
     schema_version: ClassVar[int] = 1
-    """Of its document: it rises when a key goes, or changes its type or meaning (tests/golden/documents.txt)."""
+    """Version of the document: it rises when a key goes or changes its type or meaning (tests/golden/documents.txt)."""
     judged: "Sequence[ClaimResult]" = ()
     """The claims of `expect`."""
     written: Sequence[str] = ()
@@ -40,7 +40,7 @@ class Answer(ABC):
     @property
     @abstractmethod
     def headline(self) -> str:
-        """What it is and what came out, in one line."""
+        """The subject and the result, in one line."""
 
     @property
     @abstractmethod
@@ -58,13 +58,13 @@ class Answer(ABC):
         return self.headline
 
     def blocks(self) -> "Iterable[Block]":
-        """What a person reads in a terminal, in this order; a page begins with it."""
+        """The blocks of the terminal, in this order; a page begins with them."""
         yield self.headline
         yield (table := self.table())
         yield from table.notes
 
     def details(self) -> "Iterable[Block]":
-        """What a page and a notebook go on with: by default the chart."""
+        """The blocks that follow on a page and in a notebook: by default the chart."""
         with suppress(OptilabError):  # nothing to draw
             yield self.chart()
 
@@ -80,11 +80,11 @@ class Answer(ABC):
         return Table([Column(key, key, cell, left=key in texts) for key in keys], rows)
 
     def document(self) -> Mapping[str, Any]:
-        """What `--json` prints."""
+        """The document of `--json`."""
         return {"rows": self.rows}
 
     def short(self) -> Iterable[str]:
-        """What `--quiet` prints."""
+        """The lines of `--quiet`."""
         return self.written[-1:]
 
     def chart(self) -> "Chart":
@@ -122,47 +122,47 @@ class Answer(ABC):
         return render(title or self.question, self.painted())
 
     def _repr_html_(self) -> str:
-        """In a notebook: with every name escaped, and without what a page folds."""
+        """The HTML in a notebook: every name is escaped, and the blocks that a page folds are left out."""
         from optilab.show.page import fragment
 
-        return fragment(self.painted(), MOST_ROWS)
+        return fragment(self.painted(), MAX_ROWS)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.headline}>"
 
     def __str__(self) -> str:
         """The blocks as text, with calls of `Lab` as commands."""
-        return "\n".join(lines(self.blocks(), in_python, MOST_ROWS)).strip("\n")
+        return "\n".join(lines(self.blocks(), in_python, MAX_ROWS)).strip("\n")
 
 
 @dataclass(frozen=True, repr=False)
-class Printed(Answer):
+class SimpleAnswer(Answer):
     """An answer of a few values that are at hand: what is read, the document of `--json`, what `--quiet` prints."""
 
-    shown: Sequence[Block]
+    content: Sequence[Block]
     facts: Mapping[str, Any]
     brief: Sequence[str] = ()
     exit_code: ExitCode = ExitCode.OK
 
     @property
     def headline(self) -> str:
-        return next((block for block in self.shown if isinstance(block, str)), "")
+        return next((block for block in self.content if isinstance(block, str)), "")
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        return [dict(row) for block in self.shown if isinstance(block, Table) for row in block.rows]
+        return [dict(row) for block in self.content if isinstance(block, Table) for row in block.rows]
 
     @property
     def code(self) -> ExitCode:
         return self.exit_code
 
     def blocks(self) -> Iterable[Block]:
-        return self.shown
+        return self.content
 
     def table(self) -> Table:
         """The first table among the blocks, and below it their other sentences."""
-        shown = next((block for block in self.shown if isinstance(block, Table)), Table([], []))
-        return replace(shown, notes=[block for block in self.shown if isinstance(block, str)][1:])
+        first_table = next((block for block in self.content if isinstance(block, Table)), Table([], []))
+        return replace(first_table, notes=[block for block in self.content if isinstance(block, str)][1:])
 
     def document(self) -> Mapping[str, Any]:
         return self.facts
@@ -177,7 +177,7 @@ def present(answer: Answer, request: object) -> int:
     format, columns = "json" if json else getattr(request, "format", "table"), getattr(request, "columns", None)
     columns = columns if hasattr(request, "format") else None  # those of a page are in the page
     if format == "json":
-        judgement = {"expect": [one.document() for one in answer.judged]} if answer.judged else {}
+        judgement = {"expect": [claim.document() for claim in answer.judged]} if answer.judged else {}
         terminal.document({**answer.document(), **judgement}, answer.schema_version)
     elif quiet:
         paint(answer.short())
@@ -200,7 +200,7 @@ def cell(value: Any) -> str:
 # --- claims ------------------------------------------------------------------------------------------------
 
 STYLES = {"holds": "", "fails": "bold red", "cannot tell": "bold yellow", "error": "bold red"}
-"""For a claim, by its result."""
+"""Style of a claim's line, by its result."""
 
 
 def after(judged: "Sequence[ClaimResult]", silent: bool = False) -> ExitCode:
@@ -208,32 +208,34 @@ def after(judged: "Sequence[ClaimResult]", silent: bool = False) -> ExitCode:
 
     `silent`: only what does not hold, on stderr.
     """
-    for claim, line in zip(judged, claim_lines(judged), strict=True):
+    for result, line in zip(judged, claim_lines(judged), strict=True):
         if not silent:
-            terminal.say(line, STYLES[claim.result])
-        elif not claim.holds:
-            terminal.note(claim_sentence(claim))
-    annotate(f"{one.of}: {claim_sentence(one)}" for one in judged if not one.holds)
-    return ExitCode.OK if all(one.holds for one in judged) else ExitCode.EXPECTATION
+            terminal.say(line, STYLES[result.result])
+        elif not result.holds:
+            terminal.note(claim_sentence(result))
+    annotate(f"{result.of}: {claim_sentence(result)}" for result in judged if not result.holds)
+    return ExitCode.OK if all(result.holds for result in judged) else ExitCode.EXPECTATION
 
 
 def claim_lines(judged: "Sequence[ClaimResult]") -> list[str]:
     """`fails        val_acc > 0.8   0.0998   sigmoid   met by 2 of 3 seeds`, in columns."""
-    rows = [[f"{one.result:11}", one.claim, _measured(one), one.of] for one in judged]
+    rows = [[f"{result.result:11}", result.claim, _measured(result), result.of] for result in judged]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     padded = [[text.ljust(width) for text, width in zip(row, widths, strict=True) if width] for row in rows]
-    return ["   ".join([*row, claim.why]).rstrip() for row, claim in zip(padded, judged, strict=True)]
+    return ["   ".join([*row, result.why]).rstrip() for row, result in zip(padded, judged, strict=True)]
 
 
-def _measured(one: "ClaimResult") -> str:
-    value = "-" if one.measured is None else one.measured
+def _measured(result: "ClaimResult") -> str:
+    value = "-" if result.measured is None else result.measured
     return value if isinstance(value, str) else f"{value:.8g}"
 
 
-def claim_sentence(one: "ClaimResult") -> str:
+def claim_sentence(result: "ClaimResult") -> str:
     """`fails: val_acc > 0.8; measured 0.0998 (sigmoid); met by 2 of 3 seeds`."""
-    measured = "" if one.measured is None else f"measured {_measured(one)}{f' ({one.of})' * bool(one.of)}"
-    return "; ".join(filter(None, (f"{one.result}: {one.claim}", measured, one.why)))
+    measured = (
+        "" if result.measured is None else f"measured {_measured(result)}{f' ({result.of})' * bool(result.of)}"
+    )
+    return "; ".join(filter(None, (f"{result.result}: {result.claim}", measured, result.why)))
 
 
 def annotate(lines: Iterable[str]) -> None:

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from optilab import runs
 from optilab.commands import studies
-from optilab.commands.answer import STYLES, Printed, annotate, claim_lines, claim_sentence
+from optilab.commands.answer import STYLES, SimpleAnswer, annotate, claim_lines, claim_sentence
 from optilab.commands.options import DataOptions, Expect, FolderOptions, JobOptions, SetOptions, SilentOptions
 from optilab.commands.request import Place
 from optilab.config import presets
@@ -73,35 +73,47 @@ class CheckClaims(SetOptions, DataOptions, JobOptions, FolderOptions, SilentOpti
         str | None, Flag("FILE.xml", names=("--out",), path=True), Doc("Write the results as JUnit XML")
     ] = None
 
-    def run(self, place: Place) -> Printed:
+    def run(self, place: Place) -> SimpleAnswer:
         """Each target is shown when it has been judged; an error of one leaves the others."""
         kinds = {_kind(target) for target in self.targets}
-        for name, (accepted, what) in CONCERNS.items():
-            if name in self.given and not kinds & {*accepted, ""}:
-                raise UsageError(f"applies to {what}, not to {listed(self.targets)}", self.flag(name))
+        for name, (accepted, kind) in CONCERNS.items():
+            if name in self.arguments and not kinds & {*accepted, ""}:
+                raise UsageError(f"applies to {kind}, not to {listed(self.targets)}", self.flag(name))
         for target in self.targets:
             if re.search(r"\w *[<>=]", target) and not Path(target).exists():
                 raise UsageError(f"expected a file, a run or a study, got the claim {target!r}")
         junit = None if self.junit is None else runs.output_file(self.junit, (".xml",), "--out")
         checked: list[CheckedTarget] = []
         for target in self.targets:
-            for one in Checker(self, place).checks(target):
-                checked.append(one)
-                _show(one, place.silent, self.quiet)
+            for target_result in Checker(self, place).checks(target):
+                checked.append(target_result)
+                _show(target_result, place.silent, self.quiet)
         if junit is not None:
-            runs.write_atomic(junit, xml([one.suite() for one in checked]))
-        errors = [one.error for one in checked if one.error is not None]
-        if errors and place.library and not any(one.judged for one in checked):
+            runs.write_atomic(junit, xml([target_result.suite() for target_result in checked]))
+        errors = [target_result.error for target_result in checked if target_result.error is not None]
+        if errors and place.library and not any(target_result.judged for target_result in checked):
             raise errors[0]
-        holds = all(claim.holds for one in checked for claim in one.judged)
+        holds = all(claim.holds for target_result in checked for claim in target_result.judged)
         code = errors[0].code if errors else ExitCode.OK if holds else ExitCode.EXPECTATION
-        said = _summary(checked)
-        rows = [{"target": one.target, **claim.document()} for one in checked for claim in one.judged]
-        shown: list[Any] = [said]
+        summary = _summary(checked)
+        rows = [
+            {"target": target_result.target, **claim.document()}
+            for target_result in checked
+            for claim in target_result.judged
+        ]
+        lines: list[Any] = [summary]
         if place.library:
-            shown += [f"{one.target}: {one.error}" for one in checked if one.error is not None]
-            shown += [Table([Column(key, key, left=True) for key in rows[0]], rows)] if rows else []
-        return Printed(shown, {"summary": said, "checks": [one.document() for one in checked]}, exit_code=code)
+            lines += [
+                f"{target_result.target}: {target_result.error}"
+                for target_result in checked
+                if target_result.error is not None
+            ]
+            lines += [Table([Column(key, key, left=True) for key in rows[0]], rows)] if rows else []
+        return SimpleAnswer(
+            lines,
+            {"summary": summary, "checks": [target_result.document() for target_result in checked]},
+            exit_code=code,
+        )
 
 
 CONFIG = ("train", "optimize"), "a config"
@@ -140,34 +152,34 @@ class CheckedTarget:
     judged: "Sequence[ClaimResult]" = ()
     runs: Sequence[str] = ()
     """The directories that were made or read."""
-    wrong: Sequence[OptilabError] = ()
-    """Why its claims, or some of them, were not judged."""
+    errors: Sequence[OptilabError] = ()
+    """Errors for which its claims, or some of them, were not judged."""
     seconds: float = 0.0
 
     @property
     def error(self) -> OptilabError | None:
-        """All that is wrong."""
-        if len(self.wrong) > 1:
-            return UsageError("\n".join(map(str, self.wrong)))
-        return next(iter(self.wrong), None)
+        """All errors as one; None without any."""
+        if len(self.errors) > 1:
+            return UsageError("\n".join(map(str, self.errors)))
+        return next(iter(self.errors), None)
 
     def document(self) -> dict[str, Any]:
         return {
             "target": self.target,
             "runs": list(self.runs),
-            "claims": [one.document() for one in self.judged],
+            "claims": [result.document() for result in self.judged],
             **({"error": self.error.document()} if self.error else {}),
         }
 
     def suite(self) -> Suite:
-        """For JUnit: a case per claim; `cannot tell` is a failure of that type."""
+        """A test suite of JUnit with a case per claim; `cannot tell` is a failure of that type."""
         cases = [
             TestCase(
-                f"{one.of}: {one.claim}" if one.of else one.claim,
-                claim_sentence(one),
-                "" if one.holds else one.result,
+                f"{result.of}: {result.claim}" if result.of else result.claim,
+                claim_sentence(result),
+                "" if result.holds else result.result,
             )
-            for one in self.judged
+            for result in self.judged
         ]
         if self.error:
             cases.append(TestCase("run", str(self.error), type(self.error).__name__, True))
@@ -186,13 +198,13 @@ class Question:
     results: "Results"
     path: Path | None = None
     """The directory that was made or read."""
-    wrong: Sequence[OptilabError] = ()
-    """Why other claims cannot be judged."""
+    errors: Sequence[OptilabError] = ()
+    """Errors for which other claims cannot be judged."""
 
 
 @dataclass(frozen=True)
 class Checker:
-    """What is asked of every target."""
+    """The judge of a target's claims, with the options that all targets share."""
 
     request: CheckClaims
     place: Place
@@ -215,14 +227,14 @@ class Checker:
             tree = read(presets.find("", target))
             file = load(CheckFile, tree)
         except OptilabError as error:
-            yield CheckedTarget(target, wrong=[error])
+            yield CheckedTarget(target, errors=[error])
             return
         chosen, named = file.chosen(self.request.slow, self.request.only), file.chosen(True, self.request.only)
         if not chosen:
-            which = "" if self.request.slow else " that is not slow"
+            condition = "" if self.request.slow else " that is not slow"
             names = some([entry.name for entry in file.checks], 5)
             raise UsageError(
-                f"no check{which} has a name like {shown(self.request.only)}; the file has {names}", "--only"
+                f"no check{condition} has a name like {shown(self.request.only)}; the file has {names}", "--only"
             )
         if left := len(named) - len(chosen):
             terminal.note(f"{target}: {plural(left, 'slow check')} left out; --slow runs them, too")
@@ -266,21 +278,21 @@ class Checker:
         from optilab.study.claims import of_rate, require_judgeable
         from optilab.study.rates import rate_ramp
 
-        claims, asked = _require(expectations("lr", texts)), load(TrainConfig, source, changes)
-        require_judgeable(claims, [asked.name])
-        dataset = studies.dataset_of(asked.data)
-        test = range_test(asked, rate_ramp(asked.optimizer), dataset, self.place.silent)
-        return Question(claims, of_rate(test.rate, asked.name))
+        claims, config = _require(expectations("lr", texts)), load(TrainConfig, source, changes)
+        require_judgeable(claims, [config.name])
+        dataset = studies.dataset_of(config.data)
+        test = range_test(config, rate_ramp(config.optimizer), dataset, self.place.silent)
+        return Question(claims, of_rate(test.rate, config.name))
 
     def _function_race(self, source: dict[str, Any], claimed: Sequence[Override]) -> Question:
         from optilab.commands.race import FunctionRace, race_on_functions
         from optilab.study.claims import of_race
         from optilab.study.function_race import standings
 
-        asked = load(FunctionRaceConfig, source, claimed)
-        claims = _require(asked.expect)
+        config = load(FunctionRaceConfig, source, claimed)
+        claims = _require(config.expect)
         place = Place(self.place.folder, (), self.place.silent, library=True)
-        return Question(claims, of_race(standings(race_on_functions(asked, FunctionRace(), place).race)))
+        return Question(claims, of_race(standings(race_on_functions(config, FunctionRace(), place).race)))
 
     def _study(self, kind: str, source: Any, changes: Sequence[Override], claimed: Sequence[Override]) -> Question:
         """The study that a training, a sweep, remedies or a race on trainings mean."""
@@ -291,14 +303,14 @@ class Checker:
         plans: Any = {"remedy": remedy, "race": network_race}.get(kind, sweep)
         if kind == "train":
             trained = load(TrainConfig, source, [*changes, *claimed])
-            asked = sweep.resolve(SweepConfig(config=trained, seeds=self.request.seeds))
+            spec = sweep.resolve(SweepConfig(config=trained, seeds=self.request.seeds))
         else:
             if kind == "race" and isinstance(source, dict):
                 source = {"algos": algorithms(NETWORK_ALGOS), **source}
-            asked = plans.resolve(load(schema_for(kind), source, claimed), changes)
-        plan = sweep.plan(asked, kind) if plans is sweep else plans.plan(asked)
-        claims = _require(asked.expect)
-        label = asked.config.name if kind == "remedy" else asked.name
+            spec = plans.resolve(load(schema_for(kind), source, claimed), changes)
+        plan = sweep.plan(spec, kind) if plans is sweep else plans.plan(spec)
+        claims = _require(spec.expect)
+        label = spec.config.name if kind == "remedy" else spec.name
         jobs = JobOptions.of({"jobs": self.request.jobs})
         ran = studies.run(plan, runs.new_name(f"{label}-check"), jobs, self.place)
         if failed := next((outcome for outcome in ran.all if outcome.failed), None):
@@ -329,13 +341,13 @@ class Checker:
             kind, results = "train", of_training(entry)
             claims = [*expectations(kind, settings(entry).get("expect", ()))]
         claims += expectations(kind, texts)
-        wrong = list[OptilabError]()
+        errors = list[OptilabError]()
         for text in self.expect:
             try:
                 claims += expectations(kind, [text])
             except ConfigError as error:
-                wrong.append(error)
-        return Question(claims if wrong else _require(claims), results, path, wrong)
+                errors.append(error)
+        return Question(claims if errors else _require(claims), results, path, errors)
 
 
 def _require(claims: Sequence[Claim]) -> Sequence[Claim]:
@@ -349,19 +361,19 @@ def _judged(target: str, ask: Callable[[], Question]) -> CheckedTarget:
     """The claims of a target, timed; an error of one target, or of one claim, leaves the others."""
     from optilab.study.claims import judge_claims
 
-    started, judged, wrong, made = perf_counter(), list["ClaimResult"](), list[OptilabError](), list[str]()
+    started, judged, errors, paths = perf_counter(), list["ClaimResult"](), list[OptilabError](), list[str]()
     try:
         question = ask()
-        wrong += question.wrong
-        made += [str(question.path)] if question.path else []
+        errors += question.errors
+        paths += [str(question.path)] if question.path else []
         for claim in question.claims:
             try:
                 judged += judge_claims([claim], question.results)
             except UsageError as error:
-                wrong.append(error)
+                errors.append(error)
     except OptilabError as error:
-        wrong.append(error)
-    return CheckedTarget(target, judged, made, wrong, perf_counter() - started)
+        errors.append(error)
+    return CheckedTarget(target, judged, paths, errors, perf_counter() - started)
 
 
 # --- what is shown -----------------------------------------------------------------------------------------
@@ -373,7 +385,7 @@ def _show(checked: CheckedTarget, silent: bool, quiet: bool) -> None:
     With `quiet` only those that do not hold, on stderr.
     """
     lines: list[tuple[str, str]] = list(
-        zip(claim_lines(checked.judged), (one.result for one in checked.judged), strict=True)
+        zip(claim_lines(checked.judged), (outcome.result for outcome in checked.judged), strict=True)
     )
     if checked.error is not None:
         message = str(checked.error).replace("\n", f"\n{'':16}")
@@ -385,7 +397,7 @@ def _show(checked: CheckedTarget, silent: bool, quiet: bool) -> None:
         for run in checked.runs:
             if runs.name_of(Path(run)) != checked.target:
                 terminal.say(f"  {run}")
-    failed = [f"{checked.target}: {claim_sentence(one)}" for one in checked.judged if not one.holds]
+    failed = [f"{checked.target}: {claim_sentence(outcome)}" for outcome in checked.judged if not outcome.holds]
     failed += [f"{checked.target}: error: {checked.error}"] if checked.error is not None else []
     if quiet:
         for text in failed:
@@ -395,7 +407,7 @@ def _show(checked: CheckedTarget, silent: bool, quiet: bool) -> None:
 
 def _summary(checked: Sequence[CheckedTarget]) -> str:
     """`7 claims: 5 hold, 1 fails, 1 cannot tell; 1 error`."""
-    results: list[str] = [one.result for target in checked for one in target.judged]
+    results: list[str] = [outcome.result for target in checked for outcome in target.judged]
     words = {"holds": ("holds", "hold"), "fails": ("fails", "fail"), "cannot tell": ("cannot tell",) * 2}
     counts = {result: results.count(result) for result in words}
     parts = [f"{n} {words[result][n != 1]}" for result, n in counts.items() if n]

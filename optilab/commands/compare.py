@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from optilab.study.comparison import RunComparison
     from optilab.study.groups import Selection
 
-MOST = 12
+MAX_GROUPS_DRAWN = 12
 """Groups that a picture shows: the best ones by the comparison."""
 
 
@@ -44,7 +44,7 @@ Labels = Annotated[
 
 
 class ComparisonOptions(Request):
-    """What groups of runs are compared by."""
+    """Options that choose how groups of runs are compared."""
 
     GROUP: ClassVar[str] = "What to compare"
     NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {"target": ("until",), "by": ("best",)}
@@ -91,7 +91,7 @@ class CompareRuns(ComparisonOptions, FormatOptions, FolderOptions, PictureOption
 
     def run(self, place: Place) -> "LabComparison":
         """The comparison of a race is by its evaluated trainings, and by the test set unless `metric` is another."""
-        judged = judged_runs(place.folder, self.names, self.given.get("metric"), self.target is not None)
+        judged = judged_runs(place.folder, self.names, self.arguments.get("metric"), self.target is not None)
         answer = compared(*judged, self)
         self.draw(answer.chart)
         return answer
@@ -108,16 +108,16 @@ def compared(selection: "Selection", metric: str, options: ComparisonOptions | N
         raise UsageError("\n".join(["nothing to compare: the study has no run yet", *selection.notes]))
     keys: Any = options.by or ()
     by = [key.strip() for key in keys.split(",")] if isinstance(keys, str) else list(keys)
-    if "by" in options.given and (not all(by) or len(set(by)) < len(by) or not by):
+    if "by" in options.arguments and (not all(by) or len(set(by)) < len(by) or not by):
         raise UsageError(f"expected keys, each once, got {shown(options.by)}", options.flag("by"))
     if options.baseline is not None:  # named after a study was judged without it
         studies = [e for e in selection.entries if isinstance(e, Study) and e.manifest.get("looks")]
         ended = (study for study in studies if study.state == "done" and study.manifest["command"] != "train")
         looks = max([looks, *(study.earlier_looks + 1 for study in ended)])
-    side = compare_runs(
+    comparison = compare_runs(
         selection.records, measure, options.baseline, by, options.best, selection.notes, looks, options.label or ()
     )
-    return LabComparison(side, selection.entries)
+    return LabComparison(comparison, selection.entries)
 
 
 def judged_runs(
@@ -133,10 +133,10 @@ def judged_runs(
     selection = select_runs(folder, names)
     entries, tuned = selection.entries, tables.tuning(selection.entries)
     records = [record for record in selection.records if record.name not in tuned]
-    usual = "test_acc" if tuned and not timed else "val_acc"
+    default_metric = "test_acc" if tuned and not timed else "val_acc"
     if len(entries) == 1 and isinstance(study := entries[0], Study) and study.manifest["command"] == "sweep":
-        usual = str(request_of(study).get("metric", usual))
-    return selection._replace(records=records), metric or usual
+        default_metric = str(request_of(study).get("metric", default_metric))
+    return selection._replace(records=records), metric or default_metric
 
 
 # --- the answer --------------------------------------------------------------------------------------------
@@ -147,23 +147,23 @@ class LabComparison(Answer):
     """Runs side by side, and the runs and studies that were named."""
 
     schema_version: ClassVar[int] = 2
-    side: "RunComparison"
+    comparison: "RunComparison"
     entries: Sequence[Record | Study] = ()
 
     @property
     def _confirms(self) -> bool:
-        """Whether these are the best settings of a sweep, from new seeds."""
+        """True if these are the best settings of a sweep, trained again from new seeds."""
         return len(self.entries) == 1 and sweep_of(self.entries[0].path) is not None
 
     @property
     def verdict(self) -> str:
         """The answer in one sentence."""
-        return tables.verdict(self.side)
+        return tables.verdict(self.comparison)
 
     @property
     def may_be_best(self) -> list[str]:
         """The groups that no verdict excludes from being the best."""
-        return self.side.possible_best
+        return self.comparison.possible_best
 
     @property
     def headline(self) -> str:
@@ -172,8 +172,8 @@ class LabComparison(Answer):
     @property
     def rows(self) -> list[dict[str, Any]]:
         """One row per group, best first: its settings, mean, interval, difference and verdict."""
-        keys = [column.key for column in tables.columns(self.side) if column.only != "text"]
-        return [{key: row.get(key) for key in keys} for row in tables.rows(self.side)]
+        keys = [column.key for column in tables.columns(self.comparison) if column.only != "text"]
+        return [{key: row.get(key) for key in keys} for row in tables.rows(self.comparison)]
 
     def blocks(self) -> Iterator[Block]:
         yield from self.compared()
@@ -184,52 +184,52 @@ class LabComparison(Answer):
         from optilab.commands.comparison_details import details, failed
 
         yield from failed(self.entries)
-        yield from details(self.side, self.entries)
+        yield from details(self.comparison, self.entries)
 
     @property
     def question(self) -> str:
         from optilab.commands.comparison_details import question
 
-        return question(self.side)
+        return question(self.comparison)
 
     @property
     def next_step(self) -> NextStep | None:
         """The command that would tell more, and what it does."""
-        return tables.next_step(self.side, self.entries)
+        return tables.next_step(self.comparison, self.entries)
 
     def compared(self) -> Iterator[Block]:
-        """What differs, the table, and the verdict."""
+        """The differences, the table, and the verdict."""
         if self._confirms:
-            yield Sentence(tables.again_by(self.side), "bold")
-        yield from tables.differences(self.side)
+            yield Sentence(tables.again_by(self.comparison), "bold")
+        yield from tables.differences(self.comparison)
         yield ""
         yield (table := self.table())
         yield ""
-        yield Verdict(*tables.verdict_parts(self.side))
+        yield Verdict(*tables.verdict_parts(self.comparison))
         yield from table.notes
         if self._confirms:
-            yield from tables.at_stake(self.side)
+            yield from tables.max_gain(self.comparison)
 
     def table(self) -> Table:
         notes = [f"note: {note}" for note in self._notes]
-        return Table(tables.columns(self.side), tables.rows(self.side), notes)
+        return Table(tables.columns(self.comparison), tables.rows(self.comparison), notes)
 
     @property
     def _notes(self) -> list[str]:
-        return [*self.side.notes, *tables.tuning_notes(self.entries)]
+        return [*self.comparison.notes, *tables.tuning_notes(self.entries)]
 
     def short(self) -> Iterable[str]:
         return map(Verbatim, self.may_be_best)
 
     def chart(self) -> "Chart":
         """The curves of the groups, the best MOST of them."""
-        groups = [group for row in tables.ranked(self.side)[:MOST] for group in row.groups]
+        groups = [group for row in tables.ranked(self.comparison)[:MAX_GROUPS_DRAWN] for group in row.groups]
         return curves([run for group in groups for run in group.runs.values()])
 
     def document(self) -> Mapping[str, Any]:
-        side, comparison = self.side, self.side.comparison
+        comparison, judgement = self.comparison, self.comparison.comparison
         groups: list[Mapping[str, Any]] = []
-        for i, candidate in enumerate(side.candidates):
+        for i, candidate in enumerate(comparison.candidates):
             facts: dict[str, Any] = {
                 "group": candidate.label,
                 "settings": dict(candidate.settings),
@@ -238,30 +238,30 @@ class LabComparison(Answer):
                 "worst": _by_seed(candidate.outcomes.imputed),
                 "absent": _by_seed(candidate.outcomes.excluded),
             }
-            if comparison is not None:
-                own = comparison.rows[i]
+            if judgement is not None:
+                row = judgement.rows[i]
                 facts |= {
-                    "summary": asdict(own.summary),
-                    "contrast": asdict(own.difference) if own.difference else None,
+                    "summary": asdict(row.summary),
+                    "contrast": asdict(row.difference) if row.difference else None,
                 }
             groups.append(facts)
         return {
             "measure": {
-                **asdict(side.measure),
-                "name": side.measure.name,
-                "higher_is_better": side.measure.higher_is_better,
+                **asdict(comparison.measure),
+                "name": comparison.measure.name,
+                "higher_is_better": comparison.measure.higher_is_better,
             },
-            "differs": side.grouping.differing,
-            "equal": side.grouping.shared,
-            "circumstances": side.circumstances,
-            "baseline": None if comparison is None else side.candidates[comparison.baseline.key].label,
-            "level": None if comparison is None else comparison.level,
-            "baseline_chosen_by_data": None if comparison is None else comparison.chosen,
-            "order": [] if comparison is None else [side.candidates[i].label for i in comparison.order],
-            "sample": "best" if side.best else "seeds",
-            "problems": side.problems,
+            "differs": comparison.grouping.differing,
+            "equal": comparison.grouping.shared,
+            "circumstances": comparison.circumstances,
+            "baseline": None if judgement is None else comparison.candidates[judgement.baseline.key].label,
+            "level": None if judgement is None else judgement.level,
+            "baseline_chosen_by_data": None if judgement is None else judgement.chosen,
+            "order": [] if judgement is None else [comparison.candidates[i].label for i in judgement.order],
+            "sample": "best" if comparison.best else "seeds",
+            "problems": comparison.problems,
             "groups": groups,
-            "verdict": tables.verdict(side),
+            "verdict": tables.verdict(comparison),
             "notes": self._notes,
             "next_step": step.document() if (step := self.next_step) else None,
         }
@@ -284,10 +284,10 @@ def curves(records: Sequence[Record]) -> "Chart":
     from optilab.commands.charts.training import training_chart
     from optilab.study.curves import histories
 
-    found = histories(records) if records else None
-    if found is None or not found.groups:
+    curves_of_groups = histories(records) if records else None
+    if curves_of_groups is None or not curves_of_groups.groups:
         raise no_epoch(records)
-    return training_chart(found)
+    return training_chart(curves_of_groups)
 
 
 COMMAND = CompareRuns

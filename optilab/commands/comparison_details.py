@@ -1,4 +1,4 @@
-"""What a page adds to a comparison of trainings: charts, conditions, configs, and the commands that repeat them."""
+"""The parts of a page after a comparison: charts, conditions, configs, and commands that repeat the trainings."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,33 +37,35 @@ READING = (
 )
 
 
-def question(side: RunComparison) -> str:
-    """What the reader wants to know, in one sentence."""
-    what, comparison, count = side.measure.name, side.comparison, len(side.candidates)
+def question(comparison: RunComparison) -> str:
+    """The question that the comparison answers, in one sentence."""
+    metric, judgement, count = comparison.measure.name, comparison.comparison, len(comparison.candidates)
     if count < 2:
-        names = (str(run.manifest.get("config", {}).get("name", run.name)) for run in side.records)
+        names = (str(run.manifest.get("config", {}).get("name", run.name)) for run in comparison.records)
         return f"How well does {', '.join(dict.fromkeys(names))} train?"
-    if comparison is not None and not comparison.chosen:
-        return f"Is anything better than {side.candidates[comparison.baseline.key].label} by {what}?"
-    rows = [candidate.settings for candidate in side.candidates]
+    if judgement is not None and not judgement.chosen:
+        return f"Is anything better than {comparison.candidates[judgement.baseline.key].label} by {metric}?"
+    rows = [candidate.settings for candidate in comparison.candidates]
     words = [*short(distinguishing_keys(list(dict.fromkeys(key for row in rows for key in row)), rows)).values()]
     if not 0 < len(words) <= MAX_NAMED:
-        return f"Which of {count} settings is the best by {what}?"
+        return f"Which of {count} settings is the best by {metric}?"
     named = " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
-    return f"Which {named} {'are' if len(words) > 1 else 'is'} the best by {what}?"
+    return f"Which {named} {'are' if len(words) > 1 else 'is'} the best by {metric}?"
 
 
-def details(side: RunComparison, entries: Sequence[Record | Study]) -> Iterator[Block]:
+def details(comparison: RunComparison, entries: Sequence[Record | Study]) -> Iterator[Block]:
     """The settings, the curves, what the trainings differ in and share, each of them, and how to repeat them."""
-    chosen = [group for row in ranked(side) for group in row.groups]
-    yield Sentence(_facts(side.records, len(chosen)), "dim")
-    if blocks := [*_settings(side)]:
+    chosen = [group for row in ranked(comparison) for group in row.groups]
+    yield Sentence(_facts(comparison.records, len(chosen)), "dim")
+    if blocks := [*_settings(comparison)]:
         yield Details("Settings", blocks)
-    comparison = side.comparison
+    judgement = comparison.comparison
     against = (
-        side.candidates[comparison.baseline.key].groups[0] if comparison and not comparison.chosen else chosen[-1]
+        comparison.candidates[judgement.baseline.key].groups[0]
+        if judgement and not judgement.chosen
+        else chosen[-1]
     )
-    yield from of_groups(chosen, side.grouping, entries, against)
+    yield from of_groups(chosen, comparison.grouping, entries, against)
 
 
 def failed(entries: Sequence[Record | Study]) -> list[str]:
@@ -92,14 +94,14 @@ def of_groups(
 # --- charts ------------------------------------------------------------------------------------------------
 
 
-def _settings(side: RunComparison) -> Iterator[Block]:
-    """Which setting mattered, and the outcomes over the settings."""
-    axes, chart = tried_axes(side), settings_chart(side)
+def _settings(comparison: RunComparison) -> Iterator[Block]:
+    """The effects of the settings, and the outcomes over the settings."""
+    axes, chart = tried_axes(comparison), settings_chart(comparison)
     if chart is None:
         return
-    enough = len(axes) > 1 and len(side.candidates) >= MIN_GROUPS * len(axes)
-    if enough and (found := sorted(effects(outcomes(side, axes)), key=lambda effect: -effect.part)):
-        yield importance_table(found, side.measure)
+    enough = len(axes) > 1 and len(comparison.candidates) >= MIN_GROUPS * len(axes)
+    if enough and (importance := sorted(effects(outcomes(comparison, axes)), key=lambda effect: -effect.part)):
+        yield importance_table(importance, comparison.measure)
     yield chart
 
 
@@ -108,40 +110,44 @@ def _training(chosen: Sequence[Group], grouping: Grouping, against: Group | None
     groups = list(chosen[:MAX_DRAWN])
     if len(groups) <= MAX_COLORS and all(group in grouping.groups for group in groups):
         groups.sort(key=list(grouping.groups).index)
-    found = {group.label: history(group.label, group.runs) for group in groups}
-    drawn = [own for own in found.values() if own is not None]
-    if any(own.epochs > 1 for own in drawn):
+    histories = {group.label: history(group.label, group.runs) for group in groups}
+    drawn = [drawn_history for drawn_history in histories.values() if drawn_history is not None]
+    if any(drawn_history.epochs > 1 for drawn_history in drawn):
         left = len(chosen) - len(groups)
         note = [Sentence(f"The first {MAX_DRAWN} groups of the table; {left} others are not drawn.", "dim")] * (
             left > 0
         )
         yield Details("Curves", [Sentence(READING, "dim"), *note, curves_chart(drawn)])
-    if any(own.curvature for own in drawn):
+    if any(drawn_history.curvature for drawn_history in drawn):
         about = (
             "The sharpness is the largest curvature of the loss, for adaptive optimizers in the coordinates that they "
             "scale; above the dashed limit of stability, steps along that direction grow on a quadratic. Thin: the "
             "curvature along the gradient, where it is positive."
         )
         yield Details("Curvature", [Sentence(about, "dim"), curvature_chart(drawn)])
-    if layered := [own for own in drawn if own.layers]:
+    if layered := [drawn_history for drawn_history in drawn if drawn_history.layers]:
         about = (
             "Layer 1 is next to the input. A gradient that falls by orders of magnitude from the output to layer 1 "
             "vanishes: the first layers hardly learn."
         )
         pair = dict.fromkeys((chosen[0].label, (against or chosen[0]).label))
-        shown = [own for name in pair if (own := found.get(name)) is not None and own.layers] or layered[:1]
+        layered_histories = [
+            drawn_history
+            for name in pair
+            if (drawn_history := histories.get(name)) is not None and drawn_history.layers
+        ] or layered[:1]
         table = Details("Every layer after its last epoch", [_last_layers(layered)], folded=True)
-        yield Details("Layers", [Sentence(about, "dim"), layers_chart(shown), table])
+        yield Details("Layers", [Sentence(about, "dim"), layers_chart(layered_histories), table])
 
 
 def _last_layers(drawn: Sequence[History]) -> Table:
     rows = []
-    for own in drawn:
-        assert own.layers is not None
-        last = [own.layers.values[quantity][:, -1].tolist() for quantity in MEASURED]
-        for name, gradient, step, saturated in zip(own.layers.names, *last, strict=True):
-            shown = [f"{gradient:.3g}", f"{step:.3g}", "" if saturated != saturated else percent(saturated)]
-            rows.append([own.name, name, *shown])
+    for group in drawn:
+        assert group.layers is not None
+        last = [group.layers.values[quantity][:, -1].tolist() for quantity in MEASURED]
+        for name, gradient, step, saturated in zip(group.layers.names, *last, strict=True):
+            numbers = [f"{gradient:.3g}", f"{step:.3g}", "" if saturated != saturated else percent(saturated)]
+            rows.append([group.name, name, *numbers])
     return grid(["group", "layer", "gradient |g|", "step |dw| / |w|", "saturated outputs"], rows, left=(0, 1))
 
 
@@ -149,20 +155,20 @@ def _last_layers(drawn: Sequence[History]) -> Table:
 
 
 def _conditions(grouping: Grouping, records: Sequence[Record]) -> Iterator[Block]:
-    """What was equal; what differed stands above the table."""
+    """The conditions that were equal; the differences stand above the table."""
     around = [circumstances(record) for record in records]
     varied = varying(around)
     equal = [[key, text(value)] for key, value in grouping.shared.items() if key != DATA_DIGEST]
     machine = [[key, value] for key, value in (around[0] if around else {}).items() if key not in varied]
     folded = [
-        Details(f"{len(rows)} equal {what}", [grid(["", ""], rows, left=(0, 1), header=False)], folded=True)
-        for what, rows in (("settings", equal), ("facts of data, versions and machine", machine))
+        Details(f"{len(rows)} equal {noun}", [grid(["", ""], rows, left=(0, 1), header=False)], folded=True)
+        for noun, rows in (("settings", equal), ("facts of data, versions and machine", machine))
     ]
     yield Details("Common settings", [f"Equal in all: {title(grouping)}" if records else "", *folded])
 
 
 def _facts(records: Sequence[Record], groups: int) -> str:
-    """How much was trained, on which data, when."""
+    """The number of trainings, their data, and their dates."""
     states = Counter(record.state for record in records)
     ended = "" if states.keys() <= {"done"} else f" ({', '.join(f'{n:,} {state}' for state, n in states.items())})"
     parts = [plural(len(records), "training") + ended, plural(groups, "group")]
@@ -207,12 +213,12 @@ def _runs(chosen: Sequence[Group], first: Record) -> Iterator[Block]:
 
 
 def _changed(config: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    """What `--set` changes in a config that is the base; a section with other keys as a whole."""
+    """The changes that `--set` makes to a config that is the base; a section with other keys as a whole."""
     changed: dict[str, Any] = {}
     for key, value in config.items():
         other = base.get(key)
         if isinstance(value, Mapping) and isinstance(other, Mapping) and value.keys() == other.keys():
-            changed |= {f"{key}.{name}": own for name, own in _changed(value, other).items()}
+            changed |= {f"{key}.{name}": change for name, change in _changed(value, other).items()}
         elif value != other:
             changed[key] = value
     return changed

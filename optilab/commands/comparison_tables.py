@@ -1,4 +1,4 @@
-"""What a comparison of runs says, in tables and sentences: for the terminal, the pages and `--json`."""
+"""Tables and sentences of a comparison of runs: for the terminal, the pages and `--json`."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from optilab.study.comparison import ComparedRuns, RunComparison
     from optilab.study.judge import Comparison
 
-MOST_CONFIRMED = 8
+MAX_CONFIRMED = 8
 """Settings that the command after an open answer trains again, at most."""
-FEW = 6
+MAX_ROWS_LISTED = 6
 """Values of one key, or labels, that a line lists."""
 
 
@@ -40,45 +40,50 @@ def tuning_notes(entries: Sequence[Record | Study]) -> list[str]:
     ]
 
 
-def to_confirm(comparison: "Comparison[int]") -> int:
-    """The number of best means that hold all rows that may be the best, at most MOST_CONFIRMED.
+def to_confirm(judgement: "Comparison[int]") -> int:
+    """The number of best means that hold all rows that may be the best, at most MAX_CONFIRMED.
 
     `--confirm` counts rows by their means, without those that diverged.
     """
-    verdicts = [row.verdict for row in comparison.ranked if not row.diverged]
+    verdicts = [row.verdict for row in judgement.ranked if not row.diverged]
     open_ = [place for place, verdict in enumerate(verdicts, 1) if verdict != "worse"]
-    return min(MOST_CONFIRMED, max([2, *open_]))
+    return min(MAX_CONFIRMED, max([2, *open_]))
 
 
-def ranked(side: "RunComparison") -> "list[ComparedRuns]":
+def ranked(comparison: "RunComparison") -> "list[ComparedRuns]":
     """The rows, best first, then those without an outcome."""
-    order = list(side.comparison.order) if side.comparison else []
-    return [side.candidates[i] for i in [*order, *(i for i in range(len(side.candidates)) if i not in order)]]
+    order = list(comparison.comparison.order) if comparison.comparison else []
+    return [
+        comparison.candidates[i]
+        for i in [*order, *(i for i in range(len(comparison.candidates)) if i not in order)]
+    ]
 
 
 # --- what differs ------------------------------------------------------------------------------------------
 
 
-def differences(side: "RunComparison") -> list[str]:
-    """Which settings, versions and the like differ between the runs, and how much is equal."""
+def differences(comparison: "RunComparison") -> list[str]:
+    """Lines about the settings, versions and hosts that differ between the runs, and about those that are equal."""
     from optilab.study.groups import distinguishing_keys, text
 
-    grouping = side.grouping
+    grouping = comparison.grouping
     varied = []
-    own = [group.settings for group in grouping.groups]
-    for key in distinguishing_keys(grouping.differing, own):
-        values = list(dict.fromkeys(text(settings[key]) if key in settings else "-" for settings in own))
-        varied.append(f"{key.removesuffix('.name')} ({some(values, FEW)})")
+    settings_of_groups = [group.settings for group in grouping.groups]
+    for key in distinguishing_keys(grouping.differing, settings_of_groups):
+        values = list(
+            dict.fromkeys(text(settings[key]) if key in settings else "-" for settings in settings_of_groups)
+        )
+        varied.append(f"{key.removesuffix('.name')} ({some(values, MAX_ROWS_LISTED)})")
     equal = [f"{len(grouping.shared)} settings"]
     seeds = [set(group.runs) for group in grouping.groups]
-    if all(own == seeds[0] for own in seeds):
-        equal.append(f"{'seed' if len(seeds[0]) == 1 else 'seeds'} {ranges(sorted(seeds[0]), FEW)}")
-    around = {key: values for key, values in side.circumstances.items() if key != "git.commit"}
+    if all(values_of_group == seeds[0] for values_of_group in seeds):
+        equal.append(f"{'seed' if len(seeds[0]) == 1 else 'seeds'} {ranges(sorted(seeds[0]), MAX_ROWS_LISTED)}")
+    around = {key: values for key, values in comparison.circumstances.items() if key != "git.commit"}
     equal += [word for word in ("data", "versions", "host") if not any(k.startswith(f"{word}.") for k in around)]
     lines = [f"differs: {', '.join(varied) or 'nothing'}   equal: {', '.join(equal)}"]
-    for key, numbers in side.circumstances.items():
+    for key, numbers in comparison.circumstances.items():
         counts = [f"{value[:40]} in {plural(number, 'run')}" for value, number in numbers.items()]
-        lines.append(f"also differs: {key} ({some(counts, FEW)})")
+        lines.append(f"also differs: {key} ({some(counts, MAX_ROWS_LISTED)})")
     return lines
 
 
@@ -96,26 +101,28 @@ _VERDICT = "cannot tell: the interval of the difference contains 0"
 _MORE = "about how many until the difference, if it is real, gives a verdict with a probability of 80%"
 
 
-def columns(side: "RunComparison") -> list[Column]:
+def columns(comparison: "RunComparison") -> list[Column]:
     """The columns of the table; those of a narrow terminal are fewer."""
-    show = Units(side.measure.is_fraction)
-    comparison = side.comparison
+    show = Units(comparison.measure.is_fraction)
+    judgement = comparison.comparison
     base = (
-        "the best" if comparison is None or comparison.chosen else side.candidates[comparison.baseline.key].label
+        "the best"
+        if judgement is None or judgement.chosen
+        else comparison.candidates[judgement.baseline.key].label
     )
-    confidence = "95%" if comparison is None else comparison.confidence
-    timed, what = side.measure.target is not None, side.measure.name
-    failed = comparison is not None and any(row.diverged for row in comparison.rows)
-    better = "higher" if side.measure.higher_is_better else "lower"
-    points = ", in percentage points" if side.measure.is_fraction else ""
+    confidence = "95%" if judgement is None else judgement.confidence
+    timed, metric = comparison.measure.target is not None, comparison.measure.name
+    failed = judgement is not None and any(row.diverged for row in judgement.rows)
+    better = "higher" if comparison.measure.higher_is_better else "lower"
+    points = ", in percentage points" if comparison.measure.is_fraction else ""
     return [
         Column("group", "group", left=True),
-        *(Column(key, key, only="values") for key in side.grouping.differing),
+        *(Column(key, key, only="values") for key in comparison.grouping.differing),
         Column("n", "n", plain="seeds", about="the number of seeds that were trained"),
         *([Column("diverged", "diverged", about=_DIVERGED)] if failed else []),
-        *([Column("reached", what, detail=1, about=_REACHED)] if timed else []),
+        *([Column("reached", metric, detail=1, about=_REACHED)] if timed else []),
         Column(
-            "mean", "mean" if timed else what, show.value, about=f"the mean over the seeds; {better} is better"
+            "mean", "mean" if timed else metric, show.value, about=f"the mean over the seeds; {better} is better"
         ),
         Column("std", "std", show.spread, detail=4, about=f"the standard deviation over the seeds{points}"),
         *interval_columns("", show.interval, detail=3, about=_INTERVAL),
@@ -130,33 +137,33 @@ def columns(side: "RunComparison") -> list[Column]:
     ]
 
 
-def rows(side: "RunComparison") -> list[dict[str, Any]]:
+def rows(comparison: "RunComparison") -> list[dict[str, Any]]:
     """The values of the table, best first, then the groups without an outcome."""
-    comparison = side.comparison
-    if comparison is None:
-        return [{"group": candidate.label, "n": 0, "verdict": "no outcome"} for candidate in side.candidates]
+    judgement = comparison.comparison
+    if judgement is None:
+        return [{"group": candidate.label, "n": 0, "verdict": "no outcome"} for candidate in comparison.candidates]
     table = []
-    for i in [*comparison.order, *(row.key for row in comparison.rows if not row.values)]:
-        candidate, own = side.candidates[i], comparison.rows[i]
-        summary, contrast = own.summary, own.difference
-        row: dict[str, Any] = {"group": candidate.label, "n": len(own.values), **candidate.settings}
-        row["diverged"] = own.diverged
+    for i in [*judgement.order, *(row.key for row in judgement.rows if not row.values)]:
+        candidate, judged = comparison.candidates[i], judgement.rows[i]
+        summary, contrast = judged.summary, judged.difference
+        row: dict[str, Any] = {"group": candidate.label, "n": len(judged.values), **candidate.settings}
+        row["diverged"] = judged.diverged
         row |= {"mean": summary.mean if summary.n else None, "std": summary.std}
         row |= interval_values("", summary.interval) | {"reached": _reached(candidate)}
         if contrast is not None:
             row |= {"difference": contrast.difference} | interval_values("difference_", contrast.interval)
             tested = contrast.p if contrast.n > 1 else None  # a single seed tests nothing
             row |= {"won": contrast.won, "p": tested, "more": contrast.more or None}
-        row["verdict"] = own.verdict
+        row["verdict"] = judged.verdict
         table.append(row)
     return table
 
 
 def _reached(candidate: "ComparedRuns") -> str | None:
     """`3 (2 to 4)`: median and range of those that reached the target, and how many never did."""
-    taken = candidate.outcomes
-    values = [value for seed, value in taken.values.items() if seed not in taken.imputed]
-    never = f"never in {len(taken.imputed)} of {len(taken.values)}" if taken.imputed else ""
+    outcomes = candidate.outcomes
+    values = [value for seed, value in outcomes.values.items() if seed not in outcomes.imputed]
+    never = f"never in {len(outcomes.imputed)} of {len(outcomes.values)}" if outcomes.imputed else ""
     if not values:
         return never or None
     some = f"{median(values):g} ({min(values):g} to {max(values):g})"
@@ -164,33 +171,33 @@ def _reached(candidate: "ComparedRuns") -> str | None:
 
 
 class Units:
-    """How outcomes and differences of outcomes are shown: shares in per cent, other numbers with four digits."""
+    """The format of outcomes and their differences: fractions in percent, other numbers with four digits."""
 
-    def __init__(self, share: bool) -> None:
-        self.share = share
+    def __init__(self, is_fraction: bool) -> None:
+        self.is_fraction = is_fraction
 
     def value(self, value: float) -> str:
-        return percent(value) if self.share else f"{value:.4g}"
+        return percent(value) if self.is_fraction else f"{value:.4g}"
 
     def spread(self, value: float) -> str:
-        return points(value) if self.share else f"{value:.3g}"
+        return points(value) if self.is_fraction else f"{value:.3g}"
 
     def interval(self, ends: tuple[float, float]) -> str:
-        low, high = (min(1.0, max(0.0, end)) for end in ends) if self.share else ends
-        return f"{self.spread(low)} to {self.spread(high)}" if self.share else f"{low:.4g} to {high:.4g}"
+        low, high = (min(1.0, max(0.0, end)) for end in ends) if self.is_fraction else ends
+        return f"{self.spread(low)} to {self.spread(high)}" if self.is_fraction else f"{low:.4g} to {high:.4g}"
 
     def difference(self, value: float) -> str:
-        shown = points(value, "+") if self.share else f"{value:+.3g}"
-        return shown if float(shown) else shown[1:]  # no sign of a zero
+        text = points(value, "+") if self.is_fraction else f"{value:+.3g}"
+        return text if float(text) else text[1:]  # no sign of a zero
 
     def differences(self, ends: tuple[float, float]) -> str:
-        low, high = (min(1.0, max(-1.0, end)) for end in ends) if self.share else ends
+        low, high = (min(1.0, max(-1.0, end)) for end in ends) if self.is_fraction else ends
         ends = low, high
         return " to ".join(map(self.difference, ends))
 
 
 def whole_percents(ends: Interval) -> str:
-    """An interval of fractions, in whole per cent."""
+    """An interval of fractions, in whole percent."""
     return f"{100 * ends[0]:.0f} to {100 * ends[1]:.0f}"
 
 
@@ -201,145 +208,154 @@ def _p(value: float) -> str:
 # --- words -------------------------------------------------------------------------------------------------
 
 
-def verdict(side: "RunComparison") -> str:
+def verdict(comparison: "RunComparison") -> str:
     """The answer in one sentence, with how many more seeds would say more."""
-    return "".join(verdict_parts(side))
+    return "".join(verdict_parts(comparison))
 
 
-def verdict_parts(side: "RunComparison") -> tuple[str, str]:
+def verdict_parts(comparison: "RunComparison") -> tuple[str, str]:
     """The claim of the verdict, and what limits it."""
     from optilab.study.comparison import no_better_than_chance
 
-    claim, rest = claim_and_rest(side)
+    claim, rest = verdict_clauses(comparison)
     if (
-        side.comparison is not None
-        and side.comparison.chosen
-        and len(side.comparison.order) > 1
-        and not side.unreached
+        comparison.comparison is not None
+        and comparison.comparison.chosen
+        and len(comparison.comparison.order) > 1
+        and not comparison.unreached
         and not no_better_than_chance(
-            [own.outcomes for own in side.candidates], side.measure.metric_higher_is_better
+            [row.outcomes for row in comparison.candidates], comparison.measure.metric_higher_is_better
         )
     ):
-        rest += more_advice(side.comparison, "seeds", dict(enumerate(_labels(side))))
+        rest += more_advice(comparison.comparison, "seeds", dict(enumerate(_labels(comparison))))
     return claim, rest
 
 
-def claim_and_rest(side: "RunComparison") -> tuple[str, str]:
+def verdict_clauses(comparison: "RunComparison") -> tuple[str, str]:
     """The answer: which row is ahead and what it reaches, and the clauses on the others."""
-    comparison, labels = side.comparison, _labels(side)
-    if comparison is None:
+    judgement, labels = comparison.comparison, _labels(comparison)
+    if judgement is None:
         return "no run has an outcome yet", ""
-    if side.unreached:
-        return f"{side.measure.name}: no run reached it", "; choose an easier target, or train longer"
-    if len(comparison.order) < 2:
-        alone = f"{labels[comparison.order[0]]}: {side.measure.name} {_measured(side)}"
+    if comparison.unreached:
+        return f"{comparison.measure.name}: no run reached it", "; choose an easier target, or train longer"
+    if len(judgement.order) < 2:
+        alone = f"{labels[judgement.order[0]]}: {comparison.measure.name} {_measured(comparison)}"
         return alone, "; nothing to compare it with"
-    what, base = side.measure.name, labels[comparison.baseline.key]
-    if comparison.chosen:
-        ahead = f", {_ahead(side, labels)}"
-        alike = [labels[i] for i in comparison.possible_best if i != comparison.baseline.key]
-        if not alike:
-            rows = len(comparison.order)
+    metric, base = comparison.measure.name, labels[judgement.baseline.key]
+    if judgement.chosen:
+        ahead = f", {_ahead(comparison, labels)}"
+        others_possible = [labels[i] for i in judgement.possible_best if i != judgement.baseline.key]
+        if not others_possible:
+            rows = len(judgement.order)
             of = f" of these {rows}" if rows > 2 else ""
-            return f"{base} is the best{of} by {what}: {_measured(side)}", ahead
-        others = len(comparison.order) - 1
-        many = "either of the others" if len(alike) == others == 2 else f"any of the {others} others"
-        many = many if len(alike) == others else f"{len(alike)} of the {others} others"
-        rest = f"; cannot tell it from {alike[0] if len(alike) == 1 else many}"
-        word = "highest" if side.measure.higher_is_better else "lowest"
-        few = " of the rows with several seeds" if _is_passed(comparison, side.measure.higher_is_better) else ""
-        return f"{base} has the {word} {what}{few}: {_measured(side)}", ahead + rest
-    return _against(side, labels)
+            return f"{base} is the best{of} by {metric}: {_measured(comparison)}", ahead
+        others = len(judgement.order) - 1
+        many = "either of the others" if len(others_possible) == others == 2 else f"any of the {others} others"
+        many = many if len(others_possible) == others else f"{len(others_possible)} of the {others} others"
+        rest = f"; cannot tell it from {others_possible[0] if len(others_possible) == 1 else many}"
+        word = "highest" if comparison.measure.higher_is_better else "lowest"
+        few = (
+            " of the rows with several seeds"
+            if _is_overtaken(judgement, comparison.measure.higher_is_better)
+            else ""
+        )
+        return f"{base} has the {word} {metric}{few}: {_measured(comparison)}", ahead + rest
+    return _answer_vs_baseline(comparison, labels)
 
 
-def _against(side: "RunComparison", labels: Sequence[str]) -> tuple[str, str]:
+def _answer_vs_baseline(comparison: "RunComparison", labels: Sequence[str]) -> tuple[str, str]:
     """The answer where a baseline was named: what is better than it, and what both reach."""
-    comparison = side.comparison
-    assert comparison is not None
-    base = labels[comparison.baseline.key]
+    judgement = comparison.comparison
+    assert judgement is not None
+    base = labels[judgement.baseline.key]
     show, rows = (
-        Units(side.measure.is_fraction),
-        [row for row in comparison.ranked if row is not comparison.baseline],
+        Units(comparison.measure.is_fraction),
+        [row for row in judgement.ranked if row is not judgement.baseline],
     )
     named = {
         word: [labels[row.key] for row in rows if row.verdict == word]
         for word in ("better", "worse", "cannot tell")
     }
     better, verb = named.pop("better"), "is" if sum(row.verdict == "better" for row in rows) == 1 else "are"
-    claim = f"{some(better, FEW)} {verb} better than {base}" if better else f"no row is better than {base}"
-    reached = [f"{labels[row.key]} {show.value(row.summary.mean)}" for row in (rows[0], comparison.baseline)]
-    rest = [f"; {word}: {some(names, FEW)}" for word, names in named.items() if names]
-    return f"{claim} by {side.measure.name}: {', '.join(reached)}", "".join(rest)
+    claim = (
+        f"{some(better, MAX_ROWS_LISTED)} {verb} better than {base}" if better else f"no row is better than {base}"
+    )
+    reached = [f"{labels[row.key]} {show.value(row.summary.mean)}" for row in (rows[0], judgement.baseline)]
+    rest = [f"; {word}: {some(names, MAX_ROWS_LISTED)}" for word, names in named.items() if names]
+    return f"{claim} by {comparison.measure.name}: {', '.join(reached)}", "".join(rest)
 
 
-def _labels(side: "RunComparison") -> list[str]:
+def _labels(comparison: "RunComparison") -> list[str]:
     """The names of the rows in a sentence: in quotes where one has a comma."""
-    labels = [candidate.label for candidate in side.candidates]
+    labels = [candidate.label for candidate in comparison.candidates]
     return [f'"{label}"' for label in labels] if any("," in label for label in labels) else labels
 
 
-def _is_passed(comparison: "Comparison[int]", higher: bool) -> bool:
-    """Whether a row with too few seeds to be the yardstick has a better mean than the best of the others."""
-    means = [row.summary.mean for row in comparison.ranked if row.summary.n]
-    return comparison.baseline.summary.mean != (max(means) if higher else min(means))
+def _is_overtaken(judgement: "Comparison[int]", higher: bool) -> bool:
+    """True if a row with too few seeds to be the reference has a better mean than the best of the others."""
+    means = [row.summary.mean for row in judgement.ranked if row.summary.n]
+    return judgement.baseline.summary.mean != (max(means) if higher else min(means))
 
 
-def _measured(side: "RunComparison") -> str:
+def _measured(comparison: "RunComparison") -> str:
     """The mean of the best row with its interval."""
-    assert side.comparison is not None
-    summary, show = side.comparison.baseline.summary, Units(side.measure.is_fraction)
+    assert comparison.comparison is not None
+    summary, show = comparison.comparison.baseline.summary, Units(comparison.measure.is_fraction)
     interval = f" (95% interval {show.interval(summary.interval)})" if summary.interval else ""
     return f"{show.value(summary.mean)}{interval}"
 
 
-def _ahead(side: "RunComparison", labels: Sequence[str]) -> str:
-    """How far the best row is from the next."""
-    assert side.comparison is not None
-    best = side.comparison.baseline
-    second = next(row for row in side.comparison.ranked if row.key != best.key)
-    apart = second.difference.difference if second.difference else second.summary.mean - best.summary.mean
-    if not apart:
+def _ahead(comparison: "RunComparison", labels: Sequence[str]) -> str:
+    """The distance of the best row from the next."""
+    assert comparison.comparison is not None
+    best = comparison.comparison.baseline
+    second = next(row for row in comparison.comparison.ranked if row.key != best.key)
+    gap = second.difference.difference if second.difference else second.summary.mean - best.summary.mean
+    if not gap:
         return f"the same as {labels[second.key]}"
-    size = f"{points(abs(apart))} percentage points" if side.measure.is_fraction else f"{abs(apart):.3g}"
+    size = f"{points(abs(gap))} percentage points" if comparison.measure.is_fraction else f"{abs(gap):.3g}"
     both, shared = second.difference, ""
     if both and both.paired and both.n < max(second.summary.n, best.summary.n):
         shared = f" on the {plural(both.n, 'shared seed')}"
-    return f"{size} {'below' if apart > 0 else 'above'} {labels[second.key]}{shared}"
+    return f"{size} {'below' if gap > 0 else 'above'} {labels[second.key]}{shared}"
 
 
-def at_stake(side: "RunComparison") -> list[str]:
-    """How much better the others that may be the best are at most; nothing where the best is known."""
-    comparison, labels, higher = side.comparison, _labels(side), side.measure.higher_is_better
-    if comparison is None or not comparison.chosen:
+def max_gain(comparison: "RunComparison") -> list[str]:
+    """The most that could be gained by choosing another row that may be the best; nothing where the best is known."""
+    judgement, labels, higher = comparison.comparison, _labels(comparison), comparison.measure.higher_is_better
+    if judgement is None or not judgement.chosen:
         return []
     possible = [
-        row.difference for row in comparison.ranked if row.key in comparison.possible_best and row.difference
+        row.difference for row in judgement.ranked if row.key in judgement.possible_best and row.difference
     ]
-    ends = [(own.interval[1] if higher else -own.interval[0]) for own in possible if own.interval]
+    ends = [
+        (difference.interval[1] if higher else -difference.interval[0])
+        for difference in possible
+        if difference.interval
+    ]
     if not ends:
         return []
-    most = f"{points(max(ends))} percentage points" if side.measure.is_fraction else f"{max(ends):.3g}"
-    base = labels[comparison.baseline.key]
-    many = f"of these {len(comparison.order)}, none is"
-    return [f"at stake: {many} more than {most} better than {base}, by these intervals"]
+    most = f"{points(max(ends))} percentage points" if comparison.measure.is_fraction else f"{max(ends):.3g}"
+    base = labels[judgement.baseline.key]
+    return [f"at most {most} could be gained by choosing another row than {base}, by these intervals"]
 
 
 # --- what follows the comparison ---------------------------------------------------------------------------
 
 
-def again_by(side: "RunComparison") -> str:
-    """How the best settings of a sweep were trained again."""
+def again_by(comparison: "RunComparison") -> str:
+    """A sentence on the new trainings of a sweep's best settings."""
     from optilab.runs.metrics import TESTED
 
-    seeds = sorted({seed for group in side.grouping.groups for seed in group.runs})
-    held_out = any(run.manifest.get("config", {}).get("data", {}).get("holdout") for run in side.records)
+    seeds = sorted({seed for group in comparison.grouping.groups for seed in group.runs})
+    held_out = any(run.manifest.get("config", {}).get("data", {}).get("holdout") for run in comparison.records)
     images = "validation images held out" if held_out else "the test set, which was also used to choose them"
-    images = "the test set" if side.measure.metric in TESTED else images
-    count = plural(len(side.candidates), "setting")
-    return f"the best {count} again, from the new seeds {ranges(seeds, FEW)}, on {images}"
+    images = "the test set" if comparison.measure.metric in TESTED else images
+    count = plural(len(comparison.candidates), "setting")
+    return f"the best {count} again, from the new seeds {ranges(seeds, MAX_ROWS_LISTED)}, on {images}"
 
 
-def next_step(side: "RunComparison", entries: "Sequence[Record | Study]") -> NextStep | None:
+def next_step(comparison: "RunComparison", entries: "Sequence[Record | Study]") -> NextStep | None:
     """The command that follows a comparison: what limits the best, or the trainings that could tell it from others.
 
     None where no row has an outcome, and for loops that were watched.
@@ -349,62 +365,64 @@ def next_step(side: "RunComparison", entries: "Sequence[Record | Study]") -> Nex
     from optilab.study.groups import request_of
     from optilab.study.sweep import new_seeds
 
-    found = side.comparison
-    if found is None or any(record.is_watched for record in side.records):
+    judgement = comparison.comparison
+    if judgement is None or any(record.is_watched for record in comparison.records):
         return None
-    better = [row.key for row in found.ranked if row.verdict == "better"]
-    best = side.candidates[[*better, *found.order][0]].groups[0]
+    better = [row.key for row in judgement.ranked if row.verdict == "better"]
+    best = comparison.candidates[[*better, *judgement.order][0]].groups[0]
     diagnose = Call("diagnose", [next(iter(best.runs.values())).path])
     if no_better_than_chance(
-        [candidate.outcomes for candidate in side.candidates], side.measure.metric_higher_is_better
+        [candidate.outcomes for candidate in comparison.candidates], comparison.measure.metric_higher_is_better
     ):
         return NextStep(diagnose, "says why nothing is learned")  # which no seed changes
     study = entries[0] if len(entries) == 1 and isinstance(entries[0], Study) else None
-    plain = side.measure.at == "last" and side.measure.target is None and not side.problems
-    if study and plain and study.state == "done" and not better and len(found.possible_best) > 1:
+    plain = comparison.measure.at == "last" and comparison.measure.target is None and not comparison.problems
+    if study and plain and study.state == "done" and not better and len(judgement.possible_best) > 1:
         command, confirmed = str(study.manifest["command"]), sweep_of(study.path) is not None
         again = partial(resume_command, study.path, "resume", command)
         if command == "sweep" and not confirmed and not study.confirmation:
-            count, new = to_confirm(found), new_seeds(request_of(study))
-            what = f"trains the {count} settings with the best means again, each from {new} new seeds"
-            return NextStep(again(confirm=count), f"{what}: {plural(count * new, 'training')}")
-        more, seeds = further_seeds(found), max(len(group.runs) for group in side.grouping.groups)
+            count, new = to_confirm(judgement), new_seeds(request_of(study))
+            work = f"trains the {count} settings with the best means again, each from {new} new seeds"
+            return NextStep(again(confirm=count), f"{work}: {plural(count * new, 'training')}")
+        more, seeds = further_seeds(judgement), max(len(group.runs) for group in comparison.grouping.groups)
         if command in ("sweep", "remedy") and more and seeds + more <= MAX_SEEDS:
-            what = f"trains {plural(more, 'more seed')} of each of these {len(side.candidates)}"
+            work = f"trains {plural(more, 'more seed')} of each of these {len(comparison.candidates)}"
             larger: Any = {"confirm_seeds" if confirmed else "seeds": seeds + more}
-            return NextStep(again(**larger), f"{what} to {what_they_show(found, dict(enumerate(_labels(side))))}")
-    return NextStep(diagnose, f"says what limits {'the best' if len(found.order) > 1 else 'it'}")
+            return NextStep(
+                again(**larger), f"{work} to {purpose_of_seeds(judgement, dict(enumerate(_labels(comparison))))}"
+            )
+    return NextStep(diagnose, f"says what limits {'the best' if len(judgement.order) > 1 else 'it'}")
 
 
-def _closest(comparison: "Comparison[Any]") -> "tuple[Any, int] | None":
+def _closest(judgement: "Comparison[Any]") -> "tuple[Any, int] | None":
     """The row that the fewest more seeds would tell from the best, and their number; None where no number would."""
     numbers = {
         row.key: row.difference.more
-        for row in comparison.ranked
+        for row in judgement.ranked
         if row.verdict != "worse" and row.difference and row.difference.more
     }
     return min(numbers.items(), key=lambda pair: pair[1], default=None)
 
 
-def further_seeds(comparison: "Comparison[Any]") -> int:
-    """How many more seeds would tell that difference, if it is real; 0 where no number would."""
-    return (_closest(comparison) or (None, 0))[1]
+def further_seeds(judgement: "Comparison[Any]") -> int:
+    """The number of further seeds that would tell the closest row from the best; 0 where no number would."""
+    return (_closest(judgement) or (None, 0))[1]
 
 
-def more_advice(comparison: "Comparison[Any]", sample: str, labels: Mapping[Any, str] | None = None) -> str:
-    """How many more seeds would exclude the first of the candidates, if the difference is real; `labels` name the rows,
-    where their keys do not."""
-    if (closest := _closest(comparison)) is None:
+def more_advice(judgement: "Comparison[Any]", sample: str, labels: Mapping[Any, str] | None = None) -> str:
+    """A clause on the number of seeds that would exclude the first of the candidates, if the difference is real;
+    `labels` name the rows, where their keys do not."""
+    if (closest := _closest(judgement)) is None:
         return ""
     _, count = closest
     number = f"{count:,} further {sample.removesuffix('s') if count == 1 else sample}"
-    shown = what_they_show(comparison, labels)
-    return f"; if the difference is real, {number} would, with a probability of 80%, {shown}"
+    purpose = purpose_of_seeds(judgement, labels)
+    return f"; if the difference is real, {number} would, with a probability of 80%, {purpose}"
 
 
-def what_they_show(comparison: "Comparison[Any]", labels: Mapping[Any, str] | None) -> str:
-    """What those seeds would do."""
-    closest = _closest(comparison)
-    if closest is None or len(comparison.possible_best) == 2:
+def purpose_of_seeds(judgement: "Comparison[Any]", labels: Mapping[Any, str] | None) -> str:
+    """The purpose of these seeds, as a clause."""
+    closest = _closest(judgement)
+    if closest is None or len(judgement.possible_best) == 2:
         return "tell them apart"
     return f"show that {labels[closest[0]] if labels else closest[0]} is worse"

@@ -60,8 +60,8 @@ def run(ctx: typer.Context, incomplete: str) -> list[str]:
     """Names of runs, newest first."""
     from optilab import runs
 
-    folder = runs.root(ctx.params.get("runs_dir"))
-    return _starting((path.name for path in reversed(runs.directories(folder))), incomplete)
+    directory = runs.root(ctx.params.get("runs_dir"))
+    return _starting((path.name for path in reversed(runs.directories(directory))), incomplete)
 
 
 def run_or_preset(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -94,7 +94,7 @@ def key(ctx: typer.Context, incomplete: str) -> list[str]:
     """`KEY=` of a config, and behind it the values of a key that has a choice of them."""
     from optilab.config.keys import keys_of
 
-    keys = {one.key: one.choices for one in keys_of(config_kind(ctx.info_name))}
+    keys = {config_key.key: config_key.choices for config_key in keys_of(config_kind(ctx.info_name))}
     prefix = os.environ.get(_PREFIX, "")
     name, equals, _ = (prefix + incomplete).partition("=")
     if not equals:
@@ -128,7 +128,7 @@ def config_kind(command: str | None) -> str:
 
 
 def of(name: str, choices: Sequence[str] = ()) -> Completer | None:
-    """The completion of an option with these choices, else what `Flag.complete` names: a function of this module,
+    """The completion of an option: these choices, else what `Flag.complete` names: a function of this module,
     `preset:KIND`, or one of several names."""
     names = name.split(",") if "," in name else choices
     if names:
@@ -136,8 +136,8 @@ def of(name: str, choices: Sequence[str] = ()) -> Completer | None:
     if not name:
         return None
     function, _, kind = name.partition(":")
-    found: Completer = globals()[function]
-    return preset(kind or None) if function == "preset" else found
+    completer: Completer = globals()[function]
+    return preset(kind or None) if function == "preset" else completer
 
 
 def _listing(names: Iterable[str], incomplete: str) -> list[str]:

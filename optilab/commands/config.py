@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_doc import Doc
 
-from optilab.commands.answer import Printed
+from optilab.commands.answer import SimpleAnswer
 from optilab.commands.options import QUIET, OutputOptions, SilentOptions
 from optilab.commands.request import Place
 from optilab.config import SCHEMAS
@@ -42,25 +42,25 @@ class ListPresets(OutputOptions):
 
     quiet: _Names = False
 
-    def run(self, place: Place) -> Printed:
+    def run(self, place: Place) -> SimpleAnswer:
         from optilab.config.presets import presets
 
         blocks: list[Block] = []
-        for (kind, folder), group in groupby(presets(), lambda preset: (preset.kind, preset.path.parent.name)):
+        for (kind, directory), group in groupby(presets(), lambda preset: (preset.kind, preset.path.parent.name)):
             rows = [[f"{preset.name}.yaml", preset.title] for preset in group]
-            blocks += [grid([f"optilab {kind} --config", FOLDERS.get(folder, "")], rows, left=(0, 1)), ""]
+            blocks += [grid([f"optilab {kind} --config", DIRECTORIES.get(directory, "")], rows, left=(0, 1)), ""]
         blocks.append("run one:  optilab train --config sigmoid.yaml")
         blocks.append("edit one: optilab config cp sigmoid.yaml my.yaml")
         names = [f"{preset.name}.yaml" for preset in presets()]
-        return Printed(blocks, {"presets": list(map(_facts, presets()))}, names)
+        return SimpleAnswer(blocks, {"presets": list(map(_facts, presets()))}, names)
 
 
-FOLDERS = {
+DIRECTORIES = {
     "remedies": "one change each to sigmoid.yaml",
     "optimizers": "sigmoid.yaml with another optimizer, its lr tuned",
     "published": "networks with a published log",
 }
-"""What the presets of a directory are."""
+"""Descriptions of the directories of presets."""
 
 
 def _facts(preset: "Preset") -> dict[str, Any]:
@@ -86,7 +86,7 @@ class ShowConfig(OutputOptions):
     ] = None
     quiet: _Names = False
 
-    def run(self, place: Place) -> Printed:
+    def run(self, place: Place) -> SimpleAnswer:
         from optilab.config import presets
         from optilab.config.keys import keys_of, part
 
@@ -103,13 +103,13 @@ class ShowConfig(OutputOptions):
             if chosen is not None:
                 raise UsageError(f"{name} is a preset, without parts; expected {', '.join(KINDS)}")
             text = preset.path.read_text(encoding="utf-8")
-            return Printed(
+            return SimpleAnswer(
                 [Verbatim(text.removesuffix("\n"))], {**_facts(preset), "text": text}, [f"{preset.name}.yaml"]
             )
         keys = keys_of(name) if chosen is None else part(keys_of(name), chosen)
         facts = {"command": name, "keys": [asdict(key) for key in keys]}
         keys = sorted(keys, key=lambda key: bool(key.of))
-        return Printed([*_tables(keys, chosen is None)], facts, [*dict.fromkeys(key.key for key in keys)])
+        return SimpleAnswer([*_tables(keys, chosen is None)], facts, [*dict.fromkeys(key.key for key in keys)])
 
 
 def _tables(keys: "Sequence[Key]", whole: bool) -> Iterator[Block]:
@@ -145,14 +145,14 @@ class PrintSchema(OutputOptions):
     ]
     quiet: Annotated[bool, QUIET, Doc("Print the path of the schema and nothing else")] = False
 
-    def run(self, place: Place) -> Printed | ExitCode:
+    def run(self, place: Place) -> SimpleAnswer | ExitCode:
         """The schema is a document itself, with `--json` too."""
         from optilab.config.keys import schema_file, schema_text
 
         if self.name not in KINDS:
             raise UsageError(unknown("config", self.name, KINDS))
         if self.quiet:
-            return Printed([], {}, [Verbatim(schema_file(self.name))])
+            return SimpleAnswer([], {}, [Verbatim(schema_file(self.name))])
         sys.stdout.write(schema_text(self.name))
         return ExitCode.OK
 
@@ -170,7 +170,7 @@ class CopyPreset(OutputOptions):
     force: Annotated[bool, Doc("Replace an existing file")] = False
     quiet: _Path = False
 
-    def run(self, place: Place) -> Printed:
+    def run(self, place: Place) -> SimpleAnswer:
         from optilab.config.presets import named
 
         preset, path = named(self.name), Path(self.dest)
@@ -188,7 +188,7 @@ class CopyPreset(OutputOptions):
             write_atomic(file, content)
         sentence = f"{', '.join(map(str, files))}: run it with: {shell(preset.kind, '--config', path)}"
         facts = {"path": str(path), "files": list(map(str, files)), "command": preset.kind}
-        return Printed([sentence], facts, [str(path)])
+        return SimpleAnswer([sentence], facts, [str(path)])
 
 
 # --- check -------------------------------------------------------------------------------------------------
@@ -201,7 +201,7 @@ class CheckConfigs(SilentOptions):
 
     files: Annotated[list[str], Argument("FILE..."), Doc("Configs to check")]
 
-    def run(self, place: Place) -> Printed:
+    def run(self, place: Place) -> SimpleAnswer:
         results: list[dict[str, Any]] = []
         for file in self.files:
             try:
@@ -215,7 +215,7 @@ class CheckConfigs(SilentOptions):
                 if not place.silent:
                     terminal.say(f"{file}: ok ({kind})")
         code = ExitCode.OK if all(result["ok"] for result in results) else ExitCode.USAGE
-        return Printed([], {"files": results}, exit_code=code)
+        return SimpleAnswer([], {"files": results}, exit_code=code)
 
 
 def _checked(file: str) -> str:
@@ -226,12 +226,12 @@ def _checked(file: str) -> str:
     from optilab.config.study import SweepConfig
 
     kind = command_of(file)
-    found = load(schema_for(kind), file)
-    if isinstance(found, SweepConfig):
+    config = load(schema_for(kind), file)
+    if isinstance(config, SweepConfig):
         from optilab.study.sweep import plan, resolve
 
         try:
-            plan(resolve(found))
+            plan(resolve(config))
         except OptilabError as error:
             raise at_place(error, read(presets.find("", file))) from None
     return kind

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from annotated_doc import Doc
 
-from optilab.commands.answer import Printed
+from optilab.commands.answer import SimpleAnswer
 from optilab.commands.options import QUIET, DataOptions, OutputOptions, SilentOptions
 from optilab.commands.request import Place
 from optilab.data.catalog import DATASETS, DatasetInfo
@@ -24,13 +24,13 @@ class ListDatasets(DataOptions, OutputOptions):
 
     quiet: Annotated[bool, QUIET, Doc("Print the names of the datasets that are here")] = False
 
-    def run(self, place: Place) -> Printed:
+    def run(self, place: Place) -> SimpleAnswer:
         from optilab.data import read
 
         directory = _directory(self, place)
         rows = [_row(info, *read.status(info, directory)) for info in DATASETS.values()]
         available = [row["dataset"] for row in rows if row["here"]]
-        return Printed([Table(_DATASETS, rows)], {"datasets": rows}, available)
+        return SimpleAnswer([Table(_DATASETS, rows)], {"datasets": rows}, available)
 
 
 _DATASETS = (
@@ -66,7 +66,7 @@ class VerifyDataset(DataOptions, SilentOptions):
 
     name: _Name = _DEFAULT
 
-    def run(self, place: Place) -> Printed:
+    def run(self, place: Place) -> SimpleAnswer:
         """The files with their sizes, checksums and states. DataError for a damaged one, after the table."""
         from optilab.data import read
 
@@ -79,7 +79,7 @@ class VerifyDataset(DataOptions, SilentOptions):
             error = DataError("\n".join(problems))
             error.facts = {"files": rows}
             raise error
-        return Printed([table], {"files": rows})
+        return SimpleAnswer([table], {"files": rows})
 
 
 _FILES = (
@@ -98,13 +98,13 @@ class FetchDataset(DataOptions, OutputOptions):
     name: _Name = _DEFAULT
     quiet: Annotated[bool, QUIET, Doc("Print the directory and nothing else")] = False
 
-    def run(self, place: Place) -> Printed:
+    def run(self, place: Place) -> SimpleAnswer:
         from optilab.data.fetch import fetch
 
         directory = fetch(self.name, _directory(self, place, self.name))
         if directory is None:
-            return Printed([f"{self.name} has no files; nothing is fetched"], {"folder": None})
-        return Printed([str(directory)], {"folder": str(directory)}, [str(directory)])
+            return SimpleAnswer([f"{self.name} has no files; nothing is fetched"], {"folder": None})
+        return SimpleAnswer([str(directory)], {"folder": str(directory)}, [str(directory)])
 
 
 def _directory(request: DataOptions, place: Place, dataset: str = "") -> Path | None:

@@ -3,7 +3,7 @@
 import os
 from importlib.metadata import PackageNotFoundError, version
 
-from optilab.commands.answer import Printed
+from optilab.commands.answer import SimpleAnswer
 from optilab.commands.options import SilentOptions
 from optilab.commands.request import Place
 from optilab.runs.provenance import provenance
@@ -22,7 +22,7 @@ class Env(SilentOptions):
 
     EXAMPLES = ("optilab env", "optilab env --json")
 
-    def run(self, place: Place) -> Printed:
+    def run(self, place: Place) -> SimpleAnswer:
         facts = provenance([], [])
         del facts["argv"], facts["git"]
         facts["environment"] |= {name: os.environ[name] for name in SETTINGS if name in os.environ}
@@ -31,7 +31,9 @@ class Env(SilentOptions):
                 facts["versions"][name] = version(name)
             except PackageNotFoundError:
                 facts["versions"][name] = "not installed"
-        return Printed([f"{name:17} {value}" for part in facts.values() for name, value in part.items()], facts)
+        return SimpleAnswer(
+            [f"{name:17} {value}" for part in facts.values() for name, value in part.items()], facts
+        )
 
 
 COMMAND = Env

@@ -84,7 +84,7 @@ class Explain(SetOptions, OutputOptions):
 
     def _run(self, place: Place) -> "runs.Record | None":
         """The run that stands in the place of an optimizer. UsageError for that of another command."""
-        name = self.given.get("algo")
+        name = self.arguments.get("algo")
         if not isinstance(name, str) or name in RULES or is_user_code(name) or is_formula(name):
             return None
         from optilab import runs  # which takes longer to import than a step takes

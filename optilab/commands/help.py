@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from annotated_doc import Doc
 
 from optilab.commands import COMMANDS
-from optilab.commands.answer import Printed
+from optilab.commands.answer import SimpleAnswer
 from optilab.commands.options import SilentOptions
 from optilab.commands.request import Place, options_of
 from optilab.diagnose.checks import CHECKS
@@ -52,22 +52,24 @@ class Help(SilentOptions):
         list[str] | None, Argument("[TOPIC]", complete=",".join(TOPICS)), Doc("A topic or a word")
     ] = None
 
-    def run(self, place: Place) -> Printed:
+    def run(self, place: Place) -> SimpleAnswer:
         topic = " ".join(self.topic or ())
         if not topic:
             lines = [f"{name:12} {heading} ({page}.md)" for name, (page, heading) in TOPICS.items()]
-            return Printed(lines, {"topics": list(TOPICS)}, list(TOPICS))
+            return SimpleAnswer(lines, {"topics": list(TOPICS)}, list(TOPICS))
         known, plain = texts(), _plain(topic)
-        alike = [name for name in known if _plain(name) == plain]  # an option last, where it is not typed as one
-        word = topic if topic in alike else alike[-1] if alike else None
+        matches = [name for name in known if _plain(name) == plain]  # an option last, where it is not typed as one
+        word = topic if topic in matches else matches[-1] if matches else None
         if word is None:
             parts = {name: {_plain(name), *_plain(name).split()} for name in known}
             close = {*get_close_matches(plain, set[str]().union(*parts.values()), n=1, cutoff=0.8)}
             near = [name for name in known if _plain(name) in close] or [n for n in known if parts[n] & close]
             quoted = [f'"{name}"' for name in sorted(near, key=len)[:3]]
-            meant = f"; did you mean {listed(quoted, 'or')}?" if near else f"; expected one of {', '.join(TOPICS)}"
-            raise UsageError(f"unknown topic {shown(topic)}{meant}")
-        return Printed([known[word]], {"topic": topic, "text": known[word]}, [])
+            suggestion = (
+                f"; did you mean {listed(quoted, 'or')}?" if near else f"; expected one of {', '.join(TOPICS)}"
+            )
+            raise UsageError(f"unknown topic {shown(topic)}{suggestion}")
+        return SimpleAnswer([known[word]], {"topic": topic, "text": known[word]}, [])
 
 
 def _plain(word: str) -> str:

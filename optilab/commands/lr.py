@@ -32,7 +32,7 @@ from optilab.marks import Argument, Flag, claim_doc
 from optilab.optimize.rule import learning_rates
 from optilab.show import terminal
 from optilab.show.blocks import Block, Sentence
-from optilab.show.chart import Chart, Mark, Panel, PanelRow, Points, Polyline, Scale, Threshold
+from optilab.show.chart import Chart, Mark, Panel, PanelRow, Points, Polyline, ReferenceLine, Scale
 
 if TYPE_CHECKING:
     from optilab.config.training import TrainConfig
@@ -334,8 +334,8 @@ def _curve(test: "RangeTest") -> Panel:
     low, high = float(test.smooth.min()), 1.1 * max(test.chance_loss, float(test.smooth[0]))
     low -= 0.05 * (high - low)
     marks: list[Mark] = [
-        Points(test.rates, test.losses, "dot", 0, detail=True),
-        Threshold(test.chance_loss, name="chance level"),
+        Points(test.rates, test.losses, "dot", 0, skip_in_text=True),
+        ReferenceLine(test.chance_loss, name="chance level"),
         Polyline(test.rates, test.smooth, 0, width=2.0),
     ]
     for name in (*PLACES[:2], "lowest", PLACES[2]):
@@ -343,10 +343,10 @@ def _curve(test: "RangeTest") -> Panel:
         if place is not None:
             height = float(np.interp(np.log(place), np.log(test.rates), test.smooth))
             marks.append(
-                Points([place], [height], "place", 0, name, before=name == "half", detail=name not in PLACES)
+                Points([place], [height], "place", 0, name, before=name == "half", skip_in_text=name not in PLACES)
             )
     if test.rate is not None:
-        marks.append(Threshold(x=test.rate, series=1, name=f"recommended {test.rate:g}"))
+        marks.append(ReferenceLine(x=test.rate, series=1, name=f"recommended {test.rate:g}"))
     return Panel(
         tuple(marks),
         Scale("learning rate", float(test.ramp.rates[0]), float(test.ramp.rates[-1]), log=True),

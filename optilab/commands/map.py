@@ -271,20 +271,20 @@ def _values(result: "MapResult", quantity: str) -> list[Mark]:
     if result.limit is not None:
         exact = (result.limit, y_values) if result.fields[0] == "lr" else (x_values, result.limit)
     marks: list[Mark] = [
-        Heatmap(values, x_values, y_values, scale, gone=result.diverged),
+        Heatmap(values, x_values, y_values, scale, diverged=result.diverged),
         Contour(result.radius, level=1.0, exact=exact, label="limit of stability by theory"),
     ]
     if result.optimum is not None:
         x, y = result.optimum
-        marks.append(Points([x], [y], "optimum", label="best in the long run by theory", detail=True))
+        marks.append(Points([x], [y], "optimum", label="best in the long run by theory", skip_in_text=True))
     return marks
 
 
 def _basins(result: "MapResult") -> list[Mark]:
     x_values, y_values = result.axes.values()
-    marks: list[Mark] = [Heatmap(result.basin, x_values, y_values, kinds=True)]
+    marks: list[Mark] = [Heatmap(result.basin, x_values, y_values, categorical=True)]
     for number, (x, y) in enumerate(result.function.minima):
-        marks.append(Points([x], [y], "minimum", number, label=f"({x:.3g}, {y:.3g})", detail=True))
+        marks.append(Points([x], [y], "minimum", number, label=f"({x:.3g}, {y:.3g})", skip_in_text=True))
     return marks
 
 

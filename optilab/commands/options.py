@@ -111,8 +111,8 @@ class FolderOptions(Request):
     ] = None
 
 
-def _name(given: str | None) -> str | None:
-    return given if given is None else runs.run_name(given)
+def _name(name: str | None) -> str | None:
+    return name if name is None else runs.run_name(name)
 
 
 class SaveOptions(FolderOptions):
@@ -137,18 +137,18 @@ class FileOptions(Request):
 
     def misfits(self) -> Iterator[tuple[str, str]]:
         yield from super().misfits()
-        found = dict[str, str]()
+        file_by_kind = dict[str, str]()
         endings = [ending for each in self.WRITES.values() for ending in each]
         for file in self.out or ():
             ending = Path(file).suffix.lower()
-            kind = next((kind for kind, own in self.WRITES.items() if ending in own), None)
+            kind = next((kind for kind, extensions in self.WRITES.items() if ending in extensions), None)
             if kind is None:
                 yield f"expected a name that ends in {listed(endings, 'or')}, got {shown(file)}", "out"
                 continue
-            if kind in found:
-                yield f"expected one file of a kind, got {found[kind]} and {file}", "out"
+            if kind in file_by_kind:
+                yield f"expected one file of a kind, got {file_by_kind[kind]} and {file}", "out"
             runs.output_file(file, [ending], "--out")
-            found[kind] = file
+            file_by_kind[kind] = file
 
 
 class PictureOptions(FileOptions):
@@ -226,7 +226,7 @@ class ClusterOptions(JobOptions):
 class StudyOptions(
     ClusterOptions, SaveOptions, SetOptions, DataOptions, FormatOptions, PictureOptions, OutputOptions
 ):
-    """How a study is executed, repeated, continued and shown."""
+    """Options that execute, repeat, continue and show a study."""
 
     GROUP: ClassVar[str] = "How to run it"
     CONFLICTS: ClassVar[Conflicts] = (
@@ -256,6 +256,6 @@ class StudyOptions(
     def problems_of_changes(cls, changes: Sequence[Override]) -> Iterable[Problem]:
         several = [change for change in changes if change.key == "threads" and change.value != 1]
         return [
-            Problem(one.where, "", f"expected 1 thread for each training, got {shown(one.value)}")
-            for one in several
+            Problem(threads.where, "", f"expected 1 thread for each training, got {shown(threads.value)}")
+            for threads in several
         ]

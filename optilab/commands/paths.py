@@ -1,4 +1,4 @@
-"""What the commands share that follow paths: the options that choose rule, function and start; following and tuning."""
+"""Code of all commands that follow paths: the options that choose rule, function and start; following and tuning."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -60,7 +60,7 @@ def chosen(request: Request, epochs: int | None = None, *more: Override) -> "Opt
     """
     from optilab.config.optimize import OptimizeConfig
 
-    config, changes = request.given.get("config"), request.changes
+    config, changes = request.arguments.get("config"), request.changes
     steps = [] if epochs is None or config is not None else [Override("epochs", "epochs", epochs)]
     keys = {change.key for change in changes}
     known = {key.partition(".")[0] for key in keys} <= OptimizeConfig.model_fields.keys()
@@ -69,14 +69,18 @@ def chosen(request: Request, epochs: int | None = None, *more: Override) -> "Opt
     return load(OptimizeConfig, plain(config), [*steps, *changes, *more])
 
 
-def require_bare(config: "OptimizeConfig", what: str) -> None:
+def require_bare(config: "OptimizeConfig", subject: str) -> None:
     """UsageError where the config puts something around the optimizer, which `what` runs as it is."""
     from optilab.optimize import Regime
 
     nothing = Regime()
-    around = [one.name for one in fields(Regime) if getattr(config.regime, one.name) != getattr(nothing, one.name)]
+    around = [
+        regime_field.name
+        for regime_field in fields(Regime)
+        if getattr(config.regime, regime_field.name) != getattr(nothing, regime_field.name)
+    ]
     if around:
-        raise UsageError(f"{what} runs an optimizer as it is, without {listed(around)}")
+        raise UsageError(f"{subject} runs an optimizer as it is, without {listed(around)}")
 
 
 def follow(config: "OptimizeConfig") -> "list[Trajectory]":
@@ -107,7 +111,7 @@ def rows(paths: "Mapping[str, Trajectory]") -> Iterator[dict[str, Any]]:
 
 
 def results_of(config: "OptimizeConfig", paths: "Sequence[Trajectory]") -> "Results":
-    """What claims about the paths are judged by."""
+    """The results of the paths, by which claims are judged."""
     from optilab.study.claims import of_paths
 
     named = dict(zip(config.labels, paths, strict=True))

@@ -192,9 +192,9 @@ class NetworkRaceAnswer(EndedStudy):
     def document(self) -> Mapping[str, Any]:
         from optilab.commands.race_tables import document
 
-        assert self.heats is not None
+        assert self.race_result is not None
         config = self.plan.race.model_dump(mode="json", exclude={"on"})
-        return {"run": str(self.ran.path), "asked": config, **document(self.heats, self.entry)}
+        return {"run": str(self.ran.path), "asked": config, **document(self.race_result, self.entry)}
 
 
 COMMAND = FunctionRace

@@ -15,7 +15,7 @@ import numpy as np
 from optilab.call import Call
 from optilab.commands.answer import Answer
 from optilab.commands.charts.races import race_chart
-from optilab.commands.comparison_tables import Units, further_seeds, more_advice, what_they_show
+from optilab.commands.comparison_tables import Units, further_seeds, more_advice, purpose_of_seeds
 from optilab.config.study import FunctionRaceConfig
 from optilab.errors import shell
 from optilab.optimize import OBJECTIVES, RULES, Objective, Rule
@@ -219,7 +219,7 @@ def _text(settings: dict[str, float]) -> str:
 
 # --- on trainings -------------------------------------------------------------------------------------------
 
-_UNITS = Units(share=True)
+_UNITS = Units(is_fraction=True)
 _VERDICT = "cannot tell: the interval of the difference contains 0, or a better rate may lie beyond those tried"
 
 
@@ -372,7 +372,7 @@ def next_step(result: RaceResult, study: Study) -> NextStep | None:
         return NextStep(again(repeats=3), "tunes and trains all in 3 repeats, which are judged")
     if more := further_seeds(comparisons[0]):
         effect = (
-            f"tunes and trains all in {plural(more, 'more repeat')}, to {what_they_show(comparisons[0], None)}"
+            f"tunes and trains all in {plural(more, 'more repeat')}, to {purpose_of_seeds(comparisons[0], None)}"
         )
         return NextStep(again(repeats=result.repeats + more), effect)
     return NextStep(diagnose, "says what limits the best")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 from annotated_doc import Doc
 from pydantic import Field
 
-from optilab.commands.answer import Printed
+from optilab.commands.answer import SimpleAnswer
 from optilab.commands.compare import ComparisonOptions, LabComparison, Metric, compared, judged_runs
 from optilab.commands.options import QUIET, RUN_NAMES, ColumnOptions, FolderOptions, OutputOptions
 from optilab.commands.request import Place, options_of
@@ -48,34 +48,34 @@ class Report(ComparisonOptions, ColumnOptions, FolderOptions, OutputOptions):
             blocks = with_columns(blocks, answer.table(), self.columns) if self.columns else blocks
             content = render(self.title or answer.question, blocks)
         write_page(path, content)
-        shown: dict[str, Any] = {"comparison": answer.document()}
-        if isinstance(answer, LabStudy) and answer.heats is not None:
+        facts: dict[str, Any] = {"comparison": answer.document()}
+        if isinstance(answer, LabStudy) and answer.race_result is not None:
             from optilab.commands.race_tables import document  # with NumPy
 
-            shown = {"race": document(answer.heats, answer.entry)}
-        shown_blocks: list[Block] = [Verdict(answer.verdict), *(f"note: {text}" for text in left_out), str(path)]
-        return Written(shown_blocks, {"page": str(path), "bytes": len(content), **shown}, [Verbatim(path)])
+            facts = {"race": document(answer.race_result, answer.entry)}
+        lines: list[Block] = [Verdict(answer.verdict), *(f"note: {text}" for text in left_out), str(path)]
+        return Written(lines, {"page": str(path), "bytes": len(content), **facts}, [Verbatim(path)])
 
 
-class Written(Printed):
+class Written(SimpleAnswer):
     """The page, and what it says."""
 
     schema_version: ClassVar[int] = 2
 
 
 def _answer(request: Report, place: Place) -> tuple[LabComparison | LabStudy, list[str]]:
-    """What the page shows, and a sentence for each trial left out."""
+    """The answer that the page shows, and a sentence for each trial left out."""
     timed = request.target is not None
     selection, metric = judged_runs(place.folder, request.names, request.metric, timed)
     entries, options = selection.entries, request
     study = entries[0]
     if len(entries) == 1 and isinstance(study, Study):
-        if not options_of(ComparisonOptions).keys() & request.given.keys():
+        if not options_of(ComparisonOptions).keys() & request.arguments.keys():
             raced = LabStudy(study)
-            if raced.heats is not None:
+            if raced.race_result is not None:
                 return raced, selection.notes
         if study.manifest["command"] == "remedy" and (name := _untouched(study, selection.records)):
-            options = Report.of({"baseline": name, **request.given}, request.typed)
+            options = Report.of({"baseline": name, **request.arguments}, request.typed)
     return compared(selection, metric, options), selection.notes
 
 
@@ -84,8 +84,8 @@ def _untouched(study: Study, records: Sequence[Record]) -> str | None:
     from optilab.study.remedy import AS_IT_IS
 
     names = {record.name for record in records}
-    own = [str(row["trial"]) for row in study.trials() if row.get("remedy") == AS_IT_IS]
-    return next((name for name in own if name in names), None)
+    untouched = [str(row["trial"]) for row in study.trials() if row.get("remedy") == AS_IT_IS]
+    return next((name for name in untouched if name in names), None)
 
 
 COMMAND = Report

@@ -19,8 +19,8 @@ from optilab.call import Call, Command, in_python
 from optilab.config.keys import Key, keys_of, type_of
 from optilab.config.section import Section, build
 from optilab.config.tree import Override, Tree, override, override_from_text
-from optilab.errors import ConfigError, OptilabError, Problem, UsageError, did_you_mean, none_of, shown
-from optilab.marks import Argument, ConfigKey, Field, Flag, InFile, Read
+from optilab.errors import ConfigError, OptilabError, Problem, UsageError, did_you_mean, expected_one_of, shown
+from optilab.marks import Argument, ConfigKey, Field, FileOnly, Flag, Read
 from optilab.words import listed
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Request(Section):
     NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {}
     """Fields that mean nothing without another one, by that other one."""
     HEADING: ClassVar[str] = ""
-    """The heading of its own fields in the help text of a command that has several requests."""
+    """The heading of its fields in the help text of a command that has several requests."""
     GROUP: ClassVar[str] = ""
     """The heading of its fields in help texts, where it is a group that requests share."""
     STUDY: ClassVar[type[Section] | None] = None
@@ -51,46 +51,46 @@ class Request(Section):
     """The command whose configs it reads: a refused line names their problems, too. But for a study, other keywords of
     the library are keys of the config, or settings of its optimizer."""
 
-    _given: Mapping[str, Any] = PrivateAttr(default_factory=dict)
+    _arguments: Mapping[str, Any] = PrivateAttr(default_factory=dict)
     _typed: bool = PrivateAttr(default=False)
     _changes: list[Override] = PrivateAttr(default_factory=list)
 
     @classmethod
-    def of(cls, given: Mapping[str, Any], typed: bool = False) -> Self:
+    def of(cls, arguments: Mapping[str, Any], typed: bool = False) -> Self:
         """The request of texts of a command line (`typed`), or of values of Python; ConfigError with every problem of
         the options and of the config."""
         known, problems = options(cls), list[Problem]()
         tree, changes = Tree(), list[Override]()
-        for name, item in given.items():
-            one = known.get(name)
-            where = (one.flag if one else f"--{name.replace('_', '-')}") if typed else name
+        for name, item in arguments.items():
+            field = known.get(name)
+            where = (field.flag if field else f"--{name.replace('_', '-')}") if typed else name
             try:
-                if (cls.STUDY is not None or given.get("seeds")) and (objects := [*_objects(plain(item))]):
+                if (cls.STUDY is not None or arguments.get("seeds")) and (objects := [*_objects(plain(item))]):
                     expected = "expected FILE.py:NAME, which the other processes of a study can read"
                     raise ConfigError("", [Problem(where, "", f"{expected}, got {shown(objects[0])}")])
-                if one is None and cls.CONFIG and cls.STUDY is None:
+                if field is None and cls.CONFIG and cls.STUDY is None:
                     changes.append(Override(name, cls._config_key(name), plain(item)))
-                elif one is not None and (mark := one.mark(ConfigKey)):
-                    changes.append(_change(one, where, mark.key, item, typed))
+                elif field is not None and (mark := field.mark(ConfigKey)):
+                    changes.append(_change(field, where, mark.key, item, typed))
                 else:
-                    tree.values[name] = _read(one, where, item, typed) if one else plain(item)
+                    tree.values[name] = _read(field, where, item, typed) if field else plain(item)
                     tree.places[name,] = where
                 if name == "set":
                     changes += _set(item)
             except ConfigError as error:
                 problems += error.problems
-        problems += [*cls._conflicts(given, typed), *_twice(changes), *cls.problems_of_changes(changes)]
+        problems += [*cls._conflicts(arguments, typed), *_twice(changes), *cls.problems_of_changes(changes)]
         changes.sort(key=lambda change: change.key.count("."))  # a section before the keys inside it
         try:
             request = build(cls, tree)
         except ConfigError as error:
             problems += error.problems
         if problems:
-            problems += cls._problems_of_config(given, changes)
+            problems += cls._problems_of_config(arguments, changes)
             raise ConfigError(tree.source, list(dict.fromkeys(problems)))
-        request._given, request._typed, request._changes = given, typed, changes
+        request._arguments, request._typed, request._changes = arguments, typed, changes
         values = {change.key: change.value for change in changes}
-        marked = ((name, one.mark(ConfigKey)) for name, one in known.items() if name in given)
+        marked = ((name, field.mark(ConfigKey)) for name, field in known.items() if name in arguments)
         request.__dict__.update({name: values[mark.key] for name, mark in marked if mark})
         return request
 
@@ -118,12 +118,14 @@ class Request(Section):
         raise NotImplementedError
 
     @classmethod
-    def _problems_of_config(cls, given: Mapping[str, Any], changes: Sequence[Override]) -> Sequence[Problem]:
+    def _problems_of_config(cls, arguments: Mapping[str, Any], changes: Sequence[Override]) -> Sequence[Problem]:
         """The problems of the config that is given with options that are refused."""
         from optilab.config.load import load
         from optilab.config.section import schema_for
 
-        config = given.get("config", given.get("file") if cls.CONFIG == "train" and cls.STUDY is None else None)
+        config = arguments.get(
+            "config", arguments.get("file") if cls.CONFIG == "train" and cls.STUDY is None else None
+        )
         if not cls.CONFIG or (config is None and all(change.key != "algo" for change in changes)):
             return ()
         try:
@@ -135,21 +137,21 @@ class Request(Section):
         return ()
 
     @classmethod
-    def _conflicts(cls, given: Mapping[str, Any], typed: bool) -> list[Problem]:
+    def _conflicts(cls, arguments: Mapping[str, Any], typed: bool) -> list[Problem]:
         """Options that exclude or need each other."""
         known, problems = options(cls), list[Problem]()
 
         def named(name: str) -> str:
-            placed = known[name].mark(Argument) and isinstance(given.get(name), str)
-            return shown(given[name]) if placed else known[name].flag if typed else name
+            as_argument = known[name].mark(Argument) and isinstance(arguments.get(name), str)
+            return shown(arguments[name]) if as_argument else known[name].flag if typed else name
 
         for conflict in (pair for owner in cls.__mro__ for pair in owner.__dict__.get("CONFLICTS", ())):
-            both = [named(name) for name in conflict if given.get(name)]
+            both = [named(name) for name in conflict if arguments.get(name)]
             if len(both) > 1:
                 problems.append(Problem("", "", f"{listed(both)} cannot be combined"))
         needs = [pair for owner in cls.__mro__ for pair in owner.__dict__.get("NEEDS", {}).items()]
         for other, name in ((other, name) for other, names in needs for name in names):
-            if name in given and not given.get(other):
+            if name in arguments and not arguments.get(other):
                 problems.append(Problem("", "", f"{named(name)} needs {named(other)}"))
         return problems
 
@@ -157,9 +159,15 @@ class Request(Section):
     def known_keys(cls) -> Sequence[Key]:
         """The fields as keys, for messages."""
         return [
-            Key(one.name, type_of(TypeAdapter(one.type_hint).json_schema()), "", one.doc, choices=one.choices)
-            for one in options(cls).values()
-            if one.mark(ConfigKey) is None and one.group != "Output"
+            Key(
+                field.name,
+                type_of(TypeAdapter(field.type_hint).json_schema()),
+                "",
+                field.doc,
+                choices=field.choices,
+            )
+            for field in options(cls).values()
+            if field.mark(ConfigKey) is None and field.group != "Output"
         ]
 
     @property
@@ -168,9 +176,9 @@ class Request(Section):
         return self._changes
 
     @property
-    def given(self) -> Mapping[str, Any]:
+    def arguments(self) -> Mapping[str, Any]:
         """The options that were given, by field: texts of a command line, or values of Python."""
-        return self._given
+        return self._arguments
 
     @property
     def typed(self) -> bool:
@@ -184,10 +192,10 @@ class Request(Section):
     def call(self, command: str, *names: str) -> Call:
         """A command that asks the same by these fields, or by all of them; a config without a file is not in it."""
         arguments, chosen = list[str](), dict[str, Any]()
-        for name, one in options(type(self)).items():
-            item = plain(self._given.get(name)) if name in names or not names else None
-            option = one.flag.removeprefix("--").replace("-", "_")
-            if isinstance(one.mark(Flag), Argument):
+        for name, field in options(type(self)).items():
+            item = plain(self._arguments.get(name)) if name in names or not names else None
+            option = field.flag.removeprefix("--").replace("-", "_")
+            if isinstance(field.mark(Flag), Argument):
                 arguments += [
                     text for text in (item if isinstance(item, list) else [item]) if isinstance(text, str)
                 ]
@@ -198,14 +206,14 @@ class Request(Section):
                     key: tuple(axis) if isinstance(axis, list) else axis for key, axis in item.items()
                 }
             elif item is not None and item is not False:
-                chosen[option] = tuple(item) if isinstance(item, list) and not one.repeated else item
+                chosen[option] = tuple(item) if isinstance(item, list) and not field.repeated else item
         return Call(command, arguments, chosen)
 
-    def kept(self) -> list[Override]:
+    def study_overrides(self) -> list[Override]:
         """The keys of its study's file that were given."""
         made = list[Override]()
         starts = ("config", "on")  # what a study starts from does not change its file
-        names = [name for name in kept_fields(type(self)) if name in self.model_fields_set and name not in starts]
+        names = [name for name in study_fields(type(self)) if name in self.model_fields_set and name not in starts]
         dumped = self.model_dump(mode="json", include={*names}, fallback=shown)
         for name in names:
             made.append(Override(self.flag(name), name, dumped[name], adds=name == "expect"))
@@ -213,37 +221,40 @@ class Request(Section):
 
 
 @cache
-def kept_fields(request: type[Request]) -> Sequence[str]:
+def study_fields(request: type[Request]) -> Sequence[str]:
     """The fields of a request that its study's file keeps."""
     fields = request.STUDY.model_fields.items() if request.STUDY else ()
-    return [name for name, info in fields if InFile() not in info.metadata]
+    return [name for name, info in fields if FileOnly() not in info.metadata]
 
 
 @cache
 def options(request: type[Request]) -> Mapping[str, Field]:
     """The fields of a request, by name: the keys of its study, its own, then those of the groups that it inherits."""
-    kept = kept_fields(request)
-    groups = {name: _group(request, name) for name in request.model_fields if name not in kept}
-    names = [*kept, *(name for owner in request.__mro__ for name, group in groups.items() if group is owner)]
-    found = {}
+    keys_of_study = study_fields(request)
+    groups = {name: _group(request, name) for name in request.model_fields if name not in keys_of_study}
+    names = [
+        *keys_of_study,
+        *(name for owner in request.__mro__ for name, group in groups.items() if group is owner),
+    ]
+    fields_by_name = {}
     for name in names:
         info = request.model_fields[name]
         default = MISSING if info.is_required() else info.get_default(call_default_factory=True)
         hint = Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
-        own = name in kept or groups[name] is request
-        found[name] = Field(name, hint, default, "" if own else groups[name].GROUP)
-    return found
+        ungrouped = name in keys_of_study or groups[name] is request
+        fields_by_name[name] = Field(name, hint, default, "" if ungrouped else groups[name].GROUP)
+    return fields_by_name
 
 
 def _group(request: type[Request], name: str) -> Any:
     """The group that declares an option first; a key of a study's file without an option has none."""
-    owners = [one for one in request.__mro__ if name in get_annotations(one) and issubclass(one, Request)]
+    owners = [owner for owner in request.__mro__ if name in get_annotations(owner) and issubclass(owner, Request)]
     return owners[-1] if owners else None
 
 
-def _read(one: Field, where: str, item: Any, typed: bool) -> Any:
+def _read(field: Field, where: str, item: Any, typed: bool) -> Any:
     """The value of an option that is validated here."""
-    mark, flag, item = one.mark(Read), one.mark(Flag), plain(item)
+    mark, flag, item = field.mark(Read), field.mark(Flag), plain(item)
     if flag and flag.path and (item == "" or (isinstance(item, list) and "" in item)):
         raise ConfigError("", [Problem(where, "", "expected a path, got ''")])
     if mark and (typed or isinstance(item, str) or (flag and flag.repeated and _are_texts(item))):
@@ -252,13 +263,13 @@ def _read(one: Field, where: str, item: Any, typed: bool) -> Any:
         except UsageError as error:
             text = str(error).removeprefix(f"{error.where}: ")
             raise ConfigError("", [Problem(where, "", text)]) from None
-    if typed and one.number and isinstance(item, str):
-        return override(where, one.name, item).value
-    if one.choices and isinstance(item, str) and item not in one.choices:
-        raise ConfigError("", [Problem(where, "", none_of(item, one.choices))])
-    if one.repeated and isinstance(item, str):  # one of a list
+    if typed and field.number and isinstance(item, str):
+        return override(where, field.name, item).value
+    if field.choices and isinstance(item, str) and item not in field.choices:
+        raise ConfigError("", [Problem(where, "", expected_one_of(item, field.choices))])
+    if field.repeated and isinstance(item, str):  # one of a list
         return [item]
-    if str in one.kinds and type(item) in (int, float) and not one.number:  # `step=2` for the text `2`
+    if str in field.kinds and type(item) in (int, float) and not field.number:  # `step=2` for the text `2`
         return str(item)
     return item
 
@@ -276,19 +287,19 @@ def _objects(item: Any) -> Iterator[Any]:
         yield item
 
 
-def _change(one: Field, where: str, key: str, item: Any, typed: bool) -> Override:
+def _change(field: Field, where: str, key: str, item: Any, typed: bool) -> Override:
     """The key of a config that an option sets."""
     if key == "expect":
         return Override(where, key, item if isinstance(item, list) else [item], adds=True)
-    if one.mark(Read):
-        return Override(where, key, _read(one, where, item, typed))
+    if field.mark(Read):
+        return Override(where, key, _read(field, where, item, typed))
     return override(where, key, item) if typed else Override(where, key, plain(item))
 
 
-def _set(given: Any) -> list[Override]:
-    if isinstance(given, Mapping):
-        return [Override(f"set {key}", str(key), plain(item)) for key, item in given.items()]
-    texts = given if isinstance(given, list | tuple) else [given]
+def _set(value: Any) -> list[Override]:
+    if isinstance(value, Mapping):
+        return [Override(f"set {key}", str(key), plain(item)) for key, item in value.items()]
+    texts = value if isinstance(value, list | tuple) else [value]
     return [override_from_text("--set", text) for text in texts if isinstance(text, str)]
 
 
@@ -339,19 +350,21 @@ class Place:
 
 def options_of(command: type[Request]) -> Mapping[str, Field]:
     """The options of a command: those of all its requests, by name."""
-    found: dict[str, Field] = {}
+    fields_by_name: dict[str, Field] = {}
     for request in command.requests():
-        for name, one in options(request).items():
-            found.setdefault(name, one)
-    return found
+        for name, field in options(request).items():
+            fields_by_name.setdefault(name, field)
+    return fields_by_name
 
 
 def optimizers_of(command: type[Request]) -> Field | None:
     """The option whose name may be left out, as in `optilab optimize adam`."""
-    return next((one for one in options_of(command).values() if getattr(one.mark(Flag), "place", False)), None)
+    return next(
+        (field for field in options_of(command).values() if getattr(field.mark(Flag), "place", False)), None
+    )
 
 
-def positional(one: Field, item: Any, known: Mapping[str, Field]) -> str:
+def positional(field: Field, item: Any, known: Mapping[str, Field]) -> str:
     """The option that a value without a name is for: `one`, which takes optimizers, or the config. UsageError for
     anything else."""
     from optilab.config.presets import is_config
@@ -360,7 +373,7 @@ def positional(one: Field, item: Any, known: Mapping[str, Field]) -> str:
     if isinstance(item, str) and item in OBJECTIVES and item not in RULES:
         raise UsageError(f"expected an optimizer, got the function {item} (--function)")
     if not is_config(item):
-        return one.name
+        return field.name
     if "config" not in known:
         raise UsageError(f"expected the name of an optimizer, got the config {shown(item)}")
     return "config"
@@ -382,5 +395,5 @@ def plain(item: Any) -> Any:
         return plain(item.tolist())
     if is_dataclass(item) and not isinstance(item, type) and hasattr(item, "name"):
         name = getattr(getattr(item, "code", None), "reference", item.name)
-        return {"name": name, **{one.name: plain(getattr(item, one.name)) for one in fields(item)}}
+        return {"name": name, **{part.name: plain(getattr(item, part.name)) for part in fields(item)}}
     return item

@@ -36,7 +36,7 @@ E = TypeVar("E", bound=Record | Study)
 
 @dataclass(frozen=True, repr=False)
 class LabEntry(Answer, Generic[E]):
-    """What a directory of runs holds."""
+    """An entry of a directory of runs."""
 
     entry: E
 
@@ -68,7 +68,7 @@ class LabRun(LabEntry[Record]):
 
     @property
     def diagnosis(self) -> "Diagnosis":
-        """What keeps the network of a training from learning, or that it is healthy: `optilab diagnose`."""
+        """The findings of `optilab diagnose`: causes that keep the network from learning, or that it is healthy."""
         from optilab.commands.diagnose import Diagnosis
         from optilab.diagnose import diagnose, of_run
 
@@ -161,10 +161,10 @@ class LabStudy(LabEntry[Study]):
     @property
     def runs(self) -> list[LabRun]:
         """The trainings, in the order of `rows`. DataError where one cannot be read; `comparison` leaves it out."""
-        found, left_out = self.entry.runs()
+        records, left_out = self.entry.runs()
         for name, reason in left_out.items():
             raise DataError(f"{name}: {reason}")
-        return [LabRun(record) for record in found]
+        return [LabRun(record) for record in records]
 
     @cached_property
     def comparison(self) -> LabComparison:
@@ -179,8 +179,8 @@ class LabStudy(LabEntry[Study]):
         return self.comparison
 
     @cached_property
-    def heats(self) -> "RaceResult | None":
-        """What a race on trainings, or of remedies with their own rates, has found; None where it is not one."""
+    def race_result(self) -> "RaceResult | None":
+        """The result of a race on trainings, or of remedies with tuned rates; None for another study."""
         from optilab.study import network_race as races
 
         return races.read(self.entry)
@@ -196,10 +196,10 @@ class LabStudy(LabEntry[Study]):
     @property
     def verdict(self) -> str:
         """The answer in one sentence; of a race on several trainings that over all of them."""
-        if self.heats is not None:
+        if self.race_result is not None:
             from optilab.commands.race_tables import answer_of
 
-            return answer_of(self.heats)
+            return answer_of(self.race_result)
         try:
             return self.answer.verdict
         except UsageError:
@@ -207,10 +207,10 @@ class LabStudy(LabEntry[Study]):
 
     def chart(self) -> "Chart":
         """The curves of the best settings; of a race its judged and tuning curves."""
-        if self.heats is not None:
+        if self.race_result is not None:
             from optilab.commands.charts.races import network_race_chart
 
-            return network_race_chart(self.heats)
+            return network_race_chart(self.race_result)
         if not self.entry.runs()[0]:
             raise no_epoch([])
         return self.comparison.chart()
@@ -218,13 +218,13 @@ class LabStudy(LabEntry[Study]):
     def table(self) -> Table:
         from optilab.commands import race_tables as views
 
-        if self.heats is not None:
-            return Table(*views.whole(self.heats))
+        if self.race_result is not None:
+            return Table(*views.whole(self.race_result))
         failed = [f"{row['trial']} failed: {row['reason']}" for row in self.rows if row["status"] == "failed"]
-        return self._compared.table() if self._compared else Table([], [], failed)
+        return self._comparison_of_answer.table() if self._comparison_of_answer else Table([], [], failed)
 
     @cached_property
-    def _compared(self) -> LabComparison | None:
+    def _comparison_of_answer(self) -> LabComparison | None:
         """The comparison that answers; None where no training has a result."""
         with suppress(UsageError):
             return self.answer
@@ -234,24 +234,24 @@ class LabStudy(LabEntry[Study]):
     def question(self) -> str:
         from optilab.commands import race_tables as views
 
-        if self.heats is not None:
-            return views.question(self.heats)
-        return self._compared.question if self._compared else self.headline
+        if self.race_result is not None:
+            return views.question(self.race_result)
+        return self._comparison_of_answer.question if self._comparison_of_answer else self.headline
 
     def blocks(self) -> Iterable[Block]:
-        """Of a race the tables of its networks; else the comparison that answers."""
+        """The tables of a race's networks; for another study the comparison that answers."""
         from optilab.commands import race_tables as views
 
-        if self.heats is not None:
-            return views.blocks(self.heats, self.entry)
-        return self._compared.blocks() if self._compared else super().blocks()
+        if self.race_result is not None:
+            return views.blocks(self.race_result, self.entry)
+        return self._comparison_of_answer.blocks() if self._comparison_of_answer else super().blocks()
 
     def details(self) -> Iterable[Block]:
         from optilab.commands import race_tables as views
 
-        if self.heats is not None:
-            return views.details(self.heats, self.entry)
-        return self._compared.details() if self._compared else ()
+        if self.race_result is not None:
+            return views.details(self.race_result, self.entry)
+        return self._comparison_of_answer.details() if self._comparison_of_answer else ()
 
 
 @dataclass(frozen=True, repr=False)
@@ -317,6 +317,6 @@ def write_watched(
         raise
 
 
-def entry(found: Record | Study) -> LabRun | LabStudy:
+def entry(record_or_study: Record | Study) -> LabRun | LabStudy:
     """A run or a study as a result."""
-    return LabRun(found) if isinstance(found, Record) else LabStudy(found)
+    return LabRun(record_or_study) if isinstance(record_or_study, Record) else LabStudy(record_or_study)

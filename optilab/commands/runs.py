@@ -11,7 +11,7 @@ from annotated_doc import Doc
 from optilab import runs
 from optilab.call import Call, Command
 from optilab.commands import compare
-from optilab.commands.answer import Answer, Printed
+from optilab.commands.answer import Answer, SimpleAnswer
 from optilab.commands.options import QUIET, RUN_NAMES, FolderOptions, FormatOptions, OutputOptions, PictureOptions
 from optilab.commands.request import Conflicts, Place
 from optilab.commands.results import LabRun, LabStudy
@@ -39,7 +39,7 @@ RunName = Annotated[
 _NAMES = Doc("Names of runs and studies, paths to them, `latest`, or patterns such as '2026*'")
 RunNames = Annotated[list[str], Argument("RUN...", complete="run"), _NAMES]
 AnyRunNames = Annotated[list[str] | None, Argument("RUN...", complete="run"), _NAMES]
-NAMED = 3
+MAX_NAMES_LISTED = 3
 """Directories, and runs, that a line about those left out names."""
 
 
@@ -86,16 +86,16 @@ class ListRuns(FormatOptions, FolderOptions, OutputOptions):
         entries, unreadable = _read(paths) if names else runs.entries(place.folder)
         axes = None
         if names and len(entries) == 1 and isinstance(study := entries[0], Study):
-            found, axes = listing.trials(study)
+            listed, axes = listing.trials(study)
             for note in study.notes if not self.quiet else ():
                 terminal.note(note)
         else:
-            found = listing.lines(entries)
-        lines = listing.filter_entries(found, conditions, self.sort)
+            listed = listing.lines(entries)
+        lines = listing.filter_entries(listed, conditions, self.sort)
         if unreadable and not self.quiet:
             terminal.note(_skipped(unreadable, place.folder))
         empty = f"no runs in {place.folder}{'' if place.folder.exists() else ': there is no such directory'}"
-        if found and self.where:
+        if listed and self.where:
             empty = f"no run in {place.folder} meets {' and '.join(self.where)}"
         return RunList(lines, axes, empty)
 
@@ -115,9 +115,11 @@ def _read(paths: Sequence[Path]) -> tuple[list[Record | Study], dict[str, str]]:
 
 def _skipped(unreadable: Mapping[str, str], folder: Path) -> str:
     """One line about all directories that are not readable runs."""
-    one = len(unreadable) == 1
-    number = "1 directory is not a readable run" if one else f"{len(unreadable)} directories are not readable runs"
-    names = some([repr(printable(name)) for name in unreadable], NAMED)
+    single = len(unreadable) == 1
+    number = (
+        "1 directory is not a readable run" if single else f"{len(unreadable)} directories are not readable runs"
+    )
+    names = some([repr(printable(name)) for name in unreadable], MAX_NAMES_LISTED)
     return f"{folder}: {number}: {names}; `optilab runs show NAME` gives the reason"
 
 
@@ -128,7 +130,7 @@ class RunList(Answer):
     lines: "Sequence[ListedRun]"
     axes: Sequence[str] | None
     empty: str
-    """What is said where there is no line."""
+    """The sentence for an empty list."""
 
     @property
     def headline(self) -> str:
@@ -154,7 +156,7 @@ class RunList(Answer):
 
 
 def _columns(lines: "Sequence[ListedRun]") -> list[Column]:
-    """For programs, each key of the config that is not the same in all has a column, instead of words."""
+    """The columns of a list; for programs, each key of the config that differs has one, instead of words."""
     first = lines[0].facts if lines else {}
     keys = dict.fromkeys(key for line in lines for key in line.variant.changed)
     varying = [k for k in keys if k not in first or any(line.facts.get(k) != first[k] for line in lines)]
@@ -173,7 +175,7 @@ def _row(line: "ListedRun") -> dict[str, Any]:
     from optilab.study.groups import without_directory
 
     facts = {key: without_directory(value) for key, value in line.facts.items()}
-    changed = _changes(line, many=len(line.variant.changed))
+    changed = _changes(line, limit=len(line.variant.changed))
     words = {
         "preset": line.variant.preset,
         "changed": changed,
@@ -198,7 +200,7 @@ def _document(line: "ListedRun") -> dict[str, Any]:
     return facts | {"best_val_acc": line.about.get("best_val_acc")}
 
 
-_MANY = 6
+MAX_CHANGES_LISTED = 6
 """Changes that a line lists."""
 
 
@@ -210,12 +212,12 @@ def _configured(line: "ListedRun") -> str:
     if "stage" in line.axes:  # a race: its settings and seeds depend on each other
         kinds = [key for key in ("rule", "remedy", "network", "repeat", "setting") if key in line.axes]
         return " x ".join(plural(line.axes[key], "optimizer" if key == "rule" else key) for key in kinds)
-    words = [line.variant.preset, _changes(line, _MANY)]
+    words = [line.variant.preset, _changes(line, MAX_CHANGES_LISTED)]
     if sum(line.counts.values()) < line.about.get(
         "trials", 0
     ):  # the trials that are missing may have other values
-        own = short([key for key in line.axes if key != "seed"]).values()
-        words += [f"over {', '.join(own)}"] if own else []
+        axes = short([key for key in line.axes if key != "seed"]).values()
+        words += [f"over {', '.join(axes)}"] if axes else []
     elif len(line.axes) > 1 or line.axes.get("seed", 0) > 1:
         names = short([key for key in line.axes if key != "seed"])
         counts = [of_key(line.axes[key], name) for key, name in names.items()]
@@ -223,19 +225,19 @@ def _configured(line: "ListedRun") -> str:
     return ", ".join(filter(None, words))
 
 
-def _changes(line: "ListedRun", many: int) -> str:
-    """What differs from the preset, at most `most` settings: `lr 0.1, norm batch`. Not what an axis varies."""
+def _changes(line: "ListedRun", limit: int) -> str:
+    """At most `limit` settings that differ from the preset and that no axis varies: `lr 0.1, norm batch`."""
     from optilab.study.groups import short, text
 
     fixed = ("threads", "device") if isinstance(line.entry, Study) else ()  # of all trials: they run on one thread
     varied = [key for key in line.variant.changed if any(f"{key}.".startswith(f"{axis}.") for axis in line.axes)]
     changed = {key: v for key, v in line.variant.changed.items() if key not in fixed and key not in varied}
     names = short(list(changed))
-    return some([f"{names[key].rpartition('/')[2]} {text(value)}" for key, value in changed.items()], many)
+    return some([f"{names[key].rpartition('/')[2]} {text(value)}" for key, value in changed.items()], limit)
 
 
 def _result(line: "ListedRun") -> str:
-    """What came of it, in a few words."""
+    """The result, in a few words."""
     if isinstance(line.entry, Study):
         return _progress(line)
     if line.problem:
@@ -263,14 +265,14 @@ def _trials(lines: "Sequence[ListedRun]", axes: Sequence[str]) -> Table:
     """The trials of a study."""
     from optilab.study.groups import short, text
 
-    def shown(value: Any) -> str:
+    def axis_text(value: Any) -> str:
         """A hyperparameter that an optimizer of a race lacks is null."""
         return "" if value == "null" and "setting" in axes else text(value)
 
     names = short(axes)
     columns = [
         Column("run", "trial", left=True),
-        *(Column(key, names[key], shown, left=True) for key in axes),
+        *(Column(key, names[key], axis_text, left=True) for key in axes),
         Column("seed", "seed", detail=1),
         Column("state", "state", left=True),
         Column("epoch", "epoch", detail=2),
@@ -306,7 +308,7 @@ class ShowRun(FormatOptions, FolderOptions, OutputOptions):
         return OneStudy(entry) if isinstance(entry, Study) else OneRun(entry, self.config)
 
 
-LARGE = 10 << 20
+MAX_BYTES_READ = 10 << 20
 """Bytes of a table of which no more than the end is read."""
 
 
@@ -327,12 +329,12 @@ class OneRun(LabRun):
             keys, ends = list(last), {"last": last}
             if self.entry.is_training:
                 ends["best"] = runs.best(self.rows)
-            if len(results) > 1 and (self.entry.path / "metrics.csv").stat().st_size < LARGE:
+            if len(results) > 1 and (self.entry.path / "metrics.csv").stat().st_size < MAX_BYTES_READ:
                 ends = {f"last {row['algo']}": row for row in self.rows}
                 keys.remove("algo")
             yield grid(
                 ["", *keys],
-                [[what, *(metric_of(k).text(row.get(k, "")) for k in keys)] for what, row in ends.items()],
+                [[name, *(metric_of(k).text(row.get(k, "")) for k in keys)] for name, row in ends.items()],
             )
             if not self.entry.manifest.get("marked", True):
                 ended = self.entry.state == "done" and "reason" in self.entry.manifest
@@ -377,8 +379,8 @@ class OneStudy(LabStudy):
         return _trials(*trials(self.entry))
 
     def document(self) -> Mapping[str, Any]:
-        found, left_out = self.entry.runs()
-        return {**_entry_facts(self.entry), "runs": list(map(_entry_facts, found)), "left_out": left_out}
+        records, left_out = self.entry.runs()
+        return {**_entry_facts(self.entry), "runs": list(map(_entry_facts, records)), "left_out": left_out}
 
 
 def _facts(entry: Record | Study) -> Iterator[Block]:
@@ -438,7 +440,7 @@ class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
     label: compare.Labels = None
     quiet: Annotated[bool, QUIET, Doc("Print the plot's file and nothing else")] = False
 
-    def run(self, place: Place) -> Printed:
+    def run(self, place: Place) -> SimpleAnswer:
         from optilab.commands.charts.training import training_chart
         from optilab.study.curves import histories
         from optilab.study.groups import select_runs
@@ -450,21 +452,23 @@ class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
         facts: dict[str, Any] = {"picture": file, "shared": chart.title if chart else "", "groups": []}
         left_out: Mapping[str, Sequence[Record]] = {}
         if chart is None:
-            found = histories(selection.records, self.label or ())
-            if not found.groups:
-                raise compare.no_epoch(found.without_epochs)
-            chart, facts = training_chart(found, self.panel), _plot_document(found, file)
+            groups = histories(selection.records, self.label or ())
+            if not groups.groups:
+                raise compare.no_epoch(groups.without_epochs)
+            chart, facts = training_chart(groups, self.panel), _plot_document(groups, file)
             left_out = {
-                "no epoch yet": found.without_epochs,
-                "another run has the same settings and seed": found.repeated,
+                "no epoch yet": groups.without_epochs,
+                "another run has the same settings and seed": groups.repeated,
             }
         self.draw(lambda: chart)
         for reason, records in left_out.items():
             if records and not place.silent:
-                terminal.note(f"not drawn: {some([record.name for record in records], NAMED)}: {reason}")
+                terminal.note(
+                    f"not drawn: {some([record.name for record in records], MAX_NAMES_LISTED)}: {reason}"
+                )
         if file is None and not place.silent:
             terminal.draw(chart)
-        return Printed([], facts, [] if file is None else [file])
+        return SimpleAnswer([], facts, [] if file is None else [file])
 
 
 def _of_settings(chosen: "Selection") -> "Chart | None":
@@ -477,14 +481,14 @@ def _of_settings(chosen: "Selection") -> "Chart | None":
     if len(entries) != 1 or not isinstance(entries[0], Study) or entries[0].manifest["command"] != "sweep":
         return None
     metric = load(SweepConfig, str(entries[0].path / runs.STUDY)).metric
-    return settings_chart(compare.compared(chosen, metric).side) if chosen.records else None
+    return settings_chart(compare.compared(chosen, metric).comparison) if chosen.records else None
 
 
-def _plot_document(found: "Histories", picture: str | None) -> dict[str, Any]:
-    """What is drawn, as numbers; index 0 is epoch 1."""
+def _plot_document(curves: "Histories", picture: str | None) -> dict[str, Any]:
+    """The curves as numbers; index 0 is epoch 1."""
     return {
         "picture": picture,
-        "shared": found.title,
+        "shared": curves.title,
         "groups": [
             {
                 "group": history.label,
@@ -495,10 +499,10 @@ def _plot_document(found: "Histories", picture: str | None) -> dict[str, Any]:
                 "curvature": history.curvature and asdict(history.curvature),
                 "layers": history.layers and {"names": history.layers.names, **history.layers.values},
             }
-            for history in found.groups
+            for history in curves.groups
         ],
-        "without_epochs": [record.name for record in found.without_epochs],
-        "repeated": [record.name for record in found.repeated],
+        "without_epochs": [record.name for record in curves.without_epochs],
+        "repeated": [record.name for record in curves.repeated],
     }
 
 
@@ -517,9 +521,9 @@ class FindRun(FolderOptions, OutputOptions):
 
     name: RunName
 
-    def run(self, place: Place) -> Printed:
-        found = runs.locate(place.folder, self.name)
-        return Printed([Verbatim(found)], {"run": str(found)}, [Verbatim(found)])
+    def run(self, place: Place) -> SimpleAnswer:
+        path = runs.locate(place.folder, self.name)
+        return SimpleAnswer([Verbatim(path)], {"run": str(path)}, [Verbatim(path)])
 
 
 class RemoveRuns(FolderOptions, OutputOptions):
@@ -534,7 +538,7 @@ class RemoveRuns(FolderOptions, OutputOptions):
     yes: Annotated[bool, Flag(names=("--yes", "-y")), Doc("Do not ask")] = False
     quiet: Annotated[bool, QUIET, Doc("Print nothing")] = False
 
-    def run(self, place: Place) -> Printed:
+    def run(self, place: Place) -> SimpleAnswer:
         if not self.names and self.older_than is None:
             raise UsageError("runs rm needs the name of a run, a pattern or --older-than AGE")
         names, text = self.names or [], self.older_than
@@ -550,7 +554,7 @@ class RemoveRuns(FolderOptions, OutputOptions):
                 print(f"removed {path}", flush=True)
         if not paths and not place.silent:
             terminal.note("nothing to remove: no run is that old")
-        return Printed([], {"removed": [str(path) for path in paths]})
+        return SimpleAnswer([], {"removed": [str(path) for path in paths]})
 
 
 def _confirm(paths: Sequence[Path]) -> None:
@@ -574,48 +578,48 @@ class DiffRuns(FolderOptions, OutputOptions):
     b: Annotated[str, Argument("RUN_B", complete="run"), Doc("The run to compare it with")]
     quiet: Annotated[bool, QUIET, Doc("Print the number of equal rows and nothing else")] = False
 
-    def run(self, place: Place) -> Printed:
+    def run(self, place: Place) -> SimpleAnswer:
         from optilab.study.diff import diff_runs
 
         entries = [runs.read_entry(runs.locate(place.folder, name)) for name in (self.a, self.b)]
-        parting = diff_runs(*entries)
+        diff = diff_runs(*entries)
         a, b = (entry for entry in entries if isinstance(entry, Record))
-        first = parting.first
+        first = diff.first
         facts = {
             "runs": [str(a.path), str(b.path)],
-            "config": parting.config,
-            "environment": parting.environment,
-            "data": parting.data,
-            "rows": parting.lengths,
-            "equal_rows": parting.equal,
+            "config": diff.config,
+            "environment": diff.environment,
+            "data": diff.data,
+            "rows": diff.lengths,
+            "equal_rows": diff.equal,
             "first": first and {"row": first.row, "values": first.values, "relative": first.relative},
-            "edited": list(parting.edited),
-            "causes": parting.causes,
+            "edited": list(diff.edited),
+            "causes": diff.causes,
         }
-        return Printed(list(_differences(a, b, parting)), facts, [str(parting.equal)])
+        return SimpleAnswer(list(_differences(a, b, diff)), facts, [str(diff.equal)])
 
 
-def _differences(a: Record, b: Record, parting: "Diff") -> Iterator[Block]:
-    """What differs, and where the rows part."""
-    sections = {"config": parting.config, "data": parting.data, "environment": parting.environment}
+def _differences(a: Record, b: Record, diff: "Diff") -> Iterator[Block]:
+    """The differences, and the row at which the two runs part."""
+    sections = {"config": diff.config, "data": diff.data, "environment": diff.environment}
     if rows := [row for section, pairs in sections.items() for row in _pairs(section, pairs)]:
         titles = {"key": "differs", "a": a.name, "b": b.name}
         yield Table([Column(key, title, left=True) for key, title in titles.items()], rows)
     if equal := [section for section, pairs in sections.items() if not pairs]:
         yield f"equal: {', '.join(equal)}"
-    yield from (Sentence(text, "red") for text in parting.edited)
+    yield from (Sentence(text, "red") for text in diff.edited)
     yield ""
-    yield rows_in_words(parting, a.is_training)
-    yield from (Sentence(cause, "bold") for cause in parting.causes)
+    yield rows_in_words(diff, a.is_training)
+    yield from (Sentence(cause, "bold") for cause in diff.causes)
 
 
-def rows_in_words(parting: "Diff", training: bool) -> str:
+def rows_in_words(diff: "Diff", training: bool) -> str:
     """`rows: equal up to epoch 3; at epoch 4 train_loss 0.51234 and 0.51235, relative 2e-05`."""
     unit = "epoch" if training else "row"
-    first, (one, other) = parting.first, parting.lengths
+    first, (rows, other_rows) = diff.first, diff.lengths
     if first is None:
-        both = min(one, other)
-        more = "" if one == other else f"; one has {plural(one, unit)}, the other {other}"
+        both = min(rows, other_rows)
+        more = "" if rows == other_rows else f"; one has {plural(rows, unit)}, the other {other_rows}"
         equal = f"{'the' if both == 1 else 'all'} {plural(both, unit)}"
         return f"rows: equal in {equal} that both have{more}" if both else "rows: one of the runs has none"
     before = f"equal up to {unit} {first.row - 1}; " if first.row > 1 else ""
@@ -660,7 +664,7 @@ class ExportRuns(FolderOptions, OutputOptions):
     force: Annotated[bool, Doc("Replace the file of --out")] = False
     quiet: Annotated[bool, QUIET, Doc("Do not name runs that are left out")] = False
 
-    def run(self, place: Place) -> Printed:
+    def run(self, place: Place) -> SimpleAnswer:
         from optilab.study import export
         from optilab.study.groups import select_runs
 
@@ -683,7 +687,7 @@ class ExportRuns(FolderOptions, OutputOptions):
             "runs": [run.name for run in rows.runs],
             "left_out": {**damaged, **selection.others},
         }
-        return Printed(written, facts, written, ExitCode.DATA if damaged else ExitCode.OK)
+        return SimpleAnswer(written, facts, written, ExitCode.DATA if damaged else ExitCode.OK)
 
 
 PARTS = {

@@ -59,7 +59,7 @@ def source(
 def written(request: StudyOptions, tree: Tree) -> Any:
     """The keys of the study's file: those of its start, changed by what was given; a mapping adds to one."""
     assert request.STUDY is not None
-    for change in request.kept():
+    for change in request.study_overrides():
         before = tree.values.get(change.key)
         if isinstance(change.value, dict) and isinstance(before, dict):
             change = replace(change, value={**before, **change.value})
@@ -148,7 +148,7 @@ def run(spec: "StudySpec", name: str, request: JobOptions, place: Place) -> "Stu
         request.jobs, getattr(request, "cluster", None), bool(getattr(request, "fail_fast", False))
     )
     typed = request.typed and isinstance(request, StudyOptions)  # progress stands next to a document, too
-    silent = bool(request.given.get("quiet")) if typed else place.silent
+    silent = bool(request.arguments.get("quiet")) if typed else place.silent
     ran = study.run(spec, place.folder, name, place.argv, dataset_of, TerminalView(silent), how)
     if ran.stopped is not None:
         sentence: str | Command = f"stopped; the same command with --name {name} continues with what is missing"

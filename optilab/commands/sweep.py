@@ -112,7 +112,7 @@ class SweepAnswer(EndedStudy):
         return effects(
             [
                 (points[next(iter(group.runs.values())).name], candidate.outcomes.values)
-                for candidate in self.comparison.side.candidates
+                for candidate in self.comparison.comparison.candidates
                 for group in candidate.groups
                 if candidate.outcomes.values
             ]
@@ -148,7 +148,7 @@ class SweepAnswer(EndedStudy):
         if not self.through:
             yield Sentence("no training has a result", "red")
         elif self.confirmation:
-            yield from tables.differences(self.comparison.side)
+            yield from tables.differences(self.comparison.comparison)
             yield ""
             yield (table := self.comparison.table())
             yield from ["", *table.notes, ""] if table.notes else [""]
@@ -157,8 +157,8 @@ class SweepAnswer(EndedStudy):
             yield from self.comparison.compared()
         if self.effects:
             yield ""
-            yield Sentence(f"which axis mattered, by {self.comparison.side.measure.name}", "bold")
-            yield importance_table(self.effects, self.comparison.side.measure)
+            yield Sentence(f"which axis mattered, by {self.comparison.comparison.measure.name}", "bold")
+            yield importance_table(self.effects, self.comparison.comparison.measure)
         if self.through and (step := self.answer.next_step):
             yield step
         yield Hint(self.ran.path)

@@ -423,13 +423,13 @@ class SeedsAnswer(EndedStudy):
 
 def header(training: "Training", dataset: "Dataset") -> None:
     """The network, the optimizer, the seed and the dataset, in two lines."""
-    from optilab.config.own_network import OwnNetwork
+    from optilab.config.user_network import UserNetwork
 
     config, device = training.config, str(training.device)
     model, optimizer = config.model, settings(config.optimizer).replace("   ", " ")
     facts = [
         config.name,
-        model.name if isinstance(model, OwnNetwork) else _widths(model.widths(training.inputs, dataset.classes)),
+        model.name if isinstance(model, UserNetwork) else _widths(model.widths(training.inputs, dataset.classes)),
         f"{config.optimizer.name} {optimizer}",
         f"batch {config.data.batch_size}",
         f"seed {config.seed}",

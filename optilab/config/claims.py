@@ -12,7 +12,7 @@ from annotated_types import Ge, Gt, Lt, MinLen
 from pydantic import AfterValidator, Field, Strict, model_serializer, model_validator
 
 from optilab.config.load import load
-from optilab.config.section import Listed, Section, refusal
+from optilab.config.section import ScalarOrList, Section, refusal
 from optilab.config.tree import Override, decimal
 from optilab.errors import did_you_mean, shown, unknown
 from optilab.marks import Flag, claim_doc
@@ -21,7 +21,7 @@ from optilab.runs.metrics import ROW, TESTED, metric_of
 from optilab.words import listed
 
 BEST = "best"
-"""For a claim: the group with the best mean of the metric."""
+"""The group with the best mean of the metric, as a claim names it."""
 OPERATORS = {">": "above", ">=": "at_least", "<": "below", "<=": "at_most", "==": "equals", "=": "equals"}
 _COMPARED: Mapping[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
@@ -35,7 +35,7 @@ HEALTHY = "healthy"
 
 @dataclass(frozen=True)
 class Subject:
-    """What can be claimed about the results of a command."""
+    """The claims that can be made about the results of a command."""
 
     metrics: tuple[str, ...]
     words: Mapping[str, Sequence[str]]
@@ -47,8 +47,8 @@ class Subject:
     first: int = 0
     """The first epoch."""
 
-    def misfit(self, claim: "Claim") -> str:
-        """Why a claim is not about what the command measures; empty where it is."""
+    def incompatibility(self, claim: "Claim") -> str:
+        """The reason why a claim does not fit the command's results; empty where it does."""
         metric, at = claim.metric, claim.at
         if metric not in self.metrics:
             return unknown("metric", metric, self.metrics)
@@ -86,7 +86,7 @@ SUBJECTS = {"train": TRAINING, "optimize": PATH, "race": RACE, "race --on": NETW
 WORDS = ("status", "verdict", "diagnosis")
 """The metrics whose values are words."""
 MOMENTS = ("last", "best", "area")
-"""When a metric is measured, next to the number of an epoch."""
+"""Times at which a metric is measured, next to the number of an epoch."""
 
 EXAMPLE = (
     "healthy, val_acc > 0.8, val_acc at best == 0.85 +- 0.01, adam: f < 0.1, or val_acc > 0.8 confidence 0.95"
@@ -147,12 +147,12 @@ class Claim(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _read(cls, given: Any) -> Any:
+    def _read(cls, claim: Any) -> Any:
         """The text of a claim as the mapping that it is short for."""
-        if isinstance(given, Claim) or (isinstance(given, Mapping) and "metric" in given):
-            return given
-        if not isinstance(given, str) or (match := _TEXT.fullmatch(given)) is None:
-            raise refusal(f"expected a claim such as val_acc > 0.8 or adam: f at 10 < 0.1, got {shown(given)}")
+        if isinstance(claim, Claim) or (isinstance(claim, Mapping) and "metric" in claim):
+            return claim
+        if not isinstance(claim, str) or (match := _TEXT.fullmatch(claim)) is None:
+            raise refusal(f"expected a claim such as val_acc > 0.8 or adam: f at 10 < 0.1, got {shown(claim)}")
         if match["healthy"]:
             return {"of": match["of"], "metric": "diagnosis", "equals": HEALTHY}
         parts: dict[str, Any] = {key: match[key] for key in ("of", "metric", "at") if match[key] is not None}
@@ -199,7 +199,7 @@ class Claim(Section):
 
     @property
     def rises(self) -> bool:
-        """Whether the claim is that the value is high."""
+        """True if the claim is that the value is high."""
         return self.operator in (">", ">=")
 
     @property
@@ -215,21 +215,21 @@ class Claim(Section):
 
     @model_serializer
     def _written(self) -> Any:
-        """As text where that can be read back."""
+        """The claim as text, or as a mapping where its text cannot be read back."""
         text = f"{self.of}: {self.text}" if self.of else self.text
         if _TEXT.fullmatch(text):
             return text
         return {key: value for key in type(self).model_fields if (value := getattr(self, key)) is not None}
 
     def distance(self, value: float | str) -> float:
-        """How far a value is on the wrong side of the bound; of a word 0 or 1."""
+        """The distance of a value from the bound, positive on the wrong side; 0 or 1 for a word."""
         if isinstance(value, str) or isinstance(self.bound, str):
             return float(value != self.bound)
         above = value - self.bound
         return abs(above) if self.operator == "==" else -above if self.rises else above
 
     def admits(self, value: float | str) -> bool:
-        """Whether a value meets the bound."""
+        """True if a value meets the bound."""
         if isinstance(value, str) or isinstance(self.bound, str) or self.operator == "==":
             return self.distance(value) <= (self.within or 0.0)
         return _COMPARED[self.operator](value, self.bound)
@@ -238,7 +238,7 @@ class Claim(Section):
 Claims = Annotated[
     tuple[Claim, ...],
     Strict(False),
-    Listed((str, dict)),
+    ScalarOrList((str, dict)),
     Flag("CLAIM", repeated=True),
     claim_doc("val_acc > 0.8"),
 ]
@@ -257,14 +257,14 @@ class Expectations(Section):
 
 
 def expectations(command: str, texts: Sequence[str]) -> Sequence[Claim]:
-    """The claims of `--expect` about a result that has no config of its own; `command` is one of SUBJECTS."""
+    """The claims of `--expect` about a result without a config; `command` is one of SUBJECTS."""
     changes = [Override("--expect", "expect", list(texts), adds=True)]
     return load(Expectations, {"command": command}, changes).expect if texts else ()
 
 
 def unmeasured(claims: Sequence[Claim], subject: Subject) -> Iterator[tuple[str, str]]:
     """The misfits of claims on something that the command does not measure, or a word that it does not say."""
-    return ((why, "expect") for claim in claims if (why := subject.misfit(claim)))
+    return ((why, "expect") for claim in claims if (why := subject.incompatibility(claim)))
 
 
 def measured(subject: Subject) -> AfterValidator:
@@ -306,8 +306,8 @@ class ClaimsEntry(Section):
     expect: Claims = ()
 
     def misfits(self) -> Iterator[tuple[str, str]]:
-        if len(asked := [command for command in COMMANDS if getattr(self, command) is not None]) != 1:
-            yield f"expected exactly one of {', '.join(COMMANDS)}; got {' and '.join(asked) or 'none'}", ""
+        if len(commands := [command for command in COMMANDS if getattr(self, command) is not None]) != 1:
+            yield f"expected exactly one of {', '.join(COMMANDS)}; got {' and '.join(commands) or 'none'}", ""
         if self.run is not None and self.set:
             yield "a run keeps its settings", "set"
 
@@ -318,7 +318,7 @@ class ClaimsEntry(Section):
 
     @property
     def target(self) -> Any:
-        """What the command is given: the name of a preset or file, or keys."""
+        """The command's config: the name of a preset or file, or keys."""
         return getattr(self, self.command)
 
 
@@ -330,7 +330,7 @@ class CheckFile(Section):
     checks: Annotated[tuple[ClaimsEntry, ...], Strict(False), MinLen(1), Doc("commands and their claims")]
 
     def chosen(self, slow: bool, pattern: str) -> Sequence[tuple[int, ClaimsEntry]]:
-        """Those whose names match the pattern, each with its place; the slow ones only if `slow`."""
+        """The entries whose names match the pattern, each with its number; slow entries only if `slow`."""
         return [
             (number, check)
             for number, check in enumerate(self.checks)

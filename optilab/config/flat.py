@@ -1,4 +1,4 @@
-"""Where activations are flat, apart from their parameters: a loop that is watched need not wait for the configs."""
+"""Flat parts of activations, in a separate module: a loop that is watched need not wait for the configs."""
 
 from math import inf
 

@@ -54,7 +54,7 @@ class Key:
         return kind if kind.startswith("text") else f"a {kind}".replace(" or list", " or a list")
 
 
-def presets_folder() -> Path:
+def presets_directory() -> Path:
     """configs/ next to the package: inside it in an installed wheel, above it in a checkout."""
     package = Path(__file__).parents[1]
     inside = package / "configs"
@@ -63,7 +63,7 @@ def presets_folder() -> Path:
 
 def schema_file(kind: str) -> Path:
     """The installed JSON Schema of a command's configs, which refers to the file of all."""
-    return presets_folder() / "schema" / f"{kind}.schema.json"
+    return presets_directory() / "schema" / f"{kind}.schema.json"
 
 
 def schema_text(kind: str) -> str:
@@ -76,8 +76,8 @@ def schema_text(kind: str) -> str:
 @cache
 def _definitions() -> Mapping[str, Any]:
     file = schema_file("optilab")
-    found: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))["$defs"]
-    return found
+    definitions: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))["$defs"]
+    return definitions
 
 
 @cache
@@ -94,21 +94,25 @@ def _section(schema: Mapping[str, Any], prefix: str, of: str) -> Iterator[Key]:
 
 
 def _key(node: Mapping[str, Any], name: str, of: str, needed: bool) -> Iterator[Key]:
-    options = [_resolved(one) for one in node.get("anyOf", [node])]
+    options = [_resolved(schema) for schema in node.get("anyOf", [node])]
     default = "required" if needed else _written(node["default"]) if "default" in node else ""
-    listed = [_resolved(one.get("items", {})) for one in options if one.get("type") == "array"]
-    inner = [part for one in (*options, *listed) for part in map(_resolved, one.get("anyOf", [one]))]
-    names = next((tuple(one["enum"]) for one in inner if "enum" in one), ())
-    objects = [one for one in inner if "properties" in one]
+    listed = [_resolved(schema.get("items", {})) for schema in options if schema.get("type") == "array"]
+    inner = [part for schema in (*options, *listed) for part in map(_resolved, schema.get("anyOf", [schema]))]
+    names = next((tuple(schema["enum"]) for schema in inner if "enum" in schema), ())
+    objects = [schema for schema in inner if "properties" in schema]
     entries = {
-        one["properties"]["name"]["const"]: one for one in objects if "const" in one["properties"].get("name", {})
+        schema["properties"]["name"]["const"]: schema
+        for schema in objects
+        if "const" in schema["properties"].get("name", {})
     }
     meaning = node.get("description", "")
     if entries or (names and objects):
         yield Key(name, ENTRY, default, meaning, of, names)
         for entry, settings in entries.items():
             yield from _section(settings, f"{name}.", entry)
-    elif objects and not (whole := [one for one in objects if "additionalProperties" in one])[1:] and whole:
+    elif (
+        objects and not (whole := [schema for schema in objects if "additionalProperties" in schema])[1:] and whole
+    ):
         yield Key(name, SECTION, default, meaning, of)
         yield from _section(whole[0], f"{name}.", of)
     else:
@@ -116,7 +120,7 @@ def _key(node: Mapping[str, Any], name: str, of: str, needed: bool) -> Iterator[
 
 
 def _booleans(options: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    return ("true", "false") if any(one.get("type") == "boolean" for one in options) else ()
+    return ("true", "false") if any(option.get("type") == "boolean" for option in options) else ()
 
 
 def _resolved(node: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -138,7 +142,7 @@ def type_of(node: Mapping[str, Any]) -> str:
     """The type of a schema in words: `whole number >= 1, <= 1,000`, `list of numbers`, `a | b`."""
     options = node.get("anyOf", [node])
     if options[1:]:
-        return " or ".join(dict.fromkeys(type_of(one) for one in options if one.get("type") != "null"))
+        return " or ".join(dict.fromkeys(type_of(item) for item in options if item.get("type") != "null"))
     (option,) = options
     if option.get("type") == "array":
         items = option.get("items") or option.get("prefixItems", [{}])[0]
@@ -165,7 +169,7 @@ def _written(value: Any) -> str:
     from optilab.config.tree import flow
 
     if isinstance(value, list):
-        return flow([one["name"] if isinstance(one, dict) and "name" in one else one for one in value])
+        return flow([entry["name"] if isinstance(entry, dict) and "name" in entry else entry for entry in value])
     return str(value["name"]) if isinstance(value, dict) and "name" in value else flow(value)
 
 

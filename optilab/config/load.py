@@ -13,7 +13,7 @@ from optilab.config import SCHEMAS, presets
 from optilab.config.keys import keys_of
 from optilab.config.section import Section, build
 from optilab.config.tree import MAX_BYTES, Override, Tree
-from optilab.config.tree import Path as Place
+from optilab.config.tree import Path as Location
 from optilab.errors import ConfigError, OptilabError, Problem, SystemFailure, UsageError, did_you_mean, shown
 from optilab.runs import run_name
 
@@ -37,7 +37,7 @@ def load(
     for change in overrides:
         tree.put(change)
     if schema.kind == "optimize" and rules == "exercise" and "algo" in tree.values:
-        tree.values["algo"] = presets.filled(tree.values["algo"])
+        tree.values["algo"] = presets.with_preset_settings(tree.values["algo"])
     return build(schema, tree)
 
 
@@ -59,7 +59,7 @@ def tree_of(kind: str, config: Config) -> Tree:
         tree.values.setdefault("name", _name_of(path))
         for key in ("model", "optimizer"):
             if key in tree.values:
-                tree.values[key] = _beside(path, tree.values[key])
+                tree.values[key] = _resolve_code_next_to_config(path, tree.values[key])
     return tree
 
 
@@ -70,17 +70,17 @@ def read(path: Path) -> Tree:
         with path.open("rb") as file:
             return Tree.read(file.read(MAX_BYTES + 1), source)
     except OSError as error:
-        usual = isinstance(error, FileNotFoundError | IsADirectoryError | PermissionError)
-        raise (UsageError if usual else SystemFailure)(f"cannot read {path}: {error.strerror}") from None
+        is_user_error = isinstance(error, FileNotFoundError | IsADirectoryError | PermissionError)
+        raise (UsageError if is_user_error else SystemFailure)(f"cannot read {path}: {error.strerror}") from None
 
 
 def _owner(kind: str, tree: Tree) -> str:
     """The command whose config this is: `kind`, unless a key that it does not have is one of another command."""
-    tops = {one: {key.key for key in keys_of(one) if not key.section} for one in SCHEMAS}
-    own = len(tops[kind] & tree.values.keys())
+    tops = {command: {key.key for key in keys_of(command) if not key.section} for command in SCHEMAS}
+    count = len(tops[kind] & tree.values.keys())
     needed = {key.key for key in keys_of(kind) if not key.section and key.default == "required"}
-    best = max(SCHEMAS, key=lambda one: (len(tops[one] & tree.values.keys()), one == kind))
-    more = len(tops[best] & tree.values.keys()) > own
+    best = max(SCHEMAS, key=lambda command: (len(tops[command] & tree.values.keys()), command == kind))
+    more = len(tops[best] & tree.values.keys()) > count
     whole = best in STUDIES and tops[best] >= tree.values.keys()
     return best if more and (whole or not needed & tree.values.keys()) else kind
 
@@ -92,22 +92,22 @@ def command_of(config: str) -> str:
     tree = read(presets.find("", config))
     tops = {kind: {key.key for key in keys_of(kind) if not key.section} for kind in SCHEMAS}
     keys = {key.partition(".")[0] for key in tree.values}
-    if not any(own & keys for own in tops.values()):
-        names = [*dict.fromkeys(key for own in tops.values() for key in own)]
+    if not any(top_keys & keys for top_keys in tops.values()):
+        names = [*dict.fromkeys(key for top_keys in tops.values() for key in top_keys)]
         first = next(iter(tree.values), "")
         where = tree.places.get((first,), tree.source)
         raise ConfigError(tree.source, [Problem(where, first, f"unknown key{did_you_mean(first, names)}")])
     return max(SCHEMAS, key=lambda kind: len(tops[kind] & keys))
 
 
-def _beside(path: Path, part: Any) -> Any:
+def _resolve_code_next_to_config(path: Path, part: Any) -> Any:
     """A part of a config whose code, FILE.py:NAME, is not found from here but next to the config."""
     name = str(part.get("name") if isinstance(part, dict) else part)
     file = name.rpartition(":")[0]
     if not file.endswith(".py") or Path(file).is_file() or not (path.parent / file).is_file():
         return part
-    found = f"{path.parent / name}"
-    return {**part, "name": found} if isinstance(part, dict) else found
+    code = f"{path.parent / name}"
+    return {**part, "name": code} if isinstance(part, dict) else code
 
 
 def _name_of(path: Path) -> str:
@@ -118,7 +118,7 @@ def _name_of(path: Path) -> str:
         return "train"
 
 
-def at_place(error: OptilabError, tree: Tree, at: Place = (), inner: Place = ()) -> OptilabError:
+def at_place(error: OptilabError, tree: Tree, at: Location = (), inner: Location = ()) -> OptilabError:
     """An error of values that stand in `tree` below `at`, with the file and line of each.
 
     `inner` is where the keys of the config stand, which may be below what changes them.

@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt, Le, Len
 from pydantic import Strict
 
 from optilab.config.claims import PATH, Claims, measured
-from optilab.config.section import Listed, OneOf, Section
+from optilab.config.section import OneOf, ScalarOrList, Section
 from optilab.optimize import OBJECTIVES, RULES, SCHEDULES, Objective, Regime, Rule
 from optilab.optimize import schedules as around
 from optilab.optimize.objective import called
@@ -37,14 +37,14 @@ class OptimizeConfig(Section):
         tuple[Annotated[Rule, OneOf(RULES, "optimizer")], ...],
         Strict(False),
         Len(1, 100),
-        Listed(),
+        ScalarOrList(),
         Doc("the optimizer, or a list of several to compare"),
     ]
     function: Annotated[Objective, OneOf(OBJECTIVES, "function"), Doc("the test function")] = OBJECTIVES[
         "ravine"
     ]()
     start: Annotated[
-        Annotated[tuple[float, ...], Strict(False), Listed((int, float))] | None,
+        Annotated[tuple[float, ...], Strict(False), ScalarOrList((int, float))] | None,
         Doc("start point; by default the function's own"),
     ] = None
     epochs: Annotated[int, Ge(1), Le(1_000_000), Doc("number of steps")] = 30
@@ -61,7 +61,7 @@ class OptimizeConfig(Section):
 
     @property
     def regime(self) -> Regime:
-        """What happens around the rules."""
+        """The schedule, decay, clipping and noise that all rules share."""
         return Regime(**{f.name: getattr(self, f.name) for f in fields(Regime)})
 
     @property
@@ -69,10 +69,10 @@ class OptimizeConfig(Section):
         """Each rule's name, with the settings in which it differs from others of the name: `adam lr 0.2`."""
         labels: list[str] = []
         for rule in self.algo:
-            alike = [other for other in self.algo if other.name == rule.name]
-            own = {f.name: getattr(rule, f.name) for f in fields(rule)}  # type: ignore[arg-type]
-            differing = [key for key, value in own.items() if any(getattr(o, key) != value for o in alike)]
-            label = " ".join([rule.name, *(f"{key} {short_setting(own[key])}" for key in differing)])
+            same_name = [other for other in self.algo if other.name == rule.name]
+            values = {f.name: getattr(rule, f.name) for f in fields(rule)}  # type: ignore[arg-type]
+            differing = [key for key, value in values.items() if any(getattr(o, key) != value for o in same_name)]
+            label = " ".join([rule.name, *(f"{key} {short_setting(values[key])}" for key in differing)])
             count = sum(label == other.partition(" #")[0] for other in labels) + 1
             labels.append(label if count == 1 else f"{label} #{count}")
         return labels

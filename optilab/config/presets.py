@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from optilab.config.keys import presets_folder, schema_file
+from optilab.config.keys import presets_directory, schema_file
 from optilab.config.tree import Tree
 from optilab.errors import UsageError, did_you_mean, shown, unknown
 from optilab.optimize import RULES, Rule
@@ -34,7 +34,7 @@ class Preset:
 
     @property
     def title(self) -> str:
-        """What it is: the file's first comment line, behind the one for editors."""
+        """The description: the file's first comment line after the one for editors."""
         return self.path.read_text(encoding="utf-8").split("\n", 2)[1].lstrip("# ").rstrip()
 
     @property
@@ -52,7 +52,9 @@ class Preset:
 def presets(kind: str | None = None) -> list[Preset]:
     """The shipped configs by kind: those in no directory, the remedies, then the other directories; each sorted by
     name."""
-    return [preset for folder in ([kind] if kind else KINDS) for preset in _below(presets_folder() / folder)]
+    return [
+        preset for directory in ([kind] if kind else KINDS) for preset in _below(presets_directory() / directory)
+    ]
 
 
 @cache
@@ -86,8 +88,8 @@ def find(kind: str, config: str) -> Path:
         raise UsageError(f"{shown(config)}: {error.strerror}") from None
     if stat.S_ISREG(mode) and not config.endswith(".py"):
         return Path(config).absolute()
-    what = "code" if stat.S_ISREG(mode) else "a directory" if stat.S_ISDIR(mode) else "a pipe or a device"
-    raise UsageError(f"expected a YAML file or a preset, got {what}: {config}")
+    kind_of_file = "code" if stat.S_ISREG(mode) else "a directory" if stat.S_ISDIR(mode) else "a pipe or a device"
+    raise UsageError(f"expected a YAML file or a preset, got {kind_of_file}: {config}")
 
 
 def _unknown(kind: str, config: str) -> str:
@@ -118,7 +120,7 @@ def algorithms(text: str, where: str = "--algo") -> list[str]:
 
 
 def is_config(value: Any) -> bool:
-    """Whether a value without a name is a config: its keys, or the name of a file or a preset; not an optimizer."""
+    """True if a value without a name is a config: its keys, or the name of a file or a preset; not an optimizer."""
     if not isinstance(value, str):
         return isinstance(value, Mapping) and "name" not in value
     if value.endswith((".yaml", ".yml")):
@@ -135,35 +137,35 @@ def rules_named(where: str, text: str, tuned: Iterable[str] = ()) -> list[Rule]:
         if name not in RULES and not is_formula(name) and not is_user_code(name):
             raise UsageError(unknown("optimizer", name, RULES), where)
         kind: Any = typed(name) if is_formula(name) else RULES[name] if name in RULES else rule_class(name)
-        usual = usual_settings(name)
+        settings = preset_settings(name)
         needed = [field.name for field in fields(kind) if field.default is MISSING]
-        usual |= {setting: 1.0 for setting in needed if setting in tuned and setting not in usual}
-        if missing := [setting for setting in needed if setting not in usual]:
+        settings |= {setting: 1.0 for setting in needed if setting in tuned and setting not in settings}
+        if missing := [setting for setting in needed if setting not in settings]:
             raise UsageError(f"{kind.name}: no value of {', '.join(missing)}", where)
-        rules.append(kind(**usual))
+        rules.append(kind(**settings))
     return rules
 
 
-def usual_settings(name: str) -> dict[str, float]:
+def preset_settings(name: str) -> dict[str, float]:
     """The usual values of the settings of a formula, which has none, where they are named like those of known rules."""
     kind: Any = typed(name) if is_formula(name) else None
     names = [field.name for field in fields(kind)] if kind else []
     return {name: COMMON_VALUES[name] for name in names if name in COMMON_VALUES}
 
 
-def filled(rule: Any) -> Any:
+def with_preset_settings(rule: Any) -> Any:
     """A rule of an optimize config, or a list of them, with the settings of its preset where it leaves them out.
 
     So `adam` is the same rule in `--algo adam`, `--set algo=[adam]`, `algo: adam` and `base: adam`, and
     `{name: adam, beta1: 0.5}` is that rule with another beta1. A rule without a preset keeps its defaults.
     """
     if isinstance(rule, list):
-        return [filled(entry) for entry in rule]
+        return [with_preset_settings(entry) for entry in rule]
     if isinstance(rule, str):
         rule = {"name": rule}
     if not isinstance(rule, dict) or not isinstance(name := rule.get("name"), str):
         return rule
-    inner = {"base": filled(rule["base"])} if "base" in rule else {}
+    inner = {"base": with_preset_settings(rule["base"])} if "base" in rule else {}
     return {**rules().get(name, {}), **rule, **inner}
 
 

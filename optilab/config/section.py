@@ -41,8 +41,8 @@ from optilab.words import some
 
 S = TypeVar("S", bound="Section")
 
-OWN = {"type": "string", "pattern": r":|\.py$"}
-"""Code of the user's own, as JSON Schema has to recognize it: FILE.py:NAME or package.module:NAME."""
+USER_CODE_SCHEMA = {"type": "string", "pattern": r":|\.py$"}
+"""The JSON Schema of a user's code: FILE.py:NAME or package.module:NAME."""
 
 
 class Section(BaseModel):
@@ -107,51 +107,51 @@ class OneOf:
 
     `optional`: null is accepted too. The schema of an entry is made from its class when it is first asked for, so
     a large registry costs nothing. Where a rule is expected, a formula is accepted too, as its name or as `formula`,
-    and one of the user's own, unless `own` is false: FILE.py:NAME, with the checksum of its file where a run has
-    written the config. A mapping without a name
-    changes the `default` entry. Entries that are refused here, whoever asks, are not `offered`.
+    and a user's optimizer, unless `allow_user_code` is false: FILE.py:NAME, with the checksum of its file where a run
+    has written the config. A mapping without a name changes the `default` entry. The `excluded` entries, which are
+    refused here, are not `listed`.
     """
 
     registry: Mapping[str, Any]
-    what: str
+    noun: str
     optional: bool = False
-    own: bool = True
+    allow_user_code: bool = True
     default: Any = None
-    refused: frozenset[str] = frozenset()
+    excluded: frozenset[str] = frozenset()
 
     @property
-    def offered(self) -> dict[str, Any]:
-        return {name: entry for name, entry in self.registry.items() if name not in self.refused}
+    def listed(self) -> dict[str, Any]:
+        return {name: entry for name, entry in self.registry.items() if name not in self.excluded}
 
-    def build(self, given: Any) -> Any:
-        if given is None and self.optional:
+    def build(self, value: Any) -> Any:
+        if value is None and self.optional:
             return None
-        if isinstance(given, str) or callable(given):
-            given = {"name": given}
-        if self.registry is RULES and isinstance(given, Mapping) and "formula" in given and "name" not in given:
-            given = {"name": given["formula"], **{key: item for key, item in given.items() if key != "formula"}}
-        if not isinstance(given, Mapping):
-            raise refusal(f"expected the name of one {self.what}, or a mapping with `name`, got {shown(given)}")
-        if "name" not in given and self.default is not None:
-            given = {**(self.dump(self.default) or {}), **given}
-        if given.get("name") is None:
-            raise refusal(f"missing; expected the name of one {self.what}", "name")
-        name: Any = given["name"]
-        settings = {key: item for key, item in given.items() if key != "name"}
+        if isinstance(value, str) or callable(value):
+            value = {"name": value}
+        if self.registry is RULES and isinstance(value, Mapping) and "formula" in value and "name" not in value:
+            value = {"name": value["formula"], **{key: item for key, item in value.items() if key != "formula"}}
+        if not isinstance(value, Mapping):
+            raise refusal(f"expected the name of one {self.noun}, or a mapping with `name`, got {shown(value)}")
+        if "name" not in value and self.default is not None:
+            value = {**(self.dump(self.default) or {}), **value}
+        if value.get("name") is None:
+            raise refusal(f"missing; expected the name of one {self.noun}", "name")
+        name: Any = value["name"]
+        settings = {key: item for key, item in value.items() if key != "name"}
         try:
-            if self.what == "function" and callable(name):
+            if self.noun == "function" and callable(name):
                 name, settings = "expression", {"formula": formula_of(name)}
             entry: Any = self.registry.get(name) if isinstance(name, str) else None
             if self.registry is RULES and is_formula(name):
                 entry = typed(name)
             elif self.registry is RULES and is_user_code(name):
-                if not self.own:
+                if not self.allow_user_code:
                     raise UsageError(f"expected one of optilab's optimizers inside another, got {name}")
                 if USER_CODE.get() == "recorded":
-                    return recorded_rule(given)
+                    return recorded_rule(value)
                 entry = rule_class(executable(name, settings.pop("sha256", None)))
             if entry is None:
-                raise refusal(unknown(self.what, name, self.offered))
+                raise refusal(unknown(self.noun, name, self.listed))
             # Pydantic adds the outer path to the problems of a ValidationError that is raised in here.
             built = schema_of(entry).model_validate(settings)
             return entry(**{key: getattr(built, key) for key in type(built).model_fields})
@@ -163,8 +163,8 @@ class OneOf:
             return None
         inner = {f.name: getattr(value, f.name) for f in fields(value)}
         wrapped = {key: self.dump(item) for key, item in inner.items() if is_dataclass(item)}
-        own = {"name": value.code.reference, "sha256": value.code.sha256} if isinstance(value, UserRule) else {}
-        return {"name": value.name, **own, **inner, **wrapped}
+        code = {"name": value.code.reference, "sha256": value.code.sha256} if isinstance(value, UserRule) else {}
+        return {"name": value.name, **code, **inner, **wrapped}
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(
@@ -172,26 +172,29 @@ class OneOf:
         )
 
     def __get_pydantic_json_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
-        """A name, or a mapping for each entry (`.ci/schema.py` has them); a rule of the user's own is FILE.py:NAME."""
-        names = {"enum": list(self.offered)}
-        if not self.own:  # a rule inside a rule: its keys are those of the rule outside
+        """A name, or a mapping for each entry (`.ci/schema.py` has them); a user's rule is FILE.py:NAME."""
+        names = {"enum": list(self.listed)}
+        if not self.allow_user_code:  # a rule inside a rule: its keys are those of the rule outside
             needs = {} if self.default is not None else {"required": ["name"]}
             return {"anyOf": [names, {"type": "object", "properties": {"name": names}, **needs}]}
-        choices = [names, *({"entry": entry} for entry in self.offered.values())]
+        choices = [names, *({"entry": entry} for entry in self.listed.values())]
         if self.registry is RULES:
-            choices += [OWN, {"type": "object", "properties": {"name": OWN}, "required": ["name"]}]
+            choices += [
+                USER_CODE_SCHEMA,
+                {"type": "object", "properties": {"name": USER_CODE_SCHEMA}, "required": ["name"]},
+            ]
         return {"anyOf": [*choices, {"type": "null"}] if self.optional else choices}
 
 
 @dataclass(frozen=True)
-class Listed:
+class ScalarOrList:
     """A list, for which its one entry may stand alone."""
 
     alone: tuple[type, ...] = (object,)
     """Types of an entry; anything else is left to the field's type."""
 
-    def build(self, given: Any) -> Any:
-        return given if isinstance(given, list | tuple) or not isinstance(given, self.alone) else [given]
+    def build(self, value: Any) -> Any:
+        return value if isinstance(value, list | tuple) or not isinstance(value, self.alone) else [value]
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         inner = handler(source)
@@ -217,13 +220,13 @@ def _inside(hint: Any, default: Any) -> Any:
     kind = get_args(hint)[0] if get_origin(hint) is Annotated else hint
     if kind is Rule:  # a rule around another one
         wrapped = None if default is MISSING else default
-        return Annotated[hint, OneOf(RULES, "optimizer", own=False, default=wrapped)]
+        return Annotated[hint, OneOf(RULES, "optimizer", allow_user_code=False, default=wrapped)]
     return Annotated[hint, Strict(False)] if get_origin(kind) is tuple else hint  # which YAML writes as a list
 
 
 Handling = Literal["executed", "last", "recorded"]
 USER_CODE: ContextVar[Handling] = ContextVar("USER_CODE", default="executed")
-"""What a config does with a user's file: it is executed; it waits until the rest is valid; or it is not looked at,
+"""The handling of a user's file: it is executed; it waits until the rest is valid; or it is not looked at,
 because a run has recorded its settings."""
 
 
@@ -274,68 +277,70 @@ def build(model: type[S], tree: Tree) -> S:
             with handling_user_code(step):
                 return model.model_validate(tree.values)
         except ValidationError as error:
-            found = error.errors(include_url=False)
-        problems = [one for one in found if one["type"] != "waits" and not _follows(one, found)]
+            errors = error.errors(include_url=False)
+        problems = [problem for problem in errors if problem["type"] != "waits" and not _follows(problem, errors)]
         if problems:
             break
     if _read_numbers(tree, problems):
         return build(model, tree)
-    told = [_problem(model.known_keys(), tree, one) for one in problems]
-    raise ConfigError(tree.source, sorted(dict.fromkeys(told), key=tree.order))
+    messages = [_problem(model.known_keys(), tree, problem) for problem in problems]
+    raise ConfigError(tree.source, sorted(dict.fromkeys(messages), key=tree.order))
 
 
 def _read_numbers(tree: Tree, problems: Sequence[Any]) -> bool:
     """Turn texts that look like numbers, such as 1e-3, into numbers where a key takes one; True if there were any."""
-    found = False
+    changed = False
     for problem in problems:
         path, _ = tree.locate(problem["loc"])
         if problem["type"] in ("float_type", "float_parsing") and decimal(text := tree.at(path)) is not text:
             tree.at(path[:-1])[path[-1]] = decimal(text)
-            found = True
-    return found
+            changed = True
+    return changed
 
 
 def _follows(problem: Any, problems: Sequence[Any]) -> bool:
-    """True of a list that is too short only because an entry of it has a problem of its own."""
+    """True of a list that is too short only because one of its entries has a problem."""
     path = problem["loc"]
     return problem["type"] == "too_short" and any(
         other["loc"][: len(path)] == path and other is not problem for other in problems
     )
 
 
-def _problem(known: Sequence[Key], tree: Tree, found: Any) -> Problem:
+def _problem(known: Sequence[Key], tree: Tree, error: Any) -> Problem:
     """A problem that pydantic has found, with its place, and what the key takes."""
-    about, kind = found.get("ctx", {}), found["type"]
+    about, kind = error.get("ctx", {}), error["type"]
     path, where = tree.locate(
-        (*found["loc"], *about.get("key", "").split(".")) if "key" in about else found["loc"]
+        (*error["loc"], *about.get("key", "").split(".")) if "key" in about else error["loc"]
     )
     key = _key_at(known, tree, path)
     name, inside = dotted(path), bool(path) and isinstance(path[-1], int)  # an entry of a list
-    part = found["loc"][-1] if found["loc"] and (inside or kind == "missing") else 0
+    part = error["loc"][-1] if error["loc"] and (inside or kind == "missing") else 0
     part = part if isinstance(part, str) and isinstance(tree.at(path), str) else ""  # of a claim, of a user's code
     if kind == "extra_forbidden":
         message = f"unknown key{_accepted_keys(known, tree, path)}"
     elif kind == "missing":
         message = f"missing; expected {key.takes}" if key and not part else "missing"
     elif kind in ("refused", "value_error"):
-        message = str(found["msg"]).removeprefix("Value error, ")
+        message = str(error["msg"]).removeprefix("Value error, ")
     else:
         words = re.sub(
-            r"^.* should (be|have) |, unable to .*| after .*|'", "", found["msg"]
+            r"^.* should (be|have) |, unable to .*| after .*|'", "", error["msg"]
         )  # as pydantic says it
         accepted = key.takes if key and not inside and not kind.startswith("too_") else words
-        message = f"expected {accepted}, got {shown(found['input'])}"
+        message = f"expected {accepted}, got {shown(error['input'])}"
     if where != tree.source and not re.fullmatch(r"(?!--).*:\d+", where):  # an option or a keyword
-        own, option_key = path[:-1] if inside else path, where.partition(" ")[2]
-        said = own in tree.places or (not option_key and any(at[: len(own)] == own for at in tree.places))
-        name = "" if said else name.removeprefix(f"{option_key}.")
+        key_path, option_key = path[:-1] if inside else path, where.partition(" ")[2]
+        is_located = key_path in tree.places or (
+            not option_key and any(at[: len(key_path)] == key_path for at in tree.places)
+        )
+        name = "" if is_located else name.removeprefix(f"{option_key}.")
     return Problem(where, name, f"{part}: {message}" if part else message)
 
 
 def _key_at(known: Sequence[Key], tree: Tree, path: Path) -> Key | None:
     """The key at a path."""
     names = ("", *_names(tree.at(path[:-1])))
-    return next((one for one in known if one.key == _bare(path) and one.of in names), None)
+    return next((key for key in known if key.key == _bare(path) and key.of in names), None)
 
 
 def _accepted_keys(known: Sequence[Key], tree: Tree, path: Path) -> str:
@@ -343,24 +348,24 @@ def _accepted_keys(known: Sequence[Key], tree: Tree, path: Path) -> str:
     section = _bare(path[:-1])
     entry: Any = _names(tree.at(path[:-1]))[0] if path[1:] else None
     within = (section, section.partition(".")[0])  # of a rule around another one
-    beside = [one.last for one in known if one.section in within and one.of == entry]
+    keys = [key.last for key in known if key.section in within and key.of == entry]
     if is_formula(entry) or is_user_code(entry):
         of_network = section.rpartition(".")[2] == "model"
         kind: Any = None if of_network else typed(entry) if is_formula(entry) else rule_class(entry)
-        beside = [one.name for one in (user_code(entry).parameters if of_network else fields(kind))]
-    if beside or any(entry in one.choices for one in known if one.key == section):
-        accepted = f"; {getattr(entry, '__name__', entry)} has {', '.join(beside) or 'no settings'}"
-        return did_you_mean(str(path[-1]), beside) or accepted
-    nearby = [one for one in known if not one.of or one.of in _names(tree.at(tuple(one.section.split("."))))]
-    beside = [one.last for one in known if section and one.section == section]
-    accepted = f"; {section} has {some(beside, MAX_LISTED)}" if beside else ""
-    return did_you_mean(dotted(path), [one.key for one in nearby]) or accepted
+        keys = [key.name for key in (user_code(entry).parameters if of_network else fields(kind))]
+    if keys or any(entry in key.choices for key in known if key.key == section):
+        accepted = f"; {getattr(entry, '__name__', entry)} has {', '.join(keys) or 'no settings'}"
+        return did_you_mean(str(path[-1]), keys) or accepted
+    nearby = [key for key in known if not key.of or key.of in _names(tree.at(tuple(key.section.split("."))))]
+    keys = [key.last for key in known if section and key.section == section]
+    accepted = f"; {section} has {some(keys, MAX_LISTED)}" if keys else ""
+    return did_you_mean(dotted(path), [key.key for key in nearby]) or accepted
 
 
 def _names(value: Any) -> list[Any]:
     """The names of one entry, or of several."""
     listed = value if isinstance(value, list) else [value]
-    return [one.get("name", one.get("formula")) if isinstance(one, Mapping) else one for one in listed]
+    return [entry.get("name", entry.get("formula")) if isinstance(entry, Mapping) else entry for entry in listed]
 
 
 def _bare(path: Path) -> str:

@@ -12,7 +12,7 @@ from optilab.config.claims import NETWORK_RACE, RACE, TRAINING, Claims, measured
 from optilab.config.presets import algorithms
 from optilab.config.section import Name, Section, refusal
 from optilab.errors import UsageError, shown
-from optilab.marks import RANGE, Argument, Flag, InFile, Read, claim_doc
+from optilab.marks import RANGE, Argument, FileOnly, Flag, Read, claim_doc
 from optilab.words import plural
 
 MAX_SEEDS = 1000
@@ -99,20 +99,20 @@ Seeds = Annotated[int, Ge(1), Le(MAX_SEEDS), Flag("N")]
 Finalists = Annotated[
     int,
     Ge(1),
-    InFile(),
+    FileOnly(),
     Doc("number of the best settings that train from a second seed, to choose one by the mean"),
 ]
 Holdout = Annotated[
     int,
     Ge(1),
-    InFile(),
+    FileOnly(),
     Doc(
         "training images held out to choose settings on, unless the training has its own; a fifth of a dataset that "
         "has no more"
     ),
 ]
 DrawSeed = Annotated[int, Ge(0), Flag("N")]
-Also = Annotated[bool, InFile()]
+Also = Annotated[bool, FileOnly()]
 """True to tune one more hyperparameter; a command that starts a race sets it."""
 
 
@@ -121,7 +121,7 @@ class SweepConfig(Section):
 
     kind: ClassVar[str] = "sweep"
 
-    name: Annotated[Name | None, InFile(), Doc("label of the study; null: that of the training")] = None
+    name: Annotated[Name | None, FileOnly(), Doc("label of the study; null: that of the training")] = None
     config: TrainingKeys
     over: Annotated[
         dict[str, Any],
@@ -169,7 +169,7 @@ class RemedyConfig(Section):
     kind: ClassVar[str] = "remedy"
 
     config: TrainingKeys
-    set: Annotated[dict[str, Any], InFile(), Doc("dotted key -> value, in all trainings")] = Field(
+    set: Annotated[dict[str, Any], FileOnly(), Doc("dotted key -> value, in all trainings")] = Field(
         default_factory=dict
     )
     only: Annotated[
@@ -269,7 +269,7 @@ class RaceConfig(Section):
 
     kind: ClassVar[str] = "race"
 
-    name: Annotated[Name | None, InFile(), Doc("label of the study; null: those of the trainings")] = None
+    name: Annotated[Name | None, FileOnly(), Doc("label of the study; null: those of the trainings")] = None
     on: Trainings
     algos: TrainingRules
     budget: Annotated[Tried, Doc("Random settings tried per optimizer and training, from one seed each")] = 10
@@ -282,7 +282,7 @@ class RaceConfig(Section):
     weight_decay: Annotated[Also, Doc("tune the weight decay, unless the training has one; also true")] = False
     schedule: Annotated[Also, Doc("choose a schedule, unless the training has one; also true")] = False
     seed: Annotated[DrawSeed, Doc("Seed of the settings; with --on not of the trainings")] = 0
-    keep: Annotated[Keep, InFile(), Doc("checkpoints that remain of a trial that has ended")] = "none"
+    keep: Annotated[Keep, FileOnly(), Doc("checkpoints that remain of a trial that has ended")] = "none"
     expect: Annotated[Claims, measured(NETWORK_RACE)] = ()
 
     @model_validator(mode="before")

@@ -17,9 +17,9 @@ from pydantic import AfterValidator, Field, Strict, model_validator
 
 from optilab.config.claims import TRAINING, Claims, measured
 from optilab.config.model import ModelConfig
-from optilab.config.own_network import OrOwn, OwnNetwork
-from optilab.config.section import Listed, Name, OneOf, Pattern, Section, dump
+from optilab.config.section import Name, OneOf, Pattern, ScalarOrList, Section, dump
 from optilab.config.tree import flat, flow
+from optilab.config.user_network import OrUserNetwork, UserNetwork
 from optilab.data.catalog import DATASETS, DatasetInfo
 from optilab.errors import UsageError, shown
 from optilab.optimize import RULES, Rule
@@ -46,7 +46,7 @@ class Replay(Section):
         tuple[Annotated[int, Ge(0), Le(1000)], ...],
         Strict(False),
         Len(1, 1000),
-        Listed(),
+        ScalarOrList(),
         Doc("DataLoaders iterated after each epoch, the validation's first; or a list, one number per stage"),
     ] = (1,)
     loss_mean: Annotated[
@@ -63,10 +63,10 @@ FLOAT32_MAX = (2 - 2**-23) * 2.0**127
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]{1,3})?")
 
 
-def _device(given: str) -> str:
-    if not _DEVICE.fullmatch(given):
-        raise ValueError(f"expected auto, cpu, cuda, cuda:N or mps, got {shown(given)}")
-    return given
+def _device(name: str) -> str:
+    if not _DEVICE.fullmatch(name):
+        raise ValueError(f"expected auto, cpu, cuda, cuda:N or mps, got {shown(name)}")
+    return name
 
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ else:
 
 
 class Normalize(Section):
-    """What is done to the pixels, 0 to 255, as torchvision's ToTensor and Normalize do it."""
+    """The scaling of the pixels, 0 to 255, as in torchvision's ToTensor and Normalize."""
 
     scale: Annotated[float, Gt(0), Doc("the pixels are divided by this")] = 255.0
     mean: Annotated[float, Doc("then this is subtracted")] = 0.0
@@ -116,7 +116,7 @@ class DataConfig(Section):
 
     @property
     def info(self) -> DatasetInfo:
-        """What is known of the dataset without reading it."""
+        """The properties of the dataset that are known without reading it."""
         return DATASETS[self.dataset]
 
     @property
@@ -127,11 +127,11 @@ class DataConfig(Section):
     def holding_out(self, images: int) -> Self:
         """Itself with a hold-out: its own, else `images`, or a fifth of those it uses where these are not more."""
         used = self.images or self.info.train
-        fits = images if images < used else max(1, used // 5)
-        return self.model_copy(update={"holdout": self.holdout or fits})
+        held_out = images if images < used else max(1, used // 5)
+        return self.model_copy(update={"holdout": self.holdout or held_out})
 
     def _too_few(self, images: int) -> tuple[str, str] | None:
-        """Why this number of training images is too small, and the key that asks for more."""
+        """The refusal of a number of training images that is too small, and the key that asks for more."""
         used = images if self.images is None else self.images
         if used > images:
             return f"expected at most {images:,}, the training images of {self.dataset}, got {used:,}", "images"
@@ -199,7 +199,7 @@ NOT_IN_TRAINING = {
     "f": "needs the height above the minimum, which a training does not know",
     "function": "needs line searches on one function, and each step of a training has another batch",
 }
-"""What a rule may need of a test function, and why no training has it."""
+"""Properties of a test function that a rule may need, with the reason why no training has them."""
 NOT_TRAINING = frozenset(("polyak", "newton", "damped-newton", "l-bfgs", "conjugate-gradient"))
 """The rules that need one of these, by name: their classes are imported when they are looked up."""
 
@@ -230,10 +230,12 @@ class TrainConfig(Section):
 
     name: Annotated[Name, Doc("label of the experiment, part of the run's name")] = "train"
     model: Annotated[
-        ModelConfig | OwnNetwork, OrOwn(), Doc("the network: these keys, or FILE.py:NAME, a network of your own")
+        ModelConfig | UserNetwork,
+        OrUserNetwork(),
+        Doc("the network: these keys, or FILE.py:NAME, a network of your own"),
     ] = Field(default_factory=ModelConfig)
     data: Annotated[DataConfig, Doc("the dataset")] = Field(default_factory=DataConfig)
-    optimizer: Annotated[Rule, OneOf(RULES, "optimizer", refused=NOT_TRAINING), Doc("the update rule")]
+    optimizer: Annotated[Rule, OneOf(RULES, "optimizer", excluded=NOT_TRAINING), Doc("the update rule")]
     weight_decay: Annotated[float, Ge(0), Doc("L2 penalty: weight_decay * w is added to the gradient")] = 0.0
     clip_norm: Annotated[float | None, Gt(0), Doc("largest Euclidean norm of the gradient; null: no limit")] = None
     clip_value: Annotated[
@@ -283,8 +285,8 @@ class TrainConfig(Section):
         return self.epochs * math.ceil(images / data.batch_size)
 
     @property
-    def own_files(self) -> dict[str, UserCode]:
-        """The files of the user's own that it needs, by the name of their copy: of optimizer and network."""
+    def user_files(self) -> dict[str, UserCode]:
+        """The user's files that it needs, of optimizer and network, by the name of their copy."""
         return sources([self.optimizer, self.model])
 
     def stage_at(self, epoch: int) -> int:
@@ -303,7 +305,7 @@ class TrainConfig(Section):
             message := too_large(parameters(model.widths(info.inputs, len(info.classes))))
         ):
             yield message, "model.hidden"
-        if isinstance(model, OwnNetwork) and self.stages:
+        if isinstance(model, UserNetwork) and self.stages:
             yield f"optilab's own network grows in stages; {model.name} does not", "stages"
         key, value = next(_beyond_float32(self, ""), ("", 0.0))
         if key and self.dtype == "float32":
@@ -411,7 +413,7 @@ def parameters(widths: Sequence[int]) -> int:
 
 
 def too_large(count: int) -> str:
-    """Why a network of that number of parameters is refused; an empty text where it is not."""
+    """The refusal of a network with this number of parameters; an empty text if it is accepted."""
     needs = f"{count:,} parameters, {count * 16 / 2**30:,.1f} GiB with gradients and optimizer state"
     return f"{needs}; the limit is {MAX_PARAMETERS:,} parameters" if count > MAX_PARAMETERS else ""
 

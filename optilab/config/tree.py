@@ -111,29 +111,31 @@ class Tree:
         for part in way:
             below: list[tuple[Path, Any]] = []
             for path, node in nodes:
-                inner, here = node.get(part), (*path, part)
+                inner, location = node.get(part), (*path, part)
                 if not isinstance(inner, dict | list | str) and not callable(inner):
-                    inner, self.places[here] = {}, change.where
+                    inner, self.places[location] = {}, change.where
                 node[part] = inner = [*map(_named, inner)] if isinstance(inner, list) else _named(inner)
                 entries = enumerate(inner) if isinstance(inner, list) else [(None, inner)]
                 below += [
-                    ((*here, n) if n is not None else here, one) for n, one in entries if isinstance(one, dict)
+                    ((*location, n) if n is not None else location, item)
+                    for n, item in entries
+                    if isinstance(item, dict)
                 ]
             if not below:
                 problem = Problem(change.where, change.key, f"{'.'.join(way)} is a list of values, without keys")
                 raise ConfigError(self.source, [problem])
             nodes = below
         for path, node in nodes:
-            here, value = (*path, last), change.value
+            location, value = (*path, last), change.value
             if change.adds:
                 before = node.get(last) or []
                 before = before if isinstance(before, list) else [before]
                 node[last] = [*before, *value]
-                self.places |= {(*here, len(before) + index): change.where for index in range(len(value))}
+                self.places |= {(*location, len(before) + index): change.where for index in range(len(value))}
                 continue
-            self.forget(here)
-            node[last], self.places[here] = _copied(value), change.where
-            if last == "name":  # it decides which keys stand beside it
+            self.forget(location)
+            node[last], self.places[location] = _copied(value), change.where
+            if last == "name":  # it decides which keys stand next to it
                 self.places[path] = change.where
 
     def forget(self, path: Path) -> None:
@@ -171,8 +173,8 @@ class Tree:
 
     def order(self, problem: Problem) -> float:
         """The line of a problem; what was typed comes after all lines."""
-        found = re.match(rf"{re.escape(self.source)}:(\d+)", problem.where)
-        return int(found[1]) if found else inf
+        match = re.match(rf"{re.escape(self.source)}:(\d+)", problem.where)
+        return int(match[1]) if match else inf
 
 
 def _copied(value: Any) -> Any:
@@ -270,9 +272,9 @@ def override_from_text(where: str, text: str) -> Override:
     return override(f"{where} {key.strip()}", key.strip(), written)
 
 
-def decimal(given: Any) -> Any:
+def decimal(value: Any) -> Any:
     """The number that a text looks like, such as 1e-3, which YAML 1.1 leaves text; anything else as it is."""
-    return float(given) if isinstance(given, str) and _DECIMAL.match(given) else given
+    return float(value) if isinstance(value, str) and _DECIMAL.match(value) else value
 
 
 def flow(value: Any) -> str:

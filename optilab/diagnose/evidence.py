@@ -17,10 +17,10 @@ from typing import Any
 from optilab import runs
 from optilab.config.flat import FLAT
 from optilab.config.load import load
-from optilab.config.own_network import OwnNetwork
 from optilab.config.section import dump, handling_user_code
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Tree
+from optilab.config.user_network import UserNetwork
 from optilab.errors import CheckpointError
 from optilab.optimize.rule import learning_rates
 
@@ -123,7 +123,7 @@ class Setup:
         while hasattr(rule, "base"):
             depth, rule = depth + 1, rule.base
         model, data = config.model, config.data
-        if not isinstance(model, OwnNetwork):
+        if not isinstance(model, UserNetwork):
             network = {
                 "dropouts": {"model.dropout": model.dropout, "model.input_dropout": model.input_dropout},
                 "norm": model.norm.name,
@@ -145,7 +145,7 @@ class Setup:
             bias_init=model.bias_init is not None,
             plateau=config.plateau is not None,
             subset=bool(data.images),
-            custom=isinstance(model, OwnNetwork),
+            custom=isinstance(model, UserNetwork),
             optimizer=config.optimizer,
             epochs=config.epochs,
             settings=dump(config),

@@ -29,11 +29,11 @@ from typing import Any
 
 from optilab.errors import CheckpointError, DataError, RunError, SystemFailure
 from optilab.files import (
-    FOLDER_MODE,
+    DIRECTORY_MODE,
     Row,
     append,
     json_bytes,
-    make_folder,
+    make_directory,
     sync_directory,
     table,
     write_atomic,
@@ -190,11 +190,11 @@ def stage(
     sizes = [len(data) for data in files.values() if isinstance(data, bytes)]
     size = sum(sizes) if len(sizes) == len(files) else None
     with _undone_by(shutil.rmtree, staging, True), write_errors(directory, size):
-        make_folder(directory)
+        make_directory(directory)
         _clear(directory)
-        make_folder(staging)
+        make_directory(staging)
         for name in subdirectories:
-            (staging / name).mkdir(FOLDER_MODE)
+            (staging / name).mkdir(DIRECTORY_MODE)
         for name, data in files.items():
             write_new(staging / name, data)
         for inner in {Path(name).parent for name in files} - {Path()}:

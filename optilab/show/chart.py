@@ -17,16 +17,16 @@ if TYPE_CHECKING:  # a start without a chart needs no NumPy
     Floats = NDArray[np.float64]
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", "p", ">", "h")
-"""For the series in turn, by matplotlib's names: more than there are colors, since dashes hide in a legend."""
+"""Markers of the series in turn, by matplotlib's names: more than there are colors, since dashes hide in a legend."""
 
 LIGHT_COLORS = ("#0072b2", "#d55e00", "#009e73", "#c66497", "#2a95d3", "#b87f00")
 DARK_COLORS = ("#56b4e9", "#e69f00", "#2fc79d", "#e79bc6", "#f0e442", "#ff7f50")
-"""For the series in turn, on white and on a dark ground: Okabe & Ito (2008), those that are too pale for lines on white
-darkened until they have a contrast of 3:1.
+"""Colors of the series in turn, on white and on a dark ground: Okabe & Ito (2008); those too pale for lines
+on white are darkened until they have a contrast of 3:1.
 """
 
 VIRIDIS = ("#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30", "#fde725")
-"""For values, from low to high."""
+"""Colors of values, from low to high."""
 
 
 @dataclass(frozen=True)
@@ -43,27 +43,27 @@ class Scale:
     """Room at both ends, as a fraction of the range, where the medium has any."""
     ticks: tuple[float, ...] = ()
     names: tuple[str, ...] = ()
-    """For the values 1, 2, ..., where they are no numbers, such as layers."""
+    """Names of the values 1, 2, ..., where they are not numbers, such as layers."""
 
     @property
-    def is_set(self) -> bool:
-        """Whether it has ends of its own."""
+    def is_bounded(self) -> bool:
+        """True if both limits are set."""
         return self.low is not None and self.high is not None
 
     @property
-    def ends(self) -> tuple[float, float]:
+    def limits(self) -> tuple[float, float]:
         """ValueError for a scale that is set by its marks."""
         if self.low is None or self.high is None:
             raise ValueError("the marks set the ends of this scale")
         return self.low, self.high
 
-    def place(self, values: Any) -> "Floats":
-        """Where values lie, from 0 at the low end to 1 at the high end."""
+    def normalize(self, values: Any) -> "Floats":
+        """The positions of values, from 0 at the low limit to 1 at the high limit."""
         import numpy as np
 
         with np.errstate(divide="ignore", invalid="ignore"):
-            low, high, found = (np.log10(v) if self.log else np.asarray(v) for v in (*self.ends, values))
-            return np.asarray((found - low) / (float(high - low) or 1.0), dtype=float)
+            low, high, positions = (np.log10(v) if self.log else np.asarray(v) for v in (*self.limits, values))
+            return np.asarray((positions - low) / (float(high - low) or 1.0), dtype=float)
 
 
 # --- marks -------------------------------------------------------------------------------------------------
@@ -78,16 +78,16 @@ class Polyline:
     series: int | None = None
     """None is the color of the text."""
     role: str = ""
-    """What the line is of its series, such as training and validation."""
+    """The part of its series that the line shows, such as training and validation."""
     width: float = 1.8
-    """In points, as of a file."""
+    """Width in points, as in a file."""
     alpha: float = 1.0
     dash: Literal["series", "solid", "dashed"] = "solid"
     marker: float = 0.0
     """Size of the series' marker in points; 0 for none."""
     step: bool = False
-    detail: bool = False
-    """Whether it is shown only where there is room for details, which text has not."""
+    skip_in_text: bool = False
+    """True if it is shown only where there is room for details, which text has not."""
 
 
 @dataclass(frozen=True)
@@ -112,21 +112,21 @@ class Points:
     name: str = ""
     """Next to the first point, to its right."""
     before: bool = False
-    """Whether the name stands to the left."""
+    """True if the name stands to the left."""
     label: str = ""
-    """What the symbol is, for a legend."""
-    detail: bool = False
+    """The meaning of the symbol, for a legend."""
+    skip_in_text: bool = False
 
 
 @dataclass(frozen=True)
-class Threshold:
+class ReferenceLine:
     """A straight line across the panel at one value of y, or of x."""
 
     y: float | None = None
     x: float | None = None
     series: int | None = None
     name: str = ""
-    detail: bool = False
+    skip_in_text: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,9 +142,9 @@ class Heatmap:
     scale: Scale = Scale()
     series: int | None = None
     """Whose values they are."""
-    kinds: bool = False
-    gone: Any = None
-    """Which cells have diverged."""
+    categorical: bool = False
+    diverged: Any = None
+    """A mask of the cells that have diverged."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ class Contour:
             return np.asarray(np.log10(np.maximum(height, 0) + lift))
 
 
-Mark = Polyline | Band | Points | Threshold | Heatmap | Contour
+Mark = Polyline | Band | Points | ReferenceLine | Heatmap | Contour
 
 
 # --- charts ------------------------------------------------------------------------------------------------
@@ -185,29 +185,31 @@ class Panel:
     x: Scale = Scale()
     y: Scale = Scale()
     title: str = ""
-    detail: bool = False
+    skip_in_text: bool = False
 
-    def with_ends(self) -> "Panel":
+    def autoscaled(self) -> "Panel":
         """The same with ends on both axes: where a scale has none, those of the lines and points."""
 
-        def ended(scale: Scale, values: list[Any]) -> Scale:
-            if scale.is_set:
+        def bounded(scale: Scale, values: list[Any]) -> Scale:
+            if scale.is_bounded:
                 return scale
-            shown = [float(v) for own in values for v in own if isfinite(v) and (v > 0 or not scale.log)]
-            return replace(scale, low=min(shown, default=0.0), high=max(shown, default=1.0))
+            finite = [
+                float(v) for mark_values in values for v in mark_values if isfinite(v) and (v > 0 or not scale.log)
+            ]
+            return replace(scale, low=min(finite, default=0.0), high=max(finite, default=1.0))
 
         drawn = [mark for mark in self.marks if isinstance(mark, Polyline | Points)]
-        x, y = ended(self.x, [mark.x for mark in drawn]), ended(self.y, [mark.y for mark in drawn])
+        x, y = bounded(self.x, [mark.x for mark in drawn]), bounded(self.y, [mark.y for mark in drawn])
         return replace(self, x=x, y=y)
 
     @property
-    def is_layered(self) -> bool:
-        """Whether it shows values of layers over the epochs."""
+    def shows_layers(self) -> bool:
+        """True if it shows values of layers over the epochs."""
         return bool(self.y.names) and not self.x.names and any(isinstance(mark, Heatmap) for mark in self.marks)
 
     @property
-    def is_plane(self) -> bool:
-        """Whether y is a coordinate like x, not a value over x."""
+    def has_map(self) -> bool:
+        """True if y is a coordinate like x, not a value over x."""
         return any(isinstance(mark, Contour | Heatmap) for mark in self.marks)
 
 

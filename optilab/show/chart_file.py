@@ -28,8 +28,8 @@ from optilab.show.chart import (
     PanelRow,
     Points,
     Polyline,
+    ReferenceLine,
     Scale,
-    Threshold,
 )
 from optilab.words import percent
 
@@ -46,7 +46,7 @@ MIN_NUMBERED, MAX_NAME = 1.5, 10
 MAX_HEIGHTS = 500
 """Points of an axis at which the height of a plane is computed: more than a file shows."""
 MAX_FRAMES, SECONDS, DPI = 120, 8, 82
-"""For a moving picture."""
+"""Limits of an animation."""
 
 _DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
 _DASHED, _DOTTED = (0, (5, 3)), (0, (1, 3))
@@ -79,11 +79,11 @@ DARK = Palette("#e8e8e8", "#15181c", "#3a3a3a", "#6b4a4a", "bone", DARK_COLORS)
 
 
 class PaperSize(NamedTuple):
-    """Where a picture goes: its width in inches, its texts in points, and how many panels stand side by side."""
+    """The room for a picture: its width in inches, its texts in points, and the number of panels next to each other."""
 
     width: float
     points: float
-    beside: int
+    columns: int
 
 
 SIZES = {"column": PaperSize(3.3, 8, 1), "page": PaperSize(6.9, 8, 2), "slide": PaperSize(10, 14, 2)}
@@ -144,7 +144,7 @@ def _figure(chart: Chart, palette: Palette, size: PaperSize | None) -> "Figure":
                     colored.setdefault(mark.scale, []).append((axes, image))  # type: ignore[union-attr]
             _frame(axes, panel, last=number == len(rows) - 1, first=place == 0)
     for scale, images in colored.items():
-        _color_bar(figure, scale, images, below=any(panel.is_layered for panel in chart.panels))
+        _color_bar(figure, scale, images, below=any(panel.shows_layers for panel in chart.panels))
     if labels:
         handles, names = zip(*labels, strict=True)
         figure.legend(handles, names, loc="outside lower center", ncols=across)
@@ -158,16 +158,16 @@ def _figure(chart: Chart, palette: Palette, size: PaperSize | None) -> "Figure":
 
 def _parts(row: PanelRow, size: PaperSize) -> Iterator[PanelRow]:
     """The panels of a row that fit side by side; those of layers stay together."""
-    if row.panels[0].is_layered:
+    if row.panels[0].shows_layers:
         yield row
         return
-    for start in range(0, len(row.panels), size.beside):
-        part = row.panels[start : start + size.beside]
+    for start in range(0, len(row.panels), size.columns):
+        part = row.panels[start : start + size.columns]
         yield PanelRow(part, min(row.height, size.width / len(part) * 0.8))
 
 
 def _legend(chart: Chart, palette: Palette) -> Iterator[tuple[Any, str]]:
-    """What lines and signs mean: the series, their roles where there are several, and marks with a label."""
+    """The legend of lines and signs: the series, their roles where there are several, and marks with a label."""
     from matplotlib.lines import Line2D
 
     marks = [mark for panel in chart.panels for mark in panel.marks]
@@ -191,13 +191,13 @@ def _legend(chart: Chart, palette: Palette) -> Iterator[tuple[Any, str]]:
 
 def _gaps(heat: Heatmap, palette: Palette) -> Iterator[tuple[str, str]]:
     """The colors of the cells of a map that have no value, and why."""
-    if heat.kinds:
+    if heat.categorical:
         if (heat.values < 0).any():
             yield palette.nothing, "no minimum reached"
-    elif heat.gone is not None:
-        if heat.gone.any():
+    elif heat.diverged is not None:
+        if heat.diverged.any():
             yield palette.nothing, "diverged"
-        if (~np.isfinite(heat.values) & ~heat.gone).any():
+        if (~np.isfinite(heat.values) & ~heat.diverged).any():
             yield palette.unknown, "not converged"
 
 
@@ -210,35 +210,35 @@ def _frame(axes: Any, panel: Panel, last: bool, first: bool) -> None:
 
     for scale, axis, name in ((panel.x, axes.xaxis, "x"), (panel.y, axes.yaxis, "y")):
         # A logarithmic scale of less than an octave would write its ticks as 3.15 x 10^0.
-        narrow = name == "y" and scale.log and not panel.is_plane and scale.ends[1] < 2 * scale.ends[0]
-        if not panel.is_layered or name == "y":
+        narrow = name == "y" and scale.log and not panel.has_map and scale.limits[1] < 2 * scale.limits[0]
+        if not panel.shows_layers or name == "y":
             axes.set(**{f"{name}scale": "log" if scale.log and not narrow else "linear"})
-            if scale.is_set and scale.low != scale.high:
+            if scale.is_bounded and scale.low != scale.high:
                 axes.set(**{f"{name}lim": _limits(scale)})
         if scale.ticks:
             axis.set_ticks(scale.ticks, [f"{tick:.3g}" for tick in scale.ticks])
             axes.minorticks_off()
         if scale.unit == "epochs":
-            few = range(1, round(scale.ends[1]) + 1)
+            few = range(1, round(scale.limits[1]) + 1)
             axis.set_major_locator(FixedLocator(few) if len(few) < 6 else MaxNLocator(integer=True, nbins=6))
         if scale.unit == "fraction":
             axis.set_major_formatter(PercentFormatter(1.0, decimals=0 if name == "y" else None))
         if scale.names:
             ticks = np.unique(np.linspace(1, len(scale.names), min(len(scale.names), MAX_NUMBERED)).astype(int))
             axis.set_ticks(ticks, [scale.names[tick - 1] for tick in ticks], fontsize="small")
-        if not panel.is_layered or (first if name == "y" else last):
+        if not panel.shows_layers or (first if name == "y" else last):
             axis.set_label_text(scale.label)
     axes.set_title(panel.title)
-    if panel.is_layered:
+    if panel.shows_layers:
         axes.tick_params(left=False, labelleft=first)
         axes.spines[:].set(visible=True, linewidth=0.4)
-    elif not panel.is_plane:
+    elif not panel.has_map:
         axes.grid(alpha=0.25, linewidth=0.5)
 
 
 def _limits(scale: Scale) -> tuple[float, float]:
     """The ends of an axis, with room."""
-    low, high = scale.ends
+    low, high = scale.limits
     if scale.log:
         room = max(high / low, 1.1) ** scale.margin
         return low / room, high * room
@@ -247,7 +247,7 @@ def _limits(scale: Scale) -> tuple[float, float]:
 
 
 def _color_bar(figure: "Figure", scale: Scale, images: Sequence[tuple[Any, Any]], below: bool) -> None:
-    """What colors mean: below all maps of layers with this scale, next to another map."""
+    """The legend of the colors: below all maps of layers with this scale, next to another map."""
     from matplotlib.ticker import PercentFormatter
 
     place: dict[str, Any] = {"location": "bottom", "aspect": 40, "pad": 0.04} if below else {"pad": 0.02}
@@ -259,7 +259,7 @@ def _color_bar(figure: "Figure", scale: Scale, images: Sequence[tuple[Any, Any]]
     bar.minorticks_off()
 
 
-def _beside(axes: Any, height: float, text: str) -> None:
+def _right_label(axes: Any, height: float, text: str) -> None:
     """A word next to the right edge."""
     place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
     axes.annotate(text, (1, height), xytext=(3, 0), va="center", fontsize="x-small", **place)
@@ -282,7 +282,7 @@ def _polyline(axes: Any, panel: Panel, line: Polyline, palette: Palette) -> None
         y = np.minimum(y, 1e280)  # room for the transformations of a logarithmic axis
     style = _style(line, palette)
     if line.marker:
-        style["markevery"] = 1 if panel.is_plane or panel.x.names else max(1, len(x) // MAX_MARKERS)
+        style["markevery"] = 1 if panel.has_map or panel.x.names else max(1, len(x) // MAX_MARKERS)
     if line.step:
         style["drawstyle"] = "steps-post"
     axes.plot(x, y, label="" if line.series is None else "series", **style)
@@ -311,8 +311,8 @@ def _sign(points: Points, palette: Palette) -> dict[str, Any]:
 
 def _points(axes: Any, panel: Panel, points: Points, palette: Palette) -> None:
     style = _sign(points, palette)
-    if points.symbol == "best" and panel.y.is_set:
-        style["clip_on"] = not np.all(np.abs(panel.y.place(points.y) - 0.5) <= 0.5)  # it may lie on the edge
+    if points.symbol == "best" and panel.y.is_bounded:
+        style["clip_on"] = not np.all(np.abs(panel.y.normalize(points.y) - 0.5) <= 0.5)  # it may lie on the edge
     axes.plot(points.x, points.y, **style)
     if not points.name:
         return
@@ -321,18 +321,18 @@ def _points(axes: Any, panel: Panel, points: Points, palette: Palette) -> None:
     if points.symbol in ("start", "minimum"):
         box = {"facecolor": palette.ground, "edgecolor": "none", "alpha": 0.75, "pad": 1.5}
         # A start low in the picture has its name above it, where no axis lies.
-        below = points.symbol == "start" and float(panel.y.place(first[1])) >= 0.1
+        below = points.symbol == "start" and float(panel.y.normalize(first[1])) >= 0.1
         text |= {"bbox": box, "zorder": 6, "xytext": (8, -14) if below else (8, 9)}
     elif points.before:
         text |= {"xytext": (-7, -4), "ha": "right"}
     axes.annotate(points.name, first, **text)
 
 
-def _threshold(axes: Any, panel: Panel, line: Threshold, palette: Palette) -> None:
+def _reference_line(axes: Any, panel: Panel, line: ReferenceLine, palette: Palette) -> None:
     color = palette.color(line.series)
     if line.y is not None:
         axes.axhline(line.y, color=color, linewidth=0.8, linestyle=_DOTTED, zorder=0)
-        _beside(axes, line.y, line.name)
+        _right_label(axes, line.y, line.name)
     if line.x is not None:
         axes.axvline(line.x, color=color, linewidth=2.0)
         place = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
@@ -342,23 +342,23 @@ def _threshold(axes: Any, panel: Panel, line: Threshold, palette: Palette) -> No
 def _contour(axes: Any, panel: Panel, contour: Contour, palette: Palette) -> None:
     """The heights of a plane; or the line of one `level`, dashed on white, where the plane has it."""
     if contour.level is None:
-        x, y = np.linspace(*panel.x.ends, 241), np.linspace(*panel.y.ends, 241)
+        x, y = np.linspace(*panel.x.limits, 241), np.linspace(*panel.y.limits, 241)
         height = contour.decades(x, y)
         steps = np.linspace(np.nanmin(height), np.nanmax(height), 15)
         pale = steps[0] + 2.5 * (steps[-1] - steps[0])  # a pale part of the colors, so that the paths stand out
         axes.contourf(x, y, height, steps, cmap=palette.heights, alpha=0.55, vmin=steps[0], vmax=pale)
         axes.contour(x, y, height, steps, colors=palette.ink, linewidths=0.4, alpha=0.35, linestyles="solid")
         return
-    looks: list[Any] = [("white", 3.6, "-"), (palette.color(1), 2.0, "--")]
+    styles: list[Any] = [("white", 3.6, "-"), (palette.color(1), 2.0, "--")]
     if contour.exact is not None:
-        for color, width, dashes in looks:
+        for color, width, dashes in styles:
             axes.plot(*contour.exact, color=color, linewidth=width, linestyle=dashes)
         return
     heat = next(mark for mark in panel.marks if isinstance(mark, Heatmap))
     x, y = (points[:: max(1, len(points) // MAX_HEIGHTS)] for points in (heat.x, heat.y))
     height = contour.height(x, y)
     if height is not None and height.min() < contour.level < height.max():
-        for color, width, dashes in looks:
+        for color, width, dashes in styles:
             axes.contour(x, y, height, [contour.level], colors=color, linewidths=width, linestyles=dashes)
 
 
@@ -368,18 +368,18 @@ def _heatmap(axes: Any, panel: Panel, heat: Heatmap, palette: Palette) -> Any:
 
     values, style = np.asarray(heat.values, dtype=float), {"rasterized": True, "shading": "nearest"}
     cells = partial(axes.pcolormesh, heat.x, heat.y, **style)
-    if heat.kinds:
+    if heat.categorical:
         colors = [palette.nothing, *map(palette.color, range(int(values.max()) + 1))]
         cells(values, cmap=ListedColormap(colors), vmin=-1.5, vmax=len(colors) - 1.5, alpha=0.85)
         return None
     fraction, finite = heat.scale.unit == "fraction", np.isfinite(values)
-    if heat.gone is not None:
+    if heat.diverged is not None:
         axes.set_facecolor(palette.nothing)
-        cells(np.where(finite | heat.gone, np.nan, 1.0), cmap=ListedColormap([palette.unknown]))
-    low, high = heat.scale.ends if heat.scale.is_set else (None, None)
+        cells(np.where(finite | heat.diverged, np.nan, 1.0), cmap=ListedColormap([palette.unknown]))
+    low, high = heat.scale.limits if heat.scale.is_bounded else (None, None)
     scale = (LogNorm if heat.scale.log else Normalize)(low, high, clip=True)
     shades: Any = "viridis"
-    if panel.is_layered and fraction:  # from the ground, which is zero, to a color
+    if panel.shows_layers and fraction:  # from the ground, which is zero, to a color
         shades = LinearSegmentedColormap.from_list("fraction", [palette.ground, palette.color(1)])
     image = cells(values, norm=scale, cmap=shades)
     if panel.x.names:  # few cells, of two settings: each has its number
@@ -389,9 +389,9 @@ def _heatmap(axes: Any, panel: Panel, heat: Heatmap, palette: Palette) -> Any:
             place = {"ha": "center", "va": "center", "fontsize": "x-small"}
             number = percent(value) if fraction else f"{value:.3g}"
             axes.annotate(number, (heat.x[column], heat.y[row]), color=ink, **place)
-    if panel.is_layered and _has_room(axes) and len(values) <= MAX_NUMBERED:
+    if panel.shows_layers and _has_room(axes) and len(values) <= MAX_NUMBERED:
         for row, value in enumerate(values[:, -1].tolist(), start=1):
-            _beside(axes, row, "" if np.isnan(value) else f"{value:.0%}" if fraction else _short(value))
+            _right_label(axes, row, "" if np.isnan(value) else f"{value:.0%}" if fraction else _short(value))
     return image
 
 
@@ -407,7 +407,7 @@ PAINTERS: dict[type, Callable[[Any, Panel, Any, Palette], Any]] = {
     Polyline: _polyline,
     Band: _band,
     Points: _points,
-    Threshold: _threshold,
+    ReferenceLine: _reference_line,
     Contour: _contour,
     Heatmap: _heatmap,
 }

@@ -26,8 +26,8 @@ from optilab.show.chart import (
     Panel,
     Points,
     Polyline,
+    ReferenceLine,
     Scale,
-    Threshold,
 )
 from optilab.words import brief, percent
 
@@ -57,7 +57,7 @@ MAX_NAME_LENGTH = 22
 def figure(chart: Chart) -> Markup:
     """The panels of a chart, a row after the other."""
     rows = (
-        (len(row.panels), Markup("\n").join(_panel(panel.with_ends(), chart) for panel in row.panels))
+        (len(row.panels), Markup("\n").join(_panel(panel.autoscaled(), chart) for panel in row.panels))
         for row in chart.rows
     )
     return Markup("\n").join(
@@ -88,7 +88,12 @@ def signs(chart: Chart) -> Iterator[tuple[str, str]]:
         elif isinstance(mark, Points) and mark.label:
             several = sum(isinstance(other, Points) and other.label == mark.label for other in marks) > 1
             meanings[f"{mark.symbol} {_style(None if several else mark.series)}", mark.label] = None
-        elif isinstance(mark, Heatmap) and not mark.kinds and mark.gone is not None and not _is_named(mark):
+        elif (
+            isinstance(mark, Heatmap)
+            and not mark.categorical
+            and mark.diverged is not None
+            and not _is_named(mark)
+        ):
             meanings["gone", "diverged"] = None
     yield from meanings
 
@@ -130,7 +135,7 @@ def _panel(panel: Panel, chart: Chart) -> Markup:
     ramps = Markup().join(_ramps(marks))
     kinds = (
         ("named", any(text.x is None for text in texts)),
-        ("valued", panel.is_layered),
+        ("valued", panel.shows_layers),
         ("colored", ramps),
         ("wide", any(len(name) > MAX_SHORT_NAME for name in panel.y.names)),
     )
@@ -161,7 +166,7 @@ def _kind(scale: Scale) -> str:
 
 def caption(chart: Chart) -> str:
     """The title of a chart, of a single map with that of its panel, which may need several lines."""
-    alone = chart.panels[0].title if len(chart.panels) == 1 and chart.panels[0].is_plane else ""
+    alone = chart.panels[0].title if len(chart.panels) == 1 and chart.panels[0].has_map else ""
     return ", ".join(filter(None, (chart.title, alone))).replace("\n", ", ")
 
 
@@ -173,7 +178,7 @@ def _title(panel: Panel, chart: Chart) -> str:
 
 def _range(scale: Scale) -> tuple[float, float]:
     """The limits of an axis with its margin."""
-    low, high = (log10(end) if scale.log else end for end in scale.ends)
+    low, high = (log10(end) if scale.log else end for end in scale.limits)
     room = 0.0 if scale.names else max(scale.margin, 0.02) * (high - low)
     return (low - room, high + room) if high > low else (low - 0.5, high + 0.5)
 
@@ -340,16 +345,16 @@ def _polyline(line: Polyline, frame: _Frame) -> Iterator[Markup | _Text]:
     kind = " ".join(("line", *filter(None, looks)))
     series = frame.chart.series
     role = f", {line.role}" if line.role and (len(series) == 1 or line.role != "validation") else ""
-    name = Markup() if line.series is None or line.detail else _svg(
+    name = Markup() if line.series is None or line.skip_in_text else _svg(
         ' data-name="{name}"', name=(series[line.series] if series else frame.panel.y.label) + role)  # fmt: skip
-    if line.series is not None and not line.detail and line.dash == "series" and len(series) > 1:
+    if line.series is not None and not line.skip_in_text and line.dash == "series" and len(series) > 1:
         y = _on_axis(frame.panel.y, line.y)
         if is_visible(frame.chart, line.series) and np.isfinite(y).any():
             end, name_style = y[np.isfinite(y)][-1], f"n{line.series} {_style(line.series)}"
             yield _Text(name_style, None, end, _fitted(series[line.series]))
-    d = _path(frame, line.x, line.y, line.step, "" if line.detail else f".{5 + frame.panel.y.log}g")
+    d = _path(frame, line.x, line.y, line.step, "" if line.skip_in_text else f".{5 + frame.panel.y.log}g")
     yield _svg('<path {marked}{name} d="{d}"/>', marked=_marked(frame, line.series, kind), name=name, d=d)
-    if line.marker and len(line.x) <= MAX_MARKED and frame.panel.is_plane:
+    if line.marker and len(line.x) <= MAX_MARKED and frame.panel.has_map:
         yield from _points(Points(line.x, line.y, "dot", line.series), frame)
 
 
@@ -373,7 +378,7 @@ def _points(points: Points, frame: _Frame) -> Iterator[Markup | _Text]:
         yield _Text("place before" if points.before else "place", x[0], y[0], points.name)
 
 
-def _threshold(line: Threshold, frame: _Frame) -> Iterator[Markup | _Text]:
+def _reference_line(line: ReferenceLine, frame: _Frame) -> Iterator[Markup | _Text]:
     if line.y is not None:
         (y,) = _on_axis(frame.panel.y, line.y)
         d = f"M{frame.x0:.6g} {-y:.6g}H{frame.x1:.6g}"
@@ -394,8 +399,10 @@ def _heatmap(heat: Heatmap, frame: _Frame) -> Iterator[Markup | _Text]:
     values = np.asarray(heat.values, float)[rows, columns]
     x, y = _on_axis(frame.panel.x, heat.x), _on_axis(frame.panel.y, heat.y)
     wide, high = (float(at[1] - at[0]) if len(at) > 1 else 1.0 for at in (x, y))
-    known = np.isfinite(values) & ~(np.asarray(heat.gone)[rows, columns] if heat.gone is not None else False)
-    if heat.kinds:
+    known = np.isfinite(values) & ~(
+        np.asarray(heat.diverged)[rows, columns] if heat.diverged is not None else False
+    )
+    if heat.categorical:
         palette, known = [_channels(color) for color in LIGHT_COLORS], values >= 0
         shades = np.maximum(values, 0).astype(int) % len(palette)
     else:
@@ -403,7 +410,7 @@ def _heatmap(heat: Heatmap, frame: _Frame) -> Iterator[Markup | _Text]:
         palette = np.stack(
             [np.interp(at, np.linspace(0, 1, len(anchors)), channel) for channel in anchors.T], axis=-1
         ).tolist()
-        place = np.clip(Scale("", *_ends(heat), heat.scale.log).place(np.where(known, values, np.nan)), 0, 1)
+        place = np.clip(Scale("", *_ends(heat), heat.scale.log).normalize(np.where(known, values, np.nan)), 0, 1)
         shades = np.rint(np.nan_to_num(place) * (SHADES - 1)).astype(int)
     yield _svg(
         '<image class="map" x="{x:.6g}" y="{y:.6g}" width="{width:.6g}" height="{height:.6g}"'
@@ -421,10 +428,10 @@ def _values(heat: Heatmap, panel: Panel) -> Iterator[_Text]:
     if panel.x.names and _is_named(heat):
         for (row, column), value in np.ndenumerate(heat.values):
             if isfinite(value):
-                shade = float(Scale("", *_ends(heat)).place(value))
+                shade = float(Scale("", *_ends(heat)).normalize(value))
                 text = percent(value) if heat.scale.unit == "fraction" else f"{value:.3g}"
                 yield _Text("cell" if shade < 0.6 else "cell light", column + 1, row + 1, text)
-    if panel.is_layered and len(heat.values) * LINE_HEIGHT <= 100:
+    if panel.shows_layers and len(heat.values) * LINE_HEIGHT <= 100:
         for row, value in enumerate(heat.values[:, -1].tolist(), 1):
             if isfinite(value):
                 yield _Text("muted", None, row, percent(value) if heat.scale.unit else f"{value:.1e}")
@@ -432,16 +439,16 @@ def _values(heat: Heatmap, panel: Panel) -> Iterator[_Text]:
 
 def _ends(heat: Heatmap) -> tuple[float, float]:
     """The values of the ends of the colors."""
-    if heat.scale.is_set:
-        return heat.scale.ends
+    if heat.scale.is_bounded:
+        return heat.scale.limits
     values = np.asarray(heat.values, float)
-    known = values[np.isfinite(values) & ~(np.asarray(heat.gone) if heat.gone is not None else False)]
+    known = values[np.isfinite(values) & ~(np.asarray(heat.diverged) if heat.diverged is not None else False)]
     return (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
 
 
 def _ramps(marks: Sequence[Any]) -> Iterator[Markup]:
     """Color scales of the maps, with the values at both ends."""
-    for heat in (mark for mark in marks if isinstance(mark, Heatmap) and not mark.kinds):
+    for heat in (mark for mark in marks if isinstance(mark, Heatmap) and not mark.categorical):
         low, high = (_text(heat.scale, float(f"{end:.3g}")) for end in _ends(heat))
         blocks = Markup().join(_svg('<tspan fill="{color}">\u2588</tspan>', color=color) for color in VIRIDIS[::2])
         yield _svg(
@@ -472,7 +479,7 @@ def _contour(contour: Contour, frame: _Frame) -> Iterator[Markup]:
     if contour.exact is not None:
         yield _svg('<path class="edge" d="{d}"/>', d=_path(frame, *contour.exact))
         return
-    x, y = ((np.geomspace if scale.log else np.linspace)(*scale.ends, 64) for scale in (panel.x, panel.y))
+    x, y = ((np.geomspace if scale.log else np.linspace)(*scale.limits, 64) for scale in (panel.x, panel.y))
     height = contour.decades(x, y) if contour.level is None else contour.height(x, y)
     if height is None:
         return
@@ -491,7 +498,7 @@ PAINTERS: dict[type, Callable[[Any, _Frame], Iterator[Markup | _Text]]] = {
     Polyline: _polyline,
     Band: _band,
     Points: _points,
-    Threshold: _threshold,
+    ReferenceLine: _reference_line,
     Contour: _contour,
     Heatmap: _heatmap,
 }

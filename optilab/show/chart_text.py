@@ -14,30 +14,30 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from optilab.show.chart import Band, Chart, Contour, Heatmap, Panel, Points, Polyline, Scale, Threshold
+from optilab.show.chart import Band, Chart, Contour, Heatmap, Panel, Points, Polyline, ReferenceLine, Scale
 
 COLORS = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#d55e00", "#f0e442", "#0072b2", "#999999")
 """Okabe & Ito (2008)."""
 RAMP = " .:-=+*#%@"
 SYMBOLS = {"start": ("●", "S"), "minimum": ("✚", "M"), "best": ("✚", "+")}
-"""In braille and in ASCII."""
-LINES, PLANE, WIDEST, GUTTER = 12, 18, 160, 9
+"""Symbols of points, in braille and in ASCII."""
+LINES, PLANE, MAX_WIDTH, GUTTER = 12, 18, 160, 9
 """Lines of a panel and of a plane, columns of a row of panels at most, and columns left of a frame."""
-BESIDE, PANEL = 72, 100
+MIN_WIDTH_FOR_TWO, MAX_PANEL_WIDTH = 72, 100
 """Columns that two panels next to each other need, and of a panel at most."""
 DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])  # of a braille cell, from its top left
 
 
 def paint(chart: Chart, width: int, braille: bool) -> Group:
     """The rows of a chart, panels next to each other where there is room, and what the letters mean."""
-    keys, rows = _keys(chart), list[Any]()
-    width = min(width, WIDEST)
+    keys, rows = _legend_entries(chart), list[Any]()
+    width = min(width, MAX_WIDTH)
     for row in chart.rows:
-        panels = [panel for panel in row.panels if not panel.detail]
-        beside = width >= BESIDE
-        columns = width // (len(panels) if beside and panels else 1) - GUTTER - 3
-        painted = [_panel(panel.with_ends(), keys, min(columns, PANEL), braille) for panel in panels]
-        if beside and len(painted) > 1:
+        panels = [panel for panel in row.panels if not panel.skip_in_text]
+        has_room_for_two = width >= MIN_WIDTH_FOR_TWO
+        columns = width // (len(panels) if has_room_for_two and panels else 1) - GUTTER - 3
+        painted = [_panel(panel.autoscaled(), keys, min(columns, MAX_PANEL_WIDTH), braille) for panel in panels]
+        if has_room_for_two and len(painted) > 1:
             grid = Table.grid(padding=(0, 2, 0, 0))
             grid.add_row(*painted)
             painted = [grid]  # type: ignore[list-item]
@@ -47,10 +47,10 @@ def paint(chart: Chart, width: int, braille: bool) -> Group:
     return Group(*rows, *([Text(" " * (GUTTER + 1)) + legend] if names else []))
 
 
-def _keys(chart: Chart) -> tuple[str, ...]:
-    """What has a letter: the series, or the roles of the lines of a single one."""
+def _legend_entries(chart: Chart) -> tuple[str, ...]:
+    """The legend's entries, each with a letter: the series, or the roles of the lines of a single one."""
     lines = [mark for panel in chart.panels for mark in panel.marks if isinstance(mark, Polyline)]
-    roles = tuple(dict.fromkeys(line.role for line in lines if line.role and not line.detail))
+    roles = tuple(dict.fromkeys(line.role for line in lines if line.role and not line.skip_in_text))
     return roles if len(chart.series) == 1 and len(roles) > 1 else chart.series or ("",)
 
 
@@ -74,11 +74,11 @@ class _Canvas:
     lines: int = field(init=False)
     cells: dict[tuple[int, int], tuple[str, str]] = field(default_factory=dict)
     below: str = ""
-    """What the shades of a map mean."""
+    """The legend of a map's shades."""
 
     def __post_init__(self) -> None:
         down, across = (4, 2) if self.braille else (1, 1)
-        self.lines = min(LINES, 2 * len(self.panel.y.names)) or (PLANE if self.panel.is_plane else LINES)
+        self.lines = min(LINES, 2 * len(self.panel.y.names)) or (PLANE if self.panel.has_map else LINES)
         self.dots = np.full((self.lines * down, self.columns * across), -1)
 
     def number(self, series: int | None, role: str = "") -> int:
@@ -86,7 +86,7 @@ class _Canvas:
         return self.keys.index(role) if role in self.keys else min(series or 0, len(self.keys) - 1)
 
     def place(self, x: Any, y: Any) -> tuple[Any, Any]:
-        return self.panel.x.place(x).ravel(), self.panel.y.place(y).ravel()
+        return self.panel.x.normalize(x).ravel(), self.panel.y.normalize(y).ravel()
 
     def dot(self, x: Any, y: Any, number: int) -> None:
         """Points in [0, 1] x [0, 1], y upwards; others are not drawn."""
@@ -131,12 +131,14 @@ def _panel(panel: Panel, keys: Sequence[str], columns: int, braille: bool) -> Te
         PAINTERS[type(mark)](mark, canvas)
     edge, corner, floor = "│└─" if braille else "|+-"
     heats = [mark.scale.label for mark in marks if isinstance(mark, Heatmap)]
-    title = ", ".join(filter(None, (panel.title, *heats))) or panel.y.label * (not panel.is_plane)
+    title = ", ".join(filter(None, (panel.title, *heats))) or panel.y.label * (not panel.has_map)
     title += ", log scale" * (panel.y.log and not heats)
-    named = [mark for mark in marks if isinstance(mark, Points | Threshold) and mark.name and _sign(mark, braille)]
+    named = [
+        mark for mark in marks if isinstance(mark, Points | ReferenceLine) and mark.name and _sign(mark, braille)
+    ]
     title = "   ".join(filter(None, (title, *(f"{_sign(mark, braille)} {mark.name}" for mark in named))))
     labels = _row_labels(panel.y, canvas.lines)
-    if panel.is_plane and not panel.y.names:
+    if panel.has_map and not panel.y.names:
         labels[canvas.lines // 2] = panel.y.label
     lines = [Text(f"{'':{GUTTER}} {title}")]
     for row, line in enumerate(canvas.rows()):
@@ -148,15 +150,15 @@ def _panel(panel: Panel, keys: Sequence[str], columns: int, braille: bool) -> Te
     return Text("\n").join([*lines, *([Text(f"{'':{GUTTER}} {canvas.below}")] if canvas.below else [])])
 
 
-def _sign(mark: Points | Threshold, braille: bool) -> str:
+def _sign(mark: Points | ReferenceLine, braille: bool) -> str:
     """The symbol of a place, or the first letter of its name; a line across at a value of x has a capital."""
-    if isinstance(mark, Threshold):
+    if isinstance(mark, ReferenceLine):
         return "" if mark.x is None else mark.name[:1].upper()
     return SYMBOLS.get(mark.symbol, (mark.name[:1],) * 2)[not braille]
 
 
 def _row_labels(scale: Scale, lines: int) -> dict[int, str]:
-    """What is written left of the lines: names in the middle of their rows, or the ends and the name of an axis."""
+    """The labels left of the lines: names in the middle of their rows, or the limits and the name of an axis."""
     if count := len(scale.names):
         return {lines - 1 - int((row + 0.5) / count * lines): name for row, name in enumerate(scale.names)}
     low, high = _ends(scale)
@@ -165,7 +167,7 @@ def _row_labels(scale: Scale, lines: int) -> dict[int, str]:
 
 def _ends(scale: Scale) -> tuple[str, str]:
     is_fraction = scale.unit == "fraction"
-    low, high = (f"{end * (100 if is_fraction else 1):.3g}{'%' * is_fraction}" for end in scale.ends)
+    low, high = (f"{end * (100 if is_fraction else 1):.3g}{'%' * is_fraction}" for end in scale.limits)
     return low, high
 
 
@@ -174,8 +176,8 @@ def _polyline(line: Polyline, canvas: _Canvas) -> None:
     if line.series is None or not len(line.x):
         return
     number = canvas.number(line.series, line.role)
-    shown = np.unique(np.linspace(0, len(line.x) - 1, min(len(line.x), 8 * canvas.columns)).astype(int))
-    x, y = canvas.place(np.asarray(line.x)[shown], np.asarray(line.y)[shown])
+    positions = np.unique(np.linspace(0, len(line.x) - 1, min(len(line.x), 8 * canvas.columns)).astype(int))
+    x, y = canvas.place(np.asarray(line.x)[positions], np.asarray(line.y)[positions])
     rows, columns = canvas.dots.shape
     canvas.dot(x, y, number)
     for a, b, c, d in zip(x[:-1], x[1:], y[:-1], y[1:], strict=True):
@@ -196,38 +198,41 @@ def _points(points: Points, canvas: _Canvas) -> None:
             canvas.sign(x, y, sign, style)
 
 
-def _threshold(line: Threshold, canvas: _Canvas) -> None:
+def _reference_line(line: ReferenceLine, canvas: _Canvas) -> None:
     """Dots at a value of y; at one of x the capital of its name at the top."""
     if line.y is not None:
         for x in np.arange(0, 1, 4 / canvas.columns):
-            canvas.sign(x, float(canvas.panel.y.place(line.y)), ".", "bright_black")
+            canvas.sign(x, float(canvas.panel.y.normalize(line.y)), ".", "bright_black")
     elif line.x is not None:
-        canvas.sign(float(canvas.panel.x.place(line.x)), 1.0, _sign(line, canvas.braille), "bold")
+        canvas.sign(float(canvas.panel.x.normalize(line.x)), 1.0, _sign(line, canvas.braille), "bold")
 
 
-def _heatmap(heat: Heatmap, canvas: _Canvas) -> None:
+def _heatmap(heatmap: Heatmap, canvas: _Canvas) -> None:
     """A shade for the cell in the middle of a character, or the letter of its kind."""
     rows, columns = (
         ((np.arange(n) + 0.5) / n * size).astype(int)
-        for n, size in zip((canvas.lines, canvas.columns), heat.values.shape, strict=True)
+        for n, size in zip((canvas.lines, canvas.columns), heatmap.values.shape, strict=True)
     )
-    values = np.asarray(heat.values, float)
-    gone = np.zeros(values.shape, bool) if heat.gone is None else np.asarray(heat.gone)
-    known = values[np.isfinite(values) & ~gone]
-    low, high = heat.scale.ends if heat.scale.is_set else (known.min(), known.max()) if known.size else (0.0, 1.0)
-    scale = replace(heat.scale, low=float(low), high=float(high))
-    for (row, column), at in np.ndenumerate(scale.place(values[np.ix_(rows, columns)])):
-        value, is_gone = values[rows[row], columns[column]], gone[rows[row], columns[column]]
-        if heat.kinds:
+    values = np.asarray(heatmap.values, float)
+    diverged = np.zeros(values.shape, bool) if heatmap.diverged is None else np.asarray(heatmap.diverged)
+    known = values[np.isfinite(values) & ~diverged]
+    scale = heatmap.scale
+    low, high = scale.limits if scale.is_bounded else (known.min(), known.max()) if known.size else (0.0, 1.0)
+    scale = replace(scale, low=float(low), high=float(high))
+    for (row, column), at in np.ndenumerate(scale.normalize(values[np.ix_(rows, columns)])):
+        value, has_diverged = values[rows[row], columns[column]], diverged[rows[row], columns[column]]
+        if heatmap.categorical:
             cell = (".", "bright_black") if value < 0 else (_letter(int(value)), _color(int(value)))
-        elif is_gone or not np.isfinite(value):
-            cell = ("x", "red") if is_gone else ("?", "bright_black")
+        elif has_diverged or not np.isfinite(value):
+            cell = ("x", "red") if has_diverged else ("?", "bright_black")
         else:
             cell = RAMP[int(min(1.0, max(0.0, at)) * 9)], ""
         canvas.cells[canvas.lines - 1 - row, column] = cell
-    if not heat.kinds:
+    if not heatmap.categorical:
         low_text, high_text = _ends(scale)
-        canvas.below = f"'{RAMP[0]}' {low_text}   '{RAMP[-1]}' {high_text}" + "   x diverged" * bool(gone.any())
+        canvas.below = f"'{RAMP[0]}' {low_text}   '{RAMP[-1]}' {high_text}" + "   x diverged" * bool(
+            diverged.any()
+        )
 
 
 def _nothing(mark: Any, canvas: _Canvas) -> None:
@@ -238,7 +243,7 @@ PAINTERS: dict[type, Callable[[Any, _Canvas], None]] = {
     Polyline: _polyline,
     Band: _nothing,
     Points: _points,
-    Threshold: _threshold,
+    ReferenceLine: _reference_line,
     Contour: _nothing,
     Heatmap: _heatmap,
 }

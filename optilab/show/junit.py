@@ -38,12 +38,12 @@ def xml(suites: Sequence[Suite]) -> bytes:
         texts = {"name": _safe(suite.name), **{key: str(n) for key, n in counts.items()}}
         node = ElementTree.SubElement(root, "testsuite", texts | {"time": f"{suite.seconds:.3f}"})
         for case in suite.cases:
-            one = ElementTree.SubElement(node, "testcase", classname=_safe(suite.name), name=_safe(case.name))
+            element = ElementTree.SubElement(node, "testcase", classname=_safe(suite.name), name=_safe(case.name))
             if case.kind:
                 tag = "error" if case.is_error else "failure"
-                ElementTree.SubElement(one, tag, type=case.kind, message=_safe(case.text))
+                ElementTree.SubElement(element, tag, type=case.kind, message=_safe(case.text))
             elif case.text:
-                ElementTree.SubElement(one, "system-out").text = _safe(case.text)
+                ElementTree.SubElement(element, "system-out").text = _safe(case.text)
     ElementTree.indent(root)
     text: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
     return text + b"\n"

@@ -37,7 +37,7 @@ class Column:
     plain: str = ""
     """The heading on a page, where a longer one has room."""
     about: str = ""
-    """What the column is, for a page: a sentence without a period."""
+    """The explanation of the column on a page: a sentence without a period."""
 
 
 Interval = tuple[float, float]
@@ -53,7 +53,7 @@ def interval_columns(
 
 
 def interval_values(prefix: str, interval: Interval | None) -> dict[str, Any]:
-    """What a row has in `interval_columns`; None where there is no interval."""
+    """The values of a row in `interval_columns`; None where there is no interval."""
     low, high = interval or (None, None)
     return {f"{prefix}interval": interval, f"{prefix}low": low, f"{prefix}high": high}
 
@@ -80,10 +80,10 @@ class Table:
     def choose(self, names: Sequence[str], where: str = "--columns") -> "Table":
         """The same with these columns alone, in this order, in every format. UsageError for an unknown one."""
         known = self.names
-        if wrong := [name for name in names if name not in known]:
-            shown = list(dict.fromkeys(column.title or column.key for column in self.columns))
-            near = did_you_mean(wrong[0], list(known))
-            raise UsageError(f"expected names of columns ({', '.join(shown)}), got {wrong[0]!r}{near}", where)
+        if unknown := [name for name in names if name not in known]:
+            headings = list(dict.fromkeys(column.title or column.key for column in self.columns))
+            near = did_you_mean(unknown[0], list(known))
+            raise UsageError(f"expected names of columns ({', '.join(headings)}), got {unknown[0]!r}{near}", where)
         chosen = [replace(c, title=c.title or c.key, detail=-1, only="") for c in map(known.__getitem__, names)]
         return replace(self, columns=chosen)
 
@@ -135,26 +135,26 @@ def _print(text: str) -> None:
 
 
 def _terminal(table: Table) -> None:
-    """For people: aligned, with the columns that the terminal has room for; in a pipe a row is one line, for grep."""
+    """Print for people: aligned, with the columns that fit into the terminal; in a pipe a row is one line, for grep."""
     if not terminal.out.is_terminal:  # rich would take half a minute for 100,000 rows
         terminal.out.out("\n".join(table.lines()), highlight=False)
         return
     columns, cells = table.texts()
-    shown = list(range(len(columns)))
+    visible = list(range(len(columns)))
     widths = [max(len(_heading(column)), *(len(row[i]) for row in cells), 0) for i, column in enumerate(columns)]
-    for i in sorted(shown, key=lambda i: -columns[i].detail):
-        if sum(widths[j] + GAP for j in shown) - GAP <= terminal.out.width or columns[i].detail <= 0:
+    for i in sorted(visible, key=lambda i: -columns[i].detail):
+        if sum(widths[j] + GAP for j in visible) - GAP <= terminal.out.width or columns[i].detail <= 0:
             break
-        shown.remove(i)
+        visible.remove(i)
     drawn = rich_table.Table(
         box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold", show_header=table.header
     )
-    for i in shown:
+    for i in visible:
         justify: Literal["left", "right"] = "left" if columns[i].left else "right"
         # What stands first is a name, to be typed again: it is never folded.
-        drawn.add_column(Text(_heading(columns[i])), justify=justify, overflow="fold", no_wrap=i == shown[0])
+        drawn.add_column(Text(_heading(columns[i])), justify=justify, overflow="fold", no_wrap=i == visible[0])
     for row in cells:
-        drawn.add_row(*(Text(printable(row[i])) for i in shown))
+        drawn.add_row(*(Text(printable(row[i])) for i in visible))
     terminal.out.print(drawn)
 
 
@@ -235,7 +235,7 @@ def latex(text: str) -> str:
 
 
 def _number(cell: str) -> str:
-    """A cell of numbers: a minus sign instead of a hyphen, a thin space before the sign for per cent."""
+    """A cell of numbers: a minus sign instead of a hyphen, a thin space before the percent sign."""
     return re.sub(r"(?<![\w.])-(?=[\d.])", "$-$", latex(cell)).replace(" \\%", "\\,\\%")
 
 
@@ -246,4 +246,4 @@ WRITERS: Mapping[str, Callable[[Table], None]] = {
     "latex": _latex,
 }
 FORMATS = (*WRITERS, "json")
-"""What `--format` accepts; `json` is a document of the command's own."""
+"""Values of `--format`; `json` is the command's document."""

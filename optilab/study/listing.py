@@ -21,7 +21,7 @@ from optilab.config.presets import presets
 from optilab.config.section import dump, handling_user_code, schema_for
 from optilab.config.training import without_former_keys
 from optilab.config.tree import decimal, flat, flow
-from optilab.errors import ELSEWHERE, OptilabError, UsageError, did_you_mean, shown
+from optilab.errors import SYNONYMS, OptilabError, UsageError, did_you_mean, shown
 from optilab.optimize import RULES
 from optilab.runs import Record, Row, Study
 from optilab.study.groups import axes_of, request_of
@@ -81,7 +81,7 @@ def read_conditions(texts: Sequence[str]) -> list[Condition]:
 def full_keys(where: str, key: str, known: Iterable[str]) -> list[str]:
     """The keys that `optimizer.lr`, `lr` or `model.norm` (short for `model.norm.name`) means among the `known` ones."""
     keys = dict.fromkeys(known)
-    canonical = ELSEWHERE.get(key.lower(), key)
+    canonical = SYNONYMS.get(key.lower(), key)
     for name in (key, f"{key}.name", canonical, f"{canonical}.name"):
         if matches := [name] if name in keys else [k for k in keys if k.endswith(f".{name}")]:
             return matches

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from optilab import runs, signals
 from optilab.config.load import load
-from optilab.config.own_network import OwnNetwork
 from optilab.config.section import to_yaml
 from optilab.config.study import RaceConfig, RemedyConfig, SweepConfig
 from optilab.config.training import DataConfig, TrainConfig, changed_keys
+from optilab.config.user_network import UserNetwork
 from optilab.errors import DataError, ExitCode, OptilabError, RunError, SystemFailure, UsageError, WriteFailure
 from optilab.runs.provenance import provenance
 from optilab.study.groups import STAGE_COLUMN, request_of
@@ -358,7 +358,7 @@ def _workers(spec: StudySpec, how: ExecutionOptions, study: Path, places: Places
     """The workers that run the trials: on a cluster where one is named, else on this machine."""
     if how.cluster is None:
         return _processes(spec, how)
-    code = [Path(file.path) for trial in spec.trials for file in trial.config.own_files.values()]
+    code = [Path(file.path) for trial in spec.trials for file in trial.config.user_files.values()]
     paths = [Path(place) for place in places.values() if place]
     return Cluster(how.cluster, [study, *dict.fromkeys([*paths, *code])], view.note, how.jobs)
 
@@ -370,7 +370,7 @@ def _processes(spec: StudySpec, how: ExecutionOptions) -> Processes:
 
 def _require_working(spec: StudySpec, places: Places) -> None:
     """UsageError for a user's network that cannot be built, or fails on two images, in its first trial."""
-    networks = {t.config.model.name: t for t in reversed(spec.trials) if isinstance(t.config.model, OwnNetwork)}
+    networks = {t.config.model.name: t for t in reversed(spec.trials) if isinstance(t.config.model, UserNetwork)}
     if networks:
         with _processes(spec, ExecutionOptions(1)) as workers:
             for trial in networks.values():

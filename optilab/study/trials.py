@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from optilab import runs
-from optilab.config.own_network import OwnNetwork
 from optilab.config.section import dump
 from optilab.config.training import TrainConfig, digest
 from optilab.config.tree import flow
+from optilab.config.user_network import UserNetwork
 from optilab.errors import ExitCode, UsageError, printable
 from optilab.runs.provenance import study_versions
 from optilab.study.workers import Task, Workers
@@ -156,7 +156,7 @@ def cost(
 def _products(trial: Trial) -> int:
     """Multiplications per image, which decide the time; 1 for a user's network, whose number is unknown."""
     model, info = trial.config.model, trial.config.data.info
-    if isinstance(model, OwnNetwork):
+    if isinstance(model, UserNetwork):
         return 1
     return sum(a * b for a, b in pairwise(model.widths(info.inputs, len(info.classes))))
 

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from optilab.config.model import ModelConfig
-from optilab.config.own_network import OwnNetwork
 from optilab.config.training import EarlyStopping, ReduceOnPlateau, Replay, TrainConfig, parameters, too_large
+from optilab.config.user_network import UserNetwork
 from optilab.data.read import Dataset, channels_first
 from optilab.errors import DivergedError, UsageError
 from optilab.optimize.path import DIVERGENCE_FACTOR
@@ -110,7 +110,7 @@ class Training:
         replay = config.replay
         torch.manual_seed(config.seed)
         arrays = [dataset.train_images, dataset.test_images]
-        if isinstance(config.model, OwnNetwork):
+        if isinstance(config.model, UserNetwork):
             arrays = [channels_first(images) for images in arrays]
         train = Images.of(arrays[0], dataset.train_labels)
         validation, test = Images.of(arrays[1], dataset.test_labels), None
@@ -121,7 +121,7 @@ class Training:
             train = train.take(used)
         shuffler = generator(replay.shuffle_seed)
         model: Network
-        if isinstance(config.model, OwnNetwork):
+        if isinstance(config.model, UserNetwork):
             example = as_input(train.pixels[:2], config.data)
             model = OwnModel(config.model, arrays[0].shape[1:], dataset.classes, example)
         else:

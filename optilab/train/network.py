@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from optilab.config.model import ACTIVATIONS, ConstantInit, DefaultInit
-from optilab.config.own_network import OwnNetwork
 from optilab.config.training import too_large
+from optilab.config.user_network import UserNetwork
 from optilab.errors import UsageError
 from optilab.train.device import explain_device_errors
 from optilab.train.inside import EMBEDDINGS, Probe, by_unit, layers_of, matrices
@@ -22,7 +22,7 @@ class OwnModel(nn.Module):
     It sees images (n, channels, height, width). An error in it is a UsageError that names its line.
     """
 
-    def __init__(self, config: OwnNetwork, shape: Sequence[int], classes: int, example: Tensor) -> None:
+    def __init__(self, config: UserNetwork, shape: Sequence[int], classes: int, example: Tensor) -> None:
         """`example`: two images as inputs, on which the network is tried; lazy modules get their weights there.
 
         UsageError where it cannot be built, is no network, or returns something else than logits.

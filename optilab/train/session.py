@@ -130,7 +130,7 @@ def _create_run(
             "sha256": dataset.digests,
         },
     }
-    user_files = config.own_files
+    user_files = config.user_files
     files = {
         "config.yaml": to_yaml(config),
         **written,

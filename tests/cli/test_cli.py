@@ -84,8 +84,8 @@ def test_precedence_schema_yaml_flags(optilab, tmp_path):
 )
 def test_an_option_of_a_section_and_the_whole_section_go_together(options, optilab):
     """In any order: neither is dropped in silence."""
-    (found,) = json.loads(optilab("optimize", *options.split(), "--epochs", 1, "--json").stdout)["results"]
-    assert (found["algo"], found["params"]["lr"]) == ("adam", 0.5)
+    (result,) = json.loads(optilab("optimize", *options.split(), "--epochs", 1, "--json").stdout)["results"]
+    assert (result["algo"], result["params"]["lr"]) == ("adam", 0.5)
 
 
 @pytest.mark.parametrize(
@@ -146,10 +146,10 @@ def test_a_help_screen_fits_80_columns_and_its_examples_can_be_pasted(name, opti
     commands = parts or {(name,): module.COMMAND}
     assert max(map(len, optilab(name, "--help").stdout.splitlines())) <= 80
     for words, command in commands.items():
-        said = optilab(*words, "--help").stdout
-        assert max(map(len, said.splitlines())) <= 80
-        pasted = said.partition("Examples:\n")[2].replace("\\\n", "").split("\n\n")[0].splitlines()
-        assert "\b" not in said
+        help_text = optilab(*words, "--help").stdout
+        assert max(map(len, help_text.splitlines())) <= 80
+        pasted = help_text.partition("Examples:\n")[2].replace("\\\n", "").split("\n\n")[0].splitlines()
+        assert "\b" not in help_text
         examples = command.EXAMPLES
         assert [shlex.split(line) for line in pasted] == [shlex.split(line) for line in examples]
 

@@ -36,7 +36,7 @@ LINES = {
     "optilab config sche": "schema",
     "optilab train --batch": "--batch-size",
     "optilab train sigm": "sigmoid.yaml",
-    "optilab train unlike-a-pre": "unlike-a-preset.yaml",  # a file beside presets
+    "optilab train unlike-a-pre": "unlike-a-preset.yaml",  # a file next to presets
     "optilab train --set optimizer.weight_dec": "optimizer.weight_decay=",
     "optilab train --set model.activation=tan": "model.activation=tanh",
     "optilab optimize --algo sgd,nest": "sgd,nesterov",
@@ -51,8 +51,10 @@ def completed(request, tmp_path_factory):
     name, folder = request.param, tmp_path_factory.mktemp("shell")
     if missing_tools(name):
         pytest.skip(f"needs {name}: apt-get install {name}")
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("OPTILAB_")}
-    assert run(["optimize", "--algo", "sgd", "--name", "mine-7", "--quiet"], folder, kept).returncode == 0
+    without_optilab = {key: value for key, value in os.environ.items() if not key.startswith("OPTILAB_")}
+    assert (
+        run(["optimize", "--algo", "sgd", "--name", "mine-7", "--quiet"], folder, without_optilab).returncode == 0
+    )
     (folder / "unlike-a-preset.yaml").write_text("")
     file, text, arguments = START[name]
     (folder / file).parent.mkdir(exist_ok=True)
@@ -63,7 +65,7 @@ def completed(request, tmp_path_factory):
     (commands / "optilab").chmod(0o755)
     places = dict.fromkeys(("HOME", "ZDOTDIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"), str(folder))
     environment = {
-        **kept,
+        **without_optilab,
         **places,
         "PATH": f"{commands}:{os.environ['PATH']}",
         "PYTHONPATH": str(Path(__file__).parents[2]),

@@ -35,7 +35,8 @@ def write_runs(folder, *values, status="done", lr=0.01):
 
 def judged(records, *texts):
     return [
-        (one.result, one.measured) for one in judge_claims(expectations("train", texts), of_trainings(records))
+        (result.result, result.measured)
+        for result in judge_claims(expectations("train", texts), of_trainings(records))
     ]
 
 
@@ -224,9 +225,9 @@ def test_claim_that_cannot_be_judged_leaves_the_others(optilab, small):
     optilab("train", small, "--epochs", 1, "--name", "a", "--set", "expect=[val_loss < 99]", "--quiet")
     wrong = ("val_ac > 0.1", "zork: val_acc > 0", "val_acc at 9 > 0", "val_acc >= 0")
     expect = [text for claim in wrong for text in ("--expect", claim)]
-    (found,) = json.loads(optilab("check", "a", *expect, "--json", code=2).stdout)["checks"]
-    assert [claim["claim"] for claim in found["claims"]] == ["val_loss < 99", "val_acc >= 0"]
-    assert all(word in found["error"]["message"] for word in ("val_ac", "zork", "epoch 9"))
+    (checked,) = json.loads(optilab("check", "a", *expect, "--json", code=2).stdout)["checks"]
+    assert [claim["claim"] for claim in checked["claims"]] == ["val_loss < 99", "val_acc >= 0"]
+    assert all(word in checked["error"]["message"] for word in ("val_ac", "zork", "epoch 9"))
 
 
 def test_annotations_are_where_github_reads_them(optilab):
@@ -242,8 +243,10 @@ def test_annotations_are_where_github_reads_them(optilab):
 
 def blocks(language):
     """The blocks of docs/ci.md in a language whose first line names a file: name -> text."""
-    found = re.findall(rf"^```{language}\n# (\S+)\n(.*?)^```", CI.read_text(), flags=re.DOTALL | re.MULTILINE)
-    return dict(found)
+    code_by_name = re.findall(
+        rf"^```{language}\n# (\S+)\n(.*?)^```", CI.read_text(), flags=re.DOTALL | re.MULTILINE
+    )
+    return dict(code_by_name)
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ def test_pattern_leaves_out_what_is_no_training(optilab, compared):
 
 def test_difference_shown_as_zero_has_no_sign():
     differences = (0.0, -0.0004, 0.0004, -0.0006)
-    assert [Units(share=True).difference(value) for value in differences] == ["0.0", "0.0", "0.0", "-0.1"]
+    assert [Units(is_fraction=True).difference(value) for value in differences] == ["0.0", "0.0", "0.0", "-0.1"]
 
 
 def test_csv_and_json_hold_the_values(optilab, compared):

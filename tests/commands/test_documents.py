@@ -51,15 +51,15 @@ def collect_documents(folder):
                 folder / "runs", f"made-{seed}-{activation}", f"seed={seed}", change, accuracies=(0.3, accuracy)
             )
     training(folder / "runs", "rounded", "seed=1", "model.activation=relu", accuracies=(0.3 + 1e-9,))
-    found = defaultdict(list)
+    documents = defaultdict(list)
     for name, block in BLOCKS.items():
         for line in (line for line in block if line.startswith("$ ")):
             done = run([*shlex.split(line)[2:], "--json"], folder, _environment({}))
             assert done.stdout.count("\n") == 1, f"{line}\n{done.stdout}\n{done.stderr}"
             document = json.loads(done.stdout)
             assert (list(document) == ["schema_version", "error"]) == (name == "error"), document
-            found[name].append(document)
-    return found
+            documents[name].append(document)
+    return documents
 
 
 # --- keys --------------------------------------------------------------------------------------------------
@@ -91,13 +91,13 @@ class Key:
 
 def keys_of(name, documents):
     """{place: Key} of a document that was printed several times."""
-    found = defaultdict(Key)
+    keys = defaultdict(Key)
 
     def visit(place, key, value, depth):
         if depth <= DEPTH or key in WORDS:
-            found[place].kinds.add("null" if value is None else KINDS[type(value)])
+            keys[place].kinds.add("null" if value is None else KINDS[type(value)])
         if key in WORDS and isinstance(value, str):
-            found[place].words.add(value)
+            keys[place].words.add(value)
         if isinstance(value, dict) and key not in OPEN:
             for inner, item in value.items():
                 visit(f"{place}.{inner}", inner, item, depth + 1)
@@ -108,36 +108,36 @@ def keys_of(name, documents):
         for key, value in document.items():
             visit(f"{name}.{key}", key, value, 1)
             # `expect` is of the option of that name alone.
-            found[f"{name}.{key}"].always = key != "expect" and all(key in other for other in documents)
+            keys[f"{name}.{key}"].always = key != "expect" and all(key in other for other in documents)
     (version,) = {str(document["schema_version"]) for document in documents}
-    found[f"{name}.schema_version"].kinds = {version}
-    for key in found.values():
+    keys[f"{name}.schema_version"].kinds = {version}
+    for key in keys.values():
         if any(len(word.split()) > 3 for word in key.words):
             key.words = set()
-    inside = {re.sub(r"(\[\]|\.[^.\[\]]*)$", "", place) for place in found}
+    inside = {re.sub(r"(\[\]|\.[^.\[\]]*)$", "", place) for place in keys}
     return {
-        place: key for place, key in found.items() if place not in inside or len(key.kinds) > 1 or not key.always
+        place: key for place, key in keys.items() if place not in inside or len(key.kinds) > 1 or not key.always
     }
 
 
 def read(lines):
     """The keys of a block."""
-    found = {}
+    keys = {}
     for line in lines:
         place, optional, kinds, words = re.fullmatch(r"(.*?)(\??) ([\w|]+)(?:: (.*))?", line).groups()
-        found[place] = Key(not optional, set(kinds.split("|")), set(words.split(", ")) if words else set())
-    return found
+        keys[place] = Key(not optional, set(kinds.split("|")), set(words.split(", ")) if words else set())
+    return keys
 
 
 def incompatible_keys(before, now):
     """The keys of a document that have gone, or have another type or fewer words, in the same version."""
-    found = []
+    places = []
     for place, old in before.items():
         new = now.get(place, Key())
         kinds = new.kinds | (old.kinds if new.kinds == {"null"} else {"null"})  # null says nothing of the type
         if not (new.kinds and old.kinds <= kinds and old.words <= new.words):
-            found.append(place)
-    return [] if any(place.endswith(".schema_version") for place in found) else found
+            places.append(place)
+    return [] if any(place.endswith(".schema_version") for place in places) else places
 
 
 # --- tests -------------------------------------------------------------------------------------------------

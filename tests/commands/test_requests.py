@@ -57,18 +57,22 @@ def values_of(field):
 @settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_request_is_read_back_from_its_file(request_type, data):
-    fields = [one for one in options(request_type).values() if not (one.mark(ConfigKey) or one.mark(Read))]
+    fields = [
+        option for option in options(request_type).values() if not (option.mark(ConfigKey) or option.mark(Read))
+    ]
     chosen = (
-        data.draw(st.lists(st.sampled_from(fields), max_size=4, unique_by=lambda one: one.name)) if fields else []
+        data.draw(st.lists(st.sampled_from(fields), max_size=4, unique_by=lambda option: option.name))
+        if fields
+        else []
     )
-    asked = {one.name: data.draw(values_of(one), one.name) for one in chosen}
+    arguments = {option.name: data.draw(values_of(option), option.name) for option in chosen}
     try:
-        found = request_type.of(asked)
+        built = request_type.of(arguments)
     except OptilabError:
         return
-    dumped = found.model_dump(mode="json", exclude_unset=True)
-    again = build(type(found), Tree.read(yaml_bytes(dumped or {"json_": False}), "request.yaml"))
-    assert again.model_dump() == found.model_dump()
+    dumped = built.model_dump(mode="json", exclude_unset=True)
+    again = build(type(built), Tree.read(yaml_bytes(dumped or {"json_": False}), "request.yaml"))
+    assert again.model_dump() == built.model_dump()
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
@@ -105,7 +109,7 @@ def test_drawn_line_is_answered_or_refused(tmp_path_factory, data):
     part = [data.draw(st.sampled_from(list(parts)))] if parts else []
     known = options(parts[part[0]] if part else MODULES[name].COMMAND)
     stop = STOPS.get(name, ("--set", "epochs=0") if "set" in known else ())
-    flags = [one.flag for one in known.values() if one.flag.startswith("--") and one.name != "yes"]
+    flags = [option.flag for option in known.values() if option.flag.startswith("--") and option.name != "yes"]
     typed = data.draw(st.lists(st.sampled_from([*flags, "--nope", *WORDS]), max_size=5))
     line = [name, *part, *typed, *stop]
     done = run(line, tmp_path_factory.mktemp("line"), {})

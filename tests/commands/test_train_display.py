@@ -1,4 +1,4 @@
-"""Output of `optilab train` besides its numbers."""
+"""What `optilab train` says next to its numbers."""
 
 import ast
 import json

@@ -57,7 +57,7 @@ BASES = {"train": {"optimizer": "sgd"}, "optimize": {"algo": "adam"}, "sweep": {
 def test_a_value_of_the_wrong_kind_is_refused_in_words_for_every_key(kind, value):
     """Any other exception than a refusal is a bug."""
     schema, refused = schema_for(kind), dict[str, str]()
-    for key in {one.key for one in keys_of(kind)}:
+    for key in {known.key for known in keys_of(kind)}:
         tree = copy.deepcopy(BASES[kind])
         *above, last = key.split(".")
         node = tree

@@ -19,8 +19,8 @@ from optilab.show.chart import (
     PanelRow,
     Points,
     Polyline,
+    ReferenceLine,
     Scale,
-    Threshold,
 )
 
 X = np.arange(5.0)
@@ -44,11 +44,11 @@ def text(drawn, braille=False, width=42):
 
 
 def test_places_on_a_scale():
-    assert Scale("", 2, 6).place([2, 5, 8]) == pytest.approx([0, 0.75, 1.5])
-    assert Scale("", 0.01, 100, log=True).place([0.01, 1, 0]) == pytest.approx([0, 0.5, -np.inf])
-    assert Scale("", 3, 3).place(3) == 0
+    assert Scale("", 2, 6).normalize([2, 5, 8]) == pytest.approx([0, 0.75, 1.5])
+    assert Scale("", 0.01, 100, log=True).normalize([0.01, 1, 0]) == pytest.approx([0, 0.5, -np.inf])
+    assert Scale("", 3, 3).normalize(3) == 0
     with pytest.raises(ValueError, match="marks set the ends"):
-        Scale("of its marks").place(1)
+        Scale("of its marks").normalize(1)
 
 
 def test_ascii():
@@ -73,7 +73,9 @@ def test_ascii():
 
 
 def test_map_and_braille():
-    plane = Heatmap(np.array([[0.0, 1.0], [np.nan, 9.0]]), X[:2], X[:2], Scale("z"), gone=np.zeros((2, 2), bool))
+    plane = Heatmap(
+        np.array([[0.0, 1.0], [np.nan, 9.0]]), X[:2], X[:2], Scale("z"), diverged=np.zeros((2, 2), bool)
+    )
     drawn = text(chart(plane, series=(), x=Scale("x", 0, 1), y=Scale("", 0, 1)))
     assert drawn[0] == "          numbers, z"
     assert (drawn[1][10:].count("?"), drawn[1][10:].count("@")) == (15, 15)
@@ -81,7 +83,7 @@ def test_map_and_braille():
     assert any(0x2800 < ord(sign) < 0x2900 for line in text(chart(*lines(2)), braille=True) for sign in line)
 
 
-def test_panels_stand_beside_each_other_where_there_is_room():
+def test_panels_stand_next_to_each_other_where_there_is_room():
     panel = chart(*lines(2)).panels[0]
     both = Chart((PanelRow((panel, panel)),), ("up", "higher"))
     assert len(text(both, width=60)) == 2 * len(text(both, width=120)) - 1
@@ -102,7 +104,7 @@ def test_roles_of_a_single_series_are_told_apart():
     training = Polyline(X, X, 0, "training")
     validation = Polyline(X, X + 1, 0, "validation")
     assert text(chart(training, validation, series=("one",)))[-1] == "          a training   b validation"
-    faint = lines(2, detail=True)
+    faint = lines(2, skip_in_text=True)
     assert text(chart(*lines(2), *faint)) == text(chart(*lines(2)))
 
 
@@ -112,14 +114,14 @@ def test_painters_have_the_same_marks():
 
 
 def test_every_mark_has_a_painter_of_files():
-    plane = Heatmap(np.eye(3), X[:3], X[:3], Scale("z"), gone=np.zeros((3, 3), bool))
+    plane = Heatmap(np.eye(3), X[:3], X[:3], Scale("z"), diverged=np.zeros((3, 3), bool))
     edge = Contour(lambda x, y: x + y[:, None], level=2.0, label="edge")
     marks = [
         plane,
         edge,
         Points([1], [1], "optimum", label="here"),
         *lines(1),
-        Threshold(1),
+        ReferenceLine(1),
         Band(X, X, X, 0),
     ]
     assert {type(mark) for mark in marks} == set(get_args(Mark))
@@ -161,9 +163,9 @@ def test_names_at_the_ends_of_lines_do_not_overlap():
 def test_marks_end_an_axis_without_ends():
     """Also in text, where a chart of them was an error; what a logarithmic scale cannot show is no end."""
     marks = Polyline([1.0, 2.0, np.nan], [0.0, 30.0, 5.0], 0), Points([4.0], [-1.0], "dot", 0)
-    panel = Panel(marks, Scale("epoch"), Scale("loss", log=True)).with_ends()
-    assert (panel.x.ends, panel.y.ends) == ((1.0, 4.0), (5.0, 30.0))
+    panel = Panel(marks, Scale("epoch"), Scale("loss", log=True)).autoscaled()
+    assert (panel.x.limits, panel.y.limits) == ((1.0, 4.0), (5.0, 30.0))
     drawn = text(chart(*marks, x=Scale("epoch"), y=Scale("loss", log=True)))
     assert (drawn[1].split()[0], drawn[12].split()[0]) == ("30", "5")
     assert drawn[14].split() == ["1", "epoch", "4"]
-    assert Panel((), Scale(), Scale(low=2.0, high=3.0)).with_ends().y.ends == (2.0, 3.0)
+    assert Panel((), Scale(), Scale(low=2.0, high=3.0)).autoscaled().y.limits == (2.0, 3.0)

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 from docs.measured.diagnosis import causes
-from optilab.config.own_network import OwnNetwork
 from optilab.config.training import TrainConfig
+from optilab.config.user_network import UserNetwork
 from optilab.data import fetch
 from optilab.data.read import Dataset
 from optilab.diagnose import TRIAL_BATCHES
@@ -82,7 +82,7 @@ def recorded(case: Case) -> Recorded:
     config = case.config()
     data = dataset(case.labels, config)
     found = trained(config, data)
-    if not isinstance(config.model, OwnNetwork):
+    if not isinstance(config.model, UserNetwork):
         found["trial"] = probed(config, data)
     if case.cause:
         # Small batches are many steps: what they do to batch norm is seen next to layer norm, not to large batches.
@@ -146,7 +146,7 @@ def dataset(labels: str, config: TrainConfig) -> Dataset:
     """The first images of both halves, with `labels` done to their labels; 8 x 8 for an own network."""
     whole, count = _whole(config.data.dataset), IMAGES
     arrays = [whole.train_images, whole.train_labels, whole.test_images, whole.test_labels]
-    if isinstance(config.model, OwnNetwork):
+    if isinstance(config.model, UserNetwork):
         count = OWN_IMAGES
         if config.data.dataset == "digits":  # of 1,797 digits those after the first thousand validate
             every = [np.concatenate([arrays[0], arrays[2]]), np.concatenate([arrays[1], arrays[3]])]

@@ -10,7 +10,7 @@ from optilab.optimize.objective import Floats, Objective, called
 from optilab.optimize.path import lowest
 from optilab.show.chart import Chart, Contour, Mark, Panel, PanelRow, Points, Polyline, Scale
 
-MARKED = 60
+MAX_MARKED_POINTS = 60
 """Points of a path that are shown one by one."""
 
 
@@ -22,7 +22,9 @@ def paths_chart(function: Objective, named: Mapping[str, Trajectory], note: str 
     names = tuple(f"{n} (diverged)" if path.status is Status.DIVERGED else n for n, path in named.items())
     paths = list(named.values())
     flat = len(function.start) <= 2
-    panels = (_ground(function, paths), _losses(function, paths)) if flat else (_losses(function, paths),)
+    panels = (
+        (_trajectory_panel(function, paths), _losses(function, paths)) if flat else (_losses(function, paths),)
+    )
     return Chart(
         (PanelRow(panels, 4.4),),
         names,
@@ -44,7 +46,7 @@ def _title(function: Objective, room: int) -> str:
     return function.name if len(formula) > 1.25 * room else f"{function.name}: f(w) = {formula}"
 
 
-def _ground(function: Objective, paths: list[Trajectory]) -> Panel:
+def _trajectory_panel(function: Objective, paths: list[Trajectory]) -> Panel:
     """Contours of a function of two variables, the curve of a function of one, under the paths."""
     plane = len(function.start) == 2
     (left, right), *rest = view(function, paths)
@@ -65,7 +67,7 @@ def _ground(function: Objective, paths: list[Trajectory]) -> Panel:
         marks.append(Polyline(at, values, width=1, alpha=0.6))
     for number, path in enumerate(paths):
         x_of, y_of = path.points[:, 0], path.points[:, 1] if plane else path.values
-        marker = 3 if len(path.points) <= MARKED else 0
+        marker = 3 if len(path.points) <= MAX_MARKED_POINTS else 0
         marks.append(Polyline(x_of, y_of, number, width=1.6, alpha=0.95, dash="series", marker=marker))
     start, *minima = (
         point if plane else (point[0], float(function.value(point)))
@@ -74,12 +76,12 @@ def _ground(function: Objective, paths: list[Trajectory]) -> Panel:
     marks.append(Points([start[0]], [start[1]], "start", name="start"))
     if minima:
         marks.append(Points([p[0] for p in minima], [p[1] for p in minima], "minimum", name="minimum"))
-    return Panel(tuple(marks), x, y, detail=not plane)
+    return Panel(tuple(marks), x, y, skip_in_text=not plane)
 
 
 def _losses(function: Objective, paths: list[Trajectory]) -> Panel:
     """f above its minimum, on a logarithmic scale, against the epoch."""
-    curves, what = suboptimality(function, paths)
+    curves, quantity = suboptimality(function, paths)
     low, high = span(curves, paths)
     epochs = max(map(len, curves)) - 1
     lines = tuple(
@@ -87,7 +89,7 @@ def _losses(function: Objective, paths: list[Trajectory]) -> Panel:
         for number, curve in enumerate(curves)
     )
     x = Scale("epoch", 0, epochs, margin=0.01)
-    y = Scale(what, low, max(high, low * 10**1e-9), log=True, margin=0.05)
+    y = Scale(quantity, low, max(high, low * 10**1e-9), log=True, margin=0.05)
     return Panel(lines, x, y)
 
 
@@ -142,7 +144,9 @@ def suboptimality(function: Objective, paths: Sequence[Trajectory]) -> tuple[lis
 def span(curves: Sequence[Floats], paths: Sequence[Trajectory]) -> tuple[float, float]:
     """The lowest and highest gap of a picture; the gaps of a diverged path count only if there is no other path."""
     seen = np.concatenate(curves)
-    tame = [curve for curve, path in zip(curves, paths, strict=True) if path.status is not Status.DIVERGED]
-    shown = np.concatenate(tame) if tame and np.isfinite(np.concatenate(tame)).any() else seen
-    low, high = float(np.nanmin(seen)), float(np.nanmax(shown))
+    not_diverged = [curve for curve, path in zip(curves, paths, strict=True) if path.status is not Status.DIVERGED]
+    values_for_top = (
+        np.concatenate(not_diverged) if not_diverged and np.isfinite(np.concatenate(not_diverged)).any() else seen
+    )
+    low, high = float(np.nanmin(seen)), float(np.nanmax(values_for_top))
     return min(low, high), min(high, 1e250)  # a margin fits above

@@ -14,7 +14,7 @@ from optilab.study.network_race import RaceResult, RaceTable
 FACTORS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
 COSTS = (*FACTORS, 500.0, 1000.0)
 POINTS = 150
-"""For a performance profile."""
+"""Points of a curve of a performance profile."""
 COLUMNS = 3
 """Networks next to each other."""
 

@@ -16,18 +16,18 @@ from optilab.study.importance import Effect, Level, Point, levels
 from optilab.study.measure import Measure, bounds
 from optilab.words import plural
 
-LOG_FROM = 5.0
+MIN_LOG_RATIO = 5.0
 """A range of settings that spans more than this factor gets a logarithmic axis."""
-MOST_VALUES = 40
+MAX_VALUES = 40
 """Rows and columns of a heat map."""
-MOST_TICKS = 7
+MAX_TICKS = 7
 """Values that are all written on an axis."""
-WIDEST = 4
+MAX_COLUMNS = 4
 """Panels of a row."""
 
 
 def is_number(value: Any) -> bool:
-    """Whether a setting is a number, and not on or off."""
+    """True if a setting is a number, and not on or off."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -45,12 +45,12 @@ class TriedAxis:
 
     @property
     def is_log(self) -> bool:
-        return self.is_numeric and self.values[0] > 0 and self.values[-1] > LOG_FROM * self.values[0]
+        return self.is_numeric and self.values[0] > 0 and self.values[-1] > MIN_LOG_RATIO * self.values[0]
 
 
-def tried_axes(side: RunComparison) -> list[TriedAxis]:
-    """What differs between the settings; settings that follow from another are left out."""
-    rows = [candidate.settings for candidate in side.candidates]
+def tried_axes(comparison: RunComparison) -> list[TriedAxis]:
+    """The settings that differ; those that follow from another one are left out."""
+    rows = [candidate.settings for candidate in comparison.candidates]
     keys = distinguishing_keys(list(dict.fromkeys(key for row in rows for key in row)), rows)
     axes = []
     for key, word in short(keys).items():
@@ -62,61 +62,69 @@ def tried_axes(side: RunComparison) -> list[TriedAxis]:
     return axes
 
 
-def outcomes(side: RunComparison, axes: Sequence[TriedAxis]) -> list[tuple[Point, Mapping[int, float]]]:
+def outcomes(comparison: RunComparison, axes: Sequence[TriedAxis]) -> list[tuple[Point, Mapping[int, float]]]:
     """The settings of every candidate that has an outcome, and its outcomes by seed."""
     return [
         ({axis.key: candidate.settings.get(axis.key) for axis in axes}, candidate.outcomes.values)
-        for candidate in side.candidates
+        for candidate in comparison.candidates
         if candidate.outcomes.values
     ]
 
 
-def settings_chart(side: RunComparison) -> Chart | None:
+def settings_chart(comparison: RunComparison) -> Chart | None:
     """The picture of a study's settings; None of fewer than three, where a table says it all."""
-    axes, measure = tried_axes(side), side.measure
-    if side.comparison is None or len(side.candidates) < 3 or not axes:
+    axes, measure = tried_axes(comparison), comparison.measure
+    if comparison.comparison is None or len(comparison.candidates) < 3 or not axes:
         return None
     better = "higher" if measure.higher_is_better else "lower"
     y = Scale(f"{measure.name} ({better} is better)", unit="fraction" if measure.is_fraction else "")
     title = f"{measure.name} over {', '.join(axis.word for axis in axes)}"
     sizes = [len(axis.values) for axis in axes]
-    if len(axes) == 2 and prod(sizes) == len(side.candidates) and max(sizes) <= MOST_VALUES:  # a whole grid
-        panel = _map(side, axes, y)
+    if len(axes) == 2 and prod(sizes) == len(comparison.candidates) and max(sizes) <= MAX_VALUES:  # a whole grid
+        panel = _map(comparison, axes, y)
         return Chart((PanelRow((panel,), max(3.0, 1.4 + 0.45 * len(panel.y.names))),), title=title)
-    tried = outcomes(side, axes)
-    values = [value for _, by_seed in tried for value in by_seed.values()]
+    points = outcomes(comparison, axes)
+    values = [value for _, by_seed in points for value in by_seed.values()]
     limits = measure.limits if measure.target else bounds(measure.metric, values)
-    found = [levels(axis.key, tried, limits) for axis in axes]
-    ends = [end for own in found for level in own for end in (level.summary.mean, *(level.summary.interval or ()))]
+    levels_by_axis = [levels(axis.key, points, limits) for axis in axes]
+    ends = [
+        end
+        for axis_levels in levels_by_axis
+        for level in axis_levels
+        for end in (level.summary.mean, *(level.summary.interval or ()))
+    ]
     room = 0.05 * (max(ends) - min(ends)) or 0.05 * abs(ends[0]) or 1.0
     y = replace(y, low=min(ends) - room, high=max(ends) + room)
-    panels = [_means(axis, own, y, measure.higher_is_better) for axis, own in zip(axes, found, strict=True)]
-    rows = [tuple(panels[start : start + WIDEST]) for start in range(0, len(panels), WIDEST)]
+    panels = [
+        _means(axis, axis_levels, y, measure.higher_is_better)
+        for axis, axis_levels in zip(axes, levels_by_axis, strict=True)
+    ]
+    rows = [tuple(panels[start : start + MAX_COLUMNS]) for start in range(0, len(panels), MAX_COLUMNS)]
     return Chart(tuple(PanelRow(row, 3.2) for row in rows), title=title)
 
 
-def _means(axis: TriedAxis, found: Sequence[Level], y: Scale, higher: bool) -> Panel:
+def _means(axis: TriedAxis, axis_levels: Sequence[Level], y: Scale, higher: bool) -> Panel:
     """The mean at every value of an axis, or in the middle of a bin of them, over all other settings, with its
     interval."""
-    ends = [(level.low, level.high) for level in found]
+    ends = [(level.low, level.high) for level in axis_levels]
     if axis.is_numeric:
         x = [float((low * high) ** 0.5 if axis.is_log else (low + high) / 2) for low, high in ends]
     else:
-        x = [float(place) for place in range(1, len(found) + 1)]
+        x = [float(place) for place in range(1, len(axis_levels) + 1)]
     marks: list[Mark] = [
         Polyline([at, at], level.summary.interval, 0, width=1.2)
-        for at, level in zip(x, found, strict=True)
+        for at, level in zip(x, axis_levels, strict=True)
         if level.summary.interval
     ]
-    means = [level.summary.mean for level in found]
+    means = [level.summary.mean for level in axis_levels]
     marks.append(Polyline(x, means, 0, width=1.8 if axis.is_numeric else 0, marker=5))
     best = int(np.argmax(np.array(means) * (1 if higher else -1)))
     marks.append(Points([x[best]], [means[best]], "best", 0))
     if not axis.is_numeric:
-        return Panel(tuple(marks), _named(axis, [level.low for level in found]), y)
+        return Panel(tuple(marks), _named(axis, [level.low for level in axis_levels]), y)
     room = 0.05 * (x[-1] - x[0]) or 1.0
     low, high = (x[0] / 1.3, x[-1] * 1.3) if axis.is_log else (x[0] - room, x[-1] + room)
-    ticks = tuple(x) if len(x) <= MOST_TICKS and len(axis.values) == len(x) else ()
+    ticks = tuple(x) if len(x) <= MAX_TICKS and len(axis.values) == len(x) else ()
     return Panel(tuple(marks), Scale(axis.word, low, high, axis.is_log, ticks=ticks), y)
 
 
@@ -126,29 +134,29 @@ def _named(axis: TriedAxis, values: Sequence[Any]) -> Scale:
     return Scale(axis.word, 0.5, len(names) + 0.5, names=names)
 
 
-def _map(side: RunComparison, axes: Sequence[TriedAxis], y: Scale) -> Panel:
+def _map(comparison: RunComparison, axes: Sequence[TriedAxis], y: Scale) -> Panel:
     """Every mean of a grid of two settings."""
     down, across = sorted(axes, key=lambda axis: (len(axis.values), axis.is_numeric))
     values = np.full((len(down.values), len(across.values)), np.nan)
-    assert side.comparison is not None
-    for candidate, row in zip(side.candidates, side.comparison.rows, strict=True):
+    assert comparison.comparison is not None
+    for candidate, row in zip(comparison.candidates, comparison.comparison.rows, strict=True):
         place = tuple(axis.values.index(candidate.settings.get(axis.key)) for axis in (down, across))
         values[place] = row.summary.mean if row.summary.n else np.nan
     places = [np.arange(1.0, count + 1) for count in values.shape]
-    heat = Heatmap(values, places[1], places[0], y, gone=~np.isfinite(values))
-    return Panel((heat,), _named(across, across.values), _named(down, down.values))
+    heatmap = Heatmap(values, places[1], places[0], y, diverged=~np.isfinite(values))
+    return Panel((heatmap,), _named(across, across.values), _named(down, down.values))
 
 
 # --- importance --------------------------------------------------------------------------------------------
 
-MOST_MEANS = 9
+MAX_MEANS = 9
 """Values of an axis whose means are written out."""
 
 
-def importance_table(found: Sequence[Effect], measure: Measure) -> Table:
-    """Which setting mattered: the effects as a table."""
+def importance_table(importance: Sequence[Effect], measure: Measure) -> Table:
+    """The effects of the settings as a table."""
     show = Units(measure.is_fraction)
-    words = short([key for effect in found for key in effect.keys if len(effect.keys) == 1])
+    words = short([key for effect in importance for key in effect.keys if len(effect.keys) == 1])
     rows = [
         {
             "axis": " x ".join(words[key] for key in effect.keys),
@@ -156,7 +164,7 @@ def importance_table(found: Sequence[Effect], measure: Measure) -> Table:
             **interval_values("", effect.interval),
             "means": _listed(effect, measure, show),
         }
-        for effect in found
+        for effect in importance
     ]
     return Table(EFFECTS, rows)
 
@@ -164,8 +172,8 @@ def importance_table(found: Sequence[Effect], measure: Measure) -> Table:
 def _listed(effect: Effect, measure: Measure, show: Units) -> str:
     """The means of an axis; of many values those of the best."""
     means = list(effect.means)
-    if len(means) > MOST_MEANS:
-        best = sorted(means, key=lambda level: level[1], reverse=measure.higher_is_better)[:MOST_MEANS]
+    if len(means) > MAX_MEANS:
+        best = sorted(means, key=lambda level: level[1], reverse=measure.higher_is_better)[:MAX_MEANS]
         means = [level for level in means if level in best]
     listed = ", ".join(f"{text(value)}: {show.value(mean)}" for value, mean in means)
     left = len(effect.means) - len(means)
@@ -182,4 +190,4 @@ EFFECTS = (
         "means", "mean over the other axes", left=True, about="the outcome of each value, whatever the others are"
     ),
 )
-"""For the table of axes."""
+"""Columns of the table of axes."""

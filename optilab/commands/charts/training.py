@@ -18,8 +18,8 @@ from optilab.show.chart import (
     PanelRow,
     Points,
     Polyline,
+    ReferenceLine,
     Scale,
-    Threshold,
 )
 from optilab.study.curves import MEASURED, Histories, History
 
@@ -28,23 +28,23 @@ HEADINGS = {
     "update_to_weight": "step |dw| / |w|",
     "saturated": "saturated outputs",
 }
-MOST_LOSS = 100.0
+MAX_LOSS_RATIO = 100.0
 """Times the chance-level loss: a spike above it leaves the range."""
-MOST_LAYERED = 4
+MAX_LAYERED = 4
 """Groups that all have their layers below their curves; of more the first half as many."""
 MIN_SEEDS = 3
 """Seeds from which the interval of a mean is drawn: that of two is 13 standard errors wide."""
-DECADES = 4.0
+MIN_DECADES = 4.0
 """The least range of a scale of norms, so that a network whose layers hardly differ looks even."""
-MOST_DECADES = 12.0
+MAX_DECADES = 12.0
 
 
-def training_chart(found: Histories, part: str | None = None) -> Chart:
+def training_chart(curves: Histories, part: str | None = None) -> Chart:
     """Loss and accuracy of every group, the curvature where it was measured, and the layers of those that have
     diagnostics: a row of maps for each; or one `part` of it. DataError where it has no such part.
     """
-    histories = found.groups
-    layered = histories if len(histories) <= MOST_LAYERED else histories[: MOST_LAYERED // 2]
+    histories = curves.groups
+    layered = histories if len(histories) <= MAX_LAYERED else histories[: MAX_LAYERED // 2]
     charts = curves_chart(histories), curvature_chart(histories), layers_chart(layered)
     rows = tuple(row for chart in charts for row in chart.rows)
     if part is not None:
@@ -52,16 +52,16 @@ def training_chart(found: Histories, part: str | None = None) -> Chart:
         rows = tuple(PanelRow(panels, height) for panels, height in parts if panels)
     if not rows:
         raise DataError(f"nothing to draw: these runs have no {part}")
-    return Chart(rows, tuple(history.name for history in histories), found.title)
+    return Chart(rows, tuple(history.name for history in histories), curves.title)
 
 
 def _part(panel: Panel) -> str:
-    return "layers" if panel.is_layered else panel.title.partition(" ")[0]
+    return "layers" if panel.shows_layers else panel.title.partition(" ")[0]
 
 
 def curves_chart(histories: Sequence[History]) -> Chart:
     """Loss and accuracy of every group."""
-    panels = tuple(_metric(histories, what) for what in QUANTITIES if has(histories, what))
+    panels = tuple(_metric(histories, metric) for metric in QUANTITIES if has(histories, metric))
     return Chart((PanelRow(panels, 3.2),), tuple(history.name for history in histories))
 
 
@@ -87,17 +87,19 @@ def layers_chart(histories: Sequence[History]) -> Chart:
             )
             x, y = Scale("epoch", 1, epochs, unit="epochs"), Scale("layer", 0.5, count + 0.5, names=names)
             title = history.name if place == 0 and len(histories) > 1 else ""
-            panels.append(Panel((heat,), x, y, title, detail=place > 0))
+            panels.append(Panel((heat,), x, y, title, skip_in_text=place > 0))
         rows.append(PanelRow(tuple(panels), 0.5 + min(3.0, max(0.8, 0.22 * len(names)))))
     return Chart(tuple(rows), tuple(history.name for history in histories))
 
 
-def has(histories: Sequence[History], what: str) -> bool:
-    """Whether a group has the metric: a loop that was watched may have no accuracy."""
-    return any(np.isfinite(h.curves[f"{half}_{what}"].mean).any() for h in histories for half in ("train", "val"))
+def has(histories: Sequence[History], metric: str) -> bool:
+    """True if a group has the metric: a loop that was watched may have no accuracy."""
+    return any(
+        np.isfinite(h.curves[f"{half}_{metric}"].mean).any() for h in histories for half in ("train", "val")
+    )
 
 
-def tame(histories: Sequence[History]) -> Sequence[History]:
+def not_diverged(histories: Sequence[History]) -> Sequence[History]:
     """The groups that set the scales: those without a diverged run, where there are any."""
     return [history for history in histories if not history.diverged] or histories
 
@@ -105,33 +107,37 @@ def tame(histories: Sequence[History]) -> Sequence[History]:
 # --- loss and accuracy -------------------------------------------------------------------------------------
 
 
-def _metric(histories: Sequence[History], what: str) -> Panel:
+def _metric(histories: Sequence[History], metric: str) -> Panel:
     """One metric of every group: training thin, validation bold with the band of the mean, or single runs faint where
     the band would say nothing: of fewer than MIN_SEEDS seeds, or wider than half the axis.
     """
-    marks, scale = list[Mark](), metric_scale(histories, what)
-    low, high = scale.ends
+    marks, scale = list[Mark](), metric_scale(histories, metric)
+    low, high = scale.limits
     for number, history in enumerate(histories):
-        training, validation = history.curves[f"train_{what}"], history.curves[f"val_{what}"]
-        marks.append(_over_epochs(training.mean, number, role="training", width=0.9, detail=len(histories) > 1))
+        training, validation = history.curves[f"train_{metric}"], history.curves[f"val_{metric}"]
+        marks.append(
+            _over_epochs(training.mean, number, role="training", width=0.9, skip_in_text=len(histories) > 1)
+        )
         if validation.interval is not None:
             ends, runs = validation.interval, validation.runs
             width = np.nanmedian(ends[1] - ends[0]) if len(ends[0]) else np.inf
             if len(runs) >= MIN_SEEDS and width < (high - low) / 2:
                 marks.append(Band(np.arange(1, len(validation.mean) + 1), *ends, number))
             else:
-                marks += [_over_epochs(run, number, width=0.6, alpha=0.4, detail=True) for run in runs.values()]
+                marks += [
+                    _over_epochs(run, number, width=0.6, alpha=0.4, skip_in_text=True) for run in runs.values()
+                ]
         best = validation.mean[history.best - 1]
         marks.append(_over_epochs(validation.mean, number, role="validation", width=2.2, marker=5))
         marks.append(Points([history.best], [best], "best", number, label="best validation accuracy"))
     classes = {history.classes for history in histories}
     chance = (
-        QUANTITIES[what].chance(max(classes)) if min(classes) > 1 else None
+        QUANTITIES[metric].chance(max(classes)) if min(classes) > 1 else None
     )  # targets of a loop may be unknown
     if len(classes) == 1 and low < (chance or 0.0) < high:
-        marks.append(Threshold(chance or 0.0, name="chance level", detail=True))
+        marks.append(ReferenceLine(chance or 0.0, name="chance level", skip_in_text=True))
     epochs = max(history.epochs for history in histories)
-    return Panel(tuple(marks), Scale("epoch", 1, epochs, unit="epochs"), scale, QUANTITIES[what].title)
+    return Panel(tuple(marks), Scale("epoch", 1, epochs, unit="epochs"), scale, QUANTITIES[metric].title)
 
 
 def _over_epochs(values: Floats, series: int, **options: Any) -> Polyline:
@@ -142,10 +148,10 @@ def metric_scale(histories: Sequence[History], metric: str) -> Scale:
     """The range of `loss` or `acc` over training and validation of all runs.
 
     Groups with a diverged run leave it, unless there is no other, so that they do not flatten the others, and so do
-    single losses above MOST_LOSS times the chance level. The noise of a network that learns nothing stays small:
+    single losses above MAX_LOSS_RATIO times the chance level. The noise of a network that learns nothing stays small:
     accuracies span at least 10 points, losses 10% of the highest.
     """
-    curves = [h.curves[f"{half}_{metric}"] for h in tame(histories) for half in ("train", "val")]
+    curves = [h.curves[f"{half}_{metric}"] for h in not_diverged(histories) for half in ("train", "val")]
     values = np.concatenate([run for curve in curves for run in curve.runs.values()])
     values = values[np.isfinite(values)]
     if not values.size:
@@ -154,7 +160,7 @@ def metric_scale(histories: Sequence[History], metric: str) -> Scale:
     if QUANTITIES[metric].unit == "fraction":
         room = max(0.02, (0.1 - (high - low)) / 2)
         return Scale("", low - room, high + room, unit="fraction")
-    most = MOST_LOSS * (QUANTITIES[metric].chance(max(2, *(h.classes for h in histories))) or inf)
+    most = MAX_LOSS_RATIO * (QUANTITIES[metric].chance(max(2, *(h.classes for h in histories))) or inf)
     high = min(high, most) if low < most else high
     if low > 0 and high > 30 * low:
         return Scale("", low / 1.2, high * 1.2, log=True)
@@ -176,7 +182,9 @@ def _curvature(histories: Sequence[History]) -> Panel:
         marks += [
             Polyline(measured.epochs, measured.sharpness, number, "sharpness", width=2.0, dash="series", marker=5),
             Polyline(measured.epochs, measured.limit, number, "limit of stability", width=1.2, dash="dashed"),
-            Polyline(measured.epochs, along, number, "along the gradient", width=0.8, alpha=0.7, detail=True),
+            Polyline(
+                measured.epochs, along, number, "along the gradient", width=0.8, alpha=0.7, skip_in_text=True
+            ),
         ]
     title = "curvature of the loss"
     mixed = ", preconditioned" if all(scaled) else "; of adaptive optimizers preconditioned" if any(scaled) else ""
@@ -189,12 +197,12 @@ def curvature_scale(histories: Sequence[History]) -> Scale:
     """The logarithmic range of the sharpness, its limits and the curvature along the gradient, which is shown where it
     is positive and at most DECADES below the highest of the others.
     """
-    measured = [history.curvature for history in tame(histories) if history.curvature]
+    measured = [history.curvature for history in not_diverged(histories) if history.curvature]
     low, high = _positive_range(
         np.concatenate([np.ones(0), *(s for m in measured for s in (m.sharpness, m.limit))])
     )
     along = np.concatenate([np.ones(0), *(m.along_gradient for m in measured)])
-    least, _ = _positive_range(np.where(along >= high / 10**DECADES, along, high))
+    least, _ = _positive_range(np.where(along >= high / 10**MIN_DECADES, along, high))
     return Scale("", min(low / 3, least / 1.5), high * 1.5, log=True)
 
 
@@ -203,13 +211,13 @@ def curvature_scale(histories: Sequence[History]) -> Scale:
 
 def layer_scale(histories: Sequence[History], quantity: str) -> Scale:
     """The range of a quantity of the layers: fractions from 0 to 1, norms on a logarithmic scale of DECADES to
-    MOST_DECADES below the largest value.
+    MAX_DECADES below the largest value.
     """
     if quantity == "saturated":
         return Scale(HEADINGS[quantity], 0.0, 1.0, unit="fraction")
-    tables = [history.layers.values[quantity].ravel() for history in tame(histories) if history.layers]
+    tables = [history.layers.values[quantity].ravel() for history in not_diverged(histories) if history.layers]
     low, high = _positive_range(np.concatenate([np.ones(0), *tables]))
-    return Scale(HEADINGS[quantity], min(max(low, high / 10**MOST_DECADES), high / 10**DECADES), high, log=True)
+    return Scale(HEADINGS[quantity], min(max(low, high / 10**MAX_DECADES), high / 10**MIN_DECADES), high, log=True)
 
 
 def _positive_range(values: Floats) -> tuple[float, float]:

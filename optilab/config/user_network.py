@@ -1,4 +1,4 @@
-"""A network of the user's own in the place of optilab's: `model: FILE.py:NAME`, or package.module:NAME.
+"""A user's network in place of optilab's: `model: FILE.py:NAME`, or package.module:NAME.
 
     model: net.py:CNN
     model: {name: net.py:CNN, width: 32, init: kaiming}
@@ -19,7 +19,7 @@ from pydantic import ConfigDict, create_model
 from pydantic_core import core_schema
 
 from optilab.config.model import BIAS_INITS, INITS, ModelConfig
-from optilab.config.section import OWN, USER_CODE, OneOf, Section, executable, refusal
+from optilab.config.section import USER_CODE, USER_CODE_SCHEMA, OneOf, Section, executable, refusal
 from optilab.errors import UsageError, shown
 from optilab.optimize.user_code import UserCode, is_data, is_user_code, scalar_type
 
@@ -38,7 +38,7 @@ RESERVED = ("name", "sha256", "init", "bias_init")
 
 
 class Arguments(Section):
-    """What is asked of a network of the user's own: the arguments of its constructor, and what fills its weights."""
+    """The keys of a user's network: the arguments of its constructor, and the initial weights."""
 
     model_config = ConfigDict(protected_namespaces=())
 
@@ -53,8 +53,8 @@ class Arguments(Section):
 
 
 @dataclass(frozen=True)
-class OwnNetwork:
-    """A network of the user's own: its code, the arguments that are set or have a default, and the initial weights."""
+class UserNetwork:
+    """A user's network: its code, the arguments that are set or have a default, and the initial weights."""
 
     code: UserCode
     arguments: tuple[tuple[str, Any], ...] = ()
@@ -65,7 +65,7 @@ class OwnNetwork:
 
     @property
     def name(self) -> str:
-        """For tables and messages: `net.py:CNN`."""
+        """The name in tables and messages: `net.py:CNN`."""
         return self.code.display_name
 
     def called_with(self, shape: Sequence[int], classes: int) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class OwnNetwork:
         return {name: data[OF_DATA[name]] for name in self.of_data} | dict(self.arguments)
 
     def dump(self) -> dict[str, Any]:
-        """As a config has it."""
+        """The network as a part of a config."""
         inits = {"init": INIT.dump(self.init), "bias_init": BIAS_INIT.dump(self.bias_init)}
         return {
             "name": self.code.reference,
@@ -87,8 +87,8 @@ class OwnNetwork:
         }
 
     @classmethod
-    def recorded(cls, tree: Mapping[str, Any]) -> "OwnNetwork":
-        """As a run's config.yaml has it, whatever has become of its file."""
+    def recorded(cls, tree: Mapping[str, Any]) -> "UserNetwork":
+        """The network of a run's config.yaml, which does not need its file."""
         values = tuple((key, _frozen(value)) for key, value in tree.items() if key not in RESERVED)
         inits = INIT.build(tree.get("init")), BIAS_INIT.build(tree.get("bias_init"))
         return cls(UserCode.recorded(tree), values, *inits)
@@ -97,16 +97,16 @@ class OwnNetwork:
 INIT, BIAS_INIT = (OneOf(registry, "initialization", optional=True) for registry in (INITS, BIAS_INITS))
 
 
-def is_own_network(tree: Any) -> bool:
-    """Whether the `model` of a config means a network of the user's own."""
+def is_user_network(tree: Any) -> bool:
+    """True if the `model` of a config names a user's network."""
     return is_user_code(tree.get("name") if isinstance(tree, Mapping) else tree)
 
 
 @cache
 def _arguments(code: UserCode) -> type[Arguments]:
     """The keys that a network accepts; its file is executed. UsageError where its parameters cannot be keys."""
-    if taken := [p.name for p in code.parameters if p.name in RESERVED or p.name.startswith("_")]:
-        raise UsageError(f"{code.display_name}: a parameter cannot be called {', '.join(taken)}")
+    if reserved := [p.name for p in code.parameters if p.name in RESERVED or p.name.startswith("_")]:
+        raise UsageError(f"{code.display_name}: a parameter cannot be called {', '.join(reserved)}")
     definitions: dict[str, Any] = {p.name: _definition(p) for p in code.parameters}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of a parameter that is called as a method of pydantic's
@@ -131,19 +131,19 @@ def _frozen(value: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class OrOwn:
-    """The mark of the key that takes optilab's network, or one of the user's own."""
+class OrUserNetwork:
+    """The mark of the key that takes optilab's network or a user's."""
 
-    def build(self, given: Any, builtin: Any) -> Any:
-        if isinstance(given, OwnNetwork):
-            return given
-        if not is_own_network(given):
-            if isinstance(given, str):
-                raise refusal(f"expected a mapping or FILE.py:NAME, got {shown(given)}")
-            return builtin(given)
-        tree = dict(given) if isinstance(given, Mapping) else {"name": given}
+    def build(self, source: Any, builtin: Any) -> Any:
+        if isinstance(source, UserNetwork):
+            return source
+        if not is_user_network(source):
+            if isinstance(source, str):
+                raise refusal(f"expected a mapping or FILE.py:NAME, got {shown(source)}")
+            return builtin(source)
+        tree = dict(source) if isinstance(source, Mapping) else {"name": source}
         if USER_CODE.get() == "recorded":
-            return OwnNetwork.recorded(tree)
+            return UserNetwork.recorded(tree)
         try:
             code = executable(tree.pop("name"), tree.pop("sha256", None))
             kind = _arguments(code)
@@ -156,10 +156,10 @@ class OrOwn:
                 arguments.append((p.name, _frozen(getattr(value, p.name))))
             elif p.default is Parameter.empty:
                 of_data.append(p.name)
-        return OwnNetwork(code, tuple(arguments), value.init, value.bias_init, tuple(of_data))
+        return UserNetwork(code, tuple(arguments), value.init, value.bias_init, tuple(of_data))
 
     def dump(self, value: Any, builtin: Any) -> Any:
-        return value.dump() if isinstance(value, OwnNetwork) else builtin(value)
+        return value.dump() if isinstance(value, UserNetwork) else builtin(value)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         builtin = handler.generate_schema(ModelConfig)
@@ -171,5 +171,5 @@ class OrOwn:
 
     def __get_pydantic_json_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
         """The keys of optilab's network, or FILE.py:NAME, alone or with the arguments of its constructor."""
-        own = {"type": "object", "properties": {"name": OWN}, "required": ["name"]}
-        return {"anyOf": [{"entry": ModelConfig}, OWN, own]}
+        with_arguments = {"type": "object", "properties": {"name": USER_CODE_SCHEMA}, "required": ["name"]}
+        return {"anyOf": [{"entry": ModelConfig}, USER_CODE_SCHEMA, with_arguments]}
