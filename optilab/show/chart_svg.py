@@ -128,7 +128,9 @@ class _Frame:
 def _panel(panel: Panel, chart: Chart) -> Markup:
     frame = _Frame(panel, chart)
     marks = [
-        mark for mark in panel.marks if len(chart.series) <= MAX_DETAILED or not getattr(mark, "detail", False)
+        mark
+        for mark in panel.marks
+        if len(chart.series) <= MAX_DETAILED or not getattr(mark, "skip_in_text", False)
     ]
     parts = [part for mark in marks for part in PAINTERS[type(mark)](mark, frame)]
     texts = [part for part in parts if isinstance(part, _Text)]

@@ -126,7 +126,7 @@ class _Canvas:
 def _panel(panel: Panel, keys: Sequence[str], columns: int, braille: bool) -> Text:
     """The marks in a frame with a title and the values at its ends; below a map what its shades mean."""
     canvas = _Canvas(panel, keys, columns, braille)
-    marks = [mark for mark in panel.marks if not getattr(mark, "detail", False)]
+    marks = [mark for mark in panel.marks if not getattr(mark, "skip_in_text", False)]
     for mark in marks:
         PAINTERS[type(mark)](mark, canvas)
     edge, corner, floor = "│└─" if braille else "|+-"

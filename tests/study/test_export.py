@@ -12,7 +12,7 @@ from optilab.study import export
 from optilab.study.groups import select_runs
 from tests.hostile import HOSTILE, LIVE
 from tests.pages import ROOT
-from tests.study.generated import training
+from tests.study.generated import planned, training
 
 FORMATS = (".csv", ".parquet")
 PAGE = ROOT / "docs" / "report.md"
@@ -29,6 +29,7 @@ def some(tmp_path):
     )
     training(study.path, "t1", "optimizer.lr=1", accuracies=(0.2,), status="diverged")
     study.finish("done")
+    planned(study.path, [{"trial": "t1"}])
     return folder
 
 

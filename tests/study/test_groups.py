@@ -9,7 +9,7 @@ from optilab import runs
 from optilab.errors import CheckpointError, RunError
 from optilab.study.groups import DATA_DIGEST, groups, select_runs, settings, short
 from optilab.study.measure import Measure, values_of
-from tests.study.generated import DIGESTS, training
+from tests.study.generated import DIGESTS, planned, training
 
 
 def grouped(folder, by=()):
@@ -89,10 +89,14 @@ def test_a_study_stands_for_its_trials(tmp_path):
     )
     training(study.path, "a", "seed=1")
     training(study.path, "b", "seed=2")
+    training(study.path, "no trial", "seed=3")
     study.finish("done", trials=0)
+    planned(study.path, [{"trial": "a"}, {"trial": "b"}])
     single = training(tmp_path, "single", "seed=3")
-    records = select_runs(tmp_path, ["study", "single", "single"]).records
+    selection = select_runs(tmp_path, ["study", "single", "single"])
+    records = selection.records
     assert [record.name for record in records] == ["a", "b", "single"]
+    assert selection.notes == ["study: left out, because its plan does not name them: no trial"]
     assert records[-1].path == single
 
 

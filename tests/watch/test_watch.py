@@ -61,8 +61,8 @@ def learn(
 ):  # fmt: skip
     """The watch of a user's loop; `step(optimizer, loss)` is what it does with a loss.
 
-    With `bare` the watch gets the losses as numbers, and the targets only where it says so. `schedule(step)` multiplies the learning rate;
-    `held_out` is validated after each pass over x, where the network is in the second of `modes`.
+    With `bare` the watch gets the losses as numbers, and the targets only where it says so. `schedule(step)` multiplies
+    the learning rate; `held_out` is validated after each pass over x, where the network is in the second of `modes`.
     """
     optimizer = made(net.parameters())
     watch = optilab.watch(net, optimizer) if watched else None
