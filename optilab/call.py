@@ -32,7 +32,10 @@ class Call:
         return words
 
     def shell(self) -> str:
-        """The command line, each word quoted."""
+        """The command line, each word quoted; the call of `Lab` if it needs values that only this process has."""
+        values = (*self.arguments, *(item for value in self.options.values() for item in _items(value)))
+        if any(map(callable, values)) or any(isinstance(argument, Mapping) for argument in self.arguments):
+            return self.python()
         return shlex.join(self.words())
 
     def python(self) -> str:
@@ -65,6 +68,10 @@ class Command:
 def in_python(text: str | Command) -> str:
     """A line of a result, as a notebook shows it."""
     return text if isinstance(text, str) else text.python()
+
+
+def _items(value: object) -> Sequence[object]:
+    return value if isinstance(value, list | tuple) else [value]
 
 
 def _typed(value: object) -> str:

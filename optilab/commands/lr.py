@@ -89,7 +89,7 @@ class Lr(SetOptions, DataOptions, PictureOptions, OutputOptions):
         require_judgeable(claims, [config.name])
         ramp = rates.rate_ramp(config.optimizer, self.steps)
         dataset = studies.dataset_of(config.data)
-        argument = self.config if isinstance(self.config, str) else config.name
+        argument = self.config if isinstance(self.config, str | Mapping) else config.name
         test = range_test(config, ramp, dataset, place.silent)
         in_set = any(change.key == "epochs" for change in self.changes)
         answer = LabRate(

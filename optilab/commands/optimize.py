@@ -315,7 +315,9 @@ class LabPaths(Answer):
             yield from (_best_possible(known.bounds), "")
         yield from self._chaos()
         if self.options is not None:
-            again = Call("optimize", options={"algo": ranked[0][1].name, **self.options})
+            rule = ranked[0][1]
+            name = (rule.code.definition if isinstance(rule, UserRule) else None) or rule.name
+            again = Call("optimize", options={"algo": name, **self.options})
             yield Command("see one in detail: ", again)
 
 

@@ -469,6 +469,10 @@ def line_of(row: Row, epochs: int, seconds: float, record: Row | None = None) ->
     return f"epoch {row['epoch']}/{epochs} {' '.join(numbers)} {seconds:.2f}s"
 
 
+LONG = 60.0
+"""Seconds: a training in a pipe that takes longer says so after its first epoch."""
+
+
 class TrainingDisplay:
     """A line per epoch, and a bar on a terminal and in a notebook; `quiet` shows nothing."""
 
@@ -504,6 +508,9 @@ class TrainingDisplay:
         self._done += 1
         if not self._quiet:
             terminal.say(line_of(row, self._epochs, seconds, record))
+            left = seconds * (self._epochs - self._done)
+            if self._done == self._first + 1 and self._bar.disable and left > LONG:
+                terminal.note(f"about {duration(left)} left")
         if self._log is not None:
             self._log.add({**row, "seconds": seconds})
 

@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 
+from optilab.commands.train import TrainingDisplay
 from optilab.show import terminal
 
 
@@ -37,3 +38,12 @@ def test_document_has_null_for_what_is_not_finite(capsys):
         "deep": {"x": None},
         "n": 3,
     }
+
+
+def test_a_long_training_in_a_pipe_tells_its_time_once(capsys):
+    row = {"epoch": 1, "train_loss": 2.0, "train_acc": 0.1, "val_loss": 2.0, "val_acc": 0.1}
+    for epochs, notes in ((100, 1), (20, 0)):
+        with TrainingDisplay(epochs, []) as display:
+            for epoch in (1, 2):
+                display.epoch({**row, "epoch": epoch}, 2.0, {})
+        assert capsys.readouterr().err.count(" left") == notes
