@@ -313,7 +313,11 @@ def formula_of(function: Callable[..., Any]) -> str:
             failure = error if value is None else failure
         if isinstance(value, formulas.Node):
             return formulas.text(value)
-    raise failure if value is None else UsageError(f"{code.place} returned {shown(value)}; expected one number")
+    raise (
+        failure
+        if value is None
+        else UsageError(f"{code.place} returned {shown(value)}; expected a number that depends on the point")
+    )
 
 
 # --- the interfaces ----------------------------------------------------------------------------------------
