@@ -218,15 +218,16 @@ def _read_idx(info: DatasetInfo, directory: Path | None) -> Files:
     rows: list[FileCheck] = []
     arrays: list[Array] = []
     for name, expected in digests.items():
-        path, content, problem = file_of(place, name), b"", ""
+        path, content, digest, problem = file_of(place, name), b"", sha256(b""), ""
         try:
             content = read_content(path, name)
-            expect_equal(path, f"SHA-256 {expected}", f"SHA-256 {sha256(content)}")
+            digest = sha256(content)
+            expect_equal(path, f"SHA-256 {expected}", f"SHA-256 {digest}")
             data = unzip(path, content) if name.endswith(".gz") else content
             arrays.append(_parse_idx(path, data, ndim=3 if "idx3" in name else 1))
         except DataError as error:
             problem = str(error)
-        rows.append(FileCheck(name, len(content), sha256(content), problem))
+        rows.append(FileCheck(name, len(content), digest, problem))
     return Files(place, rows, arrays, [str(file_of(place, name)) for name in digests])
 
 
