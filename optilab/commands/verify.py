@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from optilab.config.optimize import OptimizeConfig
     from optilab.show.chart import Chart
     from optilab.verify import candidate as candidates
-    from optilab.verify.compare import Comparison
+    from optilab.verify.compare import CodeComparison
 
 STEPS_DRAWN = 40
 """Steps of the two paths in a picture."""
@@ -188,7 +188,7 @@ class ComparisonSetup:
     def rule(self) -> Any:
         return self.config.algo[0]
 
-    def compare(self, candidate: "candidates.Candidate") -> "Comparison":
+    def compare(self, candidate: "candidates.Candidate") -> "CodeComparison":
         """Both followed step by step. UsageError where the candidate's code fails."""
         from optilab.verify.compare import ProblemInstance, compare
         from optilab.verify.explain import explain
@@ -215,7 +215,7 @@ class LabVerification(Answer):
     schema_version = 2
     label: str
     setup: ComparisonSetup
-    verdict: "Comparison"
+    verdict: "CodeComparison"
     candidate: "candidates.Candidate | None" = None
     """The code, where it runs in this process."""
     kind: type[UserRule] | None = None
@@ -337,7 +337,7 @@ class LabVerification(Answer):
         return Command("the numbers of the step: ", Call("explain", options=options))
 
 
-def outcome(verdict: "Comparison") -> str:
+def outcome(verdict: "CodeComparison") -> str:
     """The verdict in words: equal, or the first step that differs, with the difference and the coordinate."""
     from optilab.verify.compare import TOLERANCE as AGREEMENT
 

@@ -18,7 +18,7 @@ from optilab.errors import OptilabError, UsageError, printable, shown
 
 if TYPE_CHECKING:
     from optilab.verify.candidate import Candidate
-    from optilab.verify.compare import Comparison
+    from optilab.verify.compare import CodeComparison
     from optilab.verify.sandbox import Sandbox
 
 VERDICTS = ("equal", "explained", "differs", "timeout", "error")
@@ -45,7 +45,7 @@ class Graded:
     seconds: float = 0.0
     name: str = ""
     """The class or function that was graded."""
-    compared: "Comparison | None" = None
+    compared: "CodeComparison | None" = None
 
 
 def is_pattern(spec: str) -> bool:
@@ -93,7 +93,7 @@ def unsearched(specs: Sequence[str]) -> list[str]:
 
 def grade_all(
     submissions: Mapping[Path, str],
-    compare: "Callable[[Candidate], Comparison]",
+    compare: "Callable[[Candidate], CodeComparison]",
     sandbox: "Sandbox",
     jobs: int,
     like: str = "",
@@ -120,7 +120,7 @@ def grade_file(
     path: Path,
     name: str,
     read: Callable[[], bytes],
-    compare: "Callable[[Candidate], Comparison]",
+    compare: "Callable[[Candidate], CodeComparison]",
     sandbox: "Sandbox",
     like: str = "",
 ) -> Graded:

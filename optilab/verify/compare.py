@@ -295,7 +295,7 @@ def rounding_horizon(path: Floats, neighbor: Floats) -> int:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class CodeComparison:
     """The result of a comparison; `first_step` and what follows are None where the two agree.
 
     `settings` are the rule's numbers where the two differ first (where they agree: the first of the three settings),
@@ -352,14 +352,14 @@ def compare(
     other: Any = None,
     other_name: str = "the published exercise's settings",
     explain: Explain | None = None,
-) -> Comparison:
+) -> CodeComparison:
     """Compare a candidate with `rule`, both in float64, on the problems `on` (default: `problems()`, or `matrices()`).
 
     Differences are relative to the largest coordinate of the rule's path so far. Hyperparameters that were `chosen`
     keep their values; the others get those of `SETTINGS` if the candidate takes them. A candidate that equals the rule
     with `other` settings is equal, too, and `reading` says so. `explain` gives the explanation of a difference.
     """
-    results, textbook = list[Comparison](), None
+    results, textbook = list[CodeComparison](), None
     for variant in (rule, *([] if other is None else [other])):
         compared = comparisons(candidate, variant, on, steps, chosen)
         reading = "" if textbook is None else f"{other_name} ({_changed(textbook[0][0].rule, compared[0].rule)})"
@@ -378,14 +378,14 @@ def _changed(rule: Any, variant: Any) -> str:
     return ", ".join(f"{key} {value}" for key, value in values.items() if value != getattr(rule, key))
 
 
-def _compared(candidate: Candidate, compared: Sequence[PathComparison], paths: Sequence[Floats]) -> Comparison:
+def _compared(candidate: Candidate, compared: Sequence[PathComparison], paths: Sequence[Floats]) -> CodeComparison:
     """The comparison of a candidate by its paths, without an explanation."""
     first = compared[0]
     known = hyperparameters(first.rule)
     fixed = tuple(key for key in known if known[key] and not candidate.accepts(key, known))
     unchecked = tuple(name for name in candidate.parameters if name not in candidate.named(known))
     names = tuple(dict.fromkeys(comparison.problem.function.name for comparison in compared))
-    equal = Comparison(known, first.steps, names, fixed=fixed, unchecked=unchecked)
+    equal = CodeComparison(known, first.steps, names, fixed=fixed, unchecked=unchecked)
     different = [
         (step, comparison, path)
         for comparison, path in zip(compared, paths, strict=True)
