@@ -31,15 +31,28 @@ def non_finite_data(run: Evidence) -> Seen | None:
 
 MAX_FIRST_STD = 1e4
 """Standard deviation of the first outputs of a layer."""
+MIN_FINITE_LOSSES, MAX_LOSS_BEFORE = 4, 2.0
+"""Losses before one that is not finite, and the last of them over the first: a rate that is too high lets the loss grow
+before it overflows, or overflows at once."""
 
 
 @check(
     "loss-not-finite",
-    fix="look for what the loss divides by, and for logarithms and roots of outputs that may be zero or negative",
+    fix="look for what the loss divides by, for logarithms and roots of numbers that may be zero or negative, and for "
+    "inputs and targets that are not finite",
 )
 def loss_not_finite(run: Evidence) -> Seen | None:
     """The first loss is not finite, while the outputs of all layers have a standard deviation below
-    {MAX_FIRST_STD:g}."""
+    {MAX_FIRST_STD:g}; or a loss after {MIN_FINITE_LOSSES} or more is not, and the last one was at most
+    {MAX_LOSS_BEFORE:g} times the first."""
+    first, before = run.start.get("first_loss"), run.start.get("loss_before")
+    if (
+        first is not None
+        and run.start.get("finite_losses", 0) >= MIN_FINITE_LOSSES
+        and before <= MAX_LOSS_BEFORE * first
+    ):
+        text = f"the loss is not finite after one of {before:.3g}"
+        return Seen(text, {"loss_before": before}, certain=True)
     deviations = run.start.get("first_std") or [math.inf]
     if not run.loop or run.start.get("first_loss", 0.0) is not None or run.loop.get("non_finite"):
         return None

@@ -349,6 +349,9 @@ def _places(spec: StudySpec, datasets: Datasets, how: ExecutionOptions) -> Place
     configs = {trial.config.data.place: trial.config.data for trial in spec.trials}
     ready = {place: datasets(config) for place, config in configs.items()}
     for trial in spec.trials:
+        for code in trial.config.user_files.values():
+            if code.definition is not None:
+                raise UsageError(f"expected FILE.py:NAME, which other processes can read, got {code.reference}")
         trial.config.data.require_enough(len(ready[trial.config.data.place].train_labels))
     paths = [(place, dataset.directory) for place, dataset in ready.items()]
     return {place: None if f is None else str(f.absolute() if how.cluster else f) for place, f in paths}

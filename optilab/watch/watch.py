@@ -511,6 +511,9 @@ class Watch:
         start = {"epoch": 0, **self._start, "validation_images": max(1, round(validated or samples)), "loop": loop}
         if self._losses:
             start["first_loss"] = finite(self._losses[0])
+            infinite = next((number for number, loss in enumerate(self._losses) if not math.isfinite(loss)), 0)
+            if infinite:
+                start |= {"finite_losses": infinite, "loss_before": self._losses[infinite - 1]}
         if self._ends and samples:
             start["train_images"] = round(samples)
         return start | self._chance.level(self._losses, loop)

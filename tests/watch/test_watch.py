@@ -398,6 +398,12 @@ def over_time(layer, first, swap, batch=16):
     return learn(steps_of(layer(8, 8, batch_first=first), swap), STILL, Y[:64], steps=20, batch=batch)
 
 
+def entropy_of_probabilities(out, y):
+    """Cross-entropy by its formula, which is nan as soon as a probability is rounded to 0 or 1."""
+    p = torch.sigmoid(40 * out[:, 0])
+    return -(y * p.log() + (1 - y) * (1 - p).log()).mean()
+
+
 LOOPS = {
     "vanishing-through-time: 40 steps of an RNN": lambda: learn(
         last(nn.RNN(6, 8, batch_first=True)), torch.randn(200, 40, 6), steps=100
@@ -405,6 +411,9 @@ LOOPS = {
     "validation-out-of-scale: validated with other inputs": lambda: out_of_scale_when_validated(255),
     "healthy: validated with the same inputs": lambda: out_of_scale_when_validated(1),
     "healthy: numbers with targets": lambda: learn(mlp(), held_out=(X, Y), steps=200, bare="with targets"),
+    "loss-not-finite: 0*log(0) of a network that has learned": lambda: learn(
+        score(), steps=600, y=(X[:, 0] > 0).float(), loss=entropy_of_probabilities
+    ),
     "loss-not-finite: the logarithm of an output": lambda: learn(score(), loss=lambda out, y: -out.log().mean()),
     "batch-as-time: sequences of a batch": lambda: longer(last(nn.LSTM(6, 8)), FRAMES, steps=300),
     "no-causal-mask: no causal mask": lambda: learn(
