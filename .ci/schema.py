@@ -14,7 +14,9 @@ def json_schema() -> str:
     definitions: dict[str, Any] = {}
     for kind in SCHEMAS:
         _define(schema_for(kind), definitions)
-    lines = ",\n".join(f'  "{name}": {json.dumps(one, allow_nan=False)}' for name, one in definitions.items())
+    lines = ",\n".join(
+        f'  "{name}": {json.dumps(schema, allow_nan=False)}' for name, schema in definitions.items()
+    )
     return f'{{\n "$schema": "{DIALECT}",\n "title": "optilab",\n "$defs": {{\n{lines}\n }}\n}}\n'
 
 
@@ -37,17 +39,17 @@ def _define(owner: Any, definitions: dict[str, Any]) -> dict[str, str]:
             schema["required"] = ["name", *schema.get("required", ())]
             schema["description"] = schema.get("description", "").partition("\n")[0]
         definitions[name] = _finished(schema, definitions)
-        definitions |= {one: _finished(inner[one], definitions) for one in inner if one not in definitions}
+        definitions |= {key: _finished(inner[key], definitions) for key in inner if key not in definitions}
     return {"$ref": f"#/$defs/{name}"}
 
 
 def _finished(node: Any, definitions: dict[str, Any]) -> Any:
     """A schema without titles, whose entries are references to their definitions."""
     if isinstance(node, list):
-        return [_finished(one, definitions) for one in node]
+        return [_finished(item, definitions) for item in node]
     if not isinstance(node, dict):
         return node
     if "entry" in node:
         return _define(node["entry"], definitions)
-    kept = {key: item for key, item in node.items() if key != "title" or not isinstance(item, str)}
-    return {key: _finished(item, definitions) for key, item in kept.items()}
+    untitled = {key: item for key, item in node.items() if key != "title" or not isinstance(item, str)}
+    return {key: _finished(item, definitions) for key, item in untitled.items()}

@@ -433,7 +433,7 @@ class Theory(NamedTuple):
 
 
 def _theory(config: "OptimizeConfig", rule: Any, path: "Trajectory") -> Theory | None:
-    """None where the function is no quadratic, or something is around the rule."""
+    """None unless the function is quadratic and the rule runs without schedule, decay, clipping and noise."""
     from optilab.optimize import Regime
     from optilab.optimize.path import measured_rate
     from optilab.optimize.theory import best_rates, predict

@@ -96,7 +96,7 @@ class Request(Section):
 
     @classmethod
     def _config_key(cls, name: str) -> str:
-        """The dotted key of a keyword that is no option: a key of the config, or a setting of the optimizer."""
+        """The dotted config key that a keyword sets; an unknown keyword is taken for a setting of the optimizer."""
         optimizer, keys = "algo" if cls.CONFIG == "optimize" else "optimizer", keys_of(cls.CONFIG)
         shared, settings = [key.key for key in keys if not key.of], [key.key for key in keys if key.of]
         is_near = name in shared or did_you_mean(name, [*shared, *options(cls)])

@@ -55,7 +55,7 @@ class GridResult:
     first_below: NDArray[np.int32]
 
     def diverged(self, function: Objective, starts: Floats, tolerance: float = 1e-3) -> NDArray[np.bool_]:
-        """True where a path is no longer finite, or much higher above the minimum than it started."""
+        """True for paths that are not finite any more, or have ended far above the value at which they started."""
         before = function.value(starts)
         lowest = float(function.value(np.array(function.minima[0]))) if function.minima else -np.inf
         with np.errstate(all="ignore"):

@@ -209,7 +209,7 @@ class Study(Entry):
 
     @property
     def notes(self) -> list[str]:
-        """Notes on where the trials are that confirm its best settings, and on runs that are no trials."""
+        """Notes on the study that confirms its best settings, and on runs that its plan does not name."""
         notes, planned = [], self.planned()
         if self.confirmation:
             compare = Call("runs compare", [f"{self.name}/{CONFIRMED_DIRECTORY}"], directory_option(self.path))

@@ -118,7 +118,7 @@ class Table:
 def grid(
     headings: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,), header: bool = True
 ) -> Table:
-    """A table of texts; the columns in `left` are no numbers."""
+    """A table of texts, with the columns in `left` aligned to the left and all others to the right."""
     columns = [Column(str(i), heading, left=i in left) for i, heading in enumerate(headings)]
     return Table(columns, [{str(i): text for i, text in enumerate(row)} for row in rows], header=header)
 

@@ -311,7 +311,7 @@ def test_picture_is_moved_and_stretched(opened):
     wheel = {"type": "mouseWheel", "x": left + 200, "y": top + 150, "deltaX": 0, "deltaY": -50}
     page.driver.execute_cdp_cmd("Input.dispatchMouseEvent", wheel | {"modifiers": 2})
     page.script(FRAMES)
-    assert page.script(at, [200, 150]) == pytest.approx(before, abs=0.03)  # the wheel tells whole pixels
+    assert page.script(at, [200, 150]) == pytest.approx(before, abs=0.03)  # wheel events have whole pixels
     assert np.diff(page.script(sides)) == pytest.approx(np.diff(whole) / 2**0.5)
     click(page, "whole", "closer")
     assert np.array(page.script(sides)) == pytest.approx(whole / 2)  # the minimum at 0 stays where it is

@@ -74,7 +74,7 @@ def test_answer_and_table_are_those_of_compare(report, folder, optilab):
 
 
 def test_curves_are_metrics_csv(report, folder):
-    """What is drawn, and what is told under the pointer."""
+    """The drawn mark, and the text that hovering shows."""
     page = report("lr0.1-2")
     rows = runs.read(folder / "runs" / "lr0.1-2").rows()
     d = page.script(
