@@ -104,9 +104,7 @@ def variants_of(request: RemedyConfig) -> list[Variant]:
     base = load(TrainConfig, config, changes)
     variants = [Variant(None, _as_variant(AS_IT_IS, base))]
     remedies = chosen(request.only)
-    if (
-        request.tune is not None
-    ):  # a remedy that only sets the rate is pointless where every remedy has its rate tuned
+    if request.tune is not None:  # the rate of every remedy is tuned
         remedies = [remedy for remedy in remedies if remedy.changes.keys() != {"optimizer.lr"}]
     if request.pairs and len(remedies) == 1:
         raise UsageError(f"expected at least two remedies, got {remedies[0].name}", "--pairs")
