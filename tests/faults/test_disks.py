@@ -15,7 +15,7 @@ from tests.processes import environment, without_loading_notice
 
 REMOUNT = "mount --options-mode ignore -o remount"
 """Without the options it was mounted with: its owner's number has no meaning in a user's own namespace."""
-SIZES = (4, 8, 16, 32, 100, 300, 320, 330, 470, 480, 500)  # KiB, of the 560 or so that a run needs
+SIZES = (4, 8, 16, 32, 100, 300, 320, 330, 470, 480, 496)  # KiB, of the 500 or so that a run needs
 PYTHON = f"{sys.executable} -m optilab"
 
 
