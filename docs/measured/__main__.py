@@ -16,7 +16,7 @@ os.environ.pop("OPTILAB_RUNS", None)
 PROGRAMS = {
     "diagnosis": "the diagnosis of trainings whose cause is known; trains and draws them, too",
     "loops": "the same of loops of plain PyTorch under `optilab.watch`",
-    "kept_loops": "loops for findings that no loop of `loops` has, with the fault and without it",
+    "paired_loops": "loops for findings that no loop of `loops` has, with the fault and without it",
     "refinements": "each check of the diagnosis, and each refinement of one, left out in turn",
     "peers": "other tools on the same loops",
     "error_rates": "how often verdicts and intervals err, and what they find",

@@ -30,9 +30,9 @@ def rejected(values: np.ndarray) -> np.ndarray:
     elif groups > 2:
         critical = simulated(groups, seeds)
     by_sign = (2.0 ** (1 - seeds) * groups * (groups - 1) / 2 <= 0.05) & (difference != 0)
-    found = np.where(variances == 0, by_sign, np.abs(difference) > critical * np.sqrt(variances / seeds))
-    found[every, first] = False
-    return found
+    worse = np.where(variances == 0, by_sign, np.abs(difference) > critical * np.sqrt(variances / seeds))
+    worse[every, first] = False
+    return worse
 
 
 def mean_variance(variances: np.ndarray) -> np.ndarray:

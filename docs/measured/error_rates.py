@@ -63,9 +63,11 @@ def worst(groups: int, seeds: int, count: int, baselines: Sequence[int | None] =
     def rate(spread: np.ndarray, baseline: int | None, tables: int) -> float:
         return simulated.familywise_error(groups, seeds, spread=spread, count=tables, baseline=baseline)
 
-    ways = [(spread, one) for spread in simulated.spreads(groups).values() for one in baselines]
+    ways = [(spread, baseline) for spread in simulated.spreads(groups).values() for baseline in baselines]
     rates = [rate(*way, count) for way in ways]
-    return max(found if found <= 6 else rate(*way, SURE) for found, way in zip(rates, ways, strict=True))
+    return max(
+        percentage if percentage <= 6 else rate(*way, SURE) for percentage, way in zip(rates, ways, strict=True)
+    )
 
 
 def designs(count: int) -> list[figures.Row]:
@@ -98,13 +100,13 @@ def power(count: int) -> list[figures.Row]:
         [f"{effect:g} standard deviations worse", *rounded([simulated.power(*d, effect, count) for d in LARGE])]
         for effect in (4.0, 8.0, 16.0)
     ]
-    found, wrong = [], []
+    detected, wrong = [], []
     for groups, seeds in LARGE[:3]:
         size, generator = (count, groups, seeds), generator_of(33, groups, seeds)
-        found.append(100 * by_tukey(simulated.one_worse(generator, size, 4.0))[:, 0].mean())
+        detected.append(100 * by_tukey(simulated.one_worse(generator, size, 4.0))[:, 0].mean())
         varied = generator.normal(0, 1, size) * np.r_[5, np.ones(groups - 1)][:, None]
         wrong.append(100 * by_tukey(varied).any(axis=1).mean())
-    rows.append(["4 standard deviations, by Tukey's comparison", *rounded(found), ""])
+    rows.append(["4 standard deviations, by Tukey's comparison", *rounded(detected), ""])
     rows.append(["none, one group varies 5 times: Tukey's comparison errs", *rounded(wrong), ""])
     return rows
 
@@ -177,7 +179,7 @@ def advised(looks: int, count: int, most: int = 20) -> float:
     for _ in range(count):
         values, seeds = generator.normal(0, 1, (2, 3 + most * looks)).tolist(), 3
         for look in range(looks):
-            tables = {group: dict(enumerate(own[:seeds])) for group, own in enumerate(values)}
+            tables = {group: dict(enumerate(outcomes[:seeds])) for group, outcomes in enumerate(values)}
             row = judge(tables, baseline=0, level=alpha(look)).rows[1].difference
             assert row is not None
             wrong += row.verdict != "cannot tell"
@@ -193,8 +195,8 @@ def best_missed(points: int, seeds: int, count: int) -> float:
 
     def make(tables: int) -> np.ndarray:
         values = generator.normal(0, 1, (tables, points, seeds))
-        own = values[np.arange(tables), values.mean(axis=2).argmax(axis=1)]
-        return np.abs(own.mean(axis=1)) > quantile(seeds - 1, 0.05) * own.std(axis=1, ddof=1) / np.sqrt(seeds)
+        best = values[np.arange(tables), values.mean(axis=2).argmax(axis=1)]
+        return np.abs(best.mean(axis=1)) > quantile(seeds - 1, 0.05) * best.std(axis=1, ddof=1) / np.sqrt(seeds)
 
     return percentage(make, points, seeds, count)
 
@@ -210,8 +212,8 @@ def lucky_claim(points: int, through: int, count: int, seeds: int = 5) -> float:
         last = generator.normal(0, 1, (tables, points, seeds))
         early = 0.9 * last + np.sqrt(0.19) * generator.normal(0, 1, last.shape)
         left = np.argsort(-early.mean(axis=2), axis=1)[:, :through]
-        own = np.take_along_axis(last, left[:, :, None], axis=1)
-        best = own[np.arange(tables), own.mean(axis=2).argmax(axis=1)]
+        outcomes = np.take_along_axis(last, left[:, :, None], axis=1)
+        best = outcomes[np.arange(tables), outcomes.mean(axis=2).argmax(axis=1)]
         half_width = quantile(seeds - 1, 0.05 / points) * best.std(axis=1, ddof=1) / np.sqrt(seeds)
         return best.mean(axis=1) > half_width
 

@@ -27,9 +27,9 @@ def read() -> dict[str, dict[str, Any]]:
 
 def parser(program: str, description: str | None) -> argparse.ArgumentParser:
     """The options that all programs have."""
-    found = argparse.ArgumentParser(prog=f"python docs/measured {program}", description=description)
-    found.add_argument("--print", action="store_true", help="print the tables and leave figures.json as it is")
-    return found
+    result = argparse.ArgumentParser(prog=f"python docs/measured {program}", description=description)
+    result.add_argument("--print", action="store_true", help="print the tables and leave figures.json as it is")
+    return result
 
 
 def record(

@@ -66,15 +66,15 @@ def main(arguments: list[str]) -> None:
     parser = figures.parser("growth", __doc__)
     parser.add_argument("runs", nargs="*", type=int, default=SIZES, metavar="RUNS")
     options = parser.parse_args(arguments)
-    sizes, found = options.runs, dict[str, list[tuple[float, float]]]()
+    sizes, costs = options.runs, dict[str, list[tuple[float, float]]]()
     for count in sizes:
         with tempfile.TemporaryDirectory() as folder:
             make(Path(folder), count)
             for name, line in COMMANDS.items():
                 words = [word.format(runs=count) for word in line.split()]
-                found.setdefault(name, []).append(cost(words, Path(folder)))
+                costs.setdefault(name, []).append(cost(words, Path(folder)))
     rows: list[figures.Row] = []
-    for name, measured in found.items():
+    for name, measured in costs.items():
         added = 1000 * (measured[-1][0] - measured[0][0]) / max(1, sizes[-1] - sizes[0])
         cells = [f"{seconds:.2f} s, {memory:.0f} MiB" for seconds, memory in measured]
         rows.append([f"`{name}`", *cells, f"{added:.2f} ms"])

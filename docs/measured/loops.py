@@ -1,7 +1,7 @@
 """The diagnosis of plain PyTorch loops under `optilab.watch`: healthy ones, and ones with one change.
 
 Without an option, the stored loops are diagnosed again. `--train HALF` trains them, a second or two each.
-A bug of a loop makes it sick, whatever it costs. A bad setting does if it costs five points of skill next to the same
+A bug of a loop makes it faulty, whatever it costs. A bad setting does if it costs five points of skill next to the same
 loop without it, is harmless below half of that, and is left out between. Skill is validation accuracy above chance, or
 the explained fraction of the variance. A healthy loop that learned much less than the unchanged one is left out, too.
 The held-out half has other families, seeds and strengths.
@@ -114,7 +114,9 @@ class Net(nn.Module):
             ):
                 x = (
                     self.act(x)
-                    if any(hasattr(one, "weight") and one.weight.dim() > 1 for one in self.layers[number + 1 :])
+                    if any(
+                        hasattr(later, "weight") and later.weight.dim() > 1 for later in self.layers[number + 1 :]
+                    )
                     else x
                 )
             if self.cut and number == len(self.layers) // 2 - 1:
@@ -322,9 +324,9 @@ def loops(half: str) -> Iterator[Loop]:
 
 def spoil(net: nn.Module, change: str, strong: bool) -> None:
     """Change the initial weights of hidden layers."""
-    found = [m for m in net.modules() if isinstance(m, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | nn.RNNBase)]
+    layers = [m for m in net.modules() if isinstance(m, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | nn.RNNBase)]
     with torch.no_grad():
-        for layer in found[:-1] if len(found) > 1 else found:
+        for layer in layers[:-1] if len(layers) > 1 else layers:
             weights = [p for p in layer.parameters() if p.dim() > 1]
             for weight in weights:
                 if change == "large weights":
@@ -337,7 +339,7 @@ def spoil(net: nn.Module, change: str, strong: bool) -> None:
             if change == "symmetric" and isinstance(bias, Tensor):
                 bias.zero_()
         if change == "large weights":
-            for weight in (p for p in found[-1].parameters() if p.dim() > 1):
+            for weight in (p for p in layers[-1].parameters() if p.dim() > 1):
                 weight.mul_(12 if strong else 20)
 
 
@@ -532,25 +534,25 @@ def path_of(half: str, bare: bool = False) -> Path:
 
 
 def truth(loop: Loop, skill: float, unchanged: float) -> str:
-    """`sick`, `healthy` or `unclear`, by the skill of the loop and of the unchanged one."""
+    """`faulty`, `healthy` or `unclear`, by the skill of the loop and of the unchanged one."""
     if loop.change in BUGS:
-        return "sick"
+        return "faulty"
     if loop.change in SETTINGS:
-        return "sick" if unchanged - skill >= 0.05 else "healthy" if unchanged - skill < 0.025 else "unclear"
+        return "faulty" if unchanged - skill >= 0.05 else "healthy" if unchanged - skill < 0.025 else "unclear"
     return "healthy" if loop.change == "short" or unchanged - skill < 0.1 else "unclear"  # two epochs teach little
 
 
 def diagnosed(half: str, opened: bool = False, bare: bool = False) -> list[Outcome]:
-    """Every stored loop that is clearly sick or clearly healthy; `opened`: by the rules that had not seen it."""
-    recorded, found = stored.read(path_of(half, bare)), []
+    """Every stored loop that is clearly faulty or clearly healthy; `opened`: by the rules that had not seen it."""
+    recorded, outcomes = stored.read(path_of(half, bare)), []
     for loop in (loop for loop in loops(half) if loop.name in recorded):
         entry, unchanged = recorded[loop.name], recorded[f"{loop.family}: unchanged"]["skill"]
         case = stored.Case(loop.name, loop.change, truth(loop, entry["skill"], unchanged), ())
         if case.truth != "unclear":
             findings = diagnose(stored.evidence(case, entry))
-            named = tuple(one.name for one in findings if one.severity > Severity.INFO)
-            found.append(Outcome(loop, case.truth, OPENED.get(loop.name, named) if opened else named))
-    return found
+            named = tuple(finding.name for finding in findings if finding.severity > Severity.INFO)
+            outcomes.append(Outcome(loop, case.truth, OPENED.get(loop.name, named) if opened else named))
+    return outcomes
 
 
 def rows() -> Iterator[figures.Row]:
@@ -562,25 +564,25 @@ def rows() -> Iterator[figures.Row]:
         ("design half, `watch.step(loss.item())` alone", "design", False, True),
         ("held-out half, `watch.step(loss.item())` alone", "held-out", False, True),
     ):
-        found = diagnosed(half, opened, bare)
-        flagged = [one for one in found if one.truth == "sick" and one.flagged]
-        sick, healthy = (sum(one.truth == name for one in found) for name in ("sick", "healthy"))
-        clean = sum(one.truth == "healthy" and not one.flagged for one in found)
-        right = sum(one.right for one in flagged)
-        yield [title, [len(flagged), sick], [right, len(flagged)], [clean, healthy]]
+        outcomes = diagnosed(half, opened, bare)
+        flagged = [outcome for outcome in outcomes if outcome.truth == "faulty" and outcome.flagged]
+        faulty, healthy = (sum(outcome.truth == name for outcome in outcomes) for name in ("faulty", "healthy"))
+        clean = sum(outcome.truth == "healthy" and not outcome.flagged for outcome in outcomes)
+        right = sum(outcome.right for outcome in flagged)
+        yield [title, [len(flagged), faulty], [right, len(flagged)], [clean, healthy]]
 
 
 def train_half(half: str, only: str, missing: bool, jobs: int, bare: bool) -> None:
     """Train the loops of a half whose name begins with `only`, and store what the watch saw."""
     path = path_of(half, bare)
-    found = stored.read(path) if path.exists() else {}
+    results = stored.read(path) if path.exists() else {}
     wanted = [loop for loop in loops(half) if loop.name.startswith(only)]
-    wanted = [loop for loop in wanted if not (missing and loop.name in found)]
+    wanted = [loop for loop in wanted if not (missing and loop.name in results)]
     with ProcessPoolExecutor(jobs) as pool:
         for loop, result in zip(wanted, pool.map(partial(train, bare=bare), wanted), strict=True):
-            found[loop.name] = storing.shortened(result)
+            results[loop.name] = storing.shortened(result)
             print(loop.name, round(result["skill"], 3), file=sys.stderr, flush=True)
-            storing.write(path, found)
+            storing.write(path, results)
 
 
 def main(arguments: list[str]) -> None:

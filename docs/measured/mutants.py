@@ -148,14 +148,14 @@ def runners(data: Path) -> dict[str, dict[int, set[str]]]:
 
     recorded = coverage.CoverageData(str(data))
     recorded.read()
-    found: dict[str, dict[int, set[str]]] = {}
+    by_file: dict[str, dict[int, set[str]]] = {}
     for measured in filter(re.compile(r"\.py$").search, recorded.measured_files()):
         parts = Path(measured).parts
         name = str(Path(*parts[len(parts) - 1 - parts[::-1].index("optilab") :]))
         lines = recorded.contexts_by_lineno(measured)
-        by_line = {line: {one.rpartition("|")[0] for one in tests if one} for line, tests in lines.items()}
-        found[name] = by_line | dict.fromkeys(_once(name) & {*by_line}, set().union(*by_line.values()))
-    return found
+        by_line = {line: {test.rpartition("|")[0] for test in tests if test} for line, tests in lines.items()}
+        by_file[name] = by_line | dict.fromkeys(_once(name) & {*by_line}, set().union(*by_line.values()))
+    return by_file
 
 
 def _once(file: str) -> set[int]:
@@ -180,15 +180,15 @@ def drawn(tests: dict[str, dict[int, set[str]]], count: int, seed: int) -> list[
             if tests[file].get(mutant.line):
                 by_package[Path(file).parent].append(mutant)
     chance = random.Random(seed)
-    packages, found = sorted(by_package), dict[Mutant, None]()
-    while len(found) < min(count, sum(map(len, by_package.values()))):
-        found[chance.choice(by_package[chance.choice(packages)])] = None
-    return list(found)
+    packages, chosen = sorted(by_package), dict[Mutant, None]()
+    while len(chosen) < min(count, sum(map(len, by_package.values()))):
+        chosen[chance.choice(by_package[chance.choice(packages)])] = None
+    return list(chosen)
 
 
 def nearest(lines: dict[int, set[str]], line: int, all_lines: Counter[str]) -> list[str]:
     """The tests that run a line of a file, those first of whose lines the largest share is in that file."""
-    inside = Counter(test for found in lines.values() for test in found & lines[line])
+    inside = Counter(test for tests in lines.values() for test in tests & lines[line])
     return sorted(inside, key=lambda test: (-inside[test] / all_lines[test], test))
 
 
@@ -228,7 +228,7 @@ def of_package(coverage: Path, count: int, seed: int, most: int) -> list[figures
     """Draw mutants and look for a test that notices each: how many were noticed, by package."""
     tests = runners(coverage)
     noticed: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-    all_lines = Counter(test for lines in tests.values() for found in lines.values() for test in found)
+    all_lines = Counter(test for lines in tests.values() for names in lines.values() for test in names)
     os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE")  # as tests/conftest.py has them
     with warnings.catch_warnings(action="ignore"):
         for library in LIBRARIES:
@@ -283,10 +283,13 @@ def mutants_of(rule: Any) -> Iterator[tuple[str, Any]]:
 
     program = rule.program
     names = sorted({*program.settings, *program.states, "g"})
-    for n, one in enumerate(program.statements):
-        for words, node in changes(one.node, names):
-            what = f"{one.target} {one.arrow} {text(one.node)}   [{words}]"
-            yield what, Program((*program.statements[:n], replace(one, node=node), *program.statements[n + 1 :]))
+    for n, statement in enumerate(program.statements):
+        for words, node in changes(statement.node, names):
+            what = f"{statement.target} {statement.arrow} {text(statement.node)}   [{words}]"
+            yield (
+                what,
+                Program((*program.statements[:n], replace(statement, node=node), *program.statements[n + 1 :])),
+            )
 
 
 def changes(node: Any, names: list[str]) -> Iterator[tuple[str, Any]]:

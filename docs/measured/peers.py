@@ -137,8 +137,8 @@ class Torchmortem(Peer):
         self.autopsy.step(loss=loss.item())
 
     def findings(self) -> list[Words]:
-        found = self.autopsy.get_report().findings
-        return [(f.title.split(" in ")[0], int(f.severity)) for f in found if int(f.severity) > 0]
+        findings = self.autopsy.get_report().findings
+        return [(f.title.split(" in ")[0], int(f.severity)) for f in findings if int(f.severity) > 0]
 
 
 class TorchAudit(Peer):
@@ -157,9 +157,9 @@ class TorchAudit(Peer):
 
     def findings(self) -> list[Words]:
         levels = {"WARN": 1, "ERROR": 2, "FATAL": 2}
-        found = [(f.rule_id, levels.get(f.severity.value, 0)) for f in self.result.findings]
-        kept = [(rule, level) for rule, level in found if level and not rule.startswith("TA2")]
-        return sorted(kept, key=lambda one: -one[1])
+        findings = [(f.rule_id, levels.get(f.severity.value, 0)) for f in self.result.findings]
+        counted = [(rule, level) for rule, level in findings if level and not rule.startswith("TA2")]
+        return sorted(counted, key=lambda entry: -entry[1])
 
 
 class TorchAuditEveryStep(TorchAudit):
@@ -197,7 +197,7 @@ class Torchdiag(Peer):
                 self.lines[words] = self.lines.get(words, 0) + 1
 
     def findings(self) -> list[Words]:
-        counted = sorted(self.lines.items(), key=lambda one: -one[1])
+        counted = sorted(self.lines.items(), key=lambda entry: -entry[1])
         return [(words, 1) for words, count in counted if count]
 
 
@@ -242,44 +242,44 @@ class Row:
 
 @cache
 def drawn() -> list[loops.Outcome]:
-    """The loops of the held-out half that are clearly sick or healthy, by the rules that had not seen them.
+    """The loops of the held-out half that are clearly faulty or healthy, by the rules that had not seen them.
 
     Their order is drawn: those that were looked at before a run was stopped are a sample of all.
     """
-    found = loops.diagnosed("held-out", opened=True)
-    return random.Random(SEED).sample(found, len(found))
+    outcomes = loops.diagnosed("held-out", opened=True)
+    return random.Random(SEED).sample(outcomes, len(outcomes))
 
 
 def seen_by(tool: str, findings: dict[str, Any], worst: bool = False) -> list[Row]:
     """The loops that every tool has seen; `worst`: only what a tool calls worse than a warning."""
     rows = []
-    for one in drawn():
-        if not all(one.loop.name in seen for seen in findings.values()):
+    for outcome in drawn():
+        if not all(outcome.loop.name in seen for seen in findings.values()):
             continue
         if tool == "optilab.watch":
-            named = [{rule} for rule in one.named]
+            named = [{rule} for rule in outcome.named]
         else:
-            words = findings[tool][one.loop.name]
+            words = findings[tool][outcome.loop.name]
             named = [MEANS.get(text, set()) for text, level in words if level >= 1 + worst]
-        rows.append(Row(one.loop, one.truth, named))
+        rows.append(Row(outcome.loop, outcome.truth, named))
     return rows
 
 
-def rows(found: dict[str, Any]) -> Iterator[figures.Row]:
+def rows(document: dict[str, Any]) -> Iterator[figures.Row]:
     """Flagged, falsely flagged and causes, of every tool."""
     for tool in ("optilab.watch", *PEERS):
         package = PEERS[tool].package if tool in PEERS else ""
-        title = tool.replace(package, f"{package} {found['versions'][package]}") if package else tool
+        title = tool.replace(package, f"{package} {document['versions'][package]}") if package else tool
         for worst in (False, True) if tool in WORSE else (False,):
-            seen = seen_by(tool, found["findings"], worst)
-            sick = [row for row in seen if row.truth == "sick"]
+            seen = seen_by(tool, document["findings"], worst)
+            faulty = [row for row in seen if row.truth == "faulty"]
             healthy = [row for row in seen if row.truth == "healthy"]
             yield [
                 title + (f", {WORSE[tool]} alone" if worst else ""),
-                [sum(row.flagged for row in sick), len(sick)],
+                [sum(row.flagged for row in faulty), len(faulty)],
                 [sum(row.flagged for row in healthy), len(healthy)],
-                [sum(row.first for row in sick), len(sick)],
-                [sum(row.any for row in sick), len(sick)],
+                [sum(row.first for row in faulty), len(faulty)],
+                [sum(row.any for row in faulty), len(faulty)],
             ]
 
 
@@ -287,7 +287,7 @@ def costs(measured: dict[str, dict[str, list[float]]]) -> Iterator[figures.Row]:
     """The median over blocks of the time of a step over that of the plain step in the same block."""
     for tool in ("optilab.watch", *PEERS):
         ratios = [
-            statistics.median(own / plain for own, plain in zip(times[tool], times["plain"], strict=True))
+            statistics.median(watched / plain for watched, plain in zip(times[tool], times["plain"], strict=True))
             for times in measured.values()
         ]
         yield [tool, *(f"{ratio:.2f}" for ratio in ratios)]
@@ -298,7 +298,7 @@ def cost(steps: int, block: int) -> dict[str, dict[str, list[float]]]:
 
     A block is as long as the distance of two steps that a tool looks into, so that each pays for its part.
     """
-    found: dict[str, dict[str, list[float]]] = {}
+    times_by_loop: dict[str, dict[str, list[float]]] = {}
     for name in NETWORKS:
         makers: dict[str, Any] = {"plain": Peer, "optilab.watch": loops.watched, **PEERS}
         taken = {tool: stepper(name, attach, SAMPLES) for tool, attach in makers.items()}
@@ -308,8 +308,8 @@ def cost(steps: int, block: int) -> dict[str, dict[str, list[float]]]:
         for _ in range(steps // block):
             for tool, step in taken.items():
                 times[tool].append(per_step(step, block))
-        found[name] = times
-    return found
+        times_by_loop[name] = times
+    return times_by_loop
 
 
 def main(arguments: list[str]) -> None:
@@ -320,17 +320,19 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--block", type=int, default=50)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    found = stored.read(STORED) if STORED.exists() else {"findings": {}, "cost": {}, "versions": {}}
+    document = stored.read(STORED) if STORED.exists() else {"findings": {}, "cost": {}, "versions": {}}
     if options.cost:
-        write(STORED, found | {"cost": cost(options.steps, options.block)})
+        write(STORED, document | {"cost": cost(options.steps, options.block)})
     elif options.run:
-        found["versions"] |= {peer.package: importlib.metadata.version(peer.package) for peer in PEERS.values()}
-        for one, tool in itertools.product(drawn(), PEERS):
-            known = found["findings"].setdefault(tool, {})
-            if one.loop.name not in known:
-                known[one.loop.name] = look(tool, one.loop)
-                print(tool, one.loop.name, one.truth, known[one.loop.name], file=sys.stderr, flush=True)
-                write(STORED, found)
+        document["versions"] |= {peer.package: importlib.metadata.version(peer.package) for peer in PEERS.values()}
+        for outcome, tool in itertools.product(drawn(), PEERS):
+            known = document["findings"].setdefault(tool, {})
+            if outcome.loop.name not in known:
+                known[outcome.loop.name] = look(tool, outcome.loop)
+                print(
+                    tool, outcome.loop.name, outcome.truth, known[outcome.loop.name], file=sys.stderr, flush=True
+                )
+                write(STORED, document)
     else:
         columns = [
             "tool",
@@ -339,10 +341,10 @@ def main(arguments: list[str]) -> None:
             "faulty: first cause right",
             "faulty: some cause right",
         ]
-        figures.record("tools", "peers", columns, [*rows(found)], options.print, STORED.name)
-        plain = {name: 1000 * statistics.median(times["plain"]) for name, times in found["cost"].items()}
+        figures.record("tools", "peers", columns, [*rows(document)], options.print, STORED.name)
+        plain = {name: 1000 * statistics.median(times["plain"]) for name, times in document["cost"].items()}
         columns = [
             "time of a step over that of the plain step",
             *(f"{name}, {ms:.2g} ms" for name, ms in plain.items()),
         ]
-        figures.record("cost", "peers", columns, [*costs(found["cost"])], options.print, STORED.name)
+        figures.record("cost", "peers", columns, [*costs(document["cost"])], options.print, STORED.name)

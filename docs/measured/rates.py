@@ -130,7 +130,7 @@ def trained(training: Any, factor: float, epochs: int, batch: int) -> float:
 def lost() -> Iterator[figures.Row]:
     every = [compared(*training) for training in TRAININGS]
     for name in every[0]:
-        values = [one[name] for one in every]
+        values = [row[name] for row in every]
         yield [name, f"{fmean(values):.1f}", f"{median(values):.1f}", f"{max(values):.1f}"]
 
 
@@ -150,25 +150,29 @@ def draws() -> dict[str, list[list[float]]]:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "optilab", *line.split()]
         done = subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True)
-    found: dict[str, list[list[float]]] = {rule: [[] for _ in range(DRAWS)] for rule in RACED}
+    accuracies: dict[str, list[list[float]]] = {rule: [[] for _ in range(DRAWS)] for rule in RACED}
     (network,) = json.loads(done.stdout)["networks"]
     for row in network["rules"]:
         for seed, accuracy in row["test_acc"].items():
-            found[row["rule"]][(int(seed) - 7) // SEEDS_PER_REPEAT].append(accuracy)
-    return found
+            accuracies[row["rule"]][(int(seed) - 7) // SEEDS_PER_REPEAT].append(accuracy)
+    return accuracies
 
 
 def against_itself() -> Iterator[figures.Row]:
     """Percentage of pairs of draws of the same optimizer with a verdict: with one repeat the seeds are the sample."""
-    for rule, own in draws().items():
+    for rule, accuracies in draws().items():
         for repeats in (1, 3):
             generator = generator_of(30, repeats)
 
-            def table(repeats: int = repeats, own: list[list[float]] = own, generator: Any = generator) -> Any:
+            def table(
+                repeats: int = repeats, accuracies: list[list[float]] = accuracies, generator: Any = generator
+            ) -> Any:
                 places = generator.permutation(DRAWS)[: 2 * repeats].tolist()
                 if repeats == 1:
-                    return {side: dict(enumerate(own[places[side]])) for side in (0, 1)}
-                return {side: {k: fmean(own[places[2 * k + side]]) for k in range(repeats)} for side in (0, 1)}
+                    return {half: dict(enumerate(accuracies[places[half]])) for half in (0, 1)}
+                return {
+                    half: {k: fmean(accuracies[places[2 * k + half]]) for k in range(repeats)} for half in (0, 1)
+                }
 
             yield [f"`{rule}`, `--repeats {repeats}`", f"{judged(table() for _ in range(2000)):.1f}"]
 

@@ -49,7 +49,7 @@ Labeled = tuple[str, tuple[frozenset[str], ...], Evidence]
 
 
 def cases(half: str) -> Iterator[Labeled]:
-    """Every stored training, probe run and loop of a half that is clearly sick or healthy."""
+    """Every stored training, probe run and loop of a half that is clearly faulty or healthy."""
     for name in HALVES[half]:
         folder = train.folder_of(name)
         recorded = stored.read(folder / f"{name}.json.gz")
@@ -67,8 +67,8 @@ def cases(half: str) -> Iterator[Labeled]:
 
 
 def counts(labeled: list[Labeled]) -> Counter[str]:
-    """How many sick ones are flagged, rightly, and of two causes both; and how many healthy ones are flagged."""
-    found: Counter[str] = Counter()
+    """How many faulty ones are flagged, rightly, and of two causes both; and how many healthy ones are flagged."""
+    counted: Counter[str] = Counter()
     for truth, accepted, evidence in labeled:
         with patch.object(
             verdict, "_changes", return_value=True
@@ -76,12 +76,12 @@ def counts(labeled: list[Labeled]) -> Counter[str]:
             findings = diagnose(evidence)
         flagged, names = verdict.has_fault(findings), [finding.name for finding in findings[:2]]
         if truth == "healthy":
-            found["false"] += flagged
+            counted["false"] += flagged
         else:
-            found["flagged"] += flagged
-            found["right"] += flagged and names[0] in frozenset().union(*accepted)
-            found["both"] += len(accepted) == 2 and all(causes & {*names} for causes in accepted)
-    return found
+            counted["flagged"] += flagged
+            counted["right"] += flagged and names[0] in frozenset().union(*accepted)
+            counted["both"] += len(accepted) == 2 and all(causes & {*names} for causes in accepted)
+    return counted
 
 
 @contextmanager
@@ -107,12 +107,12 @@ def title(check: Any) -> str:
 def main(arguments: list[str]) -> None:
     options = figures.parser("refinements", __doc__).parse_args(arguments)
     labeled = {half: [*cases(half)] for half in HALVES}
-    base, rows = {half: counts(found) for half, found in labeled.items()}, list[figures.Row]()
+    base, rows = {half: counts(entries) for half, entries in labeled.items()}, list[figures.Row]()
     for name in (*map(title, verdict.CHECKS), *REFINEMENTS):
         row: figures.Row = [name]
         with without(name):
-            for half, found in labeled.items():
-                now = counts(found)
+            for half, entries in labeled.items():
+                now = counts(entries)
                 row += [f"{now[key] - base[half][key]:+d}" for key in ("flagged", "right", "both", "false")]
         rows.append([cell if cell not in ("+0", "-0") else "0" for cell in row])
         print(*rows[-1], sep=" | ", flush=True)

@@ -58,11 +58,11 @@ def command(folder: Path, line: str, python: str = sys.executable) -> tuple[floa
 
 def medians(rounds: int, actions: dict[str, Callable[[], Any]]) -> dict[str, Any]:
     """The median of what each action returns, a number or several; the actions take turns."""
-    found: dict[str, list[Any]] = {name: [] for name in actions}
+    times: dict[str, list[Any]] = {name: [] for name in actions}
     for _ in range(rounds):
         for name, action in actions.items():
-            found[name].append(action())
-    return {name: np.median(np.array(values), axis=0).tolist() for name, values in found.items()}
+            times[name].append(action())
+    return {name: np.median(np.array(values), axis=0).tolist() for name, values in times.items()}
 
 
 def seconds(action: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
@@ -88,7 +88,7 @@ def epochs(rounds: int, folder: Path) -> Iterator[figures.Row]:
     running = [started(probes).run(lambda done, total: None, lambda: False) for probes in (3, 0)]
     for warm in running:
         next(warm)
-    found = medians(
+    times = medians(
         rounds,
         {
             "loop": lambda: notebook_loop(arrays, 1)[1][0],
@@ -96,13 +96,13 @@ def epochs(rounds: int, folder: Path) -> Iterator[figures.Row]:
             "silent": lambda: next(running[1])[1],
         },
     )
-    epoch = found["epoch"]
+    epoch = times["epoch"]
     name = "an epoch of sigmoid.yaml on two threads"
     for other, title in (
         ("loop", "the loop with a DataLoader"),
         ("silent", "without diagnostics"),
     ):
-        yield [name, f"{epoch:.2f} s", f"{title}: {found[other]:.2f} s", f"{found[other] / epoch:.2f}"]
+        yield [name, f"{epoch:.2f} s", f"{title}: {times[other]:.2f} s", f"{times[other] / epoch:.2f}"]
 
 
 def starts(rounds: int, folder: Path) -> Iterator[figures.Row]:
@@ -117,9 +117,9 @@ def starts(rounds: int, folder: Path) -> Iterator[figures.Row]:
         "python": lambda: process(folder, "-c", "pass"),
         "torch": lambda: process(folder, "-c", "import torch"),
     }
-    found = medians(rounds, python | {line: lambda line=line: command(folder, line) for line in lines})
+    times = medians(rounds, python | {line: lambda line=line: command(folder, line) for line in lines})
     for line in lines:
-        (wall, cpu), (bare, _) = found[line], found["python"]
+        (wall, cpu), (bare, _) = times[line], times["python"]
         yield [
             f"`{line}`",
             f"{wall:.2f} s, {cpu:.2f} s of CPU",
@@ -131,12 +131,12 @@ def starts(rounds: int, folder: Path) -> Iterator[figures.Row]:
         wall, _ = command(folder, f"optilab train sigmoid.yaml --epochs 1 --quiet --name one-{number}")
         (row,) = runs.read_timings(folder / "runs" / f"one-{number}" / "timings.csv")
         outside.append(wall - row["seconds"])
-    own, bare = statistics.median(outside), found["torch"][0]
+    net, bare = statistics.median(outside), times["torch"][0]
     yield [
         "`optilab train`, outside its epochs",
-        f"{own:.2f} s",
+        f"{net:.2f} s",
         f"`import torch`: {bare:.2f} s",
-        f"{bare / own:.2f}",
+        f"{bare / net:.2f}",
     ]
 
 
@@ -154,14 +154,14 @@ def studies(rounds: int, folder: Path) -> Iterator[figures.Row]:
 
 def maps(rounds: int, folder: Path) -> Iterator[figures.Row]:
     """A million cells next to the rule on arrays: CPU nanoseconds of a step of a cell, one process."""
-    side, steps, ravine = 1000, 100, OBJECTIVES["ravine"]()
-    rates, decays = np.linspace(0.01, 2, side), np.linspace(0, 0.99, side)
+    size, steps, ravine = 1000, 100, OBJECTIVES["ravine"]()
+    rates, decays = np.linspace(0.01, 2, size), np.linspace(0, 0.99, size)
     for rule, beta in (("momentum", "beta"), ("adam", "beta1")):
 
         def naive(rule: str = rule, beta: str = beta) -> None:
             lr, second = (array.reshape(-1, 1) for array in np.meshgrid(rates, decays))
             algorithm = replace(RULES[rule](), **{"lr": lr, beta: second})
-            x = np.tile(np.array(ravine.start), (side * side, 1))
+            x = np.tile(np.array(ravine.start), (size * size, 1))
             state = algorithm.init(x)
             for t in range(1, 6):
                 x, state = algorithm.step(x, ravine.gradient(x), t, state)
@@ -171,14 +171,14 @@ def maps(rounds: int, folder: Path) -> Iterator[figures.Row]:
             run_grid(RULES[rule](), ravine, np.array(ravine.start)[None, None], steps, settings, workers=1)
 
         actions = {"naive": (naive, 5), "map": (mapped, steps)}
-        found = medians(
+        times = medians(
             min(rounds, 3),
             {
                 name: lambda action=action, count=count: seconds(action, time.process_time) / count
                 for name, (action, count) in actions.items()
             },
         )
-        a, b = (1e9 * found[name] / side**2 for name in ("map", "naive"))
+        a, b = (1e9 * times[name] / size**2 for name in ("map", "naive"))
         yield [
             f"a step of a cell of a map, {rule}",
             f"{a:.1f} ns",
@@ -261,15 +261,15 @@ def steps(rounds: int, folder: Path) -> Iterator[figures.Row]:
         for step in taken.values():
             per_step(step, 5)
         timed = {kind: lambda step=step: per_step(step) for kind, step in taken.items()}
-        found = medians(10 * rounds, timed)
-        unseen, seen = (found[kind] / found["plain"] - 1 for kind in ("rarely", "always"))
+        times = medians(10 * rounds, timed)
+        unseen, seen = (times[kind] / times["plain"] - 1 for kind in ("rarely", "always"))
         mean = 1 + unseen + (seen - unseen) / 50
         plain, more = (memory(name, watch) for watch in (False, True))
-        own = f"{1000 * mean * found['plain']:.1f} ms, {more:.0f} MiB"
+        figure = f"{1000 * mean * times['plain']:.1f} ms, {more:.0f} MiB"
         yield [
             f"a watched step of a {name}",
-            own,
-            f"plain: {1000 * found['plain']:.1f} ms, {plain:.0f} MiB",
+            figure,
+            f"plain: {1000 * times['plain']:.1f} ms, {plain:.0f} MiB",
             f"{1 / mean:.3f}",
         ]
 

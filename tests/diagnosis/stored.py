@@ -28,7 +28,7 @@ class Case:
     cause: str
     """What the change is; empty where it does no harm by itself."""
     truth: str
-    """`sick` or `healthy`, by the outcome next to that of the same training without the change; or `unclear`."""
+    """`faulty` or `healthy`, by the outcome next to that of the same training without the change; or `unclear`."""
     accepted: tuple[frozenset[str], ...]
     """The findings that name the cause; of a change with two causes, those of each."""
     preset: str = ""

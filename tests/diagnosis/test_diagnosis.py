@@ -70,15 +70,15 @@ def test_findings_are_as_recorded(request):
 )
 def test_accuracy_of_the_diagnosis(half, flagged, right, clean):
     """Whatever is accepted as the findings: sensitivity, first causes and specificity do not fall."""
-    sick, healthy = of_truth(half, "sick"), of_truth(half, "healthy")
-    named = [result for result in sick if result.named]
-    assert len(named) >= flagged * len(sick)
+    faulty, healthy = of_truth(half, "faulty"), of_truth(half, "healthy")
+    named = [result for result in faulty if result.named]
+    assert len(named) >= flagged * len(faulty)
     assert sum(result.right for result in named) >= right * len(named)
     assert sum(not result.named for result in healthy) >= clean * len(healthy)
 
 
 def test_probe_runs_show_what_they_can():
-    visible = [result for result in of_truth("held-out, probe runs", "sick") if result.case.visible]
+    visible = [result for result in of_truth("held-out, probe runs", "faulty") if result.case.visible]
     assert sum(bool(result.named) for result in visible) >= 0.98 * len(visible)
     assert all(result.right for result in visible if result.named)
 
@@ -86,7 +86,7 @@ def test_probe_runs_show_what_they_can():
 @pytest.mark.parametrize("half", ["held-out", "held-out, probe runs"])
 def test_two_causes_are_named_first(half):
     """Also where tiny inputs make the gradient of layer 1 small, and where weight decay hides that it vanishes."""
-    both = [result for result in of_truth(half, "sick") if len(result.case.accepted) == 2]
+    both = [result for result in of_truth(half, "faulty") if len(result.case.accepted) == 2]
     assert len(both) == 20
     for result in both:
         assert all(accepted & {*result.named[:2]} for accepted in result.case.accepted), result

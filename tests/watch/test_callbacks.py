@@ -34,8 +34,8 @@ def test_callbacks_with_metrics_that_are_wrong(monkeypatch):
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("sick", [False, True], ids=["healthy", "softmax twice"])
-def test_a_training_of_lightning(sick, tmp_path):
+@pytest.mark.parametrize("faulty", [False, True], ids=["healthy", "softmax twice"])
+def test_a_training_of_lightning(faulty, tmp_path):
     pytest.importorskip("pytorch_lightning")
     warnings.simplefilter("ignore")
     import pytorch_lightning as lightning
@@ -43,7 +43,7 @@ def test_a_training_of_lightning(sick, tmp_path):
     class Module(lightning.LightningModule):
         def __init__(self):
             super().__init__()
-            end = [nn.Softmax(1)] if sick else []
+            end = [nn.Softmax(1)] if faulty else []
             self.net = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3), *end)
 
         def forward(self, x):
@@ -74,12 +74,12 @@ def test_a_training_of_lightning(sick, tmp_path):
     assert not evidence.loop["error"]
     assert (evidence.steps, len(evidence.rows)) == (120, 6)
     assert {"val_loss", "val_acc"} <= evidence.rows[-1].keys()
-    assert [finding.name for finding in callback.watch.diagnosis().findings] == ["softmax-twice"] * sick
+    assert [finding.name for finding in callback.watch.diagnosis().findings] == ["softmax-twice"] * faulty
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("sick", [False, True], ids=["healthy", "rate too high"])
-def test_a_training_of_transformers(sick, tmp_path):
+@pytest.mark.parametrize("faulty", [False, True], ids=["healthy", "rate too high"])
+def test_a_training_of_transformers(faulty, tmp_path):
     pytest.importorskip("transformers")
     pytest.importorskip("accelerate")
     warnings.simplefilter("ignore")
@@ -95,7 +95,7 @@ def test_a_training_of_transformers(sick, tmp_path):
     data = [{"input_ids": i, "labels": label} for i, label in zip(ids, labels, strict=True)]
     callback = optilab.watch.transformers()
     arguments = transformers.TrainingArguments(
-        str(tmp_path), num_train_epochs=6, per_device_train_batch_size=16, learning_rate=3.0 if sick else 2e-3,
+        str(tmp_path), num_train_epochs=6, per_device_train_batch_size=16, learning_rate=3.0 if faulty else 2e-3,
         report_to=[], disable_tqdm=True, save_strategy="no", use_cpu=True, eval_strategy="epoch",
         logging_strategy="no",
     )  # fmt: skip
@@ -109,4 +109,4 @@ def test_a_training_of_transformers(sick, tmp_path):
     assert (evidence.steps, len(evidence.rows)) == (120, 6)
     assert "val_loss" in evidence.rows[-1]
     names = [finding.name for finding in callback.watch.diagnosis().findings if finding.severity > 0]
-    assert names[:1] == ["learning-rate-too-high"] * sick
+    assert names[:1] == ["learning-rate-too-high"] * faulty

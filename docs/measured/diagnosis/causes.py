@@ -48,7 +48,7 @@ def accepted_by(cause: str) -> dict[str, Any]:
 
 
 def truth(case: Any, recorded: dict[str, Any]) -> str:
-    """`sick`, `healthy` or `unclear`: whether a change did harm in accuracy, by divergence, or in validation loss.
+    """`faulty`, `healthy` or `unclear`: whether a change did harm in accuracy, by divergence, or in validation loss.
 
     Memorizing shows in the validation loss. A healthy case must have learned: one that does as badly as a twin that has
     not says nothing. A preset is its own twin.
@@ -58,13 +58,13 @@ def truth(case: Any, recorded: dict[str, Any]) -> str:
     if not case.cause:
         return "healthy" if accuracy > 0.5 else "unclear"
     if recorded["divergence"] or case.cause in BY_CONSTRUCTION:
-        return "sick"
+        return "faulty"
     if case.cause == "memorised":
-        return "sick" if rows["val_loss"][-1] > 1.5 * min(rows["val_loss"]) else "unclear"
+        return "faulty" if rows["val_loss"][-1] > 1.5 * min(rows["val_loss"]) else "unclear"
     if not case.network:
-        return "sick" if accuracy < 0.5 else "unclear"
+        return "faulty" if accuracy < 0.5 else "unclear"
     harm = recorded["twin"]["val_acc"] - accuracy
-    return "sick" if harm > HARM else "healthy" if harm < HARM / 2 and accuracy > 0.5 else "unclear"
+    return "faulty" if harm > HARM else "healthy" if harm < HARM / 2 and accuracy > 0.5 else "unclear"
 
 
 def improves_on(recorded: dict[str, Any], remedied: dict[str, Any]) -> bool:

@@ -55,7 +55,7 @@ NETWORKS = {
 }
 """Perceptrons that learn: model, optimizer, learning rates, and further settings of the optimizer."""
 
-OWN_NETWORKS = {
+USER_NETWORKS = {
     "cnn": ("name: 'nets.py:CNN', width: <8|12|16>", "adam", "2e-3..5e-3", ""),
     "plain-cnn": ("name: 'nets.py:CNN', width: <10|14>", "sgd", "0.05..0.1", ""),
     "residual": ("name: 'nets.py:Residual', width: <8|12>", "momentum", "0.02..0.05", ", beta: 0.9"),
@@ -125,7 +125,7 @@ CHANGES: dict[str, Change] = {
 }
 """Cause -> what is changed."""
 
-OWN_CHANGES: dict[str, Change] = {
+USER_CHANGES: dict[str, Change] = {
     "rate too high": ("", "optimizer.lr=<lr 60..500>"),
     "rate too low": ("", "optimizer.lr=<lr 1e-5..1e-3>"),
     "rate decayed to nothing": ("", "schedule={name: step, every: 1, gamma: <0.002..0.02>}"),
@@ -175,7 +175,7 @@ HARMLESS: list[Change] = [
 ]
 """Settings that look wrong and are not."""
 
-OWN_HARMLESS: list[Change] = [
+USER_HARMLESS: list[Change] = [
     ("", ""),
     ("", "model.dropout=<0.1..0.3>"),
     ("", "optimizer.lr=<lr 0.3..0.6>", 20),
@@ -190,11 +190,11 @@ OWN_HARMLESS: list[Change] = [
 ]
 
 
-def drawn(seed: int, own: bool, of_each: int) -> Iterator[tuple[str, dict[str, Any]]]:
+def drawn(seed: int, of_users: bool, of_each: int) -> Iterator[tuple[str, dict[str, Any]]]:
     """A number of trainings of each change: name -> entry of cases.json.gz, without its truth."""
     rng = random.Random(seed)
-    networks = OWN_NETWORKS if own else NETWORKS
-    harmful, harmless = (OWN_CHANGES, OWN_HARMLESS) if own else (CHANGES, HARMLESS)
+    networks = USER_NETWORKS if of_users else NETWORKS
+    harmful, harmless = (USER_CHANGES, USER_HARMLESS) if of_users else (CHANGES, HARMLESS)
     for cause, change in [*harmful.items(), *(("", change) for change in harmless)]:
         families, text, epochs = (*change, EPOCHS)[:3]
         for _ in range(of_each):
@@ -202,7 +202,7 @@ def drawn(seed: int, own: bool, of_each: int) -> Iterator[tuple[str, dict[str, A
             model, optimizer, rates, more = networks[family]
             rate = float(filled(f"<{rates}>", rng))
             network = [filled(f"model={{{model}}}", rng), f"optimizer={{name: {optimizer}, lr: {rate}{more}}}"]
-            network += [f"data.dataset={rng.choice(('digits', 'fashion-mnist'))}"] if own else []
+            network += [f"data.dataset={rng.choice(('digits', 'fashion-mnist'))}"] if of_users else []
             made = filled(text, rng, rate)
             labels = made.removeprefix("labels: ") if made.startswith("labels: ") else ""
             settings = [] if labels else split(made)

@@ -16,7 +16,7 @@ from optilab.diagnose import Finding, diagnose, verdict
 from tests.diagnosis import stored
 from tests.diagnosis.stored import Case
 
-PERCEPTRONS, OWN = ("design", "held-out"), ("own-design", "own-held-out")
+PERCEPTRONS, OF_USERS = ("design", "held-out"), ("own-design", "own-held-out")
 """The causes were made for the design halves; the others were drawn by chance, and opened once these were finished."""
 COLUMNS = ["trainings", "faulty: flagged", "flagged: first cause right", "healthy: not flagged"]
 
@@ -43,7 +43,10 @@ class Diagnosed:
         """The first remedy of the first finding; of two causes, those of both. Empty where there is none."""
         if not self.flagged:
             return ()
-        return verdict.both(self.findings) if len(self.case.accepted) == 2 else (*self.findings[0].remedies, ())[0]
+        if len(self.case.accepted) == 1:
+            return (*self.findings[0].remedies, ())[0]
+        independent = verdict.both(self.findings, self.case.preset)
+        return tuple(text for finding in self.findings[:2] for text in finding.remedies[0]) if independent else ()
 
     @property
     def key(self) -> str:
@@ -53,7 +56,7 @@ class Diagnosed:
 
 @cache
 def diagnosed(half: str, probe: bool = False) -> list[Diagnosed]:
-    """Every stored case of a half that is clearly sick or clearly healthy."""
+    """Every stored case of a half that is clearly faulty or clearly healthy."""
     folder = train.folder_of(half)
     recorded = stored.read(folder / f"{half}.json.gz")
     return [
@@ -63,22 +66,22 @@ def diagnosed(half: str, probe: bool = False) -> list[Diagnosed]:
     ]
 
 
-def sick(entries: list[Diagnosed]) -> list[Diagnosed]:
-    return [entry for entry in entries if entry.case.truth == "sick"]
+def faulty(entries: list[Diagnosed]) -> list[Diagnosed]:
+    return [entry for entry in entries if entry.case.truth == "faulty"]
 
 
 def row(title: str, entries: list[Diagnosed]) -> figures.Row:
     """Sensitivity, first causes and specificity."""
-    flagged = [entry for entry in sick(entries) if entry.flagged]
+    flagged = [entry for entry in faulty(entries) if entry.flagged]
     healthy = [entry for entry in entries if entry.case.truth == "healthy"]
     clean = sum(not entry.flagged for entry in healthy)
     right = sum(entry.right for entry in flagged)
-    return [title, [len(flagged), len(sick(entries))], [right, len(flagged)], [clean, len(healthy)]]
+    return [title, [len(flagged), len(faulty(entries))], [right, len(flagged)], [clean, len(healthy)]]
 
 
 def trainings() -> list[figures.Row]:
     rows = [row(f"perceptrons, {half} half", diagnosed(half)) for half in PERCEPTRONS]
-    rows += [row(f"networks of a user, {half.removeprefix('own-')} half", diagnosed(half)) for half in OWN]
+    rows += [row(f"networks of a user, {half.removeprefix('own-')} half", diagnosed(half)) for half in OF_USERS]
     for half in PERCEPTRONS:
         entries = diagnosed(half, probe=True)
         visible = [entry for entry in entries if entry.case.visible or entry.case.truth == "healthy"]
@@ -88,17 +91,17 @@ def trainings() -> list[figures.Row]:
 
 
 def remedies() -> list[figures.Row]:
-    """Of the sick cases whose first remedies were run, those that ended better; and how often two causes are named."""
+    """How many faulty cases end better with their first remedies, and how often two causes are named."""
     rows: list[figures.Row] = []
     for half, title in (("held-out", "perceptrons"), ("own-held-out", "networks of a user")):
-        one = [entry for entry in sick(diagnosed(half)) if len(entry.case.accepted) == 1]
-        rows.append([f"{title}: the first remedy ends better", better(one, file_of(half))])
-    two = [entry for entry in sick(diagnosed("held-out")) if len(entry.case.accepted) == 2]
+        single = [entry for entry in faulty(diagnosed(half)) if len(entry.case.accepted) == 1]
+        rows.append([f"{title}: the first remedy ends better", better(single, file_of(half))])
+    double = [entry for entry in faulty(diagnosed("held-out")) if len(entry.case.accepted) == 2]
     named = sum(
-        all(names & {f.name for f in entry.findings[:2]} for names in entry.case.accepted) for entry in two
+        all(names & {f.name for f in entry.findings[:2]} for names in entry.case.accepted) for entry in double
     )
-    rows.append(["two causes: the first two findings name them", [named, len(two)]])
-    rows.append(["two causes: both remedies end better", better(two, file_of("held-out"))])
+    rows.append(["two causes: the first two findings name them", [named, len(double)]])
+    rows.append(["two causes: both remedies end better", better(double, file_of("held-out"))])
     return rows
 
 
@@ -111,12 +114,12 @@ def better(entries: list[Diagnosed], path: Path) -> list[int]:
 
 def file_of(half: str) -> Path:
     """Where the remedies of a half are stored."""
-    return train.HERE / ("own-remedies.json.gz" if half in OWN else "remedies.json.gz")
+    return train.HERE / ("own-remedies.json.gz" if half in OF_USERS else "remedies.json.gz")
 
 
 def by_cause() -> list[figures.Row]:
     """Of the held-out perceptrons: how many had each cause, were flagged, and rightly."""
-    entries = sick(diagnosed("held-out"))
+    entries = faulty(diagnosed("held-out"))
     counts = Counter(entry.case.cause for entry in entries)
     return [
         [
@@ -156,10 +159,10 @@ def main(arguments: list[str]) -> None:
         train.train_half(options.train, options.only, options.missing, options.jobs)
     elif options.remedies:
         asked = {
-            entry.key: (entry.case, entry.remedy) for entry in sick(diagnosed(options.remedies)) if entry.remedy
+            entry.key: (entry.case, entry.remedy) for entry in faulty(diagnosed(options.remedies)) if entry.remedy
         }
         train.run_remedies(asked, file_of(options.remedies), options.jobs)
     else:
         figures.record("trainings", "diagnosis", COLUMNS, trainings(), options.print)
         figures.record("remedies", "diagnosis", ["held-out half", "trainings"], remedies(), options.print)
-        print(figures.table(["cause", "sick", "flagged", "first cause right"], by_cause()))
+        print(figures.table(["cause", "faulty", "flagged", "first cause right"], by_cause()))

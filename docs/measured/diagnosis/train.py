@@ -28,13 +28,13 @@ from tests.diagnosis import stored
 from tests.diagnosis.stored import Case
 
 HERE = Path(__file__).parent
-IMAGES, OWN_IMAGES = 2_000, 1_000
-KEPT = (
+IMAGES, USER_IMAGES = 2_000, 1_000
+LAYER_KEYS = (
     *("gradient_norm", "weight_norm", "gradient_to_weight", "update_to_weight", "common"),
     *("saturated", "dead", "activation_std"),
 )
 """The columns of a layer that are stored."""
-OF_OWN = ("name", "kind", "through_time")
+MODULE_KEYS = ("name", "kind", "through_time")
 """Those that only layers of an own network have."""
 
 Recorded = dict[str, Any]
@@ -49,19 +49,19 @@ def train_half(half: str, only: str, missing: bool, jobs: int) -> None:
     """Train the cases of a half whose name begins with `only`, and store what they record and what came of them."""
     folder = folder_of(half)
     path, listed = folder / f"{half}.json.gz", stored.cases(half, folder)
-    found = stored.read(path) if path.exists() else {}
-    wanted = [case for case in listed if case.name.startswith(only) and not (missing and case.name in found)]
+    results = stored.read(path) if path.exists() else {}
+    wanted = [case for case in listed if case.name.startswith(only) and not (missing and case.name in results)]
     with ProcessPoolExecutor(jobs) as pool:
         waiting = {pool.submit(recorded, case): case for case in wanted}
         for number, done in enumerate(as_completed(waiting), 1):
             case = waiting[done]
-            found[case.name] = done.result()
+            results[case.name] = done.result()
             print(f"{half} {number}/{len(wanted)} {case.name}", file=sys.stderr)
             if number % 10 == 0 or number == len(wanted):
-                write(path, found)
+                write(path, results)
     halves = stored.read(folder / "cases.json.gz")
     for case in wanted:
-        halves[half][case.name]["truth"] = causes.truth(case, found[case.name])
+        halves[half][case.name]["truth"] = causes.truth(case, results[case.name])
     write(folder / "cases.json.gz", halves)
 
 
@@ -81,14 +81,14 @@ def recorded(case: Case) -> Recorded:
     warnings.simplefilter("ignore")
     config = case.config()
     data = dataset(case.labels, config)
-    found = trained(config, data)
+    record = trained(config, data)
     if not isinstance(config.model, UserNetwork):
-        found["trial"] = probed(config, data)
+        record["trial"] = probed(config, data)
     if case.cause:
         # Small batches are many steps: what they do to batch norm is seen next to layer norm, not to large batches.
         small = "small batches" in case.cause
-        found["twin"] = _twin(case.config("model.norm=layer") if small else case.config(changed=False))
-    return found
+        record["twin"] = _twin(case.config("model.norm=layer") if small else case.config(changed=False))
+    return record
 
 
 _TWINS: dict[str, dict[str, float]] = {}
@@ -109,12 +109,12 @@ def remedied(case: Case, remedy: tuple[str, ...]) -> dict[str, float]:
         config = case.config(*remedy)
     except ConfigError:
         return {}
-    found = trained(config, dataset(case.labels, config))
-    return {} if found["divergence"] else _last(found)
+    record = trained(config, dataset(case.labels, config))
+    return {} if record["divergence"] else _last(record)
 
 
-def _last(found: Recorded) -> dict[str, float]:
-    return {key: values[-1] for key, values in found["rows"].items()}
+def _last(record: Recorded) -> dict[str, float]:
+    return {key: values[-1] for key, values in record["rows"].items()}
 
 
 def trained(config: TrainConfig, data: Dataset) -> Recorded:
@@ -147,7 +147,7 @@ def dataset(labels: str, config: TrainConfig) -> Dataset:
     whole, count = _whole(config.data.dataset), IMAGES
     arrays = [whole.train_images, whole.train_labels, whole.test_images, whole.test_labels]
     if isinstance(config.model, UserNetwork):
-        count = OWN_IMAGES
+        count = USER_IMAGES
         if config.data.dataset == "digits":  # of 1,797 digits those after the first thousand validate
             every = [np.concatenate([arrays[0], arrays[2]]), np.concatenate([arrays[1], arrays[3]])]
             arrays = [every[0][:count], every[1][:count], every[0][count:], every[1][count:]]
@@ -191,14 +191,14 @@ def columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
 
 
 def _records(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    found = []
+    entries = []
     for record in records:
         entry = {key: shortened(value) for key, value in record.items() if key != "layers"}
         if layers := record.get("layers"):
-            names = [*KEPT, *(key for key in OF_OWN if all(key in layer for layer in layers))]
+            names = [*LAYER_KEYS, *(key for key in MODULE_KEYS if all(key in layer for layer in layers))]
             entry["layers"] = {key: [shortened(layer[key]) for layer in layers] for key in names}
-        found.append(entry)
-    return found
+        entries.append(entry)
+    return entries
 
 
 def shortened(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """Loops for findings that no loop of loops.py has: each with the fault, and with the same thing done right.
 
-`--train` trains them, a second or two each, and stores what the watch saw. A bug of a loop makes it sick; `relu at the
-end` and `sum` do if they cost five points of skill next to the sound loop.
+`--train` trains them, a second or two each, and stores what the watch saw. A bug of a loop makes it faulty; `relu at
+the end` and `sum` do if they cost five points of skill next to the sound loop.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ from docs.measured.diagnosis import train as storing
 from optilab.diagnose import diagnose, verdict
 from tests.diagnosis import stored
 
-PATH = Path(__file__).with_name("kept-loops.json.gz")
+PATH = Path(__file__).with_name("paired-loops.json.gz")
 SEEDS = (11, 12)
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -181,44 +181,50 @@ def train(fault: str, task: str, faulty: bool, seed: int) -> dict[str, Any]:
 
 
 def diagnosed() -> Iterator[tuple[str, str, str, list[str]]]:
-    """Fault, name, truth and named findings of every stored loop that is clearly sick or healthy."""
+    """Fault, name, truth and named findings of every stored loop that is clearly faulty or healthy."""
     recorded = stored.read(PATH)
     for fault, task, faulty, seed in cases():
         name = name_of(fault, task, faulty, seed)
         entry, sound = recorded[name], recorded[name_of(fault, task, False, seed)]
         harm = sound["skill"] - entry["skill"]
-        truth = "sick" if faulty and (fault not in SETTINGS or harm >= 0.05) else "healthy"
+        truth = "faulty" if faulty and (fault not in SETTINGS or harm >= 0.05) else "healthy"
         if faulty and truth == "healthy" and harm >= 0.025:
             continue
         findings = diagnose(stored.evidence(stored.Case(name, fault, truth, ()), entry))
-        yield fault, name, truth, [one.name for one in findings if verdict.has_fault([one])]
+        yield fault, name, truth, [finding.name for finding in findings if verdict.has_fault([finding])]
 
 
 def main(arguments: list[str]) -> None:
-    parser = figures.parser("kept_loops", __doc__)
+    parser = figures.parser("paired_loops", __doc__)
     parser.add_argument("--train", action="store_true", help="train the loops")
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args(arguments)
     if options.train:
-        wanted, found = [*cases()], stored.read(PATH) if PATH.exists() else {}
+        wanted, results = [*cases()], stored.read(PATH) if PATH.exists() else {}
         with ProcessPoolExecutor(options.jobs) as pool:
             for case, result in zip(wanted, pool.map(train, *zip(*wanted, strict=True)), strict=True):
-                found[name_of(*case)] = storing.shortened(result)
+                results[name_of(*case)] = storing.shortened(result)
                 print(name_of(*case), round(result["skill"], 3), flush=True)
-                storing.write(PATH, found)
-    found, rows = [*diagnosed()], list[figures.Row]()
+                storing.write(PATH, results)
+    outcomes, rows = [*diagnosed()], list[figures.Row]()
     for fault, (finding, _) in FAULTS.items():
-        sick = [named for of, _, truth, named in found if of == fault and truth == "sick"]
-        well = [named for of, _, truth, named in found if of == fault and truth == "healthy"]
-        right = sum(named[:1] == [finding] for named in sick)
+        affected = [named for of, _, truth, named in outcomes if of == fault and truth == "faulty"]
+        well = [named for of, _, truth, named in outcomes if of == fault and truth == "healthy"]
+        right = sum(named[:1] == [finding] for named in affected)
         clean = sum(not named for named in well)
         rows.append(
-            [fault, f"`{finding}`", [sum(map(bool, sick)), len(sick)], [right, len(sick)], [clean, len(well)]]
+            [
+                fault,
+                f"`{finding}`",
+                [sum(map(bool, affected)), len(affected)],
+                [right, len(affected)],
+                [clean, len(well)],
+            ]
         )
     sums: list[Any] = [[sum(row[at][part] for row in rows) for part in (0, 1)] for at in (2, 3, 4)]  # type: ignore[index]
     rows.append(["all", "", *sums])
     columns = ["fault", "finding", "faulty: flagged", "faulty: named first", "sound: not flagged"]
-    figures.record("kept-loops", "kept_loops", columns, rows, options.print)
-    for fault, name, truth, named in found:
-        if (named[:1] == [FAULTS[fault][0]]) != (truth == "sick"):
+    figures.record("paired-loops", "paired_loops", columns, rows, options.print)
+    for fault, name, truth, named in outcomes:
+        if (named[:1] == [FAULTS[fault][0]]) != (truth == "faulty"):
             print(name, truth, named)
