@@ -28,7 +28,7 @@ def __getattr__(name: str) -> Any:
 
 
 class _Package(ModuleType):
-    """`optilab.watch` is the class `Watch`, also once Python has imported the package of that name."""
+    """The package, whose attribute `watch` stays the class `Watch` after the package of that name is imported."""
 
     @property
     def watch(self) -> Any:

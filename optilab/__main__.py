@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def _drop(stream: TextIO) -> None:
-    """Nothing more can be written: what is buffered is not tried again when the interpreter ends."""
+    """Drop what is buffered, so that it is not written again when the interpreter ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 

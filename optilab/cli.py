@@ -32,7 +32,7 @@ Examples:
 MAIN_PANEL = "What to run"
 """The heading of the options that a request declares itself."""
 HEADINGS = ("Arguments", MAIN_PANEL, "How to run it", "Saving and resuming", "Output")
-"""The order of the headings; those of a race, which is two requests, stand behind the first two."""
+"""The order of the headings; those of a race, which is two requests, come after the first two."""
 MAX_WITHOUT_HEADINGS = 7
 """A command with at most this number of options needs no headings."""
 POSITIONAL = "by_place"
@@ -79,7 +79,7 @@ def _root(
 
 
 def _stub() -> None:
-    """A command that is not called."""
+    """A stub of a command that is not called: its name and its line of help."""
 
 
 def _add(app: typer.Typer, name: str, line: str, called: str) -> None:
@@ -163,7 +163,7 @@ def _function(name: str, command: "type[Request]") -> Callable[..., int]:
 
 
 def _place(arguments: dict[str, Any], value: str, first: "Field", fields: "Mapping[str, Field]") -> None:
-    """Give a word without a name to its option. UsageError where that was typed, too."""
+    """Pass a word without a name to its option. UsageError if that option was typed, too."""
     from optilab.commands.request import positional
 
     name = positional(first, value, fields)
@@ -215,7 +215,7 @@ def _argument(field: "Field", configs: bool) -> inspect.Parameter:
 
 
 def _help(field: "Field") -> str:
-    """The text of an option; its default where that is not said; its range."""
+    """The help text of an option, with its range, and its default unless the text has it."""
     from optilab.marks import Argument, Flag
 
     plain = isinstance(field.default, int | float | str) and not isinstance(field.default, bool)
@@ -239,7 +239,7 @@ def _epilog(examples: Sequence[str]) -> str:
 
 
 def _broken(command: str, room: int = 74) -> str:
-    """A command over lines of `room` characters, each but the last with a backslash; an option stays with its value."""
+    """A command in lines of `room` characters, each but the last with a backslash; an option stays with its value."""
     quoted = r"""(?:'[^']*'|"[^"]*"|\$\([^)]*\)|[^\s'"])+"""
     parts = re.findall(rf"{quoted}(?: (?!--?[a-z]){quoted})*", command)
     lines = [parts[0]]

@@ -100,7 +100,7 @@ class Problem:
 
     where: str
     key: str
-    """Empty where the place says it."""
+    """The key; empty where the place names it."""
     message: str
 
     def __str__(self) -> str:
@@ -199,7 +199,7 @@ def system_text(error: OSError) -> str:
 
 @contextmanager
 def system_failures() -> Iterator[None]:
-    """SystemFailure for what the system refuses."""
+    """Raise SystemFailure for errors of the operating system."""
     try:
         yield
     except OSError as error:
@@ -207,7 +207,7 @@ def system_failures() -> Iterator[None]:
 
 
 def shown(value: Any, limit: int = 60) -> str:
-    """A value for an error message: in YAML's words, control characters escaped, cut to `limit` characters."""
+    """A value for an error message: as YAML, control characters escaped, cut to `limit` characters."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):

@@ -26,12 +26,12 @@ NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _READ = os.O_RDONLY | NO_LINK | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 FILE_MODE, DIRECTORY_MODE = 0o644, 0o755
-"""The most that any umask leaves: nothing in a run is writable by others."""
+"""The largest permissions of files and directories: nothing in a run is writable by others."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def no_directory(directory: Path) -> str:
-    """The words for a directory that is missing."""
+    """The message for a directory that is missing."""
     return f"there is no directory {directory}"
 
 
@@ -241,7 +241,7 @@ def cell(value: Any) -> Any:
 
 
 def text_of(cell: str) -> str | None:
-    """The text that `cell` made the cell of."""
+    """The text from which `cell` made this cell."""
     guarded = cell.startswith("'") and cell.lstrip("'").startswith((*_FORMULA, "\\u000d"))
     return cell[1:] if guarded else cell or None
 

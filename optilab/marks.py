@@ -11,7 +11,7 @@ from annotated_types import Ge, Le
 
 
 def claim_doc(example: str) -> Doc:
-    """The text of `--expect`, with a claim that the command can judge."""
+    """The help text of `--expect`, with a claim that the command can check."""
     return Doc(f"Exit with status 9 unless CLAIM holds, for example '{example}' (optilab help claims)")
 
 
@@ -25,7 +25,7 @@ class Flag:
 
     metavar: str = ""
     names: tuple[str, ...] = ()
-    """Instead of `--` and the field's name."""
+    """Names in place of `--` and the field's name."""
     complete: str = ""
     """Its completion, where its type has no choices: a function of `commands.completion`, or NAME,NAME,..."""
     repeated: bool = False
@@ -93,7 +93,7 @@ class Field:
         return tuple(get_args(hint)[0] if get_origin(hint) is Annotated else hint for hint in self._options)
 
     def mark(self, kind: Any) -> Any:
-        """Its mark of a kind, or None."""
+        """The mark of this kind, or None."""
         return next((mark for mark in self.marks if isinstance(mark, kind)), None)
 
     @property
@@ -142,7 +142,7 @@ class Field:
 
     @property
     def metavar(self) -> str:
-        """The word for its value: `FILE`, `N`; empty where that is not said."""
+        """The word for its value in help texts, `FILE` or `N`; empty if there is none."""
         mark = self.mark(Flag)
         return (mark and mark.metavar) or ("" if self.number is None else "N" if self.number is int else "X")
 

@@ -1,4 +1,4 @@
-"""One module for each command: what may be asked, what is done, how the answer reads."""
+"""One module for each command: its options, its work and its answer."""
 
 TASKS = {
     "Optimizers on test functions": {

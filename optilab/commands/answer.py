@@ -33,7 +33,7 @@ class Answer(ABC):
     schema_version: ClassVar[int] = 1
     """Version of the document: it rises when a key goes or changes its type or meaning (tests/golden/documents.txt)."""
     judged: "Sequence[ClaimResult]" = ()
-    """The claims of `expect`."""
+    """The results of the claims of `expect`."""
     written: Sequence[str] = ()
     """Files and directories that were written, the run's own last."""
 
@@ -54,7 +54,7 @@ class Answer(ABC):
 
     @property
     def question(self) -> str:
-        """The heading of its page."""
+        """The heading of the answer's page."""
         return self.headline
 
     def blocks(self) -> "Iterable[Block]":
@@ -69,7 +69,7 @@ class Answer(ABC):
             yield self.chart()
 
     def painted(self) -> "list[Block]":
-        """The blocks of a page: charts are where the details have them."""
+        """The blocks of a page, with charts where the details have them."""
         return [*(block for block in self.blocks() if not isinstance(block, Chart)), *self.details()]
 
     def table(self) -> Table:
@@ -137,7 +137,7 @@ class Answer(ABC):
 
 @dataclass(frozen=True, repr=False)
 class SimpleAnswer(Answer):
-    """An answer of a few values that are at hand: what is read, the document of `--json`, what `--quiet` prints."""
+    """An answer of a few values: the lines for a reader, the document of `--json`, the lines of `--quiet`."""
 
     content: Sequence[Block]
     facts: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""`optilab check`: claims about results, judged one by one."""
+"""`optilab check`: checks claims about results."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -74,7 +74,7 @@ class CheckClaims(SetOptions, DataOptions, JobOptions, FolderOptions, SilentOpti
     ] = None
 
     def run(self, place: Place) -> SimpleAnswer:
-        """Each target is shown when it has been judged; an error of one leaves the others."""
+        """Check and show one target after another; an error of one leaves the others."""
         kinds = {_kind(target) for target in self.targets}
         for name, (accepted, kind) in CONCERNS.items():
             if name in self.arguments and not kinds & {*accepted, ""}:
@@ -128,7 +128,7 @@ CONCERNS = {
     "slow": CLAIMS,
     "only": CLAIMS,
 }
-"""The options that mean nothing for other targets: the kinds of files that they are for."""
+"""The options that only some kinds of targets take, with those kinds."""
 
 
 def _kind(target: str) -> str:
@@ -153,12 +153,12 @@ class CheckedTarget:
     runs: Sequence[str] = ()
     """The directories that were made or read."""
     errors: Sequence[OptilabError] = ()
-    """Errors for which its claims, or some of them, were not judged."""
+    """Errors because of which claims of the target were not checked."""
     seconds: float = 0.0
 
     @property
     def error(self) -> OptilabError | None:
-        """All errors as one; None without any."""
+        """All errors as one error; None if there are none."""
         if len(self.errors) > 1:
             return UsageError("\n".join(map(str, self.errors)))
         return next(iter(self.errors), None)
@@ -192,19 +192,19 @@ class TrialsFailed(OptilabError):
 
 @dataclass(frozen=True)
 class Question:
-    """Claims, and what they are about."""
+    """Claims, and the result that they are about."""
 
     claims: Sequence[Claim]
     results: "Results"
     path: Path | None = None
     """The directory that was made or read."""
     errors: Sequence[OptilabError] = ()
-    """Errors for which other claims cannot be judged."""
+    """Errors because of which other claims cannot be checked."""
 
 
 @dataclass(frozen=True)
 class Checker:
-    """The judge of a target's claims, with the options that all targets share."""
+    """Checks the claims of targets, with the options that all targets share."""
 
     request: CheckClaims
     place: Place
@@ -214,7 +214,7 @@ class Checker:
         return tuple(self.request.expect or ())
 
     def checks(self, target: str) -> Iterator[CheckedTarget]:
-        """The claims of a target, judged; those of a file of claims one command at a time."""
+        """The checked claims of a target; those of a file of claims one command at a time."""
         try:
             if _kind(target) == "run":
                 for path in runs.select(self.place.folder, [target]):
@@ -252,7 +252,7 @@ class Checker:
             raise at_place(error, tree, at, (*at, check.command)) from None
 
     def _config(self, kind: str, source: Any, changes: Sequence[Override], texts: Sequence[Any] = ()) -> Question:
-        """Run a command on its source; its claims are its own, those of an entry, and those of `--expect`."""
+        """Run a command on its source, with its claims, those of its entry and those of `--expect`."""
         claimed = [
             Override(where, "expect", list(added), adds=True)
             for where, added in (("expect", texts), ("--expect", self.expect))
@@ -351,14 +351,14 @@ class Checker:
 
 
 def _require(claims: Sequence[Claim]) -> Sequence[Claim]:
-    """Each claim once. UsageError without one."""
+    """The claims, without repetitions. UsageError if there are none."""
     if not claims:
         raise UsageError("no claim to judge: add `expect:` to the config, or --expect 'val_acc > 0.8'")
     return tuple(dict.fromkeys(claims))
 
 
 def _judged(target: str, ask: Callable[[], Question]) -> CheckedTarget:
-    """The claims of a target, timed; an error of one target, or of one claim, leaves the others."""
+    """The checked claims of a target, with the time that they took; an error of one leaves the others."""
     from optilab.study.claims import judge_claims
 
     started, judged, errors, paths = perf_counter(), list["ClaimResult"](), list[OptilabError](), list[str]()
@@ -380,7 +380,7 @@ def _judged(target: str, ask: Callable[[], Question]) -> CheckedTarget:
 
 
 def _show(checked: CheckedTarget, silent: bool, quiet: bool) -> None:
-    """One target, when it has been judged: one line per claim, and each that does not hold as an annotation.
+    """Show a checked target: one line per claim, and each claim that does not hold as an annotation.
 
     With `quiet` only those that do not hold, on stderr.
     """

@@ -1,4 +1,4 @@
-"""Shell completion of values: presets, runs, rules, functions, config keys and map axes; what a word is the name of."""
+"""Shell completion of values: presets, runs, rules, functions, config keys and map axes."""
 
 import os
 from collections.abc import Callable, Iterable, MutableMapping, Sequence
@@ -8,7 +8,7 @@ import typer
 
 Completer = Callable[[str], list[str]]
 GROUPS = ("runs", "config", "data")
-"""Commands that have parts."""
+"""Commands that have subcommands."""
 _PREFIX = "_OPTILAB_COMPLETED_PREFIX"
 """Environment of a completion under bash: the `KEY=` before the value that is completed."""
 
@@ -91,7 +91,7 @@ def remedy(incomplete: str) -> list[str]:
 
 
 def key(ctx: typer.Context, incomplete: str) -> list[str]:
-    """`KEY=` of a config, and behind it the values of a key that has a choice of them."""
+    """`KEY=` of a config, and after it the values of a key that has a choice of them."""
     from optilab.config.keys import keys_of
 
     keys = {config_key.key: config_key.choices for config_key in keys_of(config_kind(ctx.info_name))}
@@ -123,7 +123,7 @@ def axis(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def config_kind(command: str | None) -> str:
-    """Whose configs a command reads: those of `train` or of `optimize`."""
+    """The kind of configs that a command reads: those of `train` or of `optimize`."""
     return "train" if command in ("train", "lr", "sweep", "remedy", "race", "diagnose", "check") else "optimize"
 
 

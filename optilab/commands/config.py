@@ -219,7 +219,7 @@ class CheckConfigs(SilentOptions):
 
 
 def _checked(file: str) -> str:
-    """The command whose config a file is; ConfigError for what is wrong with it."""
+    """The command to which a config file belongs; ConfigError for a config that is not valid."""
     from optilab.config import presets
     from optilab.config.load import at_place, command_of, load, read
     from optilab.config.section import schema_for

@@ -67,7 +67,7 @@ class Diagnose(SetOptions, DataOptions, FolderOptions, SilentOptions):
     ] = None
 
     def run(self, place: Place) -> "Diagnosis":
-        """The evidence of a run, or of a probe run of a config, judged."""
+        """The diagnosis of a run, or of a probe run of a config."""
         level = "warning" if self.quiet and self.fail_on is None else self.fail_on
         levels = [] if level is None else chosen_names("--fail-on", level, "level", LEVELS)
         subject, config = _subject(self, place)
@@ -136,7 +136,7 @@ class Diagnosis(Answer):
     config: str
     """The value of `--config` in proposed commands."""
     changes: Mapping[str, Any] = field(default_factory=dict)
-    """The keys that were set besides."""
+    """The keys that the request changes in the config."""
     schema_version: ClassVar[int] = 3
     levels: Sequence[str] = ()
     """The exit status is 9 unless the network is `verdict.healthy` at these levels."""

@@ -70,7 +70,9 @@ class Explain(SetOptions, OutputOptions):
     quiet: Annotated[bool, QUIET, Doc("Print w after each step and nothing else")] = False
 
     def run(self, place: Place) -> "WorkedSteps":
-        """The steps. UsageError for a step that is none, and for what changes more than the rule."""
+        """The worked steps. UsageError for a step that does not exist, and where the config puts something around
+        the optimizer.
+        """
         steps = _steps(self.step, self.flag("step"))
         run = self._run(place)
         config = chosen(self) if run is None else _config_of(run, self.changes)
@@ -83,7 +85,7 @@ class Explain(SetOptions, OutputOptions):
         )
 
     def _run(self, place: Place) -> "runs.Record | None":
-        """The run that stands in the place of an optimizer. UsageError for that of another command."""
+        """The run named in place of an optimizer. UsageError for a run of another command."""
         name = self.arguments.get("algo")
         if not isinstance(name, str) or name in RULES or is_user_code(name) or is_formula(name):
             return None
@@ -147,14 +149,14 @@ class WorkedSteps(Answer):
         return "\n".join(self.blocks())
 
     def blocks(self) -> Iterator[str]:
-        """Each step: the calculation."""
+        """The calculation of each step."""
         for number, worked in enumerate(self.steps):
             if number:
                 yield ""
             yield from _written(worked, STYLES[self.style])
 
     def document(self) -> dict[str, Any]:
-        """The facts of one step, or a list of those of several."""
+        """The document of one step, or a list of the documents of several."""
         facts = [_facts(worked) for worked in self.steps]
         return facts[0] if len(facts) == 1 else {"results": facts}
 
@@ -296,7 +298,7 @@ def _gradient(worked: "WorkedStep") -> "Iterator[EvaluatedStatement]":
 
 
 def _line(line: "EvaluatedStatement", style: Style) -> Iterator[str]:
-    """A statement, and what it gives for each coordinate."""
+    """A statement, and its value for each coordinate."""
     import numpy as np
 
     yield style.statement.format(style.assignment(line))

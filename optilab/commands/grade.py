@@ -1,4 +1,4 @@
-"""`optilab grade`: many implementations next to a rule, a row for each."""
+"""`optilab grade`: compares many implementations with an optimizer, a row for each."""
 
 import os
 import re
@@ -84,7 +84,7 @@ class Grade(Against, FormatOptions):
 
 
 def _with_progress(rows: "Iterable[classroom.Graded]", count: int) -> "Iterator[classroom.Graded]":
-    """Pass rows through; say how many there are, in a pipe every ten seconds and, after that, at the end."""
+    """Pass rows through, and report their number: in a pipe every ten seconds and, after that, at the end."""
     last, noted = time.monotonic(), False
     with terminal.err.status(f"grading {count} submissions") as status:
         for number, row in enumerate(rows, 1):
@@ -97,7 +97,7 @@ def _with_progress(rows: "Iterable[classroom.Graded]", count: int) -> "Iterator[
 
 @dataclass(frozen=True, repr=False)
 class Grades(Answer):
-    """Many submissions, a row each."""
+    """The grades of many submissions, a row each."""
 
     graded: Sequence[classroom.Graded]
     setup: ComparisonSetup
@@ -128,7 +128,7 @@ class Grades(Answer):
         return ExitCode.OK if equal else ExitCode.EXPECTATION
 
     def table(self) -> Table:
-        """An explanation of several lines is one line."""
+        """The rows as a table, each explanation in one line."""
         columns = (
             Column("submission", "submission", left=True),
             *([] if self.named else [Column("name", "name", left=True)]),
@@ -157,7 +157,7 @@ class Grades(Answer):
         return ()
 
     def write_feedback(self, directory: Path) -> None:
-        """A text for each submission, at its path below the directory that all have in common."""
+        """Write a text for each submission, at its path below the directory that all have in common."""
         files = [Path(row.submission).absolute() for row in self.graded]
         common = Path(os.path.commonpath([file.parent for file in files]))
         for row, file in zip(self.graded, files, strict=True):

@@ -116,7 +116,7 @@ def _of_options() -> dict[str, str]:
 
 
 def _of_configs() -> dict[str, str]:
-    """The entries that keys of configs choose from, and the keys by their names and the last parts of these."""
+    """The texts of config keys, by name and by last part, and of the entries that they choose from."""
     from optilab.config.keys import keys_of
     from optilab.config.model import ACTIVATIONS, INITS, NORMS
     from optilab.optimize.schedules import SCHEDULES

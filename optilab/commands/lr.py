@@ -104,7 +104,7 @@ class Lr(SetOptions, DataOptions, PictureOptions, OutputOptions):
 
 
 def range_test(config: "TrainConfig", ramp: "RateRamp", dataset: "Dataset", silent: bool) -> "RangeTest":
-    """The range test, with its cost beforehand and its progress; it ends where the loss runs away."""
+    """Run the range test, with an estimate of its cost and with progress; it ends where the loss runs away."""
     from optilab.study import rates
 
     with studies.starting(config.name) if not silent else nullcontext():
@@ -206,7 +206,7 @@ class LabRate(Answer):
         return self._on("sweep", {"set": self.held_out, **options})
 
     def _on(self, command: str, options: Mapping[str, Any]) -> Call:
-        """Another command with the config, the options that change it, and its own."""
+        """A call of another command with this config, the options that change it, and further options."""
         changed = {
             key: value for key, value in self.call.options.get("set", {}).items() if key != self.test.ramp.key
         }
@@ -252,7 +252,7 @@ class LabRate(Answer):
 
 
 def no_rate_message(test: "RangeTest") -> str:
-    """A sentence that says why there is no recommendation, and what may help."""
+    """A sentence on why there is no recommendation, and on what may help."""
     from optilab.study.rates import MAX_MOVED_LOSS
 
     span = f"lr {test.rates[0]:.2g} to {test.rates[-1]:.2g}"
@@ -279,7 +279,7 @@ def _key(result: LabRate) -> str:
 
 
 MEMORIZED = 0.02
-"""Loss over the chance level that only images have that were seen many times."""
+"""Loss over the chance level, below which a network has memorized its images."""
 
 
 def _memorized(test: "RangeTest") -> bool:
@@ -324,7 +324,7 @@ PLACES = ("half", "steepest", "diverging")
 
 
 def rates_chart(test: "RangeTest", title: str = "") -> Chart:
-    """The loss of every batch and its mean against the rate, with the places that count."""
+    """The loss of every batch and its mean against the rate, with the marked places."""
     return Chart((PanelRow((_curve(test),), 4.2),), title=title)
 
 

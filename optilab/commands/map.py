@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from optilab.optimize.maps import MapResult
 
 EPOCHS = 100
-"""Steps of every cell where neither the command line nor a config says how many."""
+"""Default number of steps of every cell."""
 MAX_CELLS = 25_000_000
 STARTS = 300
 """Starts along each side of the box of a map of basins."""

@@ -152,7 +152,7 @@ class LabPaths(Answer):
     config: "OptimizeConfig"
     paths: "Mapping[str, Trajectory]"
     note: str = ""
-    """The way in which the rules were tuned, if they were."""
+    """A sentence on how the rules were tuned, if they were."""
     run: str | None = None
     judged: "Sequence[ClaimResult]" = ()
     picture: bool | None = None
@@ -160,7 +160,7 @@ class LabPaths(Answer):
     written: Sequence[str] = ()
     fail_on_divergence: bool = False
     options: Mapping[str, Any] | None = None
-    """Options that run one of several rules alone, besides --algo; None where --algo alone would be another rule."""
+    """Options besides --algo that run one of several rules alone; None where --algo alone would mean another rule."""
 
     @property
     def function(self) -> Any:
@@ -182,7 +182,7 @@ class LabPaths(Answer):
 
     @property
     def sentences(self) -> dict[str, str]:
-        """A sentence for each path: the way it ended, its last point, and the distance to the minimum."""
+        """A sentence for each path: how it ended, its last point, and the distance to the minimum."""
         return {label: verdict(self.config, path) for label, path in self.paths.items()}
 
     def chart(self) -> "Chart":
@@ -405,7 +405,7 @@ def verdict(config: "OptimizeConfig", path: "Trajectory") -> str:
 
 
 def origin(rule: Any) -> str:
-    """Whose settings a rule has: the exercise's (its preset), the default ones, or others."""
+    """The origin of a rule's settings: the exercise (its preset), the defaults, or others."""
     from optilab.config.optimize import OptimizeConfig
 
     defaults = [f.default for f in fields(rule)]

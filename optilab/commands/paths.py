@@ -1,4 +1,4 @@
-"""Code of all commands that follow paths: the options that choose rule, function and start; following and tuning."""
+"""Shared code of the commands that follow paths: options for rule, function and start; following and tuning."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -111,7 +111,7 @@ def rows(paths: "Mapping[str, Trajectory]") -> Iterator[dict[str, Any]]:
 
 
 def results_of(config: "OptimizeConfig", paths: "Sequence[Trajectory]") -> "Results":
-    """The results of the paths, by which claims are judged."""
+    """The results of the paths, as claims read them."""
     from optilab.study.claims import of_paths
 
     named = dict(zip(config.labels, paths, strict=True))
@@ -119,7 +119,7 @@ def results_of(config: "OptimizeConfig", paths: "Sequence[Trajectory]") -> "Resu
 
 
 def judge(config: "OptimizeConfig", paths: "Sequence[Trajectory]") -> "list[ClaimResult]":
-    """The claims of the config about its paths."""
+    """The results of the config's claims about its paths."""
     if not config.expect:
         return []
     from optilab.study.claims import judge_claims

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from optilab.optimize import Trajectory
 
 EPOCHS = 60
-"""Steps where neither the command line nor a config says how many."""
+"""Default number of steps."""
 MAX_EPOCHS = 10_000
 """Epochs that a page computes."""
 MAX_DRAWN = 1e30
@@ -95,9 +95,9 @@ class Playground(Answer):
     config: "OptimizeConfig"
     file: str
     size: int
-    """Bytes."""
+    """Size of the page in bytes."""
     note: str = ""
-    """The source of the settings, if it is not the request."""
+    """A sentence on where the settings are from, if they are not those of the request."""
     free: bool = False
     """True where no setting of an optimizer was given: one that diverges opens with another learning rate."""
 
@@ -139,7 +139,7 @@ class Playground(Answer):
 
 
 def require(config: "OptimizeConfig", subject: str) -> None:
-    """UsageError for a config that a page cannot run; `what` is what would run it, in the message."""
+    """Raise UsageError for a config that a page cannot run; `what` names what would run it."""
     require_bare(config, subject)
     function = config.function
     if config.epochs > MAX_EPOCHS:
@@ -364,7 +364,7 @@ def rule_data(key: str, name: str, rule: Rule, tree: Mapping[str, Any]) -> dict[
 
 
 def _option(value: Any) -> str:
-    """The value of a setting as JavaScript writes it; `else` stands for all others."""
+    """The value of a setting as JavaScript writes it; `else` is the key of the others."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return "else" if value is ... else value if isinstance(value, str) else json.dumps(value)
@@ -400,7 +400,9 @@ BOUNDS = {Gt: "greater than", Ge: "at least", Lt: "less than", Le: "at most"}
 
 
 def _slider(field: Field, value: float) -> dict[str, Any]:
-    """A slider with room on both sides of the value; the page widens that of a learning rate whose limit it knows."""
+    """A slider whose range contains the value well inside; the page widens that of a learning rate whose limit it
+    knows.
+    """
     marks = {kind: field.mark(kind) for kind in BOUNDS}
     bounds = {kind: float(getattr(mark, kind.__name__.lower())) for kind, mark in marks.items() if mark}
     least, most = bounds.get(Gt, bounds.get(Ge)), bounds.get(Lt, bounds.get(Le))

@@ -350,7 +350,7 @@ def verdict_of(table: RaceTable, result: RaceResult) -> str:
 
 
 def next_step(result: RaceResult, study: Study) -> NextStep | None:
-    """The command that follows a race: more rates, repeats that judge, more repeats, or what limits the best."""
+    """The command that follows a race: more rates, repeats for a verdict, more repeats, or the limits of the best."""
     judged = [table for table in ([result.overall] if result.overall else result.networks) if table.comparison]
     comparisons = [table.comparison for table in judged if table.comparison]
     ranked = (

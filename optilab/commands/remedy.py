@@ -1,4 +1,4 @@
-"""`optilab remedy`: every remedy of the study on one network, side by side."""
+"""`optilab remedy`: compares all remedies on one network."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

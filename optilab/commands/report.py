@@ -58,7 +58,7 @@ class Report(ComparisonOptions, ColumnOptions, FolderOptions, OutputOptions):
 
 
 class Written(SimpleAnswer):
-    """The page, and what it says."""
+    """The page that was written, and its answer."""
 
     schema_version: ClassVar[int] = 2
 

@@ -36,11 +36,11 @@ class Request(Section):
 
     EXAMPLES: ClassVar[Sequence[str]] = ()
     NOTES: ClassVar[str] = ""
-    """The end of the help text."""
+    """Paragraphs at the end of the help text."""
     CONFLICTS: ClassVar[Conflicts] = ()
-    """Fields of which at most one is given."""
+    """Fields that exclude each other."""
     NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {}
-    """Fields that mean nothing without another one, by that other one."""
+    """Fields that need another one, by that other one."""
     HEADING: ClassVar[str] = ""
     """The heading of its fields in the help text of a command that has several requests."""
     GROUP: ClassVar[str] = ""
@@ -114,7 +114,7 @@ class Request(Section):
         return (cls,)
 
     def run(self, place: "Place") -> "Answer | ExitCode":
-        """Carry it out."""
+        """Execute the request."""
         raise NotImplementedError
 
     @classmethod
@@ -190,7 +190,7 @@ class Request(Section):
         return options(type(self))[name].flag if self._typed else name
 
     def call(self, command: str, *names: str) -> Call:
-        """A command that asks the same by these fields, or by all of them; a config without a file is not in it."""
+        """The call that repeats these fields, or all of them; a config without a file is left out."""
         arguments, chosen = list[str](), dict[str, Any]()
         for name, field in options(type(self)).items():
             item = plain(self._arguments.get(name)) if name in names or not names else None
@@ -304,7 +304,7 @@ def _set(value: Any) -> list[Override]:
 
 
 def _twice(changes: Sequence[Override]) -> list[Problem]:
-    """Keys that an option and `--set` set; the last `--set` of several counts."""
+    """Problems of keys that both an option and `--set` set; the last `--set` of several counts."""
     problems, first = list[Problem](), dict[str, Override]()
     for change in changes:
         other = first.setdefault(change.key, change)

@@ -98,7 +98,7 @@ class LabRun(LabEntry[Record]):
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """metrics.csv: a row per epoch, of an `optimize` run per optimizer and epoch."""
+        """The rows of metrics.csv: one per epoch; in an `optimize` run one per optimizer and epoch."""
         return self.entry.rows()
 
     def chart(self) -> "Chart":
@@ -106,7 +106,7 @@ class LabRun(LabEntry[Record]):
         return curves([self.entry]) if self._is_training else self._paths.chart()
 
     def blocks(self) -> Iterable[Block]:
-        """The epochs, and what the diagnosis says in short; the paths of an `optimize` run."""
+        """The epochs and a short diagnosis; for an `optimize` run its paths."""
         if not self._is_training:
             yield from self._paths.blocks()
             return
@@ -132,7 +132,7 @@ class LabRun(LabEntry[Record]):
 
     @property
     def _alone(self) -> LabComparison:
-        """A comparison with nothing."""
+        """The run alone, as a comparison of one group."""
         from optilab.study.groups import Selection
 
         metric = "test_acc" if "test_acc" in self.manifest else score(self.rows)
@@ -155,7 +155,7 @@ class LabStudy(LabEntry[Study]):
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """trials.csv: a row per trial that has ended, with its settings, seed, status and last epoch."""
+        """The rows of trials.csv: one per trial that has ended, with its settings, seed, status and last epoch."""
         return self.entry.trials()
 
     @property
@@ -168,7 +168,7 @@ class LabStudy(LabEntry[Study]):
 
     @cached_property
     def comparison(self) -> LabComparison:
-        """The trainings that ran through, by their settings; of a race those of its judgement."""
+        """The comparison of the completed trainings by their settings; of a race that of the evaluated ones."""
         selection, metric = judged_runs(self.path.parent, [str(self.path)], None)
         ended = [record for record in selection.records if record.state in ("done", "diverged")]
         return compared(selection._replace(records=ended), metric)
@@ -190,7 +190,7 @@ class LabStudy(LabEntry[Study]):
         return f"{self.name}: {self.verdict}"
 
     def __repr__(self) -> str:
-        """Without the verdict, for which all trainings are read."""
+        """The name and the state, without the verdict, for which all trainings would be read."""
         return f"<LabStudy: {self.name}: {self.state}, {plural(self.manifest.get('trials', 0), 'trial')}>"
 
     @property
@@ -206,7 +206,7 @@ class LabStudy(LabEntry[Study]):
             return f"{self.state}, no training has a result"
 
     def chart(self) -> "Chart":
-        """The curves of the best settings; of a race its judged and tuning curves."""
+        """The curves of the best settings; of a race the curves of evaluation and tuning."""
         if self.race_result is not None:
             from optilab.commands.charts.races import network_race_chart
 

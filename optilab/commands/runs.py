@@ -114,7 +114,7 @@ def _read(paths: Sequence[Path]) -> tuple[list[Record | Study], dict[str, str]]:
 
 
 def _skipped(unreadable: Mapping[str, str], folder: Path) -> str:
-    """One line about all directories that are not readable runs."""
+    """One line about the directories that are no readable runs."""
     single = len(unreadable) == 1
     number = (
         "1 directory is not a readable run" if single else f"{len(unreadable)} directories are not readable runs"
@@ -237,7 +237,7 @@ def _changes(line: "ListedRun", limit: int) -> str:
 
 
 def _result(line: "ListedRun") -> str:
-    """The result, in a few words."""
+    """The result of a run or study in a few words."""
     if isinstance(line.entry, Study):
         return _progress(line)
     if line.problem:
@@ -266,7 +266,7 @@ def _trials(lines: "Sequence[ListedRun]", axes: Sequence[str]) -> Table:
     from optilab.study.groups import short, text
 
     def axis_text(value: Any) -> str:
-        """A hyperparameter that an optimizer of a race lacks is null."""
+        """The value of an axis as text; empty for null, a hyperparameter that an optimizer of a race lacks."""
         return "" if value == "null" and "setting" in axes else text(value)
 
     names = short(axes)
@@ -472,7 +472,7 @@ class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
 
 
 def _of_settings(chosen: "Selection") -> "Chart | None":
-    """The chart of the settings, if one sweep is drawn that has tried three or more."""
+    """The chart over the settings of one sweep that has tried three or more; None for other runs."""
     from optilab.commands.charts.settings import settings_chart
     from optilab.config.load import load
     from optilab.config.study import SweepConfig
@@ -485,7 +485,7 @@ def _of_settings(chosen: "Selection") -> "Chart | None":
 
 
 def _plot_document(curves: "Histories", picture: str | None) -> dict[str, Any]:
-    """The curves as numbers; index 0 is epoch 1."""
+    """The curves as numbers for `--json`; index 0 is epoch 1."""
     return {
         "picture": picture,
         "shared": curves.title,

@@ -164,7 +164,7 @@ def run(spec: "StudySpec", name: str, request: JobOptions, place: Place) -> "Stu
 
 
 def _require_possible(spec: "StudySpec", path: Path) -> None:
-    """Refuse claims that can never be judged, and the name of a run."""
+    """Refuse claims that can never be checked, and the name of a run."""
     from optilab.study.claims import require_judgeable
 
     trainings = [trial.config for trial in spec.trials]
@@ -313,7 +313,7 @@ class StudyProgress:
         self._draw()
 
     def known(self, outcomes: "Iterable[Outcome]") -> None:
-        """These trials had ended before."""
+        """Count trials that had ended before this command."""
         for outcome in outcomes:
             self._statuses[outcome.trial.name] = outcome.status
             value = outcome.row.get(self._metric.name)
@@ -321,7 +321,7 @@ class StudyProgress:
                 self._best = [max([*self._best, value], key=lambda v: v * self._metric.sign)]
 
     def done(self, outcome: "Outcome") -> None:
-        """A trial has ended."""
+        """Count and report a trial that has ended."""
         self.known([outcome])
         self._draw()
         if outcome.failed or (self._bar.disable and not self._line.live and not self._quiet):
@@ -362,7 +362,7 @@ class StepProgress(Bar):
         self._line.close()
 
     def step(self, text: str) -> None:
-        """One more is done; time counts from the first, which warms up."""
+        """Count one more step; time counts from the first one, which warms up."""
         self._done += 1
         if self._done == 1:
             self._started = time.monotonic()

@@ -78,12 +78,12 @@ class SweepAnswer(EndedStudy):
 
     @cached_property
     def through(self) -> list[Record]:
-        """The trials that ran to their end, a divergence included."""
+        """The trials that ran to their end or diverged."""
         return self.entry.completed()
 
     @cached_property
     def comparison(self) -> LabComparison:
-        """The trainings that ran through, by their settings."""
+        """The comparison of the completed trainings by their settings."""
         from optilab.study.comparison import compare_runs
         from optilab.study.measure import Measure
 
@@ -93,7 +93,7 @@ class SweepAnswer(EndedStudy):
 
     @cached_property
     def confirmation(self) -> LabComparison | None:
-        """The best settings from new seeds."""
+        """The comparison of the best settings from new seeds."""
         again = self.ran.confirmation and runs.read_study(self.ran.confirmation.path)
         return LabStudy(again).comparison if again and again.completed() else None
 

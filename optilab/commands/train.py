@@ -145,7 +145,7 @@ def _require_single_thread(request: Train) -> None:
 
 
 def _plan(request: Train, place: Place) -> Any:
-    """The rest of a run, a fork, or the config of a new run."""
+    """The plan of a resume or a fork, or the config of a new run."""
     changes = request.changes
     config: Any = request.config if request.file is None else request.file
     if request.fork is not None:
@@ -241,7 +241,7 @@ def _run(
 
 
 def _result(path: Path, config: "TrainConfig", request: Train, plot: bool = True) -> "LabTraining":
-    """The run as it is on disk, its claims judged, its picture drawn."""
+    """The result of the run on disk, with its claims checked and its picture drawn."""
     from optilab.study import claims
 
     record = runs.read(path)
@@ -470,7 +470,7 @@ def line_of(row: Row, epochs: int, seconds: float, record: Row | None = None) ->
 
 
 LONG = 60.0
-"""Seconds: a training in a pipe that takes longer says so after its first epoch."""
+"""Seconds: a training in a pipe that is estimated to take longer reports the estimate after its first epoch."""
 
 
 class TrainingDisplay:

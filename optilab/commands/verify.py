@@ -1,4 +1,4 @@
-"""`optilab verify`: your implementation of an optimizer next to a rule."""
+"""`optilab verify`: compares your implementation with an optimizer."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -147,7 +147,7 @@ class ComparisonSetup:
 
     config: "OptimizeConfig"
     other: Any
-    """The rule with other settings that are right, too; the same where there are none."""
+    """The rule with other settings that count as equal, too; the rule itself where there are none."""
     named: str
     """The name of these other settings."""
     chosen: frozenset[str]
@@ -189,7 +189,7 @@ class ComparisonSetup:
         return self.config.algo[0]
 
     def compare(self, candidate: "candidates.Candidate") -> "CodeComparison":
-        """Both followed step by step. UsageError where the candidate's code fails."""
+        """Follow both step by step."""
         from optilab.verify.compare import ProblemInstance, compare
         from optilab.verify.explain import explain
 
@@ -243,7 +243,9 @@ class LabVerification(Answer):
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """The point of both after the first step at which they differ, a row per coordinate; none where none does."""
+        """Both points after the first step at which they differ, a row per coordinate; no rows if the two are
+        equal.
+        """
         verdict = self.verdict
         if verdict.point is None or verdict.expected is None:
             return []
@@ -311,7 +313,7 @@ class LabVerification(Answer):
 
     @property
     def _rule(self) -> Any:
-        """The form of the rule that the verdict is about."""
+        """The variant that the verdict is about, in words."""
         return self.setup.other if self.verdict.reading else self.setup.rule
 
     @property
@@ -322,7 +324,7 @@ class LabVerification(Answer):
 
     @property
     def _by_hand(self) -> Command | None:
-        """The `explain` that calculates with the numbers of the comparison; --algo alone would take the preset's."""
+        """The call of `explain` with the settings of the comparison; --algo alone would take those of the preset."""
         from optilab.config.optimize import OptimizeConfig
 
         rule, verdict = self.setup.rule, self.verdict

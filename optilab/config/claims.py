@@ -39,7 +39,7 @@ class Subject:
 
     metrics: tuple[str, ...]
     words: Mapping[str, Sequence[str]]
-    """The metrics whose values are words, and these."""
+    """The metrics whose values are words, each with its words."""
     once: Sequence[str] = ()
     """Metrics that have one value, not one per epoch."""
     confident: Sequence[str] = ()
@@ -79,7 +79,7 @@ RACE = Subject(_RACED := ("cost", "ratio", "solved", "verdict"), _VERDICTS, _RAC
 NETWORK_RACE = Subject(_ON_NETWORKS := ("test_acc", "verdict"), _VERDICTS, _ON_NETWORKS, ["test_acc"])
 """A rule in a race on trainings."""
 RATE = Subject(_OF_RATE := ("rate", "status"), {"status": ("found", "unmoved")}, _OF_RATE)
-"""`optilab lr`: the recommended rate, and found or unmoved."""
+"""`optilab lr`: the recommended rate, and whether there is one (found or unmoved)."""
 SUBJECTS = {"train": TRAINING, "optimize": PATH, "race": RACE, "race --on": NETWORK_RACE, "lr": RATE}
 """By command."""
 
@@ -101,14 +101,14 @@ _NAMELESS = re.sub(r"\?P<\w+>", "", _TEXT.pattern)
 
 
 def no_fraction(metric: str, value: float) -> str:
-    """A sentence for a number that no accuracy can be; empty for any other."""
+    """A message for a number that no accuracy can be; empty for any other."""
     if not metric_of(metric).is_fraction or 0 <= value <= 1:
         return ""
     return f"expected a fraction from 0 to 1, got {value:g}"
 
 
 def _unfit(metric: str, operator: str, bound: object) -> str:
-    """A sentence for a bound that the metric cannot have."""
+    """A message for a bound that the metric cannot have; empty for any other."""
     expected = f"{metric} == WORD" if metric in WORDS else f"{metric} {operator} NUMBER"
     return f"expected {expected}, got {metric} {operator} {bound}"
 
@@ -204,7 +204,7 @@ class Claim(Section):
 
     @property
     def text(self) -> str:
-        """The claim as it can be typed, without whose it is."""
+        """The claim as it can be typed, without the label that it is about."""
         if self.metric == "diagnosis":
             return HEALTHY
         at = "" if self.at == "last" else f" at {self.at}"
@@ -263,7 +263,7 @@ def expectations(command: str, texts: Sequence[str]) -> Sequence[Claim]:
 
 
 def unmeasured(claims: Sequence[Claim], subject: Subject) -> Iterator[tuple[str, str]]:
-    """The misfits of claims on something that the command does not measure, or a word that it does not say."""
+    """Messages for claims about a metric, or a word, that the results of the command do not have."""
     return ((why, "expect") for claim in claims if (why := subject.incompatibility(claim)))
 
 

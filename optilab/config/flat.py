@@ -1,4 +1,4 @@
-"""Flat parts of activations, in a separate module: a loop that is watched need not wait for the configs."""
+"""Flat parts of activations, in a module of their own, because a watched loop does not import the configs."""
 
 from math import inf
 

@@ -31,12 +31,12 @@ class Key:
 
     @property
     def section(self) -> str:
-        """The dotted name of what it stands in."""
+        """The dotted name of the section that it belongs to."""
         return self.key.rpartition(".")[0]
 
     @property
     def last(self) -> str:
-        """The name without that."""
+        """The name without the section."""
         return self.key.rpartition(".")[2]
 
     @property
@@ -67,7 +67,7 @@ def schema_file(kind: str) -> Path:
 
 
 def schema_text(kind: str) -> str:
-    """The same as one document, with all definitions."""
+    """The JSON Schema of a command's configs as one document, with all definitions."""
     schema = json.loads(schema_file(kind).read_text(encoding="utf-8"))
     name = schema["$ref"].rpartition("/")[2]
     return f"{json.dumps({**schema, '$ref': f'#/$defs/{name}', '$defs': _definitions()})}\n"

@@ -42,7 +42,7 @@ def load(
 
 
 def tree_of(kind: str, config: Config) -> Tree:
-    """A config as written."""
+    """The tree of a config as it was written."""
     if isinstance(config, Tree):
         return config
     if config is None:

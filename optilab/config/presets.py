@@ -154,7 +154,8 @@ def preset_settings(name: str) -> dict[str, float]:
 
 
 def with_preset_settings(rule: Any) -> Any:
-    """A rule of an optimize config, or a list of them, with the settings of its preset where it leaves them out.
+    """A rule of an optimize config, or a list of them, in which settings that are left out are those of the
+    presets.
 
     So `adam` is the same rule in `--algo adam`, `--set algo=[adam]`, `algo: adam` and `base: adam`, and
     `{name: adam, beta1: 0.5}` is that rule with another beta1. A rule without a preset keeps its defaults.

@@ -68,7 +68,7 @@ class Section(BaseModel):
         return schema
 
     def misfits(self) -> Iterator[tuple[str, str]]:
-        """A message for each thing that does not fit the rest, with the dotted key, or "" for the whole."""
+        """A message for each value that does not fit the others, with its dotted key, or "" for the whole section."""
         yield from ()
 
     @model_validator(mode="after")
@@ -97,7 +97,9 @@ Name = Annotated[str, AfterValidator(run_name), Pattern("^[A-Za-z0-9][A-Za-z0-9.
 
 
 def refusal(message: str, key: str = "") -> PydanticCustomError:
-    """The problem of a value, to be raised where it is validated; `key` is dotted, where it is that of a key below."""
+    """The error to raise for a value that a validator refuses; `key` is the dotted key below the value, if the
+    problem is there.
+    """
     return PydanticCustomError("refused", "{message}", {"message": message} | ({"key": key} if key else {}))
 
 
@@ -226,13 +228,14 @@ def _inside(hint: Any, default: Any) -> Any:
 
 Handling = Literal["executed", "last", "recorded"]
 USER_CODE: ContextVar[Handling] = ContextVar("USER_CODE", default="executed")
-"""The handling of a user's file: it is executed; it waits until the rest is valid; or it is not looked at,
-because a run has recorded its settings."""
+"""The handling of a user's file: execute it at once; wait until the rest is valid; or ignore it, because a run has
+recorded its settings.
+"""
 
 
 @contextmanager
 def handling_user_code(how: Handling) -> Iterator[None]:
-    """Configs that are built inside handle a user's file in this way."""
+    """Handle the files of a user in this way in all configs that are built inside the block."""
     token = USER_CODE.set(how)
     try:
         yield

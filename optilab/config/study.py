@@ -21,7 +21,8 @@ FINALISTS = 3
 
 
 def read_axes(texts: str | Sequence[str]) -> dict[str, str]:
-    """`KEY=...` of each `--over`, by key; what the text after `=` means is read by `optilab.study.axes`.
+    """The text after the `=` of each `--over`, by key. UsageError for text without a key, and for a key that is
+    repeated.
 
     UsageError for what is not that, and for a key that is repeated.
     """
@@ -113,7 +114,7 @@ Holdout = Annotated[
 ]
 DrawSeed = Annotated[int, Ge(0), Flag("N")]
 Also = Annotated[bool, FileOnly()]
-"""True to tune one more hyperparameter; a command that starts a race sets it."""
+"""The type of a switch that tunes one more hyperparameter; a command that starts a race sets it."""
 
 
 class SweepConfig(Section):

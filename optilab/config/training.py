@@ -125,7 +125,9 @@ class DataConfig(Section):
         return self.dataset, self.dir
 
     def holding_out(self, images: int) -> Self:
-        """Itself with a hold-out: its own, else `images`, or a fifth of those it uses where these are not more."""
+        """The same section with a hold-out: its own if it has one, else `images`, or a fifth of the images if
+        there are not more.
+        """
         used = self.images or self.info.train
         held_out = images if images < used else max(1, used // 5)
         return self.model_copy(update={"holdout": self.holdout or held_out})
@@ -199,7 +201,7 @@ NOT_IN_TRAINING = {
     "f": "needs the height above the minimum, which a training does not know",
     "function": "needs line searches on one function, and each step of a training has another batch",
 }
-"""Properties of a test function that a rule may need, with the reason why no training has them."""
+"""Properties of a test function that rules may need and that no training has, each with the reason."""
 NOT_TRAINING = frozenset(("polyak", "newton", "damped-newton", "l-bfgs", "conjugate-gradient"))
 """The rules that need one of these, by name: their classes are imported when they are looked up."""
 
@@ -219,8 +221,9 @@ FORMER: Mapping[str, Any] = {
     "replay.accuracy_mean": "images",
     "replay.cycle_momentum": False,
 }
-"""Keys of earlier versions, with the only values that are left. The configs of their runs have them, and they are part
-of the checksums by which studies know their trainings."""
+"""Keys of earlier versions, with the only values that this version still reads. The configs of their runs have
+them, and they are part of the checksums by which studies recognize their trainings.
+"""
 
 
 class TrainConfig(Section):
@@ -290,7 +293,7 @@ class TrainConfig(Section):
         return sources([self.optimizer, self.model])
 
     def stage_at(self, epoch: int) -> int:
-        """Index of the stage that an epoch (from 1) belongs to; 0 where there are no stages."""
+        """Index of the stage of an epoch (from 1); 0 where there are no stages."""
         lengths = [stage.epochs or self.epochs for stage in self.stages[:-1]]
         return bisect_left(list(accumulate(lengths)), epoch)
 
@@ -413,7 +416,7 @@ def parameters(widths: Sequence[int]) -> int:
 
 
 def too_large(count: int) -> str:
-    """The refusal of a network with this number of parameters; an empty text if it is accepted."""
+    """The message for a network with too many parameters; an empty text if the number is accepted."""
     needs = f"{count:,} parameters, {count * 16 / 2**30:,.1f} GiB with gradients and optimizer state"
     return f"{needs}; the limit is {MAX_PARAMETERS:,} parameters" if count > MAX_PARAMETERS else ""
 

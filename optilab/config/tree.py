@@ -31,7 +31,9 @@ _FLOAT = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\Z")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)\Z|\.(nan|NaN|NAN)\Z")
 _DECIMAL = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\Z", re.ASCII)
 _HIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
-"""Characters that YAML does not allow, and line breaks that an editor does not show: a key may hide behind one."""
+"""Characters that YAML does not allow, and line breaks that an editor does not show, so that a key after one would
+be invisible.
+"""
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -52,7 +54,7 @@ class Tree:
 
     values: dict[str, Any] = field(default_factory=dict)
     source: str = ""
-    """The name in messages of what was read; empty for what is typed, and for the keywords of a script."""
+    """The name of the source in messages; empty for typed values, and for the keywords of a script."""
     places: dict[Path, str] = field(default_factory=dict)
 
     @classmethod

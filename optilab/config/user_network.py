@@ -32,9 +32,11 @@ OF_DATA = {
     "classes": "classes",
     "num_classes": "classes",
 }
-"""Parameter -> what it gets of the dataset: shape is (channels, height, width), the others are numbers."""
+"""Parameter -> the property of the dataset that it gets: shape is (channels, height, width), the others are
+numbers.
+"""
 RESERVED = ("name", "sha256", "init", "bias_init")
-"""Keys that every network has next to its own."""
+"""Keys that every network has besides its arguments."""
 
 
 class Arguments(Section):
@@ -61,7 +63,7 @@ class UserNetwork:
     init: Any = None
     bias_init: Any = None
     of_data: tuple[str, ...] = ()
-    """The parameters that get what the dataset has."""
+    """The parameters that get a property of the dataset."""
 
     @property
     def name(self) -> str:
@@ -114,7 +116,7 @@ def _arguments(code: UserCode) -> type[Arguments]:
 
 
 def _definition(parameter: Parameter) -> tuple[Any, Any]:
-    """Type and default of a key; None stands for what the dataset has, or what is computed in the code."""
+    """Type and default of a key; the default is None where it comes from the dataset, or is computed in the code."""
     default = parameter.default
     kind: Any = scalar_type(parameter) or (type(default) if isinstance(default, bool | int | float | str) else Any)
     if type(default) is int and not default and parameter.annotation is Parameter.empty:  # as `dropout=0`

@@ -24,7 +24,7 @@ IDX_FILES = (
 )
 """Images and labels of the training set, then of the test set."""
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
-"""The same four as arrays, named as Keras names them."""
+"""The four arrays of images and labels, named as Keras names them."""
 DIGITS = tuple("0123456789")
 
 
@@ -46,7 +46,7 @@ class DatasetInfo:
     torchvision: str = ""
     """The class of torchvision.datasets that has its mirrors, directories on the web with all files as NAME.gz."""
     package: str = ""
-    """Debian's package of it, and the directory that it installs:"""
+    """Debian's package of the dataset, and the directory that it installs:"""
     package_directory: Path | None = None
     shape: tuple[int, ...] = (28, 28)
     classes: tuple[str, ...] = DIGITS

@@ -29,7 +29,9 @@ Acquire::Languages "none";
 #clear APT::Update::Post-Invoke;
 #clear APT::Update::Post-Invoke-Success;
 """
-"""Read after the system's settings; it clears their hooks, which concern the system's own lists and may need root."""
+"""Options of apt-get that are read after the system's settings; they clear its hooks, which concern its own lists
+and may need root.
+"""
 
 
 def ensure(dataset: str, directory: Path | None = None) -> Dataset:

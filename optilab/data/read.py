@@ -125,7 +125,9 @@ def verify(dataset: str, directory: Path | None = None) -> list[FileCheck]:
 
 
 def status(info: DatasetInfo, directory: Path | None = None) -> tuple[str, Path | None]:
-    """The state of a dataset here (`ok`, `built in`, or what is wrong), and its directory. Nothing is fetched."""
+    """The state of a dataset on this machine (`ok`, `built in`, or the problem), and its directory. Nothing is
+    fetched.
+    """
     if info.is_custom:
         return "yours: data.dir names it", None
     if info.form in ("drawn", "scikit-learn"):
@@ -257,8 +259,8 @@ def _parse_idx(path: Path, data: bytes, ndim: int) -> NDArray[np.uint8]:
 
 
 def _read_npz(info: DatasetInfo, directory: Path | None) -> Files:
-    """One .npz file with x_train, y_train, x_test and y_test, as Keras names them: the file that is named, or the only
-    one of the directory that is named.
+    """An .npz file with x_train, y_train, x_test and y_test, as Keras names them: the named file, or the only one
+    of the named directory.
 
     It is never unpickled. DataError with all of its problems.
     """

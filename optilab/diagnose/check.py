@@ -23,7 +23,7 @@ class Seen(NamedTuple):
     bound: str = ""
     normal: str = ""
     fix: str = ""
-    """Replaces the advice of the check."""
+    """The advice in place of that of the check."""
     certain: bool = False
     informational: bool = False
     only_alone: bool = False

@@ -19,7 +19,7 @@ from optilab.words import percent, plural, points
 
 
 def remedy_sets(*names: str) -> tuple[Sets, ...]:
-    """Remedies of the vanishing-gradient study, by name."""
+    """The settings of remedies of the vanishing-gradient study, chosen by name."""
     return tuple(remedies()[name].sets for name in names)
 
 
@@ -37,7 +37,9 @@ FIRST_STEP = 0.1
 """Learning rate times gradient, of single images, over weights, at initialization, of the layer where it is largest: of
 networks that learn, half have 0.03 to 0.15; those whose rate was far too high have 2 and more."""
 NORMED_FIRST_STEP = 0.5
-"""The same behind a normalization, which takes back what steps add to the size of the weights."""
+"""`FIRST_STEP` of a layer that a normalization follows, which takes back what steps add to the size of the
+weights.
+"""
 MAX_RATE = 0.45
 """Learning rate by the first step, of networks that learn. Above it the gradient is lost before training, and steps
 grow with it."""
@@ -101,7 +103,7 @@ def single_class(run: Evidence) -> Seen | None:
 MAX_UNLEARNED_LOSS = 0.99
 """Training loss over the chance level: below it the network has begun to learn its training samples."""
 MAX_CHANCE_LOSS = 1.03
-"""The same: above it, a network loses more than one that ignores the samples need lose."""
+"""Training loss over the chance level: above it, a network is worse than one that ignores the samples."""
 MIN_PATH = 0.05
 """Sum of |dw|/|w| over all steps, of the layer that moves least, by which networks that can learn have begun to."""
 MIN_UNRELATED_LOSS = 0.95
@@ -109,7 +111,9 @@ MIN_UNRELATED_LOSS = 0.95
 MAX_UNSEEN = 0.5
 """Fraction of the chance-level loss that is gone: of the validation samples, over that of the training samples."""
 MAX_WRONG_ACCURACY = 0.5
-"""Validation accuracy over chance: only a network that has learned other names of the classes is so often wrong."""
+"""Validation accuracy over chance: only a network that has learned other names of the classes is wrong as often as
+this.
+"""
 MIN_CLEAR_SKILL = 0.25
 """Skill on the training samples of a network that has clearly learned them."""
 LABELS = ("labels-unrelated", "check that inputs and labels belong together")
@@ -186,7 +190,7 @@ def _unrelated(run: Evidence) -> list[float]:
 
 
 MIN_FULL_SKILL = 0.8
-"""Skill of a network to which the scale of its inputs does no harm that shows: it has learned nearly all."""
+"""Skill of a network that the scale of its inputs does not harm: it has learned nearly all."""
 
 
 @check("inputs-out-of-scale", fix="pixels divided by 255")
@@ -235,9 +239,9 @@ def weight_decay_too_strong(run: Evidence) -> Seen | None:
 MIN_COMMON = 0.9
 """Fraction of the squares of a layer's weights that its units have in common; independent weights have 1/units."""
 MIN_COMMON_LEARNED = 0.95
-"""The same, where a network that has learned has hardly more than one unit per layer."""
+"""`MIN_COMMON` in a network that has learned: it has hardly more than one unit per layer."""
 MIN_COMMON_DEAD = 0.99
-"""The same, of units that are dead: they stay as they were drawn, and their death is the cause if they differ."""
+"""`MIN_COMMON` of dead units: they stay as they were drawn, and their death is the cause if they differ."""
 
 
 @check("symmetric-init", fix="random initial weights")
@@ -289,7 +293,7 @@ def _gap(run: Evidence) -> str:
 MAX_PAIR = 2
 """Samples over which batch statistics are taken: two become 1 and -1, and only their order is left."""
 MAX_SMALL_BATCH = 4
-"""The same, where the network has hardly learned: three or four samples slow some networks down, and stop others."""
+"""`MAX_PAIR` in a network that has hardly learned: three or four samples slow some networks down, and stop others."""
 MAX_HARDLY_SKILL = 0.25
 """Skill of a network that has hardly learned."""
 MAX_NOISE_GAP = 0.2
@@ -464,7 +468,7 @@ def too_few_images(run: Evidence) -> Seen | None:
 MIN_THROUGH_TIME = 1e-5
 """Gradient by the inputs of the first quarter of the time steps over the largest of any step."""
 MIN_EARLY_THROUGH_TIME = 0.01
-"""The same in the first epoch, of a layer whose gradient only training has lost."""
+"""`MIN_THROUGH_TIME` in the first epoch, for a layer that lost its gradient only by training."""
 
 
 @check("vanishing-through-time", fix="nn.LSTM or nn.GRU, shorter sequences, or orthogonal recurrent weights")
@@ -504,7 +508,7 @@ MAX_LEARNING_GROWTH = 25.0
 MAX_STEP = 0.05
 """|dw|/|w| of one step; about 1e-3 is usual, and above this the weights are new after twenty steps."""
 MIN_STEP = 3e-4
-"""The same: a layer that moves less stands still for thousands of steps."""
+"""|dw|/|w| of one step: a layer that moves less stands still for thousands of steps."""
 RATE = ("learning-rate-too-high", "a rate at which the first step has the usual size, or `optilab lr`")
 
 
@@ -725,9 +729,9 @@ def outputs_fade(run: Evidence) -> Seen | None:
 
 
 MIN_LARGEST_PATH, MIN_TRIAL_PATH = 0.1, 0.005
-"""Sum of |dw|/|w| over all steps, of the layer that moves most: the way it could have gone; in a probe run."""
+"""Sum of |dw|/|w| over all steps, of the layer that moves most; in a probe run."""
 PATH_STEPS = 400
-"""The steps of a training in which that is little; in fewer steps, it is a fraction of it."""
+"""Steps of a training for which MIN_LARGEST_PATH is small; for fewer steps, a fraction of it is."""
 
 
 @check("learning-rate-too-low", fix="a rate at which the first step has the usual size, or `optilab lr`")

@@ -33,7 +33,7 @@ RECENT = 3
 MIN_SKILL = 0.55
 """Skill, (accuracy - chance)/(1 - chance), of a network that has learned; without accuracy, 1 - loss/chance level."""
 MIN_TRIAL_SKILL = 0.25
-"""The same after the sixty steps of a probe run."""
+"""Skill after the sixty steps of a probe run, of a network that learns."""
 MIN_FALL = 0.05
 """Fall of the training loss in the second half of the epochs, of a network that is still learning."""
 FIRST_STEPS = "the first steps"
@@ -88,7 +88,7 @@ class Setup:
     train: int = 0
     validation: int = 0
     classes: int = 0
-    """Assumed, as the numbers of samples are, where no record says it."""
+    """Assumed where no record has it, as the numbers of samples are."""
     dropouts: Mapping[str, float] = field(default_factory=dict)
     """Key -> fraction of the outputs that are set to zero."""
     norm: str = "none"
@@ -241,7 +241,7 @@ class Evidence:
 
     @property
     def planned_steps(self) -> int:
-        """Training steps of all epochs that the config asks for; those that were made, where no config says it."""
+        """Training steps of all epochs of the config; where there is no config, those that were made."""
         return self.setup.epochs * self._batches or self.steps
 
     @property
@@ -259,7 +259,7 @@ class Evidence:
         return self.recent("val_loss", self.loss)
 
     def _column(self, *names: str) -> str:
-        """The first of these columns that some row has; empty without one."""
+        """The first of these columns that any row has; empty if there is none."""
         return next((name for name in names if any(name in row for row in self.rows)), "")
 
     @property
@@ -279,7 +279,7 @@ class Evidence:
 
     @property
     def training_accuracy(self) -> float:
-        """The same as `accuracy` for the training samples."""
+        """`accuracy` on the training samples."""
         return (
             self.recent("train_acc", 0.0)
             if self._column("train_acc")
@@ -320,7 +320,7 @@ class Evidence:
 
     @property
     def training_skill(self) -> float:
-        """The same as `skill` for the training samples."""
+        """`skill` on the training samples."""
         accuracy = self.training_accuracy
         return self._above_chance(accuracy) if self._column("train_acc") else accuracy
 
@@ -356,7 +356,7 @@ class Evidence:
 
     @property
     def validation_chance_loss(self) -> float:
-        """The same as `chance_loss` for the validation labels."""
+        """`chance_loss` for the validation labels."""
         return float(self.start.get("validation_entropy", self.chance_loss))
 
     @property
@@ -365,7 +365,9 @@ class Evidence:
 
     @property
     def beats_chance(self) -> bool:
-        """It has learned something of the samples: by its loss, or by an accuracy four standard errors above chance."""
+        """True if the network has learned something of the samples: by its loss, or by an accuracy four standard
+        errors above chance.
+        """
         if self.nats_below_chance > MIN_NATS:
             return True
         if not self.measured_accuracy:
@@ -455,7 +457,7 @@ class Evidence:
 
     @property
     def first_spread_ratio(self) -> float:
-        """The same before training."""
+        """`spread_ratio` before training."""
         return _last_over_first([std for std in self.start.get("first_std", [])[:-1] if std is not None])
 
     def recent(self, key: str, missing: float) -> float:

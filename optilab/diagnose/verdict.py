@@ -73,7 +73,7 @@ def diagnose(run: Evidence) -> list[Finding]:
 
 
 def _finding(run: Evidence, check: Check, result: Seen, follows: bool) -> Finding:
-    """`follows`: another finding explains it."""
+    """The finding of a result; `follows`: another finding explains it."""
     harmless = result.informational or follows or (run.learned and not result.certain)
     severity = Severity.INFO if harmless else Severity.WARNING if run.beats_chance else Severity.CRITICAL
     remedies = () if harmless else tuple(sets for sets in result.remedies if _changes(run, sets))
@@ -198,7 +198,7 @@ PYTORCH = {
 
 
 def in_pytorch(sets: Sets) -> str:
-    """A remedy in PyTorch's words."""
+    """A remedy as a line of PyTorch."""
     lines = []
     for text in sets:
         key, _, value = text.partition("=")
@@ -222,12 +222,14 @@ def limits_of_a_probe_run(run: Evidence) -> str:
 
 
 def has_fault(findings: Sequence[Finding]) -> bool:
-    """A finding matters: it is more than a note."""
+    """True if a finding is more than a note."""
     return any(finding.severity > Severity.INFO for finding in findings)
 
 
 def healthy(run: Evidence, findings: Sequence[Finding], level: Severity = Severity.WARNING) -> bool:
-    """The network has learned, the watch is whole, and no finding is at least `level`. A probe run is too short."""
+    """True if the network has learned, the watch is whole, and no finding is at least `level`. A probe run is too
+    short.
+    """
     complete = bool(run.epochs) and not run.trial and not missed_steps(run) and _chance_is_known(run)
     return complete and run.learned and all(finding.severity < level for finding in findings)
 
@@ -284,7 +286,9 @@ def reason_without_epochs(run: Evidence) -> str:
 
 
 def still_learning(run: Evidence) -> bool:
-    """True if it beats chance, and its training loss falls, or has too few epochs to say that it does not."""
+    """True if the network beats chance, and its training loss falls, or has too few epochs to show whether it
+    falls.
+    """
     return run.beats_chance and (run.fall is None or run.fall >= MIN_FALL)
 
 

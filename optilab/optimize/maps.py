@@ -1,4 +1,4 @@
-"""Many paths at once: every cell of a grid has its own start or its own settings; and what a map of them says.
+"""Many paths at once: every cell of a grid has a start or settings of its own, and a map summarizes the ends.
 
 Only the ends are kept. The grid is cut into blocks of rows that fit the cache.
 """
@@ -259,7 +259,7 @@ class MapResult:
 
     @cached_property
     def fields(self) -> list[str]:
-        """The setting that x is, and that y is; empty for a coordinate."""
+        """The settings along x and y; empty for a coordinate."""
         return [setting_of(key) for key in self.axes]
 
     @property

@@ -183,7 +183,9 @@ def _hessian(function: Objective) -> Callable[[Floats], Floats]:
 _GRID = 201
 """Points of an axis of the box at which a search for minima begins."""
 _ROUNDS = 60
-"""Each round looks at a grid around the lowest point so far, which becomes finer where no other point is lower."""
+"""Rounds of a search for a minimum: each looks at a grid around the lowest point so far, which becomes finer where
+no other point is lower.
+"""
 _MAX_MINIMA = 8
 
 

@@ -50,8 +50,9 @@ class Rule:
     variants: ClassVar[Mapping[str, Mapping[Any, str]]] = {}
     """The part of the text for each value of a setting, `...` for all others; a second part is `setting.part`."""
     weights: ClassVar[Literal["joined", "each", "matrices"]] = "joined"
-    """The form in which the rule gets the weights of a network: all in one vector ("joined"); a vector per weight
-    ("each"); or each weight in its shape ("matrices"), and then no function of a vector can be its function."""
+    """The shape in which the rule gets the weights of a network: all in one vector ("joined"); a vector per weight
+    ("each"); or each weight in its shape ("matrices"), and then no function of a vector can be its function.
+    """
 
     @cached_property
     def formula(self) -> str:

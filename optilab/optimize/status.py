@@ -1,10 +1,10 @@
-"""Names of the ways in which a path ends, for configs and commands: they load no NumPy."""
+"""The names of how a path ends, for configs and commands, without NumPy."""
 
 from enum import StrEnum
 
 
 class Status(StrEnum):
-    """The way in which a path ended."""
+    """The end of a path."""
 
     CONVERGED = "converged"
     """The gradient's norm is below the tolerance."""

@@ -1,4 +1,4 @@
-"""A user's own code, accepted wherever the name of a rule or of a network is: `FILE.py:NAME`, `package.module:NAME`.
+"""A user's code, accepted wherever the name of a rule or of a network is: `FILE.py:NAME`, `package.module:NAME`.
 
 The accepted interfaces of a rule, each as two functions: `begin` makes its memory, `follow` takes a step.
 
@@ -326,7 +326,7 @@ Arguments = Mapping[str, Any]
 
 
 class Interface:
-    """The way to call the code of a rule. `parameters` are its hyperparameters."""
+    """The calls of the code of a rule. `parameters` are its hyperparameters."""
 
     def __init__(self, code: UserCode) -> None:
         self.call, self.parameters = code.load(), code.parameters
@@ -406,7 +406,7 @@ def scalar_type(parameter: inspect.Parameter) -> type | None:
 
 
 def _returned_states(code: UserCode, others: list[inspect.Parameter], states: set[str]) -> set[str]:
-    """The parameters with the default 0 or None that are state; one call without them tells how many are returned."""
+    """The parameters with the default 0 or None that are state; one call without them shows how many are returned."""
     zero = [p.name for p in others if p.default is None or (type(p.default) in (int, float) and not p.default)]
     if not (zero := [name for name in zero if name not in COMMON_VALUES]):
         return set()
@@ -578,7 +578,7 @@ class UserRule(Rule):
 
     @property
     def formula(self) -> str:
-        """The code's own `formula`, or where the code is."""
+        """The `formula` that the code states, or the place of the code."""
         formula = getattr(self.code.load(), "formula", None)
         if isinstance(formula, property):
             with self.code.running(0):
@@ -587,7 +587,9 @@ class UserRule(Rule):
 
     @cached_property
     def stated(self) -> Rule | None:
-        """The rule of the code's own `formula`, with the same settings; None where it states none that can be run."""
+        """The rule of the `formula` that the code states, with the same settings; None where it states none that
+        can be run.
+        """
         if not is_formula(self.formula):
             return None
         kind: Any = typed(self.formula)

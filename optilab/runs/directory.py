@@ -174,7 +174,7 @@ class Run:
 
 @contextlib.contextmanager
 def _undone_by(undo: Callable[..., object], *arguments: object) -> Iterator[None]:
-    """Call `undo` where an error leaves the block."""
+    """Call `undo` if the block raises."""
     try:
         yield
     except BaseException:
@@ -185,7 +185,7 @@ def _undone_by(undo: Callable[..., object], *arguments: object) -> Iterator[None
 def stage(
     directory: Path, files: Mapping[str, bytes | Iterable[bytes]], subdirectories: Sequence[str] = ()
 ) -> Path:
-    """A directory next to the runs that is a complete run but for its name. Leaves nothing behind where it fails."""
+    """A complete run under a hidden name, next to the runs. It is removed where the block fails."""
     staging = directory / f".new-{secrets.token_hex(8)}"
     sizes = [len(data) for data in files.values() if isinstance(data, bytes)]
     size = sum(sizes) if len(sizes) == len(files) else None
@@ -203,7 +203,7 @@ def stage(
 
 
 def _clear(directory: Path) -> None:
-    """Remove the hidden directories that killed processes left behind: those that are old and not locked."""
+    """Remove the hidden directories of killed processes: those that are old and not locked."""
     for path in directory.iterdir():
         if _HIDDEN.fullmatch(path.name) and not path.is_symlink():
             with contextlib.suppress(OSError):
@@ -359,7 +359,7 @@ def keep_checkpoints(path: Path, keep: str, best: int | None) -> None:
 
 
 def read_checkpoint(path: Path, limit: int) -> bytes:
-    """The bytes of a checkpoint whose checksum is the one in its name; CheckpointError says what is wrong."""
+    """The bytes of a checkpoint whose checksum is the one in its name; else CheckpointError with the problem."""
     match = _CHECKPOINT.fullmatch(path.name)
     if match is None or path.is_symlink() or not path.is_file():
         raise CheckpointError(f"{path} is not a checkpoint; move it away")

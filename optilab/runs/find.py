@@ -60,7 +60,7 @@ LATEST = "latest"
 """A name that means the run that was started last."""
 
 _CLOCK_ERROR = timedelta(minutes=1)
-"""By how much the clock of another machine may be ahead."""
+"""The largest accepted lead of another machine's clock."""
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 

@@ -137,19 +137,21 @@ class Record(Entry):
 
     @property
     def config(self) -> bytes:
-        """config.yaml; see `read_request`."""
+        """The content of config.yaml, by `read_request`."""
         return self.read_request()
 
     @property
     def verified_config(self) -> dict[str, Any] | None:
-        """The config, where neither config.yaml nor the manifest has another than the run was started with; it need not
-        be parsed then. None where one has, and for runs of earlier versions.
+        """The config, if neither config.yaml nor the manifest has changed since the run started; it need not be
+        parsed then. None if one has changed, and for runs of earlier versions.
         """
         digest, config = self.manifest.get("config_sha256"), self.manifest.get("config", {})
         return config if digest and digest == config_digest(self.config, config) else None
 
     def rows(self) -> list[Row]:
-        """metrics.csv; DataError, with the line, if it is damaged or does not end as the manifest says."""
+        """The rows of metrics.csv; DataError, with the line, if it is damaged or ends otherwise than in the
+        manifest.
+        """
         file = self.path / "metrics.csv"
         if self.is_watched:
             return [{key: value for key, value in row.items() if value is not None} for row in read_table(file)]
@@ -186,7 +188,7 @@ class Study(Entry):
 
     @property
     def request(self) -> bytes:
-        """study.yaml; see `read_request`."""
+        """The content of study.yaml, by `read_request`."""
         return self.read_request()
 
     def require_unedited(self) -> None:
@@ -203,7 +205,7 @@ class Study(Entry):
 
     @property
     def confirmation(self) -> Path | None:
-        """The study of its best settings, trained again from new seeds; None without."""
+        """The study that trained its best settings again from new seeds; None if there is none."""
         path = self.path / CONFIRMED_DIRECTORY
         return path if os.path.lexists(path / STUDY) else None
 

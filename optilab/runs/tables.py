@@ -23,7 +23,7 @@ _LONGEST_LINE = 64 << 10
 
 
 def again(run: Path, command: str = "train", **options: Any) -> Call:
-    """The command that makes the run of this directory once more."""
+    """The command that repeats the run of this directory."""
     return Call(command, options={"config": run / "config.yaml", **options})
 
 
@@ -121,7 +121,7 @@ def best(rows: Sequence[Mapping[str, Any]]) -> Row:
 
 
 def score(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The column by which epochs are compared: `val_acc`, or what there is."""
+    """The column by which epochs are compared: `val_acc`, or the nearest that there is."""
     return next((key for key in ("val_acc", "val_loss") if rows and key in rows[-1]), "train_loss")
 
 

@@ -188,7 +188,7 @@ class Panel:
     skip_in_text: bool = False
 
     def autoscaled(self) -> "Panel":
-        """The same with ends on both axes: where a scale has none, those of the lines and points."""
+        """The panel with ends on both axes: where a scale has none, those of the lines and points."""
 
         def bounded(scale: Scale, values: list[Any]) -> Scale:
             if scale.is_bounded:

@@ -9,14 +9,14 @@ from optilab.errors import printable
 
 @dataclass(frozen=True)
 class TestCase:
-    """One test: it holds, or `kind` says in which way it does not."""
+    """A test: it holds, or `kind` names how it fails."""
 
     name: str
     text: str = ""
     kind: str = ""
     """The type of the failure; empty if it holds."""
     is_error: bool = False
-    """It could not be judged."""
+    """True if the test could not be carried out."""
 
 
 @dataclass(frozen=True)

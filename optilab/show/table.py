@@ -78,7 +78,7 @@ class Table:
         return {**headed, **{column.key: column for column in self.columns}}
 
     def choose(self, names: Sequence[str], where: str = "--columns") -> "Table":
-        """The same with these columns alone, in this order, in every format. UsageError for an unknown one."""
+        """The table with these columns alone, in this order, in every format. UsageError for an unknown one."""
         known = self.names
         if unknown := [name for name in names if name not in known]:
             headings = list(dict.fromkeys(column.title or column.key for column in self.columns))

@@ -1,4 +1,4 @@
-"""Claims judged: what a result is, next to what it was expected to be.
+"""The check of claims: measured results next to the expected ones.
 
 Every result that claims can be about is `Results`: it gives what was measured of each of its labels. A claim without a
 confidence has to hold for every value of a label; one with a tolerance (`== 0.85 +- 0.01`) is about their mean. One
@@ -61,7 +61,7 @@ class Measured:
     values: Mapping[int, Any]
     """By seed, or a single one; a claim without a confidence has to hold for all of them."""
     missing: str = ""
-    """The reason why a value is missing, so that no claim can be judged."""
+    """The reason why a value is missing, so that no claim can be checked."""
     fails: bool = False
     """True if a missing value fails the claim."""
     sample: Mapping[int, float] | None = None
@@ -128,7 +128,9 @@ def _labels(claim: Claim, measured: Mapping[str, Measured], are_groups: bool) ->
 
 
 def _judged(claim: Claim, of: str, measured: Measured, results: Results) -> ClaimResult:
-    """A claim that every value has to meet, or with a tolerance their mean; with a confidence the mean of all seeds."""
+    """The result of a claim that every value has to meet, or with a tolerance their mean; with a confidence the
+    mean of all seeds.
+    """
     if measured.missing or not measured.values:
         return ClaimResult(claim.text, of, None, "fails" if measured.fails else "cannot tell", measured.missing)
     if claim.confidence is not None:
@@ -212,7 +214,7 @@ def _never(
     epochs: int | None,
     unit: str,
 ) -> str:
-    """The reason why a claim can never be judged; empty where it can be."""
+    """The reason why a claim can never be checked; empty where it can be."""
     if labels is not None and claim.of is not None and claim.of not in labels:
         return unknown("name", claim.of, labels)
     if labels is not None and claim.of == BEST and len(labels) == 2:
@@ -303,7 +305,7 @@ def _gradient_ratio(record: Record) -> float | Missing:
 
 
 def _diagnosis(record: Record) -> str | Missing:
-    """`healthy`, or the verdict that says why not."""
+    """`healthy`, or the verdict of a network that is not."""
     if why := reason_unreadable(record):
         return Missing(why)
     evidence = of_run(record)

@@ -68,7 +68,7 @@ class RunComparison:
 
     @property
     def unreached(self) -> bool:
-        """True if no run of any row reached the target: the values in place of the times say nothing."""
+        """True if no run of any row reached the target, so that the values in place of the times mean nothing."""
         return self.measure.target is not None and all(
             len(row.groups) == 1 and row.outcomes.values.keys() == row.outcomes.imputed.keys()
             for row in self.candidates
@@ -198,7 +198,9 @@ def _mean(cells: Sequence[GroupValues], higher_is_better: bool = True) -> GroupV
 
 
 def _at_their_best(cells: Sequence[GroupValues], higher_is_better: bool) -> GroupValues:
-    """The outcome at each seed of the setting that is the best on the other seeds: chosen and judged apart."""
+    """The outcome at each seed of the setting that is the best on the other seeds, so that no seed both chooses
+    and measures it.
+    """
     common = _mean(cells)
     values, imputed = dict[int, float](), dict[int, str]()
     for seed in common.values if len(common.values) > 1 else ():
@@ -311,7 +313,7 @@ def _seed_notes(rows: Sequence[ComparedRuns], comparison: Comparison[int] | None
 
 
 def _together(labels: Sequence[str]) -> str:
-    """The label of one row, the number of several."""
+    """The label of a single row, else the number of rows."""
     return labels[0] if len(labels) == 1 else f"{len(labels)} rows"
 
 

@@ -1,4 +1,4 @@
-"""A fair race: every rule is tuned with the same budget, then judged on starts that it was not tuned on.
+"""A fair race: every rule is tuned with the same budget, then evaluated on starts that it was not tuned on.
 
 `tuning` does that for one rule on one function; a race is every rule on every function, several times with other
 draws of settings and starts. Verdicts take the functions as the sample and hold for the whole table (`comparison`).

@@ -31,7 +31,7 @@ NOT_SETTINGS = frozenset(
 DATA_DIGEST = "data.files"
 """The setting that stands for the content of the dataset's files: the start of a checksum of their checksums."""
 FORK_EPOCH, FORK_DIGEST = "fork.name", "fork.settings"
-"""The settings that tell the runs that were forked: at which epoch, and a checksum of the settings up to there."""
+"""The settings that identify forked runs: the epoch, and a checksum of the settings up to there."""
 
 STAGE_COLUMN = "stage"
 """The column of trials.csv of a race: tuning, finalist or final."""
@@ -165,7 +165,7 @@ def settings(record: Record) -> dict[str, Any]:
 
 
 def _fork(origin: Mapping[str, Any] | None) -> dict[str, str]:
-    """The epoch of a fork, and a checksum of the settings that its run had before; nothing for a run that is none."""
+    """The epoch of a fork, and a checksum of the settings before it; empty for a run that is no fork."""
     if origin is None:
         return {}
     tree = flat(without_former_keys(origin.get("config", {})))

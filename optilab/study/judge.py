@@ -48,7 +48,7 @@ Verdict = Literal["better", "worse", "cannot tell"]
 
 @dataclass(frozen=True)
 class Summary:
-    """One group by itself. With one value there is no standard deviation, without deviation no interval."""
+    """The summary of a single group. With one value there is no standard deviation, without deviation no interval."""
 
     n: int
     mean: float
@@ -88,7 +88,7 @@ def confidence_of(level: float) -> str:
 
 @dataclass(frozen=True)
 class Contrast:
-    """A group minus the group that it is compared with, as measured."""
+    """The measured difference between a group and the group that it is compared with."""
 
     difference: float
     """The mean over the pairs, or the difference of the means."""
@@ -193,8 +193,8 @@ def detectable(critical: float, df: float, power: float) -> float:
 
 
 def smallest_difference(rows: int, blocks: int, level: float = 0.05) -> float | None:
-    """The difference to the best that a complete table of that number of rows finds in 8 of 10 cases; None for one
-    block. In standard deviations of one outcome, where blocks have no luck in common.
+    """The difference to the best that a complete table of that number of rows finds in 8 of 10 cases, in standard
+    deviations of one outcome; None for one block.
     """
     if blocks < 2 or rows < 2:
         return None
@@ -230,11 +230,11 @@ class Difference:
 
 @dataclass(frozen=True)
 class Row(Generic[Key]):
-    """One group: its outcomes and what they say against the baseline."""
+    """A group with its outcomes and their comparison with the baseline."""
 
     key: Key
     values: Values
-    """All that the verdicts count."""
+    """The values that the verdicts count."""
     summary: Summary
     """The values without those that diverged, unless all did."""
     diverged: int
@@ -257,7 +257,7 @@ class Comparison(Generic[Key]):
     order: tuple[int, ...]
     """The places of the rows with outcomes, best first."""
     level: float = 0.05
-    """At which verdicts and intervals of differences err, in the whole table."""
+    """The level at which verdicts and intervals of differences err, in the whole table."""
 
     @property
     def confidence(self) -> str:

@@ -27,7 +27,7 @@ from optilab.runs import Record, Row, Study
 from optilab.study.groups import axes_of, request_of
 
 RESULTS = ("run", "command", "state", "created", "finished", "epoch", "val_acc", "best_val_acc", "best_epoch")
-"""Facts by which a run can be filtered and sorted, next to its config."""
+"""Facts besides the config by which runs can be filtered and sorted."""
 
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
@@ -101,7 +101,7 @@ def _rank(value: Any) -> tuple[bool, float, str]:
 
 
 HIDDEN = frozenset({"name", "data.dir"})
-"""Keys that change no number and say nothing about a run that its name does not."""
+"""Keys that change no number and are of no interest in a list."""
 
 
 @dataclass(frozen=True)
@@ -206,11 +206,11 @@ class ListedRun:
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """All that it can be filtered and sorted by."""
+        """The facts by which the line can be filtered and sorted."""
         return {**flat(self.config), **self.about}
 
     def meets(self, conditions: Sequence[Condition]) -> bool:
-        """True if all conditions hold for it, or for a single one of its trials."""
+        """True if all conditions hold for the run, or for a single trial of the study."""
         candidates = ({**self.facts, **trial} for trial in self.trials) if self.trials else [self.facts]
         return any(all(condition.holds(facts) for condition in conditions) for facts in candidates)
 

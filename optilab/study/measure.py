@@ -105,8 +105,8 @@ class Measure:
         return Missing(f"{name}: no {self.metric}") if number is None else number
 
     def _time_to(self, target: float, rows: Sequence[Row]) -> float | None:
-        """The epoch at which the isotonic regression of the metric crosses the target: the most epochs are below it
-        before and above it from there on. On a curve that only rises it is the first epoch that has reached it.
+        """The epoch at which the isotonic regression of the metric crosses the target. On a curve that only rises
+        it is the first epoch that reaches the target.
         """
         most, total, reached, waiting = 0.0, 0.0, 0.0, True
         for row in rows:

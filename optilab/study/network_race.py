@@ -1,4 +1,5 @@
-"""A fair race of rules on trainings: each is tuned with the same budget, then judged on seeds it was not tuned on.
+"""A fair race of rules on trainings: each is tuned with the same budget, then evaluated from seeds it was not
+tuned on.
 
 Settings are drawn from one space (`search_space.network_space`) and chosen by the accuracy on held-out training images,
 the best of them from two seeds; the chosen ones train again from new seeds and are judged on the test set. All rules
@@ -150,7 +151,7 @@ def race_of(
     command: str,
     request: RaceConfig | RemedyConfig,
 ) -> RaceSpec:
-    """A race of these entrants, each tuned and judged in every repeat; `request` is what its study.yaml keeps."""
+    """A race of these entrants, each tuned and evaluated in every repeat; `request` is what its study.yaml keeps."""
     names = list(dict.fromkeys(entrant.name for entrant in entered))
     by_name = (entrant for name in names for entrant in entered if entrant.name == name)
     columns = list(dict.fromkeys(key for entrant in by_name for key in entrant.fields))
@@ -260,11 +261,11 @@ class Raced:
     """A rule or a remedy on one network, as far as its trials have ended."""
 
     settings: Sequence[Settings]
-    """The chosen ones, per repeat."""
+    """The chosen settings, per repeat."""
     runs: Mapping[int, runs.Record]
-    """The judged trainings, by seed."""
+    """The evaluated trainings, by seed."""
     accuracy: GroupValues
-    """On the test set, by seed."""
+    """The accuracy on the test set, by seed."""
     repeats: Mapping[int, float]
     """The mean accuracy of each repeat."""
     boundary_notes: Mapping[int, str]
@@ -274,7 +275,7 @@ class Raced:
 
     @property
     def optimizer(self) -> Settings:
-        """The optimizer of the judged trainings, as their manifests have it; empty where there are none."""
+        """The optimizer of the evaluated trainings, as their manifests have it; empty where there are none."""
         configs = (record.manifest.get("config", {}) for record in self.runs.values())
         return next((config.get("optimizer", {}) for config in configs), {})
 
@@ -288,7 +289,9 @@ class RaceTable:
     raced: Mapping[str, Raced]
     """The entrants on the network, by name, in the order of the plan."""
     comparison: Comparison[str] | None
-    """The sample is the repeats, or over all networks the networks; None where nothing was judged."""
+    """The comparison with the repeats as the sample, or over all networks the networks; None where nothing was
+    evaluated.
+    """
 
     @property
     def sample(self) -> str:
@@ -328,7 +331,7 @@ class RaceResult:
 
     @property
     def repeats(self) -> int:
-        """The number of repeats that were judged."""
+        """The number of repeats that were evaluated."""
         return max((len(raced.repeats) for table in self.networks for raced in table.raced.values()), default=0)
 
     @property

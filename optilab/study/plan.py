@@ -33,7 +33,7 @@ class Batch:
 
 
 Outcomes: TypeAlias = Mapping[str, Outcome]
-"""By the name of the trial."""
+"""Outcomes by the name of the trial."""
 Plan: TypeAlias = Generator[Batch, Outcomes, None]
 
 
@@ -95,7 +95,7 @@ def _worst(trial: Trial, until: int | None) -> Outcome:
 
 
 def grid(trials: Sequence[Trial]) -> Plan:
-    """All trials, whatever comes out."""
+    """A plan that trains all trials, whatever their outcomes."""
     yield Batch(trials)
 
 
@@ -125,7 +125,7 @@ def rungs(points: int, epochs: int, eta: int) -> list[tuple[int, int]]:
 # --- the best settings, again from new seeds ---------------------------------------------------------------
 
 SEEDS_PER_REPEAT = 20_000
-"""Seeds of a repeat: the first half for choosing settings, the second for judging them."""
+"""Seeds of a repeat: the first half for choosing settings, the second for evaluating them."""
 
 
 def final_seeds(first: int, seeds: int, repeat: int = 0) -> range:

@@ -65,7 +65,7 @@ def at_rate(rule: Any, ramp: RateRamp, rate: float) -> Any:
 
 @dataclass(frozen=True)
 class RangeTest:
-    """A range test and what it says. Places on the curve are rates; None where there is no such place."""
+    """The result of a range test. Places on the curve are rates; None where there is no such place."""
 
     ramp: RateRamp
     losses: Floats
@@ -99,8 +99,8 @@ class RangeTest:
 
 
 def runs_away(losses: Sequence[float], chance_loss: float) -> bool:
-    """True if the rest of a ramp would say nothing: the loss is far above its best, or back at the chance level after
-    a gain.
+    """True if the rest of a ramp would be useless: the loss is far above its best, or back at the chance level
+    after a gain. It is the median of BLOCK losses, so that a single bad batch ends nothing.
 
     By the median of BLOCK losses, so that one bad batch ends nothing.
     """
@@ -145,7 +145,7 @@ def _end_of_valley(smooth: Floats, chance_loss: float) -> int | None:
 
 
 def short(rate: float) -> float:
-    """A rate with two digits: more would claim what no test can tell."""
+    """A rate with two digits, the precision of the test."""
     return float(f"{rate:.2g}")
 
 

@@ -1,4 +1,4 @@
-"""`optilab remedy`: a sweep over remedies, each a named change of one training, against the training as it is."""
+"""`optilab remedy`: a sweep over remedies, each a named change of a training, compared with the training as it is."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -33,7 +33,7 @@ class Variant:
     """The training as it is, or with a remedy."""
 
     remedy: Remedy | None
-    """None: as it is."""
+    """The remedy; None: the training as it is."""
     config: TrainConfig | None
     incompatibility: str = ""
     """The reason why the change does not fit the network; then there is no `config`."""

@@ -50,7 +50,7 @@ class Uniform(Range):
 
 
 class ZeroInflated(LogUniform):
-    """The same in three quarters of the cases; in the other quarter 0, which may be the best."""
+    """Another distribution in three quarters of the cases; in the other quarter 0, which may be the best."""
 
     def __call__(self, u: Floats) -> Floats:
         import numpy as np

@@ -92,13 +92,13 @@ class Watcher(Protocol):
     """The view of a study in progress."""
 
     def known(self, outcomes: Iterable[Outcome]) -> None:
-        """These trials had ended before, or at an earlier rung."""
+        """Count trials that had ended before, or at an earlier rung."""
 
     def epochs(self, done: int) -> None:
         """Report the number of epochs of all trials that are on disk."""
 
     def done(self, outcome: Outcome) -> None:
-        """A trial has ended."""
+        """Count and report a trial that has ended."""
 
 
 class View(Protocol):
@@ -111,7 +111,7 @@ class View(Protocol):
         """A watcher of this number of trials, with this number of epochs together."""
 
     def note(self, message: str) -> None:
-        """Something that went otherwise than planned."""
+        """Report an event that was not planned."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class StudyResult:
 
     @property
     def all(self) -> list[Outcome]:
-        """The outcomes, then those of the confirmation."""
+        """The outcomes of the study, then those of its confirmation."""
         return [*self.outcomes, *(self.confirmation.all if self.confirmation else ())]
 
 

@@ -41,7 +41,7 @@ DEFAULT_COUNT = 5
 DEFAULT_CONFIRM = 3
 """Settings that are trained again after a search or halving, which choose among many by few seeds."""
 NEW_SEEDS = 5
-"""The least number of their seeds."""
+"""The least number of new seeds for settings that are trained again."""
 
 _NOT_AXES = frozenset({"seed", "epochs", "name", "threads", "device", "checkpoint_every", "probes"})
 """Keys that change no number, that have another option, or that are the same in the whole study."""
@@ -75,7 +75,7 @@ class SweepSpec(StudySpec):
 
     @property
     def new_seeds(self) -> int:
-        """The number of their seeds."""
+        """The number of seeds of the settings that are trained again."""
         return new_seeds(dump(self.request))
 
     @property
@@ -123,7 +123,7 @@ def _confirmed(request: SweepConfig) -> int:
 
 
 def new_seeds(request: Mapping[str, Any]) -> int:
-    """The number of seeds of each of them, by what study.yaml asks."""
+    """The number of new seeds of each confirmed setting, by what study.yaml asks."""
     return int(request.get("confirm_seeds") or max(request.get("seeds") or 1, NEW_SEEDS))
 
 

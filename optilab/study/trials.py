@@ -79,7 +79,7 @@ class Outcome:
 
     @property
     def failed(self) -> bool:
-        """Not a divergence, which is a result."""
+        """True if the trial failed; a divergence is a result."""
         return self.status == "failed"
 
     def at(self, epoch: int) -> runs.Row:

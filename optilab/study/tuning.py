@@ -1,4 +1,4 @@
-"""Tuning of one rule on one function by random search, judged on starts that it was not tuned on.
+"""Tuning of one rule on one function by random search, evaluated on starts that it was not tuned on.
 
 A problem is a function with a start. It is solved at the first step whose point is near a known minimum in the box
 and whose f - f_min is less than `accuracy` of what it was at the start (More & Wild 2009). Its cost is the number of
@@ -27,7 +27,7 @@ UNSOLVED = 2
 
 @dataclass(frozen=True)
 class Tuning:
-    """One rule, tuned on one function with one draw of settings and starts, and judged on new starts."""
+    """One rule, tuned on one function with one draw of settings and starts, and evaluated on new starts."""
 
     rule: str
     function: str
@@ -43,7 +43,7 @@ class Tuning:
 
 
 def measure(rule: Rule, function: Objective, repeat: int, conditions: FunctionRaceConfig) -> Tuning:
-    """Tune on one half of the starts, judge every setting on the other half.
+    """Tune on one half of the starts, evaluate every setting on the other half.
 
     The starts depend on the function and the repeat, the settings on the rule too: no rule depends on who else takes
     part, all rules meet the same starts, and no two functions share their luck.
@@ -124,7 +124,8 @@ def _best_first(costs: Any, left: Floats, conditions: FunctionRaceConfig) -> Any
 def _solve(
     rule: Rule, function: Objective, starts: Floats, settings: dict[str, Floats], conditions: FunctionRaceConfig
 ) -> tuple[Any, Floats]:
-    """Gradients until solved (-1: not), and how much of the way is left at the end, log10, both (starts, settings).
+    """Gradients until solved (-1: not), and the remaining fraction of the distance in f at the end, log10, both
+    (starts, settings). Where no minimum is known, nothing is solved and the final f takes its place.
 
     Where no minimum is known, nothing is solved and the final f takes the place of the way that is left.
     """

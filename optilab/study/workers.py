@@ -35,7 +35,7 @@ Answer = Mapping[str, Any]
 """`status`, `reason`, `seconds`, and what the call returns."""
 
 _MODULE = "optilab.train.worker"
-"""A name, because only a worker imports torch."""
+"""The module of the worker, by name, because only a worker imports torch."""
 _POLL_SECONDS = 0.1
 _WATCH_SECONDS = 0.5
 _CONNECT_SECONDS = 10
@@ -324,7 +324,7 @@ class Cluster(Workers):
 
     @contextlib.contextmanager
     def _until_closed(self) -> Iterator[None]:
-        """Ignore what a client raises once the scheduler is gone, which the next look says."""
+        """Ignore the errors of a client once the scheduler is gone, which the next call reports."""
         try:
             yield
         except Exception:
@@ -384,7 +384,7 @@ def _connect(address: str) -> "Client":
             logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters of it is an error of ours
 
     class Connection(Client):
-        """A client that leaves no traceback behind where it could not be made."""
+        """A client that prints no traceback where it cannot connect."""
 
         def __del__(self) -> None:
             with contextlib.suppress(Exception):

@@ -117,5 +117,5 @@ def tested_at_best(training: "Training", run: runs.Run, tested: "Row") -> "Row":
 
 
 def at(path: object, error: CheckpointError) -> str:
-    """The error with the file of the checkpoint."""
+    """The error, with the file of the checkpoint as its place."""
     return str(error) if str(path) in str(error) else f"{path}: {error}"

@@ -148,7 +148,7 @@ class Training:
 
     @property
     def finished(self) -> bool:
-        """The last epoch is done, or early stopping has ended the run; the rows alone tell."""
+        """True if the last epoch is done, or early stopping has ended the run; the rows alone decide."""
         return self.epoch >= self.config.epochs or stalled(self.rows, self.config.early_stopping)
 
     @property

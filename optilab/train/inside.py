@@ -456,7 +456,9 @@ def future_gradient(embedded: Tensor, output: Tensor, axis: int) -> dict[str, fl
 
 
 def fraction_below_eps(optimizer: torch.optim.Optimizer) -> float | None:
-    """Fraction of the parameters whose root mean square gradient is below eps; None where there is no such thing."""
+    """Fraction of the parameters whose root mean square gradient is below eps; None for an optimizer without
+    these.
+    """
     below, total = [], 0
     for group in optimizer.param_groups:
         eps = group.get("eps", getattr(getattr(optimizer, "rule", None), "eps", None))
@@ -484,7 +486,7 @@ def fraction_below_eps(optimizer: torch.optim.Optimizer) -> float | None:
 
 @contextmanager
 def restoring(tensors: Sequence[Tensor]) -> Iterator[None]:
-    """The tensors, weights or running statistics, have bit for bit the same values afterwards."""
+    """Restore the tensors, weights or running statistics, bit for bit after the block."""
     before = [tensor.detach().clone() for tensor in tensors]
     try:
         yield
@@ -496,7 +498,7 @@ def restoring(tensors: Sequence[Tensor]) -> Iterator[None]:
 
 @contextmanager
 def preserving_state(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """Buffers, mode, gradients and random numbers of a training are restored afterwards."""
+    """Restore buffers, mode, gradients and random numbers of a training after the block."""
     states, training = generators(device), model.training
     try:
         with restoring([*model.buffers()]):

@@ -270,7 +270,9 @@ _STATE_NAMES = {
 
 
 def frozen(optimizer: torch.optim.Optimizer, rule: Rule) -> FrozenStep | None:
-    """The `frozen_step` of the joined parameters; None before the first step, and for a rule that has no such thing."""
+    """The `frozen_step` of the joined parameters; None before the first step, and for a rule without a frozen
+    step.
+    """
     states = [optimizer.state.get(p, {}) for group in optimizer.param_groups for p in group["params"]]
     if not is_adaptive(rule) or not states or not states[0] or states[0].get("step") == 0:
         return None
@@ -290,8 +292,7 @@ def _join(values: Sequence[Any]) -> Any:
 
 @contextmanager
 def at_average(optimizer: torch.optim.Optimizer) -> Iterator[None]:
-    """The network's weights at the average of the points, where the rule's result is that; afterwards where they were,
-    to the bit."""
+    """Set the weights to the average of the points inside the block, where that is the rule's result."""
     averages = optimizer.averages() if isinstance(optimizer, RuleOptimizer) else []
     with restoring([parameter for parameter, _ in averages]):
         move_to_average(optimizer)
@@ -402,7 +403,7 @@ class BatchStep:
 
     @contextmanager
     def _repeated(self) -> Iterator[None]:
-        """The draws of the first pass again; afterwards the generators are as they were."""
+        """Repeat the draws of the first pass in the block; afterwards the generators are as they were."""
         device = self.images.device
         now = generators(device)
         set_generators(device, self.generators or now)

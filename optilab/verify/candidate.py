@@ -1,4 +1,4 @@
-"""A user's own optimizer next to a rule: with the rule's hyperparameters where it takes them, followed step by step."""
+"""A user's optimizer next to a rule: with the rule's hyperparameters where it takes them, followed step by step."""
 
 import ast
 import inspect
@@ -136,7 +136,7 @@ def parameters(kind: type[UserRule]) -> dict[str, bool]:
 
 
 def begun(kind: type[UserRule], values: Mapping[str, Any], start: Floats) -> Walk:
-    """Start a walk as `Candidate.begin` does; the code sees the whole point, in its shape."""
+    """The walk of the code from a point, which it sees whole and in its shape, as `Candidate.begin` returns it."""
     import numpy as np
 
     rule = kind(**values)

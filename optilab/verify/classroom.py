@@ -32,7 +32,7 @@ NOTEBOOK = ".ipynb"
 
 @dataclass(frozen=True)
 class Graded:
-    """One row."""
+    """The grade of a submission: a row of the table."""
 
     submission: str
     verdict: str

@@ -272,7 +272,9 @@ def _all_match(patterns: Sequence[Node], nodes: Sequence[Node], values: Values) 
 
 
 def _orders(formula: Formula) -> Iterator[Edit]:
-    """A state used before its update that the rule uses after it, and the other way round."""
+    """Edits that use a state before its update where the rule uses it after, or after where the rule uses it
+    before.
+    """
     for n, statement in enumerate(formula):
         name = statement.target
         if statement.arrow != "<-" or name in ("w", "g"):

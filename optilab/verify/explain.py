@@ -38,9 +38,9 @@ PREFIX = 1
 MAX_PAIRS = 8000
 """Pairs of edits that are tried."""
 MAX_LINES = 2
-"""Lines of a formula that are shown where an edit has a name that says it all."""
+"""Lines of a formula that are shown next to the name of an edit."""
 NAMED_ALONE = "a weight decay of its own"
-"""An edit whose number the path may not tell: of a sum with w, a sign may be all that counts."""
+"""Edits whose number the path may not show: of a sum with w, a sign may be all that counts."""
 MAX_EPS = 0.1
 """A larger eps would replace the quantity that it guards, which is another slip."""
 MISSING = {"eps": 0.0, "clip": 1e9, "step_max": 1e9}
@@ -85,7 +85,7 @@ def explain(candidate: Candidate, comparisons: Sequence[PathComparison], paths: 
 
 
 class _Target:
-    """A path that a hypothesis must reproduce: the candidate's, and its first steps up to one that tells."""
+    """The path that a hypothesis must reproduce: the candidate's, and its first steps, which are compared first."""
 
     def __init__(self, comparison: PathComparison, path: Floats) -> None:
         self.comparison, self.path = comparison, path

@@ -81,7 +81,7 @@ Without capabilities no process leaves it, and the kernel makes no user namespac
 
 
 class TimeLimit(UsageError):
-    """The code took longer than it may."""
+    """The code took longer than its time limit."""
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ MAX_CHANCE_DISTANCE = 0.01
 
 
 class Chance:
-    """The targets of the sampled batches, and what outputs and losses say about them."""
+    """The targets of the sampled batches, and the facts that outputs and losses show about them."""
 
     def __init__(self) -> None:
         self.task = ""

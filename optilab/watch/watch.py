@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 FIRST, DENSE, EVERY = 3, 10, 50
 """Steps at the start that are probed; steps between two of the next ones, and of the later ones."""
 SHORT = 60
-"""Steps of a training that is judged as a probe run: too short to call a network slow, or healthy."""
+"""Steps of a training that counts as a probe run: too short to call a network slow, or healthy."""
 PARTS, PART = 10, 20
 """Parts, in the place of epochs, of a training that marks no epochs, and their least number of steps."""
 
@@ -167,7 +167,7 @@ class Watch:
 
     @staticmethod
     def transformers() -> Any:
-        """The same for the `Trainer` of Hugging Face's Transformers."""
+        """A callback for the `Trainer` of Hugging Face's Transformers; its `watch` has the diagnosis."""
         from optilab.watch import callbacks
 
         return callbacks.transformers(Watch)
@@ -226,7 +226,7 @@ class Watch:
     # --- hooks ---
 
     def _safely(self, work: Callable[..., Any], *args: Any) -> Any:
-        """Do it; an error ends the watch, never the training."""
+        """Call a function of the watch; an error ends the watch, never the training."""
         if self._error:
             return None
         try:
@@ -381,7 +381,7 @@ class Watch:
             self._open()
 
     def _finish(self, probe: Probe) -> None:
-        """Note what was measured; numbers stay on the device."""
+        """Note the measurements of a step; numbers stay on the device."""
         probe.close()
         self._probe = None
         _keep_scriptable(self._model)

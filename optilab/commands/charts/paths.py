@@ -11,7 +11,7 @@ from optilab.optimize.path import lowest
 from optilab.show.chart import Chart, Contour, Mark, Panel, PanelRow, Points, Polyline, Scale
 
 MAX_MARKED_POINTS = 60
-"""Points of a path that are shown one by one."""
+"""Points of a path up to which each point has a marker."""
 
 
 def paths_chart(function: Objective, named: Mapping[str, Trajectory], note: str = "") -> Chart:

@@ -27,7 +27,7 @@ MAX_COLUMNS = 4
 
 
 def is_number(value: Any) -> bool:
-    """True if a setting is a number, and not on or off."""
+    """True if a setting is a number; a switch is none."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -72,7 +72,7 @@ def outcomes(comparison: RunComparison, axes: Sequence[TriedAxis]) -> list[tuple
 
 
 def settings_chart(comparison: RunComparison) -> Chart | None:
-    """The picture of a study's settings; None of fewer than three, where a table says it all."""
+    """The chart of a study's settings; None for fewer than three, which a table shows."""
     axes, measure = tried_axes(comparison), comparison.measure
     if comparison.comparison is None or len(comparison.candidates) < 3 or not axes:
         return None
@@ -170,7 +170,7 @@ def importance_table(importance: Sequence[Effect], measure: Measure) -> Table:
 
 
 def _listed(effect: Effect, measure: Measure, show: Units) -> str:
-    """The means of an axis; of many values those of the best."""
+    """The means of an axis; where it has many values, the means of the best ones."""
     means = list(effect.means)
     if len(means) > MAX_MEANS:
         best = sorted(means, key=lambda level: level[1], reverse=measure.higher_is_better)[:MAX_MEANS]

@@ -31,7 +31,7 @@ HEADINGS = {
 MAX_LOSS_RATIO = 100.0
 """Times the chance-level loss: a spike above it leaves the range."""
 MAX_LAYERED = 4
-"""Groups that all have their layers below their curves; of more the first half as many."""
+"""Groups up to which the layers of each are drawn below its curves; of more groups, half of this number."""
 MIN_SEEDS = 3
 """Seeds from which the interval of a mean is drawn: that of two is 13 standard errors wide."""
 MIN_DECADES = 4.0
