@@ -77,7 +77,7 @@ class SweepAnswer(EndedStudy):
     plan: "plans.SweepSpec"
 
     @cached_property
-    def through(self) -> list[Record]:
+    def completed(self) -> list[Record]:
         """The trials that ran to their end or diverged."""
         return self.entry.completed()
 
@@ -87,7 +87,9 @@ class SweepAnswer(EndedStudy):
         from optilab.study.comparison import compare_runs
         from optilab.study.measure import Measure
 
-        comparison = compare_runs(self.through, Measure(self.plan.request.metric), looks=self.entry.earlier_looks)
+        comparison = compare_runs(
+            self.completed, Measure(self.plan.request.metric), looks=self.entry.earlier_looks
+        )
         notes = (*comparison.notes, *self._choice_notes(comparison))
         return LabComparison(replace(comparison, notes=notes), [self.entry])
 
@@ -106,7 +108,7 @@ class SweepAnswer(EndedStudy):
         """The effects of the axes, largest first, and of pairs of them; empty for fewer than two axes."""
         from optilab.study.importance import effects
 
-        if len(self.plan.axes) < 2 or not self.through:
+        if len(self.plan.axes) < 2 or not self.completed:
             return []
         points = {outcome.trial.name: outcome.trial.settings for outcome in self.ran.outcomes}
         return effects(
@@ -145,7 +147,7 @@ class SweepAnswer(EndedStudy):
         yield Sentence(self.heading, "bold")
         if plan.request.halving is not None:
             yield _rungs(plan, plan.request.halving)
-        if not self.through:
+        if not self.completed:
             yield Sentence("no training has a result", "red")
         elif self.confirmation:
             yield from tables.differences(self.comparison.comparison)
@@ -159,18 +161,18 @@ class SweepAnswer(EndedStudy):
             yield ""
             yield Sentence(f"which axis mattered, by {self.comparison.comparison.measure.name}", "bold")
             yield importance_table(self.effects, self.comparison.comparison.measure)
-        if self.through and (step := self.answer.next_step):
+        if self.completed and (step := self.answer.next_step):
             yield step
         yield Hint(self.ran.path)
 
     def document(self) -> Mapping[str, Any]:
-        """The rows of trials.csv, of the confirmation last, and the comparisons of the trials that ran through."""
+        """The rows of trials.csv, of the confirmation last, and the comparisons of the completed trials."""
         return {
             "run": str(self.ran.path),
             "plan": self.plan.shape,
             "epochs": self.plan.base.epochs,
             "trials": [outcome.row for outcome in self.ran.all],
-            "comparison": self.comparison.document() if self.through else None,
+            "comparison": self.comparison.document() if self.completed else None,
             "importance": [asdict(effect) for effect in self.effects],
             "confirmation": self.confirmation and self.confirmation.document(),
         }

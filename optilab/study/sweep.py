@@ -63,7 +63,7 @@ class SweepSpec(StudySpec):
     """The number of settings; each has all the seeds."""
 
     @property
-    def through(self) -> int:
+    def completed(self) -> int:
         """The number of settings that run to the end."""
         eta = self.request.halving
         return rungs(self.points, self.base.epochs, eta)[-1][0] if eta else self.points
@@ -71,7 +71,7 @@ class SweepSpec(StudySpec):
     @property
     def confirmed(self) -> int:
         """The number of settings that are trained again from new seeds."""
-        return min(_confirmed(self.request), self.through)
+        return min(_confirmed(self.request), self.completed)
 
     @property
     def new_seeds(self) -> int:
@@ -80,7 +80,7 @@ class SweepSpec(StudySpec):
 
     @property
     def detectable(self) -> float | None:
-        return smallest_difference(self.confirmed or self.through, self.sample)
+        return smallest_difference(self.confirmed or self.completed, self.sample)
 
     @property
     def judged_by(self) -> str:
