@@ -73,21 +73,21 @@ def rule(incomplete: str) -> list[str]:
     """The last name of a list of optimizers."""
     from optilab.optimize import RULES
 
-    return _listing(RULES, incomplete)
+    return _complete_last(RULES, incomplete)
 
 
 def objective(incomplete: str) -> list[str]:
     """The last name of a list of test functions."""
     from optilab.optimize import OBJECTIVES
 
-    return _listing(OBJECTIVES, incomplete)
+    return _complete_last(OBJECTIVES, incomplete)
 
 
 def remedy(incomplete: str) -> list[str]:
     """The last name of a list of remedies."""
     from optilab.diagnose.remedies import remedies
 
-    return _listing(remedies(), incomplete)
+    return _complete_last(remedies(), incomplete)
 
 
 def key(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -140,7 +140,7 @@ def of(name: str, choices: Sequence[str] = ()) -> Completer | None:
     return preset(kind or None) if function == "preset" else completer
 
 
-def _listing(names: Iterable[str], incomplete: str) -> list[str]:
+def _complete_last(names: Iterable[str], incomplete: str) -> list[str]:
     """The comma-separated list that has been typed, its last name completed."""
     before, comma, last = incomplete.rpartition(",")
     return [f"{before}{comma}{name}" for name in names if name.startswith(last)]
