@@ -183,13 +183,13 @@ def printed(program: Program) -> str:
 
 def executed(source: str) -> dict[str, Any]:
     """The names that generated source defines; only names, numbers and operations of a tree are in it."""
-    names = dict(_names())
+    names = dict(_namespace())
     exec(compile(source, "<formula>", "exec"), names)
     return names
 
 
 @cache
-def _names() -> Mapping[str, Any]:
+def _namespace() -> Mapping[str, Any]:
     """The names in generated source, besides those of a formula, which begin with a letter."""
     import numpy as np
 
@@ -221,7 +221,7 @@ def evaluate(node: Node, values: Mapping[str, Any]) -> Any:
     """The value of an expression, with the values of its names; the arithmetic of `Program.step`. Raises KeyError."""
     node.code = node.code or code(node)
     try:
-        return eval(_expression(node.code), {**_names(), "w": None, **values})
+        return eval(_expression(node.code), {**_namespace(), "w": None, **values})
     except NameError as error:
         raise KeyError(error.name) from None
 
