@@ -127,7 +127,7 @@ def load(code: str | Callable[..., Any] | UserCode) -> Candidate:
     Raises what `rule_class` raises.
     """
     kind = rule_class(code)
-    return Candidate(kind.name, parameters(kind), literals(kind.code), lambda *start: begun(kind, *start))
+    return Candidate(kind.name, parameters(kind), literals(kind.code), lambda *start: start_walk(kind, *start))
 
 
 def parameters(kind: type[UserRule]) -> dict[str, bool]:
@@ -135,7 +135,7 @@ def parameters(kind: type[UserRule]) -> dict[str, bool]:
     return {field.name: field.default is not MISSING for field in fields(kind)}
 
 
-def begun(kind: type[UserRule], values: Mapping[str, Any], start: Floats) -> Walk:
+def start_walk(kind: type[UserRule], values: Mapping[str, Any], start: Floats) -> Walk:
     """The walk of the code from a point, which it sees whole and in its shape, as `Candidate.begin` returns it."""
     import numpy as np
 

@@ -30,7 +30,7 @@ import numpy as np
 from optilab.errors import SystemFailure, UsageError, printable
 from optilab.optimize.objective import Floats
 from optilab.optimize.user_code import exception_text, rule_class
-from optilab.verify.candidate import MAX_LITERAL, Candidate, Walk, begun, find_optimizer, literals, parameters
+from optilab.verify.candidate import MAX_LITERAL, Candidate, Walk, find_optimizer, literals, parameters, start_walk
 
 LEVELS = {
     "bubblewrap": "isolated by bubblewrap",
@@ -359,7 +359,7 @@ def answer(channel: socket.socket) -> None:
                 reply = {"remembered": dict(islice(walk.remembered().items(), MAX_PARTS))}
             elif kind:
                 step, reply = 0, {}
-                walk = begun(kind, message["values"], np.array(message["start"], dtype=np.float64))
+                walk = start_walk(kind, message["values"], np.array(message["start"], dtype=np.float64))
             else:
                 kind = _prepared(**message)
                 reply = {"name": kind.name, "parameters": parameters(kind), "literals": literals(kind.code)}
