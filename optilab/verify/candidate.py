@@ -50,7 +50,7 @@ class Candidate:
 
     def accepts(self, setting: str, settings: Mapping[str, Any]) -> bool:
         """True if the code has a parameter for this setting."""
-        return setting in self.named(settings).values()
+        return setting in self.setting_by_parameter(settings).values()
 
     def path(
         self, settings: Mapping[str, Any], gradient: Callable[[Floats], Floats], start: Start, steps: int
@@ -68,14 +68,14 @@ class Candidate:
 
     def values(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The values of its parameters; those that the rule does not have keep their defaults."""
-        values = {parameter: settings[key] for parameter, key in self.named(settings).items()}
+        values = {parameter: settings[key] for parameter, key in self.setting_by_parameter(settings).items()}
         missing = [name for name, default in self.parameters.items() if not default and name not in values]
         if missing:
             advice = "give it a default in your code"
             raise UsageError(f"{self.name}: the optimizer has no {', '.join(missing)} to pass on; {advice}")
         return values
 
-    def named(self, settings: Mapping[str, Any]) -> dict[str, str]:
+    def setting_by_parameter(self, settings: Mapping[str, Any]) -> dict[str, str]:
         """Parameter of the code -> setting of the rule; a setting's own name takes precedence over its aliases."""
         short = {key: key.rpartition(".")[2] for key in settings}  # base.lr is lr
         keys: dict[str, str] = {}

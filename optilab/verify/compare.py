@@ -383,7 +383,7 @@ def _compared(candidate: Candidate, compared: Sequence[PathComparison], paths: S
     first = compared[0]
     known = hyperparameters(first.rule)
     fixed = tuple(key for key in known if known[key] and not candidate.accepts(key, known))
-    unchecked = tuple(name for name in candidate.parameters if name not in candidate.named(known))
+    unchecked = tuple(name for name in candidate.parameters if name not in candidate.setting_by_parameter(known))
     names = tuple(dict.fromkeys(comparison.problem.function.name for comparison in compared))
     equal = CodeComparison(known, first.steps, names, fixed=fixed, unchecked=unchecked)
     different = [
