@@ -353,7 +353,7 @@ class Checker:
 def _require(claims: Sequence[Claim]) -> Sequence[Claim]:
     """The claims, without repetitions. UsageError if there are none."""
     if not claims:
-        raise UsageError("no claim to judge: add `expect:` to the config, or --expect 'val_acc > 0.8'")
+        raise UsageError("no claim to check: expected `expect:` in the config, or --expect 'val_acc > 0.8'")
     return tuple(dict.fromkeys(claims))
 
 

@@ -261,7 +261,7 @@ def sentence(run: Evidence, findings: Sequence[Finding]) -> str:
         return f"cannot tell: {missed}{f'; {_accuracy(run)}' if run.rows else ''}"
     if run.trial:
         unknown = run.chance_loss_source == FIRST_STEPS  # skill is unknown, too
-        more = "too few to tell more" if run.beats_chance or unknown else "but nothing is learned in them"
+        more = "too few for another verdict" if run.beats_chance or unknown else "but nothing is learned in them"
         return f"no sign of trouble in {run.steps} batches, {more}"
     if not run.rows:
         return "no epoch is recorded yet"

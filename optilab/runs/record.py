@@ -296,7 +296,7 @@ class Study(Entry):
         readable, left_out = self.runs()
         for row in self.trials():
             if row["trial"] in left_out and row["status"] != "failed":
-                raise DataError(f"{self.name}: the run of a trial cannot be judged: {left_out[row['trial']]}")
+                raise DataError(f"{self.name}: the run of a trial cannot be evaluated: {left_out[row['trial']]}")
         return [record for record in readable if record.state in ("done", "diverged")]
 
 

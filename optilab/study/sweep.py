@@ -330,14 +330,14 @@ def _require_options(request: SweepConfig, base: TrainConfig, axes: Sequence[Axi
         raise UsageError(f"every --over needs the same number of values, got {counts}", "--zip")
     if request.search:
         if request.samples is None:
-            raise UsageError("expected a number of points (--samples), got none", "--search")
+            raise UsageError("expected a number of settings (--samples), got none", "--search")
         for key in ("zip", "halving"):
             if getattr(request, key):
                 raise UsageError(f"--search and --{key} cannot be combined")
         most = math.prod(map(_count, axes))
         if request.samples > most:
             raise UsageError(
-                f"expected at most {int(most):,}, the points of the axes, got {request.samples}", "--samples"
+                f"expected at most {int(most):,}, the settings of the axes, got {request.samples}", "--samples"
             )
     at_the_end = TESTED if base.data.holdout else ()
     if not request.confirm:  # which settings are confirmed is the same on every machine

@@ -64,8 +64,8 @@ def alone() -> Iterator[None]:
     """
     if not _training.acquire(blocking=False):
         raise UsageError(
-            "another training goes on in this process, and PyTorch has one generator for all of it; train one after "
-            "the other, or each in a process of its own, as a sweep or `seeds` does"
+            "another training is running in this process, and PyTorch has one random generator for all threads; "
+            "`sweep` and `seeds` train in separate processes"
         )
     dtype, threads, generator = torch.get_default_dtype(), torch.get_num_threads(), torch.get_rng_state()
     flushed = sys.float_info.min * 0.5 == 0.0

@@ -135,5 +135,5 @@ def _with_names(memory: Any, like: Any) -> Any:
     if not hasattr(like, "_fields"):
         return memory
     if len(like._fields) != len(memory):
-        raise CheckpointError("the checkpoint's state has other parts than that of your code")
+        raise CheckpointError("the state in the checkpoint does not have the parts of your code's state")
     return type(like)(*map(_with_names, memory, like))

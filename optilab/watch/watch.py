@@ -131,7 +131,7 @@ class Watch:
         Calls without a step between them are about the same epoch. UsageError for a value that is no such number.
         """
         for key, value in metrics.items():
-            _require(key != "epoch", "watch.epoch", "epoch: epochs are counted, expected metrics")
+            _require(key != "epoch", "watch.epoch", "epoch: expected a metric; epochs are counted")
             number = _number(value)
             fraction = metric_of(_metric_name(key)).is_fraction
             valid = number is not None and (not fraction or not math.isfinite(number) or 0 <= number <= 1 + 1e-6)

@@ -85,7 +85,7 @@ LOOPS = {
     "not learned": ({"lr": 0.0}, "critical: learning-rate-zero"),
     "a part: a hook raises": ({"broken": 4}, "cannot tell: the watch stopped after 1"),
     "a part: few steps are seen": ({"every": 5, "epochs": 20}, "cannot tell: the watch saw 100 of 500 steps; "),
-    "a part: too few steps": ({"epochs": 2}, "no sign of trouble in 50 batches, too few to tell more"),
+    "a part: too few steps": ({"epochs": 2}, "no sign of trouble in 50 batches, too few for another verdict"),
     "wrongly: without targets": ({"target": False}, "no sign of trouble: "),
     "wrongly: one frequent class": ({"target": False, "rare": True, "lr": 0.1}, "no sign of trouble: "),
 }
