@@ -23,29 +23,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import optilab.commands
 from optilab.optimize import RULES
 from optilab.study import workers
 from tests.run import run
+from tests.template import EXIT, SIGNALS, TEMPLATE
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 300.0
 """A process hangs if it takes longer: some need a minute on a machine on which ten others compute."""
 
 STREAMS = ("stdin", "stdout", "stderr")
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGALRM)
-PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
+PR_SET_PDEATHSIG = 1
 IMPORTED_TORCH = 99
 """The exit status of a process `forked_without_torch` that imports PyTorch."""
-
-TEMPLATE = b"template"
-"""The name of a forked one."""
-
-EXIT = os._exit
-"""Taken before a command replaces it."""
 
 
 @dataclass(frozen=True)
@@ -330,42 +323,6 @@ def _forget_torch() -> None:
     names = [name for name in sys.modules if name.startswith(("torch", "optilab.train", "optilab.watch"))]
     _hidden.extend(sys.modules.pop(name) for name in names)  # kept: their end would be PyTorch's
     sys.meta_path.insert(0, Guard())
-
-
-class _ForkedTemplate:
-    """In place of `subprocess.Popen` of a study's template of workers."""
-
-    def __init__(self, command: Sequence[str], stdin: int, env: Mapping[str, str], **_: object) -> None:
-        self._pid = os.fork()
-        if self._pid == 0:
-            try:
-                os.setsid()
-                os.dup2(stdin, 0)
-                os.dup2(2, 1)
-                os.closerange(3, 256)
-                sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115
-                for number in {*SIGNALS} - {signal.SIGPIPE}:
-                    signal.signal(number, signal.SIG_DFL)
-                signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-                ctypes.CDLL(None).prctl(PR_SET_NAME, TEMPLATE)
-                importlib.import_module("optilab.train.worker").main()
-            finally:
-                EXIT(1)
-
-    def poll(self) -> int | None:
-        with contextlib.suppress(ChildProcessError):
-            if os.waitpid(self._pid, os.WNOHANG)[0] == 0:
-                return None
-        return 0
-
-    def wait(self) -> None:
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(self._pid, 0)
-
-
-def fork_the_template() -> None:
-    """A study's template is forked where it would be a new interpreter, which imports PyTorch for seconds."""
-    workers.subprocess = SimpleNamespace(Popen=_ForkedTemplate, DEVNULL=subprocess.DEVNULL)
 
 
 def children(pid: int) -> list[int]:

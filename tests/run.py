@@ -16,6 +16,8 @@ from pathlib import Path
 from unittest import mock
 
 from optilab.__main__ import main
+from optilab.study import workers
+from tests.template import FORKING
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGPIPE") if hasattr(signal, name)]
 
@@ -58,13 +60,14 @@ def _text(stream: io.TextIOWrapper) -> str:
 
 @contextlib.contextmanager
 def restored() -> Iterator[None]:
-    """What `main` and a training set for a whole process is as it was afterwards."""
+    """What `main` and a training set for a whole process is as it was afterwards; studies fork their template."""
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     threshold, path = gc.get_threshold(), list(sys.path)
     torch = sys.modules.get("torch")
     threads, leaving = torch.get_num_threads() if torch else None, os._exit
     try:
-        yield
+        with mock.patch.object(workers, "subprocess", FORKING):
+            yield
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)

@@ -19,12 +19,12 @@ from tests.faults.sandbox import Sandbox, study_files
 from tests.processes import (
     Ended,
     Process,
-    fork_the_template,
     start_process,
     templates,
     trial_processes,
     wait_until,
 )
+from tests.template import fork_the_template
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 VICTIMS = ("command", "worker", "template")

@@ -34,12 +34,12 @@ from tests.processes import (
     ROOT,
     Process,
     environment,
-    fork_the_template,
     run_process,
     start_process,
     trial_processes,
     wait_until,
 )
+from tests.template import fork_the_template
 
 GRID = "sweep lab.yaml --over optimizer.lr=0.001,0.01 --seeds 2 --epochs 6 --set data.batch_size=4 --quiet --name"
 NETWORK = """\
