@@ -1,6 +1,5 @@
 """Pictures of trainings: what is drawn where, for every kind of run, light and dark."""
 
-import io
 import json
 import re
 from itertools import product
@@ -8,7 +7,6 @@ from itertools import product
 import numpy as np
 import pytest
 from matplotlib.collections import QuadMesh
-from PIL import Image
 
 from optilab import runs
 from optilab.commands.charts.settings import settings_chart
@@ -44,16 +42,12 @@ def two(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize(("kind", "dark"), [("png", True), ("svg", False), ("pdf", False)])
-def test_file_has_the_same_bytes_again(two, kind, dark):
+@pytest.mark.parametrize("kind", ["svg", "pdf"])
+def test_file_has_the_same_bytes_again(two, kind):
     for name in ("a", "b"):
-        chart_file.save(chart(two), str(two / f"{name}.{kind}"), dark)
+        chart_file.save(chart(two), str(two / f"{name}.{kind}"))
     data = (two / f"a.{kind}").read_bytes()
     assert data == (two / f"b.{kind}").read_bytes()
-    if kind == "png":
-        pixels = np.asarray(Image.open(io.BytesIO(data)).convert("L"), dtype=float)
-        assert pixels[0, 0] < 60  # the background
-        assert pixels.std() > 10
     if kind == "svg":
         labels = ("norm none", "norm batch", "chance level", "sigmoid, ", "seeds 1 to 3", "validation")
         assert all(label in data.decode() for label in labels)
