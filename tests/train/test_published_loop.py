@@ -32,7 +32,7 @@ FULL = [pytest.param(n, 60_000, marks=pytest.mark.release) for n in (1, 2)]
 """Beside another worker of the suite the second thread waits longer than it works."""
 
 
-@pytest.mark.parametrize(("threads", "images"), [(1, 10_000), *FULL])
+@pytest.mark.parametrize(("threads", "images"), [(1, 4_010), *FULL])
 def test_losses_and_weights_are_those_of_the_plain_loop_bit_for_bit(threads, images):
     """Its last batch is smaller than the others with fewer images, too."""
     config = load(TrainConfig, "sigmoid.yaml", [Override("", "threads", threads), Override("", "epochs", 2)])
@@ -57,10 +57,10 @@ def test_losses_and_weights_are_those_of_the_plain_loop_bit_for_bit(threads, ima
 
 
 @pytest.mark.parametrize(
-    ("threads", "epochs"), [(1, 3), *(pytest.param(n, 10, marks=pytest.mark.release) for n in (1, 2))]
+    ("threads", "epochs"), [(1, 1), *(pytest.param(n, 10, marks=pytest.mark.release) for n in (1, 2))]
 )
 def test_the_ten_printed_lines(threads, epochs, optilab):
-    """The first three, or all."""
+    """The first, or all."""
     done = optilab(
         "train", "--config", "sigmoid.yaml", "--epochs", epochs, "--threads", threads, "--device", "cpu", "--json"
     )
