@@ -226,7 +226,9 @@ def test_color_of_a_group_ignores_its_rank(folder, optilab):
 
 
 @pytest.mark.parametrize(
-    ("groups", "epochs", "kilobytes"), [(9, 30, 100), (100, 300, 2000), (1000, 30, 2000)], ids=str
+    ("groups", "epochs", "kilobytes"),
+    [(9, 30, 100), (100, 300, 2000), pytest.param(1000, 30, 2000, marks=pytest.mark.nightly)],
+    ids=str,
 )
 def test_page_of_many_trainings_stays_small(tmp_path, optilab, groups, epochs, kilobytes):
     rng = np.random.default_rng(0)

@@ -106,8 +106,9 @@ REPOSITORIES = {
 }
 
 
-@pytest.mark.parametrize("what", REPOSITORIES)
-@pytest.mark.parametrize("where", [".gitattributes", ".git/info/attributes"])
+@pytest.mark.parametrize(
+    ("what", "where"), [*((what, ".gitattributes") for what in REPOSITORIES), ("clean", ".git/info/attributes")]
+)
 def test_hostile_repository_runs_nothing(
     what: str, where: str, tmp_path: Path, needs: Callable[..., None]
 ) -> None:

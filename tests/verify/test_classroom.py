@@ -21,15 +21,23 @@ def verdicts(done):
 
 
 def test_names_are_no_options_no_patterns_and_no_formulas(optilab, tmp_path):
-    names = ["adam (2).py", "adam[1].py", "what?.py", "-adam.py", "--help.py", "a\nb.py", "a\x1b[31m.py", "a:b.py"]
-    names += ["=cmd().py", "numpy.py", "random.py"]
+    names = [
+        "adam (2).py",
+        "adam[1].py",
+        "--help.py",
+        "a\nb.py",
+        "a\x1b[31m.py",
+        "a:b.py",
+        "=cmd().py",
+        "random.py",
+    ]
     for name in names:
         (tmp_path / name).write_text(f"import random\n{RULE}")
     done = optilab("grade", "*.py:SGD", "--against", "sgd", "--json")
     assert verdicts(done) == [(name, "equal") for name in sorted(names)]
     assert json.loads(optilab("verify", "adam[1].py:SGD", "--against", "sgd", "--json").stdout)["equal"]
     cells = list(
-        csv.reader(io.StringIO(optilab("grade", "*.py:SGD", "--against", "sgd", "--format", "csv").stdout))
+        csv.reader(io.StringIO(optilab("grade", "=cmd().py:SGD", "--against", "sgd", "--format", "csv").stdout))
     )
     assert {row[0] for row in cells if "cmd" in row[0]} == {"'=cmd().py"}
 
