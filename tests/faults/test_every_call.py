@@ -55,7 +55,11 @@ class Run:
         ended = self.run("counted", calls)
         assert ended.code == 0, ended
         self.sandbox.remove("counted")
-        return [*range(1, len(calls.points()) + 1)] if every else calls.sites()
+        return [*range(1, len(calls.points()) + 1)] if every else [n for n in calls.sites() if self.turn(calls, n)]
+
+    def turn(self, calls: FileCalls, number: int) -> bool:
+        """A full disk is met where EIO is; what it does besides is to take half of a write."""
+        return calls.fault != "ENOSPC" or calls.points()[number - 1].startswith("write")
 
 
 class Resume(Run):
@@ -83,6 +87,11 @@ class Study(Run):
 
     def argv(self, name: str) -> list[str]:
         return [*STUDY.split(), name]
+
+    def turn(self, calls: FileCalls, number: int) -> bool:
+        """Inside of a trial are the calls of a training; a study meets what they leave at each rename."""
+        verb, place = calls.points()[number - 1].split()[:2]
+        return verb == "rename" or place.count("/") < 2
 
     def run(self, name: str, calls: Callable[[], object]) -> Ended:
         return super().run(name, lambda: (sabotage.inline_workers(), calls()))
