@@ -207,11 +207,11 @@ class Contract:
     def test_a_trial_whose_worker_is_killed_resumes(
         self, workers: Workers, study: Study, whole: Callable[[Trial], dict[str, bytes]], rng: random.Random
     ) -> None:
-        trial, kills = study.trial(1, epochs=60), 0
+        trial, kills = study.trial(1, epochs=30), 0
         while True:
             before = study.committed(trial)
             workers.begin("trial", study.task(trial))
-            if kills < 3:
+            if kills < 2:
                 wait_until(lambda before=before: study.committed(trial) > before)
                 time.sleep(rng.uniform(0, 0.05))
                 for pid in [pid for root in self.roots() for pid in trial_processes(root)]:
