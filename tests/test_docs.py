@@ -161,6 +161,7 @@ def test_the_own_images_of_the_page(tmp_path, monkeypatch):
     assert float(re.search(r"^best .* (\S+)$", trained, flags=re.MULTILINE)[1]) > 0.9
 
 
+@pytest.mark.nightly
 def test_the_cluster_of_the_page_on_one_machine(tmp_path):
     """Its two blocks as they are, with `dask` and `optilab` of this environment."""
     pytest.importorskip("distributed")

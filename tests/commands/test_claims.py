@@ -268,7 +268,7 @@ def test_shell_script_of_the_page_runs(machine):
     done = subprocess.run(["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert {"adam.json", "run.xml", "claims.xml"} <= {path.name for path in folder.iterdir()}
-    failing = script.replace("2 --expect 'val_acc > 0.5'", "1 --expect 'val_acc > 0.999'")
+    failing = script.replace("distance < 0.14", "distance < 0.0014")
     assert failing != script
     done = subprocess.run(["bash", "-c", failing], cwd=folder, env=environment, capture_output=True)
     assert done.returncode == 9
