@@ -18,7 +18,7 @@ from optilab.commands.options import (
     PictureOptions,
     StudyOptions,
 )
-from optilab.commands.request import Place, Request, options
+from optilab.commands.request import Place, Request, options, plain
 from optilab.commands.results import EndedStudy, LabStudy
 from optilab.commands.studies import PlannedStudy
 from optilab.config.presets import algorithms, rules_named
@@ -127,6 +127,11 @@ class FunctionRace(RaceOptions, FunctionRaceConfig):
         """A race on trainings where one of these says so."""
         if values.get("config") is not None:
             raise UsageError(f"expected optimizers, got the config {shown(values['config'])} (--on)")
+        if isinstance(over := plain(values.get("over")), dict):  # a range as a tuple of Python
+            spans = {
+                key: ":".join(map(str, span)) if isinstance(span, list) else span for key, span in over.items()
+            }
+            values = {**values, "over": spans}
         trains = any(values.get(name) is not None for name in ("on", "file", "resume"))
         race, other = (TrainingRace, cls) if trains else (cls, TrainingRace)
         if wrong := [
@@ -169,7 +174,8 @@ def race_on_functions(config: FunctionRaceConfig, request: FunctionRace, place: 
     from optilab.study.claims import judge_claims, of_race, require_judgeable
     from optilab.study.function_race import standings
 
-    study.check(rules, tests, config.over)
+    tree = Tree(places={("over",): request.flag("over")})
+    studies.with_location(tree, study.check, rules, tests, config.over)
     require_judgeable(config.expect, [rule.name for rule in rules])
     tunings = len(rules) * len(tests) * config.repeats
     if not (place.silent or place.library):

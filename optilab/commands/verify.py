@@ -164,8 +164,11 @@ class ComparisonSetup:
 
         changes, spec = request.changes, str(request.against).strip()
         overrides = [
-            Override("--against", "algo", spec.lower() if spec.lower() in RULES else spec),
-            *(Override("--against", f"algo.{name}", value) for name, value in preset_settings(spec).items()),
+            Override(request.flag("against"), "algo", spec.lower() if spec.lower() in RULES else spec),
+            *(
+                Override(request.flag("against"), f"algo.{name}", value)
+                for name, value in preset_settings(spec).items()
+            ),
             Override("--epochs", "epochs", STEPS),
             *changes,
         ]

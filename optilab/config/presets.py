@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields
 from difflib import get_close_matches
 from functools import cache
@@ -141,7 +142,8 @@ def rules_named(where: str, text: str, tuned: Iterable[str] = ()) -> list[Rule]:
         needed = [field.name for field in fields(kind) if field.default is MISSING]
         settings |= {setting: 1.0 for setting in needed if setting in tuned and setting not in settings}
         if missing := [setting for setting in needed if setting not in settings]:
-            raise UsageError(f"{kind.name}: no value of {', '.join(missing)}", where)
+            over = "--over" if where.startswith("--") else "over"
+            raise UsageError(f"{kind.name}: no value of {', '.join(missing)}; {over} takes a range of it", where)
         rules.append(kind(**settings))
     return rules
 
@@ -153,21 +155,26 @@ def preset_settings(name: str) -> dict[str, float]:
     return {name: COMMON_VALUES[name] for name in names if name in COMMON_VALUES}
 
 
-def with_preset_settings(rule: Any) -> Any:
+def with_preset_settings(rule: Any, tuned: bool = False) -> Any:
     """A rule of an optimize config, or a list of them, in which settings that are left out are those of the
     presets.
 
     So `adam` is the same rule in `--algo adam`, `--set algo=[adam]`, `algo: adam` and `base: adam`, and
-    `{name: adam, beta1: 0.5}` is that rule with another beta1. A rule without a preset keeps its defaults.
+    `{name: adam, beta1: 0.5}` is that rule with another beta1. A rule without a preset keeps its defaults. A formula
+    has none, and where it is `tuned` the usual values.
     """
     if isinstance(rule, list):
-        return [with_preset_settings(entry) for entry in rule]
+        return [with_preset_settings(entry, tuned) for entry in rule]
     if isinstance(rule, str):
         rule = {"name": rule}
-    if not isinstance(rule, dict) or not isinstance(name := rule.get("name"), str):
+    if not isinstance(rule, dict) or not isinstance(name := rule.get("name", rule.get("formula")), str):
         return rule
     inner = {"base": with_preset_settings(rule["base"])} if "base" in rule else {}
-    return {**rules().get(name, {}), **rule, **inner}
+    preset = rules().get(name, {})
+    if tuned:
+        with suppress(UsageError):  # of a formula that cannot be read, which is refused where it is built
+            preset = preset or preset_settings(name)
+    return {**preset, **rule, **inner}
 
 
 @cache

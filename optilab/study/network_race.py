@@ -201,7 +201,7 @@ def plan(request: RaceConfig) -> RaceSpec:
     if len(rules) < 2 or len(labels) < len(rules):
         text = f"expected at least two different optimizers, got {', '.join(rule.name for rule in rules.values())}"
         raise UsageError(text, "--algo")
-    search_space.require_tunable(request.over, rules.values())
+    search_space.require_tunable(request.over, [*rules.values()])
     count = len(rules) * len(request.on) * request.repeats * (request.budget + request.second + request.seeds)
     if count > MAX_TRIALS:
         raise UsageError(f"expected at most {MAX_TRIALS:,} trials, got {count:,}", "--budget")
