@@ -33,7 +33,7 @@ from optilab.config.study import (
     Trainings,
 )
 from optilab.config.tree import Tree
-from optilab.errors import UsageError, chosen_names, shown
+from optilab.errors import UsageError, chosen_names, shell, shown
 from optilab.marks import ConfigKey, Flag
 from optilab.optimize import OBJECTIVES
 from optilab.show import terminal
@@ -159,11 +159,10 @@ class FunctionRace(RaceOptions, FunctionRaceConfig):
 
 def race_on_functions(config: FunctionRaceConfig, request: FunctionRace, place: Place) -> "LabRace":
     """The race that `config` describes. UsageError for names that do not exist, and for what cannot race."""
-    algos = ",".join(config.algos or ALGOS.split(","))
     names = ",".join(config.functions or FUNCTIONS.split(","))
     if re.search(r"[\^*+/()]", names):
         raise UsageError(f"expected names of functions, got {shown(names)}", request.flag("functions"))
-    rules = rules_named(request.flag("algos"), algos, config.over)
+    rules = rules_named(request.flag("algos"), config.algos or ALGOS.split(","), config.over)
     chosen = chosen_names(request.flag("functions"), names, "function", OBJECTIVES)
     if len(rules) < 2:
         text = f"expected at least two different optimizers, got {rules[0].name}"
@@ -185,7 +184,8 @@ def race_on_functions(config: FunctionRaceConfig, request: FunctionRace, place: 
     with studies.StepProgress(tunings, place.silent) as progress:
         race = study.run(rules, tests, config, lambda done: progress.step(f"tuning {done} of {tunings}"))
     judged = judge_claims(config.expect, of_race(standings(race)))
-    return LabRace(race, rules, tests, place.argv, request.settings, judged)
+    again = shell(*place.argv[1:]) if request.typed else str(request.call("race"))
+    return LabRace(race, rules, tests, again, request.settings, judged)
 
 
 @dataclass(frozen=True, repr=False)

@@ -65,9 +65,12 @@ class Request(Section):
             field = known.get(name)
             where = (field.flag if field else f"--{name.replace('_', '-')}") if typed else name
             try:
-                if (cls.STUDY is not None or arguments.get("seeds")) and (objects := [*_objects(plain(item))]):
+                in_processes = "jobs" in known and (cls.STUDY is not None or arguments.get("seeds"))
+                if in_processes and (in_this_process := [*objects(plain(item))]):
                     expected = "expected FILE.py:NAME, which the other processes of a study can read"
-                    raise ConfigError("", [Problem(where, "", f"{expected}, got {shown(objects[0])}")])
+                    problems.append(Problem(where, "", f"{expected}, got {shown(in_this_process[0])}"))
+                    if field is not None and field.mark(ConfigKey) is None:
+                        continue
                 if field is None and cls.CONFIG and cls.STUDY is None:
                     changes.append(Override(name, cls._config_key(name), plain(item)))
                 elif field is not None and (mark := field.mark(ConfigKey)):
@@ -278,11 +281,11 @@ def _are_texts(item: Any) -> bool:
     return isinstance(item, list) and all(isinstance(text, str) for text in item)
 
 
-def _objects(item: Any) -> Iterator[Any]:
+def objects(item: Any) -> Iterator[Any]:
     """The classes and functions of this process in a plain value."""
     if isinstance(item, dict | list):
         for inner in item.values() if isinstance(item, dict) else item:
-            yield from _objects(inner)
+            yield from objects(inner)
     elif callable(item):
         yield item
 

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields
 from difflib import get_close_matches
@@ -130,11 +130,13 @@ def is_config(value: Any) -> bool:
     return not is_optimizer and (os.path.exists(value) or lookup("", value) is not None)
 
 
-def rules_named(where: str, text: str, tuned: Iterable[str] = ()) -> list[Rule]:
-    """The rules of `adam,my.py:Mine`, each once, with the defaults of the literature or of the code. UsageError for an
-    unknown name and a file that makes no rule. Settings that are `tuned` need no default: a value is drawn for them."""
-    rules = []
-    for name in dict.fromkeys(algorithms(text, where)):
+def rules_named(where: str, names: Sequence[Any], tuned: Iterable[str] = ()) -> list[Rule]:
+    """The rules of names and of objects of this process, each once, with the defaults of the literature or of the code.
+    UsageError for an unknown name and a file that makes no rule. Settings that are `tuned` need no default: a value is
+    drawn for them."""
+    rules, texts = [], ",".join(name for name in names if isinstance(name, str))
+    objects = [name for name in names if not isinstance(name, str)]
+    for name in dict.fromkeys([*(algorithms(texts, where) if texts or not objects else []), *objects]):
         if name not in RULES and not is_formula(name) and not is_user_code(name):
             raise UsageError(unknown("optimizer", name, RULES), where)
         kind: Any = typed(name) if is_formula(name) else RULES[name] if name in RULES else rule_class(name)

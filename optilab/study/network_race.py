@@ -196,7 +196,7 @@ def resolve(request: RaceConfig, changes: Sequence[Override] = ()) -> RaceConfig
 def plan(request: RaceConfig) -> RaceSpec:
     """The tunings of a resolved race. UsageError for rules that cannot train, or too many trials."""
     names = dict.fromkeys(request.algos)
-    rules = dict(zip(names, rules_named("--algo", ",".join(names), request.over), strict=True))
+    rules = dict(zip(names, rules_named("--algo", [*names], request.over), strict=True))
     labels = {rule.name for rule in rules.values()}
     if len(rules) < 2 or len(labels) < len(rules):
         text = f"expected at least two different optimizers, got {', '.join(rule.name for rule in rules.values())}"
