@@ -147,7 +147,7 @@ def require(config: "OptimizeConfig", subject: str) -> None:
         raise UsageError(f"{subject} computes at most {MAX_EPOCHS:,} epochs, got {config.epochs:,}")
     if (count := len(function.start)) > 2:
         raise UsageError(f"{called(function)} has {count} variables, and a page needs one or two")
-    without = [] if function.nodes() else [function]
+    without: list[Any] = [] if function.nodes() else [function]
     without += [rule for rule in config.algo if not has_formula(rule)]
     if without:
         attribute = "; its attribute `formula` states one" if isinstance(without[0], UserRule) else ""

@@ -125,8 +125,6 @@ class FunctionRace(RaceOptions, FunctionRaceConfig):
     @classmethod
     def of(cls, values: Mapping[str, Any], typed: bool = False) -> Request:  # type: ignore[override]
         """A race on trainings where one of these says so."""
-        if values.get("config") is not None:
-            raise UsageError(f"expected optimizers, got the config {shown(values['config'])} (--on)")
         if isinstance(over := plain(values.get("over")), dict):  # a range as a tuple of Python
             spans = {
                 key: ":".join(map(str, span)) if isinstance(span, list) else span for key, span in over.items()

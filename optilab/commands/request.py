@@ -242,6 +242,8 @@ def options(request: type[Request]) -> Mapping[str, Field]:
     fields_by_name = {}
     for name in names:
         info = request.model_fields[name]
+        if info.annotation is type(None):  # an option of its group that the request does without
+            continue
         default = MISSING if info.is_required() else info.get_default(call_default_factory=True)
         hint = Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
         ungrouped = name in keys_of_study or groups[name] is request
@@ -378,7 +380,8 @@ def positional(field: Field, item: Any, known: Mapping[str, Field]) -> str:
     if not is_config(item):
         return field.name
     if "config" not in known:
-        raise UsageError(f"expected the name of an optimizer, got the config {shown(item)}")
+        on = " (--on)" * ("on" in known)
+        raise UsageError(f"expected the name of an optimizer, got the config {shown(item)}{on}")
     return "config"
 
 

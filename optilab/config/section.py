@@ -387,7 +387,9 @@ def _accepted_keys(known: Sequence[Key], tree: Tree, path: Path) -> str:
     nearby = [key for key in known if not key.of or key.of in _names(tree.at(tuple(key.section.split("."))))]
     keys = [key.last for key in known if section and key.section == section]
     accepted = f"; {section} has {some(keys, MAX_LISTED)}" if keys else ""
-    return did_you_mean(dotted(path), [key.key for key in nearby]) or accepted
+    in_list = keys and any(isinstance(part, int) for part in path)  # a dotted key names none of its entries
+    near = did_you_mean(str(path[-1]), keys) if in_list else ""
+    return near or did_you_mean(dotted(path), [key.key for key in nearby]) or accepted
 
 
 def _names(value: Any) -> list[Any]:
