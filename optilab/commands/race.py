@@ -37,6 +37,7 @@ from optilab.errors import UsageError, chosen_names, shell, shown
 from optilab.marks import ConfigKey, Flag
 from optilab.optimize import OBJECTIVES
 from optilab.show import terminal
+from optilab.show.table import Table
 from optilab.words import listed, plural
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def race_on_functions(config: FunctionRaceConfig, request: FunctionRace, place: 
         text = f"expected at least two different optimizers, got {rules[0].name}"
         raise UsageError(text, request.flag("algos"))
     tests = [OBJECTIVES[name]() for name in chosen]
-    from optilab.commands.race_tables import LabRace
+    from optilab.commands.race_tables import COLUMNS, LabRace
     from optilab.study import function_race as study
     from optilab.study.claims import judge_claims, of_race, require_judgeable
     from optilab.study.function_race import standings
@@ -174,6 +175,7 @@ def race_on_functions(config: FunctionRaceConfig, request: FunctionRace, place: 
     tree = Tree(places={("over",): request.flag("over")})
     studies.with_location(tree, study.check, rules, tests, config.over)
     require_judgeable(config.expect, [rule.name for rule in rules])
+    Table(COLUMNS, []).choose(request.columns or (), request.flag("columns"))
     tunings = len(rules) * len(tests) * config.repeats
     if not (place.silent or place.library):
         most = plural(tunings * config.budget * 2 * config.starts * config.gradients, "gradient evaluation")

@@ -251,7 +251,7 @@ def executable(reference: Any, digest: Any) -> UserCode:
     code = user_code(reference)
     if digest not in (None, code.sha256):
         raise UsageError(
-            f"{code.path} has changed since the run: its SHA-256 is {code.sha256[:16]}..., not {str(digest)[:16]}..."
+            f"{code.file} has changed since the run: its SHA-256 is {code.sha256[:16]}..., not {str(digest)[:16]}..."
         )
     if USER_CODE.get() == "last":
         raise PydanticCustomError("waits", "")
