@@ -300,7 +300,7 @@ def _doubts(test: "RangeTest") -> list[str]:
             "a network that trains may not move" if test.rate is None else "the rate may be several times too high"
         )
         doubts.append(
-            f"{steps} steps are few for a range test, and {effect}; use --steps {rates.STEPS}, or confirm with seeds"
+            f"{steps} steps are few for a range test, and {effect}; use {rates.STEPS:,} steps, or confirm with seeds"
         )
     if _memorized(test):
         doubts.append(

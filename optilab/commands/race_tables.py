@@ -118,7 +118,7 @@ def _ends(race: Race) -> list[str]:
 def race_verdict(race: Race) -> list[str]:
     """The answer of a race on functions, which `study.judge` has decided, and what limits it."""
     if not np.isfinite(race.costs).any():
-        return ["no optimizer solved any problem: try more --gradients or a larger --accuracy"]
+        return ["no optimizer solved any problem: try more gradient evaluations or a larger accuracy"]
     lowest, possible = standings(race)[0], race.comparison.possible_best
     claim = f"{lowest['rule']} has the lowest cost: {lowest['cost']:.1f} gradients"
     best = (
@@ -337,14 +337,14 @@ def verdict_of(table: RaceTable, result: RaceResult) -> str:
         return "no result"
     chance = "; no row is better than chance" * no_better_than_chance
     if not table.has_verdicts:
-        return f"no verdict from one repeat: the repeats are the sample, and --repeats 3 would judge{chance}"
+        return f"no verdict from one repeat: the repeats are the sample, and three would judge{chance}"
     possible = comparison.possible_best
     if len(possible) == 1:
         return f"{possible[0]} is the best{chance}"
     advice = chance or more_advice(comparison, table.sample)
     if comparison.improvable and not no_better_than_chance:
         beyond = f"; a better rate of {listed(comparison.improvable)} may lie beyond those that were tried"
-        advice = f"{beyond}, and {result.larger} tries more{advice}"
+        advice = f"{beyond}, and a budget of {2 * result.budget} settings tries more{advice}"
     return f"cannot tell which is best: {', '.join(possible)}{advice}"
 
 

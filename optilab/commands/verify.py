@@ -310,7 +310,7 @@ class LabVerification(Answer):
         elif finite:
             yield "no edit of the formula explains it: check the formula above, term by term"
         if verdict.equal_with:
-            yield "equal with " + " ".join(f"--set {setting}" for setting in verdict.equal_with)
+            yield f"equal with {', '.join(verdict.equal_with)}"
         if self._by_hand:
             yield self._by_hand
 

@@ -387,8 +387,8 @@ class Evidence:
     @property
     def rise(self) -> float:
         """The accuracy that the last half of the epochs has added."""
-        values = [row.get(self.measured_accuracy) for row in (self.rows[len(self.rows) // 2 - 1], self.rows[-1])]
-        return values[1] - values[0] if None not in values else 0.0
+        middle, last = (row.get(self.measured_accuracy) for row in (self.rows[len(self.rows) // 2 - 1], self.rows[-1]))
+        return 0.0 if middle is None or last is None else last - middle
 
     def latest(self, name: str, layer: int) -> float | None:
         """A quantity of one layer (from 1; 0 is the output layer)."""

@@ -271,7 +271,7 @@ def sentence(run: Evidence, findings: Sequence[Finding]) -> str:
         return f"{'healthy' if healthy(run, findings) else 'no sign of trouble'}: {accuracy}{lost}"
     fall = run.fall or 0.0
     fell = f"fell by {fall:.0%}" if fall >= 0.005 else "fell by less than 1%" if fall > 0 else "did not fall"
-    if fall < MIN_FALL and run.fall is not None and run.rise >= MIN_FALL:
+    if fall < MIN_FALL and run.fall is not None and still_learning(run):
         fell = f"{fell}, and the accuracy rose by {points(run.rise)} percentage points,"
     course = "" if run.fall is None else f"; the training loss {fell} in the second half of the epochs"
     if run.steps < TRIAL_BATCHES and not run.beats_chance:

@@ -334,11 +334,6 @@ class RaceResult:
         """The number of repeats that were evaluated."""
         return max((len(raced.repeats) for table in self.networks for raced in table.raced.values()), default=0)
 
-    @property
-    def larger(self) -> str:
-        """The option that tries more settings."""
-        return f"--{'budget' if self.kinds == OPTIMIZERS else 'tune'} {2 * self.budget}"
-
 
 def read(study: runs.Study) -> RaceResult | None:
     """The result of a study that raced on trainings so far, from its tables; None for another study.
