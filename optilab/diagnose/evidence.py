@@ -387,7 +387,9 @@ class Evidence:
     @property
     def rise(self) -> float:
         """The accuracy that the last half of the epochs has added."""
-        middle, last = (row.get(self.measured_accuracy) for row in (self.rows[len(self.rows) // 2 - 1], self.rows[-1]))
+        middle, last = (
+            row.get(self.measured_accuracy) for row in (self.rows[len(self.rows) // 2 - 1], self.rows[-1])
+        )
         return 0.0 if middle is None or last is None else last - middle
 
     def latest(self, name: str, layer: int) -> float | None:
