@@ -41,6 +41,13 @@ METHODS = (
     "diagnose", "check", "report",
 )  # fmt: skip
 """Each is a module of `optilab.commands`."""
+PRINTING: "Mapping[str, str]" = {
+    "columns": "table().choose(COLUMNS)",
+    "format": "table().text(FORMAT)",
+    "json_": "document()",
+    "quiet": "rows",
+}
+"""Options that say how a command prints its answer, and what an answer has instead."""
 FIRST = ("candidate", "submissions", "names", "targets")
 """Keywords that need no name, which stand first, next to the optimizers or the config."""
 
@@ -180,8 +187,14 @@ def _answer(
         raise TypeError(f"{name}() takes at most {most} ({', '.join(places)})")
     if values and (optimizers := optimizers_of(command)):
         places[0] = positional(optimizers, plain(values[0]), known)
-    flags = {field.flag.lstrip("-").replace("-", "_"): key for key, field in options_of(command).items()}
+    options = options_of(command)
+    flags = {field.flag.lstrip("-").replace("-", "_"): key for key, field in options.items()}
     spelled = {flags.get(key, key): item for key, item in arguments.items()}  # `format` is the option of `style`
+    for key in options.keys() & spelled.keys() & PRINTING.keys():
+        if key != "columns" or "format" in options:  # the columns of a page are in the page
+            raise UsageError(f"only the command has this option; a result has .{PRINTING[key]}", key.strip("_"))
+    if "runs_dir" in spelled:
+        raise UsageError("only the command has this option; Lab(folder) names the directory", "runs_dir")
     if twice := [place for place, _ in zip(places, values, strict=False) if place in spelled]:
         raise UsageError(f"{', '.join(twice)}: given twice, by place and by name")
     everything = {**dict(zip(places, values, strict=False)), **spelled}

@@ -397,7 +397,10 @@ def test_a_notebook_with_nothing_but_cells(tmp_path):
         (lambda lab: lab.optimize("adam", function=lambda w: 3), "expected a number that depends on the point"),
         (lambda lab: lab.optimize("adam", function=lambda: 3), "expected a function of one or more coordinates"),
         (lambda lab: lab.train({"model": np}), "expected a mapping"),
-        (lambda lab: lab.race([momentum, "adam"]), "expected FILE.py:NAME, .* got the function momentum"),
+        (
+            lambda lab: lab.race([momentum, "adam"], on="relu.yaml"),
+            "expected FILE.py:NAME, .* got the function momentum",
+        ),
         (lambda lab: lab.train({"model": Wrong}, seeds=2), "expected FILE.py:NAME, .* got the class Wrong"),
     ],
 )

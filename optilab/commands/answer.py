@@ -183,9 +183,11 @@ def present(answer: Answer, request: object) -> int:
         paint(answer.short())
     elif format != "table":
         table = answer.table()
-        (table.choose(columns) if columns else table).write(format)
+        sys.stdout.write((table.choose(columns, "--columns") if columns else table).text(format))
+        sys.stdout.flush()
     else:
-        paint(with_columns(answer.blocks(), answer.table(), columns) if columns else answer.blocks())
+        blocks = answer.blocks()
+        paint(with_columns(blocks, answer.table(), columns, "--columns") if columns else blocks)
         paint(file for file in getattr(request, "saved", ()) if file not in answer.written)
     return max(answer.code, after(answer.judged, silent=quiet or format != "table"))
 

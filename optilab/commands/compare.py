@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from annotated_doc import Doc
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from optilab.commands import comparison_tables as tables
 from optilab.commands.answer import Answer
@@ -36,8 +36,14 @@ Metric = Annotated[
 ]
 
 
+def _labels(label: Any) -> Any:
+    """`LABEL=NAME` of each item of a mapping."""
+    return [f"{old}={new}" for old, new in label.items()] if isinstance(label, Mapping) else label
+
+
 Labels = Annotated[
     list[str] | None,
+    BeforeValidator(_labels),
     Flag("LABEL=NAME"),
     Doc("Another name for the group with such a label, or a part of it; may be repeated"),
 ]

@@ -11,6 +11,7 @@ from optilab.commands.request import Place
 from optilab.data.catalog import DATASETS, DatasetInfo
 from optilab.errors import DataError, UsageError
 from optilab.marks import Argument
+from optilab.show.blocks import paint
 from optilab.show.table import Column, Table
 
 _Name = Annotated[str, Argument("NAME", complete=",".join(DATASETS)), Doc("Name of a dataset")]
@@ -75,7 +76,7 @@ class VerifyDataset(DataOptions, SilentOptions):
         table = Table(_FILES, rows)
         if problems := [file.problem for file in files if not file.ok]:
             if not place.silent:
-                table.write("table")
+                paint([table])
             error = DataError("\n".join(problems))
             error.facts = {"files": rows}
             raise error

@@ -24,7 +24,7 @@ from optilab.commands.options import (
     SetOptions,
     Threads,
 )
-from optilab.commands.request import Place
+from optilab.commands.request import Place, objects, plain
 from optilab.config.load import load
 from optilab.config.section import dump
 from optilab.errors import ExitCode
@@ -184,7 +184,10 @@ class LabRate(Answer):
             yield Command("  train at it: " if _memorized(test) else "  try: ", self.training)
         elif not self.call.options:  # `diagnose` takes no settings
             yield Command("  why: ", Call("diagnose", self.call.arguments))
-        yield Command("  confirm with seeds: " if test.rate else "  try: ", self.confirmation)
+        if not [*objects(plain([*self.call.arguments, self.call.options]))]:
+            yield Command("  confirm with seeds: " if test.rate else "  try: ", self.confirmation)
+        elif test.rate is None:  # the processes of a sweep do not have these classes and functions
+            yield Command("  try: ", self._on("train", {"epochs": EPOCHS_UNMOVED, "set": {}}))
 
     @property
     def training(self) -> Call:
@@ -297,7 +300,7 @@ def _doubts(test: "RangeTest") -> list[str]:
             "a network that trains may not move" if test.rate is None else "the rate may be several times too high"
         )
         doubts.append(
-            f"{steps} steps are few for a range test, and {effect}; use --steps {rates.STEPS}, or confirm with seeds"
+            f"{steps} steps are few for a range test, and {effect}; use {rates.STEPS:,} steps, or confirm with seeds"
         )
     if _memorized(test):
         doubts.append(

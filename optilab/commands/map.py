@@ -214,7 +214,7 @@ class LabMap(Answer):
             yield f"  {name}: {count / cells:.1%}"
         if numbers["converged"] + numbers["diverged"] < cells:
             settled = f"{numbers['converged'] / cells:.1%} had |grad| < {result.tolerance:g}"
-            yield f"{settled} by epoch {result.steps}; more --epochs would settle others"
+            yield f"{settled} by epoch {result.steps}; more epochs would settle others"
 
     def document(self) -> dict[str, Any]:
         """Axes, summary, and per cell the final f, null where it diverged."""

@@ -309,7 +309,7 @@ class LabPaths(Answer):
             of for of, (_, rule, _) in zip(origins, ranked, strict=True) if not isinstance(rule, UserRule)
         }
         if "default" in library_origins and len(set(origins)) > 1:
-            yield "default settings are made for networks: tune all optimizers alike with --tune 50"
+            yield "default settings are made for networks; the option tune tries random ones of each optimizer"
         yield ""
         if known := _theory(config, *ranked[0][1:]):
             yield from (_best_possible(known.bounds), "")

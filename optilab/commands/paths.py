@@ -66,7 +66,8 @@ def chosen(request: Request, epochs: int | None = None, *more: Override) -> "Opt
     known = {key.partition(".")[0] for key in keys} <= OptimizeConfig.model_fields.keys()
     if config is None and "algo" not in keys and known:
         raise UsageError(f"expected an optimizer{' or a config' * ('config' in type(request).model_fields)}")
-    return load(OptimizeConfig, plain(config), [*steps, *changes, *more])
+    rules: Any = "tuned" if getattr(request, "tune", None) else "exercise"
+    return load(OptimizeConfig, plain(config), [*steps, *changes, *more], rules)
 
 
 def require_bare(config: "OptimizeConfig", subject: str) -> None:

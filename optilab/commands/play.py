@@ -34,6 +34,7 @@ from optilab.optimize.formula import MAX_LENGTH, Node
 from optilab.optimize.objective import called
 from optilab.optimize.program import compiled
 from optilab.optimize.rule import settings_in_formula
+from optilab.optimize.user_code import UserRule
 from optilab.show import terminal
 from optilab.show.page import asset, document, page_file, write_page
 from optilab.words import plural
@@ -146,10 +147,11 @@ def require(config: "OptimizeConfig", subject: str) -> None:
         raise UsageError(f"{subject} computes at most {MAX_EPOCHS:,} epochs, got {config.epochs:,}")
     if (count := len(function.start)) > 2:
         raise UsageError(f"{called(function)} has {count} variables, and a page needs one or two")
-    without = [] if function.nodes() else [called(function)]
-    without += [rule.name for rule in config.algo if not has_formula(rule)]
+    without: list[Any] = [] if function.nodes() else [function]
+    without += [rule for rule in config.algo if not has_formula(rule)]
     if without:
-        raise UsageError(f"{without[0]} has no formula that a page could run")
+        attribute = "; its attribute `formula` states one" if isinstance(without[0], UserRule) else ""
+        raise UsageError(f"{called(without[0])} has no formula that a page could run{attribute}")
 
 
 def has_formula(rule: Rule) -> bool:

@@ -18,7 +18,7 @@ from optilab.commands.options import (
     PictureOptions,
     StudyOptions,
 )
-from optilab.commands.request import Place, Request, options
+from optilab.commands.request import Place, Request, options, plain
 from optilab.commands.results import EndedStudy, LabStudy
 from optilab.commands.studies import PlannedStudy
 from optilab.config.presets import algorithms, rules_named
@@ -33,10 +33,11 @@ from optilab.config.study import (
     Trainings,
 )
 from optilab.config.tree import Tree
-from optilab.errors import UsageError, chosen_names, shown
+from optilab.errors import UsageError, chosen_names, shell, shown
 from optilab.marks import ConfigKey, Flag
 from optilab.optimize import OBJECTIVES
 from optilab.show import terminal
+from optilab.show.table import Table
 from optilab.words import listed, plural
 
 if TYPE_CHECKING:
@@ -125,8 +126,11 @@ class FunctionRace(RaceOptions, FunctionRaceConfig):
     @classmethod
     def of(cls, values: Mapping[str, Any], typed: bool = False) -> Request:  # type: ignore[override]
         """A race on trainings where one of these says so."""
-        if values.get("config") is not None:
-            raise UsageError(f"expected optimizers, got the config {shown(values['config'])} (--on)")
+        if isinstance(over := plain(values.get("over")), dict):  # a range as a tuple of Python
+            spans = {
+                key: ":".join(map(str, span)) if isinstance(span, list) else span for key, span in over.items()
+            }
+            values = {**values, "over": spans}
         trains = any(values.get(name) is not None for name in ("on", "file", "resume"))
         race, other = (TrainingRace, cls) if trains else (cls, TrainingRace)
         if wrong := [
@@ -154,23 +158,24 @@ class FunctionRace(RaceOptions, FunctionRaceConfig):
 
 def race_on_functions(config: FunctionRaceConfig, request: FunctionRace, place: Place) -> "LabRace":
     """The race that `config` describes. UsageError for names that do not exist, and for what cannot race."""
-    algos = ",".join(config.algos or ALGOS.split(","))
     names = ",".join(config.functions or FUNCTIONS.split(","))
     if re.search(r"[\^*+/()]", names):
         raise UsageError(f"expected names of functions, got {shown(names)}", request.flag("functions"))
-    rules = rules_named(request.flag("algos"), algos, config.over)
+    rules = rules_named(request.flag("algos"), config.algos or ALGOS.split(","), config.over)
     chosen = chosen_names(request.flag("functions"), names, "function", OBJECTIVES)
     if len(rules) < 2:
         text = f"expected at least two different optimizers, got {rules[0].name}"
         raise UsageError(text, request.flag("algos"))
     tests = [OBJECTIVES[name]() for name in chosen]
-    from optilab.commands.race_tables import LabRace
+    from optilab.commands.race_tables import COLUMNS, LabRace
     from optilab.study import function_race as study
     from optilab.study.claims import judge_claims, of_race, require_judgeable
     from optilab.study.function_race import standings
 
-    study.check(rules, tests, config.over)
+    tree = Tree(places={("over",): request.flag("over")})
+    studies.with_location(tree, study.check, rules, tests, config.over)
     require_judgeable(config.expect, [rule.name for rule in rules])
+    Table(COLUMNS, []).choose(request.columns or (), request.flag("columns"))
     tunings = len(rules) * len(tests) * config.repeats
     if not (place.silent or place.library):
         most = plural(tunings * config.budget * 2 * config.starts * config.gradients, "gradient evaluation")
@@ -179,7 +184,8 @@ def race_on_functions(config: FunctionRaceConfig, request: FunctionRace, place: 
     with studies.StepProgress(tunings, place.silent) as progress:
         race = study.run(rules, tests, config, lambda done: progress.step(f"tuning {done} of {tunings}"))
     judged = judge_claims(config.expect, of_race(standings(race)))
-    return LabRace(race, rules, tests, place.argv, request.settings, judged)
+    again = shell(*place.argv[1:]) if request.typed else str(request.call("race"))
+    return LabRace(race, rules, tests, again, request.settings, judged)
 
 
 @dataclass(frozen=True, repr=False)

@@ -17,7 +17,6 @@ from optilab.commands.answer import Answer
 from optilab.commands.charts.races import race_chart
 from optilab.commands.comparison_tables import Units, further_seeds, more_advice, purpose_of_seeds
 from optilab.config.study import FunctionRaceConfig
-from optilab.errors import shell
 from optilab.optimize import OBJECTIVES, RULES, Objective, Rule
 from optilab.optimize.objective import minima_inside
 from optilab.runs import Study, resume_command
@@ -119,7 +118,7 @@ def _ends(race: Race) -> list[str]:
 def race_verdict(race: Race) -> list[str]:
     """The answer of a race on functions, which `study.judge` has decided, and what limits it."""
     if not np.isfinite(race.costs).any():
-        return ["no optimizer solved any problem: try more --gradients or a larger --accuracy"]
+        return ["no optimizer solved any problem: try more gradient evaluations or a larger accuracy"]
     lowest, possible = standings(race)[0], race.comparison.possible_best
     claim = f"{lowest['rule']} has the lowest cost: {lowest['cost']:.1f} gradients"
     best = (
@@ -133,7 +132,7 @@ def race_verdict(race: Race) -> list[str]:
     return lines
 
 
-def next_race(race: Race) -> NextStep | None:
+def next_race(race: Race, entered: Sequence[Rule]) -> NextStep | None:
     """The race of those that may be the best: with more rates where a better one may lie beyond those that were tried,
     else on the other functions; None where there is no such race."""
     possible, beyond = race.comparison.possible_best, race.comparison.improvable
@@ -143,7 +142,7 @@ def next_race(race: Race) -> NextStep | None:
         len(possible) < 2
         or not np.isfinite(race.costs).any()
         or not (others or beyond)
-        or not set(possible) <= RULES.keys()
+        or not set(possible) <= {rule.name for rule in entered if RULES.get(rule.name) is type(rule)}
     ):
         return None
     now, defaults = (
@@ -193,7 +192,7 @@ def settings_of(race: Race, order: Sequence[str], every: bool) -> Table:
     return grid(["optimizer", "tuned", "median", "over functions and repeats"], rows, left=(0, 1))
 
 
-def race_details(race: Race, argv: Sequence[str]) -> Iterator[Block]:
+def race_details(race: Race, again: str) -> Iterator[Block]:
     """The curves, the cost on each function, every setting, and the command."""
     names = [row["rule"] for row in standings(race)]
     about = (
@@ -210,7 +209,7 @@ def race_details(race: Race, argv: Sequence[str]) -> Iterator[Block]:
     about = f"Geometric mean over starts and repeats;{BEST} the lowest on the function."
     yield Details("Cost on each function", [Sentence(about, "dim"), grid(["function", *names], rows)])
     yield Details("Every tuned setting", [settings_of(race, names, every=True)], folded=True)
-    yield Details("Repeat it", [Verbatim(shell(*argv[1:]))])
+    yield Details("Repeat it", [Verbatim(again)])
 
 
 def _text(settings: dict[str, float]) -> str:
@@ -338,14 +337,14 @@ def verdict_of(table: RaceTable, result: RaceResult) -> str:
         return "no result"
     chance = "; no row is better than chance" * no_better_than_chance
     if not table.has_verdicts:
-        return f"no verdict from one repeat: the repeats are the sample, and --repeats 3 would judge{chance}"
+        return f"no verdict from one repeat: the repeats are the sample, and three would judge{chance}"
     possible = comparison.possible_best
     if len(possible) == 1:
         return f"{possible[0]} is the best{chance}"
     advice = chance or more_advice(comparison, table.sample)
     if comparison.improvable and not no_better_than_chance:
         beyond = f"; a better rate of {listed(comparison.improvable)} may lie beyond those that were tried"
-        advice = f"{beyond}, and {result.larger} tries more{advice}"
+        advice = f"{beyond}, and a budget of {2 * result.budget} settings tries more{advice}"
     return f"cannot tell which is best: {', '.join(possible)}{advice}"
 
 
@@ -470,7 +469,7 @@ class LabRace(Answer):
     race: Race
     rules: Sequence[Rule]
     functions: Sequence[Objective]
-    argv: Sequence[str]
+    again: str
     """The command that finds the same."""
     settings: bool = False
     """True to show the tuned settings of every function."""
@@ -480,6 +479,11 @@ class LabRace(Answer):
     def may_be_best(self) -> list[str]:
         """The rules that no verdict excludes, lowest cost first."""
         return self.race.comparison.possible_best
+
+    @property
+    def verdict(self) -> str:
+        """The answer in one sentence."""
+        return "; ".join(race_verdict(self.race))
 
     @property
     def headline(self) -> str:
@@ -507,11 +511,11 @@ class LabRace(Answer):
         yield settings_of(race, [row["rule"] for row in table], self.settings)
         if not self.settings:
             yield Hint("add --settings to see them for each function")
-        if step := next_race(race):
+        if step := next_race(race, rules):
             yield step
 
     def details(self) -> Iterable[Block]:
-        return race_details(self.race, self.argv)
+        return race_details(self.race, self.again)
 
     @property
     def question(self) -> str:
@@ -526,7 +530,7 @@ class LabRace(Answer):
         return Table(COLUMNS, standing_rows(self.race, self.rules), sentences)
 
     def document(self) -> Mapping[str, Any]:
-        step = next_race(self.race)
+        step = next_race(self.race, self.rules)
         result = function_race.document(self.race, self.rules, self.functions)
         return {**result, "next_step": step and step.document()}
 

@@ -148,7 +148,7 @@ class RemedyAnswer(EndedStudy):
         if self.plan.request.seeds == 1:
             best = max(self._ended, key=lambda result: result.accuracy or 0.0).variant
             change = f": {best.sets}" if best.sets else ""
-            sentences = [f"the most accurate is {best.name}{change}; one seed gives no verdict, --seeds 3 may"]
+            sentences = [f"the most accurate is {best.name}{change}; one seed gives no verdict, three may"]
         elif undecided:
             sentences = [
                 f"cannot tell whether {some(undecided, 3)} {'is' if len(undecided) == 1 else 'are'} better"

@@ -45,7 +45,8 @@ class Report(ComparisonOptions, ColumnOptions, FolderOptions, OutputOptions):
         with terminal.spinner("reading the runs"):
             answer, left_out = _answer(self, place)
             blocks = answer.painted()
-            blocks = with_columns(blocks, answer.table(), self.columns) if self.columns else blocks
+            if self.columns:
+                blocks = with_columns(blocks, answer.table(), self.columns, self.flag("columns"))
             content = render(self.title or answer.question, blocks)
         write_page(path, content)
         facts: dict[str, Any] = {"comparison": answer.document()}

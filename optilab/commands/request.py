@@ -65,9 +65,12 @@ class Request(Section):
             field = known.get(name)
             where = (field.flag if field else f"--{name.replace('_', '-')}") if typed else name
             try:
-                if (cls.STUDY is not None or arguments.get("seeds")) and (objects := [*_objects(plain(item))]):
+                in_processes = "jobs" in known and (cls.STUDY is not None or arguments.get("seeds"))
+                if in_processes and (in_this_process := [*objects(plain(item))]):
                     expected = "expected FILE.py:NAME, which the other processes of a study can read"
-                    raise ConfigError("", [Problem(where, "", f"{expected}, got {shown(objects[0])}")])
+                    problems.append(Problem(where, "", f"{expected}, got {shown(in_this_process[0])}"))
+                    if field is not None and field.mark(ConfigKey) is None:
+                        continue
                 if field is None and cls.CONFIG and cls.STUDY is None:
                     changes.append(Override(name, cls._config_key(name), plain(item)))
                 elif field is not None and (mark := field.mark(ConfigKey)):
@@ -239,6 +242,8 @@ def options(request: type[Request]) -> Mapping[str, Field]:
     fields_by_name = {}
     for name in names:
         info = request.model_fields[name]
+        if info.annotation is type(None):  # an option of its group that the request does without
+            continue
         default = MISSING if info.is_required() else info.get_default(call_default_factory=True)
         hint = Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
         ungrouped = name in keys_of_study or groups[name] is request
@@ -278,11 +283,11 @@ def _are_texts(item: Any) -> bool:
     return isinstance(item, list) and all(isinstance(text, str) for text in item)
 
 
-def _objects(item: Any) -> Iterator[Any]:
+def objects(item: Any) -> Iterator[Any]:
     """The classes and functions of this process in a plain value."""
     if isinstance(item, dict | list):
         for inner in item.values() if isinstance(item, dict) else item:
-            yield from _objects(inner)
+            yield from objects(inner)
     elif callable(item):
         yield item
 
@@ -375,7 +380,8 @@ def positional(field: Field, item: Any, known: Mapping[str, Field]) -> str:
     if not is_config(item):
         return field.name
     if "config" not in known:
-        raise UsageError(f"expected the name of an optimizer, got the config {shown(item)}")
+        on = " (--on)" * ("on" in known)
+        raise UsageError(f"expected the name of an optimizer, got the config {shown(item)}{on}")
     return "config"
 
 

@@ -125,11 +125,11 @@ class SweepAnswer(EndedStudy):
         notes, points = [], self.plan.points
         if points > 2 and not self.ran.confirmation and comparison.comparison is not None:
             notes.append(
-                f"the best of {points} settings was chosen by these seeds, so its mean is too high; --confirm K trains "
-                "the K best means again from new seeds"
+                f"the best of {points} settings was chosen by these seeds, so its mean is too high; the option confirm "
+                "trains the best again from new seeds"
             )
         if points > 1 and not self.plan.base.data.holdout:
-            notes.append("the test set chose and measured the settings; --set data.holdout=N keeps it for the end")
+            notes.append("the test set chose and measured the settings; the key data.holdout keeps it for the end")
         return notes
 
     @property

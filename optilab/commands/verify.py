@@ -164,8 +164,11 @@ class ComparisonSetup:
 
         changes, spec = request.changes, str(request.against).strip()
         overrides = [
-            Override("--against", "algo", spec.lower() if spec.lower() in RULES else spec),
-            *(Override("--against", f"algo.{name}", value) for name, value in preset_settings(spec).items()),
+            Override(request.flag("against"), "algo", spec.lower() if spec.lower() in RULES else spec),
+            *(
+                Override(request.flag("against"), f"algo.{name}", value)
+                for name, value in preset_settings(spec).items()
+            ),
             Override("--epochs", "epochs", STEPS),
             *changes,
         ]
@@ -307,7 +310,7 @@ class LabVerification(Answer):
         elif finite:
             yield "no edit of the formula explains it: check the formula above, term by term"
         if verdict.equal_with:
-            yield "equal with " + " ".join(f"--set {setting}" for setting in verdict.equal_with)
+            yield f"equal with {', '.join(verdict.equal_with)}"
         if self._by_hand:
             yield self._by_hand
 

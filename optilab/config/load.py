@@ -26,18 +26,19 @@ def load(
     schema: type[S],
     config: Config,
     overrides: Sequence[Override] = (),
-    rules: Literal["exercise", "literature"] = "exercise",
+    rules: Literal["exercise", "literature", "tuned"] = "exercise",
 ) -> S:
     """The value of a config: a path, the name of a preset, a mapping or a tree; None: the defaults.
 
     `rules` chooses what an optimize config leaves out of a rule: the settings of its preset where there is one, or
-    the defaults of the literature. `train` always has the literature's. ConfigError with every problem at once.
+    the defaults of the literature. `train` always has the literature's. Where rules are `tuned`, those settings of a
+    formula that are named like known ones need no value. ConfigError with every problem at once.
     """
     tree = tree_of(schema.kind, config)
     for change in overrides:
         tree.put(change)
-    if schema.kind == "optimize" and rules == "exercise" and "algo" in tree.values:
-        tree.values["algo"] = presets.with_preset_settings(tree.values["algo"])
+    if schema.kind == "optimize" and rules != "literature" and "algo" in tree.values:
+        tree.values["algo"] = presets.with_preset_settings(tree.values["algo"], rules == "tuned")
     return build(schema, tree)
 
 
@@ -132,7 +133,9 @@ def at_place(error: OptilabError, tree: Tree, at: Location = (), inner: Location
         written = [path[:n] for path in (*paths, at) for n in range(len(path) + 1) if path[:n] in tree.places]
         where = tree.places[max(written, key=len)] if written else tree.source
         typed = not where or where.startswith("--")
-        return problem if typed or in_file.fullmatch(problem.where) else Problem(where, key, problem.message)
+        if typed or in_file.fullmatch(problem.where):
+            return problem
+        return Problem(where, key if key != where else "", problem.message)
 
     in_file = re.compile(r"(?!--).*:\d+")
     if not isinstance(error, ConfigError):

@@ -2,7 +2,8 @@
 
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields
 from difflib import get_close_matches
 from functools import cache
@@ -129,11 +130,13 @@ def is_config(value: Any) -> bool:
     return not is_optimizer and (os.path.exists(value) or lookup("", value) is not None)
 
 
-def rules_named(where: str, text: str, tuned: Iterable[str] = ()) -> list[Rule]:
-    """The rules of `adam,my.py:Mine`, each once, with the defaults of the literature or of the code. UsageError for an
-    unknown name and a file that makes no rule. Settings that are `tuned` need no default: a value is drawn for them."""
-    rules = []
-    for name in dict.fromkeys(algorithms(text, where)):
+def rules_named(where: str, names: Sequence[Any], tuned: Iterable[str] = ()) -> list[Rule]:
+    """The rules of names and of objects of this process, each once, with the defaults of the literature or of the code.
+    UsageError for an unknown name and a file that makes no rule. Settings that are `tuned` need no default: a value is
+    drawn for them."""
+    rules, texts = [], ",".join(name for name in names if isinstance(name, str))
+    objects = [name for name in names if not isinstance(name, str)]
+    for name in dict.fromkeys([*(algorithms(texts, where) if texts or not objects else []), *objects]):
         if name not in RULES and not is_formula(name) and not is_user_code(name):
             raise UsageError(unknown("optimizer", name, RULES), where)
         kind: Any = typed(name) if is_formula(name) else RULES[name] if name in RULES else rule_class(name)
@@ -141,7 +144,8 @@ def rules_named(where: str, text: str, tuned: Iterable[str] = ()) -> list[Rule]:
         needed = [field.name for field in fields(kind) if field.default is MISSING]
         settings |= {setting: 1.0 for setting in needed if setting in tuned and setting not in settings}
         if missing := [setting for setting in needed if setting not in settings]:
-            raise UsageError(f"{kind.name}: no value of {', '.join(missing)}", where)
+            over = "--over" if where.startswith("--") else "over"
+            raise UsageError(f"{kind.name}: no value of {', '.join(missing)}; {over} takes a range of it", where)
         rules.append(kind(**settings))
     return rules
 
@@ -153,21 +157,26 @@ def preset_settings(name: str) -> dict[str, float]:
     return {name: COMMON_VALUES[name] for name in names if name in COMMON_VALUES}
 
 
-def with_preset_settings(rule: Any) -> Any:
+def with_preset_settings(rule: Any, tuned: bool = False) -> Any:
     """A rule of an optimize config, or a list of them, in which settings that are left out are those of the
     presets.
 
     So `adam` is the same rule in `--algo adam`, `--set algo=[adam]`, `algo: adam` and `base: adam`, and
-    `{name: adam, beta1: 0.5}` is that rule with another beta1. A rule without a preset keeps its defaults.
+    `{name: adam, beta1: 0.5}` is that rule with another beta1. A rule without a preset keeps its defaults. A formula
+    has none, and where it is `tuned` the usual values.
     """
     if isinstance(rule, list):
-        return [with_preset_settings(entry) for entry in rule]
+        return [with_preset_settings(entry, tuned) for entry in rule]
     if isinstance(rule, str):
         rule = {"name": rule}
-    if not isinstance(rule, dict) or not isinstance(name := rule.get("name"), str):
+    if not isinstance(rule, dict) or not isinstance(name := rule.get("name", rule.get("formula")), str):
         return rule
     inner = {"base": with_preset_settings(rule["base"])} if "base" in rule else {}
-    return {**rules().get(name, {}), **rule, **inner}
+    preset = rules().get(name, {})
+    if tuned:
+        with suppress(UsageError):  # of a formula that cannot be read, which is refused where it is built
+            preset = preset or preset_settings(name)
+    return {**preset, **rule, **inner}
 
 
 @cache

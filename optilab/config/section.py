@@ -251,7 +251,7 @@ def executable(reference: Any, digest: Any) -> UserCode:
     code = user_code(reference)
     if digest not in (None, code.sha256):
         raise UsageError(
-            f"{code.path} has changed since the run: its SHA-256 is {code.sha256[:16]}..., not {str(digest)[:16]}..."
+            f"{code.file} has changed since the run: its SHA-256 is {code.sha256[:16]}..., not {str(digest)[:16]}..."
         )
     if USER_CODE.get() == "last":
         raise PydanticCustomError("waits", "")
@@ -316,13 +316,28 @@ def _problem(known: Sequence[Key], tree: Tree, error: Any) -> Problem:
         (*error["loc"], *about.get("key", "").split(".")) if "key" in about else error["loc"]
     )
     key = _key_at(known, tree, path)
+    in_line = where != tree.source and not re.fullmatch(r"(?!--).*:\d+", where)  # an option or a keyword
     name, inside = dotted(path), bool(path) and isinstance(path[-1], int)  # an entry of a list
     part = error["loc"][-1] if error["loc"] and (inside or kind == "missing") else 0
     part = part if isinstance(part, str) and isinstance(tree.at(path), str) else ""  # of a claim, of a user's code
     if kind == "extra_forbidden":
         message = f"unknown key{_accepted_keys(known, tree, path)}"
+        if (
+            in_line
+            and path in tree.places
+            and path[2:]
+            and isinstance(path[-2], int)
+            and len(tree.at(path[:-2])) > 1
+        ):
+            message += (
+                f"; expected a key that each has, or {{name: NAME, {path[-1]}: VALUE}} in {_bare(path[:-2])}"
+            )
     elif kind == "missing":
         message = f"missing; expected {key.takes}" if key and not part else "missing"
+        if error["loc"] and is_formula(entry := _names(tree.at(path if part else path[:-1]))[0]):
+            message = (
+                f"missing; expected {_setting(tree, where, path if part else path[:-1], entry, error['loc'][-1])}"
+            )
     elif kind in ("refused", "value_error"):
         message = str(error["msg"]).removeprefix("Value error, ")
     else:
@@ -331,13 +346,23 @@ def _problem(known: Sequence[Key], tree: Tree, error: Any) -> Problem:
         )  # as pydantic says it
         accepted = key.takes if key and not inside and not kind.startswith("too_") else words
         message = f"expected {accepted}, got {shown(error['input'])}"
-    if where != tree.source and not re.fullmatch(r"(?!--).*:\d+", where):  # an option or a keyword
+    if in_line:
         key_path, option_key = path[:-1] if inside else path, where.partition(" ")[2]
         is_located = key_path in tree.places or (
             not option_key and any(at[: len(key_path)] == key_path for at in tree.places)
         )
         name = "" if is_located else name.removeprefix(f"{option_key}.")
     return Problem(where, name, f"{part}: {message}" if part else message)
+
+
+def _setting(tree: Tree, where: str, section: Path, formula: str, name: str) -> str:
+    """The way in which a setting of a typed formula is given."""
+    if not isinstance(section[-1], int) or len(tree.at(section[:-1])) == 1:
+        if re.fullmatch("--[a-z]+", where):
+            return f"--set {_bare(section)}.{name}=NUMBER"
+        if where in (section[0], "against"):
+            return f"set={{'{_bare(section)}.{name}': NUMBER}}"
+    return f"{{formula: {formula}, {name}: NUMBER}}"
 
 
 def _key_at(known: Sequence[Key], tree: Tree, path: Path) -> Key | None:
@@ -362,7 +387,9 @@ def _accepted_keys(known: Sequence[Key], tree: Tree, path: Path) -> str:
     nearby = [key for key in known if not key.of or key.of in _names(tree.at(tuple(key.section.split("."))))]
     keys = [key.last for key in known if section and key.section == section]
     accepted = f"; {section} has {some(keys, MAX_LISTED)}" if keys else ""
-    return did_you_mean(dotted(path), [key.key for key in nearby]) or accepted
+    in_list = keys and any(isinstance(part, int) for part in path)  # a dotted key names none of its entries
+    near = did_you_mean(str(path[-1]), keys) if in_list else ""
+    return near or did_you_mean(dotted(path), [key.key for key in nearby]) or accepted
 
 
 def _names(value: Any) -> list[Any]:

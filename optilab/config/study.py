@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_doc import Doc
 from annotated_types import Ge, Le, MinLen
-from pydantic import Field, GetCoreSchemaHandler, model_validator
+from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, WithJsonSchema, model_validator
 from pydantic_core import core_schema
 
 from optilab.config.claims import NETWORK_RACE, RACE, TRAINING, Claims, measured, unmeasured
@@ -203,13 +203,20 @@ class RemedyConfig(Section):
         yield from unmeasured(self.expect, TRAINING if self.tune is None else NETWORK_RACE)
 
 
+def _optimizer(value: Any) -> Any:
+    """A name, or a class or function of this process."""
+    if not isinstance(value, str) and not callable(value):
+        raise refusal(f"expected text, got {shown(value)}")
+    return value
+
+
 class FunctionRaceConfig(Section):
     """`optilab race`: rules with the same budget of tuning, on test functions."""
 
     kind: ClassVar[str] = "race"
 
     algos: Annotated[
-        list[str] | None,
+        list[Annotated[Any, BeforeValidator(_optimizer), WithJsonSchema({"type": "string"})]] | None,
         MinLen(1),
         Flag("NAME,...", names=("--algo",), complete="rule", place=True),
         Read(read_names),

@@ -73,7 +73,8 @@ def default_rates(run: Evidence) -> dict[str, float]:
         if isinstance(rule, UserRule):
             continue
         if not scaled or is_scale_invariant(rule):
-            rates[f"optimizer.{key}"] = type(rule)().lr
+            if (default := getattr(type(rule), "lr", None)) is not None:  # a typed formula has none
+                rates[f"optimizer.{key}"] = default
         elif step <= MAX_RATE * largest:
             # A velocity of this form adds up 1/(1 - beta) gradients.
             velocity = rule.name in ("momentum", "nesterov") and rule.form == "classic"

@@ -35,7 +35,8 @@ MIN_SKILL = 0.55
 MIN_TRIAL_SKILL = 0.25
 """Skill after the sixty steps of a probe run, of a network that learns."""
 MIN_FALL = 0.05
-"""Fall of the training loss in the second half of the epochs, of a network that is still learning."""
+"""Fall of the training loss, or rise of the accuracy, in the second half of the epochs of a network that is still
+learning."""
 FIRST_STEPS = "the first steps"
 """The reference of a loop's loss where the chance-level loss is not known."""
 EQUAL_CLASSES = "equally frequent classes"
@@ -382,6 +383,14 @@ class Evidence:
             return None
         middle = self.rows[len(self.rows) // 2 - 1]["train_loss"]
         return 1 - self.loss / middle if middle > 0 else 0.0
+
+    @property
+    def rise(self) -> float:
+        """The accuracy that the last half of the epochs has added."""
+        middle, last = (
+            row.get(self.measured_accuracy) for row in (self.rows[len(self.rows) // 2 - 1], self.rows[-1])
+        )
+        return 0.0 if middle is None or last is None else last - middle
 
     def latest(self, name: str, layer: int) -> float | None:
         """A quantity of one layer (from 1; 0 is the output layer)."""

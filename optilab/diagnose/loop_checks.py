@@ -45,6 +45,8 @@ def loss_not_finite(run: Evidence) -> Seen | None:
     """The first loss is not finite, while the outputs of all layers have a standard deviation below
     {MAX_FIRST_STD:g}; or a loss after {MIN_FINITE_LOSSES} or more is not, and the last one was at most
     {MAX_LOSS_BEFORE:g} times the first."""
+    if run.loop.get("non_finite"):  # which explains it
+        return None
     first, before = run.start.get("first_loss"), run.start.get("loss_before")
     if (
         first is not None
@@ -54,7 +56,7 @@ def loss_not_finite(run: Evidence) -> Seen | None:
         text = f"the loss is not finite after one of {before:.3g}"
         return Seen(text, {"loss_before": before}, certain=True)
     deviations = run.start.get("first_std") or [math.inf]
-    if not run.loop or run.start.get("first_loss", 0.0) is not None or run.loop.get("non_finite"):
+    if not run.loop or run.start.get("first_loss", 0.0) is not None:
         return None
     if any(std is None or not std < MAX_FIRST_STD for std in deviations):
         return None

@@ -16,14 +16,14 @@ from optilab.diagnose.check import Check, Seen, Sets
 from optilab.diagnose.evidence import EQUAL_CLASSES, FIRST_STEPS, MIN_FALL, MIN_SKILL, TRIAL_BATCHES, Evidence
 from optilab.diagnose.loop_checks import LOOP_CHECKS
 from optilab.errors import ConfigError
-from optilab.words import percent, plural
+from optilab.words import percent, plural, points
 
 NO_CHANGES: Mapping[str, Any] = {}
 
 CHECKS: tuple[Check, ...] = (*LOOP_CHECKS, *checks.CHECKS)
 FOLLOWERS = ("weights-too-large", "dead-units", "learning-rate-too-high", "vanishing-gradient")
-"""Consequences of gradients that add up from step to step: notes next to `gradients-not-zeroed`. A high loss of the
-initial weights, which no step has changed yet, is not among them."""
+"""Consequences of gradients that add up from step to step: notes next to `gradients-not-zeroed`, and next to
+`non-finite-data`. A high loss of the initial weights, which no step has changed yet, follows from the data alone."""
 
 
 class Severity(IntEnum):
@@ -65,8 +65,8 @@ def diagnose(run: Evidence) -> list[Finding]:
             results[check.name] = check, result
     others = any(not (result.only_alone or result.informational) for _, result in results.values())
     named = [(check, result) for check, result in results.values() if not (result.only_alone and others)]
-    follows = {*FOLLOWERS} if "gradients-not-zeroed" in results else set()
-    if checks.first_loss_is_high(run):
+    follows = {*FOLLOWERS} if results.keys() & {"gradients-not-zeroed", "non-finite-data"} else set()
+    if "non-finite-data" not in results and checks.first_loss_is_high(run):
         follows -= {"weights-too-large"}
     findings = [_finding(run, check, result, check.name in follows) for check, result in named]
     return sorted(findings, key=lambda finding: -min(finding.severity, Severity.WARNING))
@@ -271,6 +271,8 @@ def sentence(run: Evidence, findings: Sequence[Finding]) -> str:
         return f"{'healthy' if healthy(run, findings) else 'no sign of trouble'}: {accuracy}{lost}"
     fall = run.fall or 0.0
     fell = f"fell by {fall:.0%}" if fall >= 0.005 else "fell by less than 1%" if fall > 0 else "did not fall"
+    if fall < MIN_FALL and run.fall is not None and still_learning(run):
+        fell = f"{fell}, and the accuracy rose by {points(run.rise)} percentage points,"
     course = "" if run.fall is None else f"; the training loss {fell} in the second half of the epochs"
     if run.steps < TRIAL_BATCHES and not run.beats_chance:
         course += f"; only {plural(run.steps, 'step')} in all: train longer before you look for a cause"
@@ -286,10 +288,9 @@ def reason_without_epochs(run: Evidence) -> str:
 
 
 def still_learning(run: Evidence) -> bool:
-    """True if the network beats chance, and its training loss falls, or has too few epochs to show whether it
-    falls.
-    """
-    return run.beats_chance and (run.fall is None or run.fall >= MIN_FALL)
+    """True if it beats chance, and its training loss falls, its accuracy rises, or it has too few epochs to say that
+    they do not."""
+    return run.beats_chance and (run.fall is None or run.fall >= MIN_FALL or run.rise >= MIN_FALL)
 
 
 def _accuracy(run: Evidence) -> str:

@@ -96,7 +96,9 @@ class UserCode:
 
     @property
     def file(self) -> str:
-        """The file for messages, as one types it in the current directory."""
+        """The file for messages, as one types it in the current directory; the cell of a notebook."""
+        if self.definition is not None and not self.path.is_file():
+            return f"the cell of {self.name}"
         return os.path.relpath(self.path) if self.path.is_relative_to(Path.cwd()) else str(self.path)
 
     @property

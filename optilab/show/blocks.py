@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from optilab.call import Call, Command
 from optilab.show import terminal
 from optilab.show.chart import Chart
-from optilab.show.table import Table
+from optilab.show.table import Table, show
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,10 +69,10 @@ class Details:
 Block = str | Command | Sentence | Verdict | NextStep | Table | Chart | Details
 
 
-def with_columns(blocks: Iterable[Block], table: Table, names: Sequence[str]) -> list[Block]:
+def with_columns(blocks: Iterable[Block], table: Table, names: Sequence[str], where: str) -> list[Block]:
     """The blocks with the named columns alone in every table that has them all; in none, the columns of `table`, the
-    answer's, come first. UsageError for a column that `table` lacks."""
-    first, blocks = table.choose(names), [*blocks]
+    answer's, come first. UsageError, at `where`, for a column that `table` lacks."""
+    first, blocks = table.choose(names, where), [*blocks]
     chosen = [
         block.choose(names) if isinstance(block, Table) and set(names) <= block.names.keys() else block
         for block in blocks
@@ -91,7 +91,7 @@ def paint(blocks: Iterable[Block]) -> None:
             case Verdict():
                 terminal.say(f"verdict: {block.text}", "bold")
             case Table():
-                block.write("table")
+                show(block)
             case Chart():
                 terminal.draw(block)
             case NextStep():

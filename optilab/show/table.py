@@ -5,7 +5,6 @@ themselves. Each writer escapes what its format would act on: a name is text in 
 """
 
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -15,7 +14,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from optilab.call import Command
-from optilab.errors import UsageError, did_you_mean, printable
+from optilab.errors import UsageError, did_you_mean, expected_one_of, printable
 from optilab.files import table as csv_table
 from optilab.show import terminal
 
@@ -77,7 +76,7 @@ class Table:
         headed = {column.title: column for column in self.columns if column.title}
         return {**headed, **{column.key: column for column in self.columns}}
 
-    def choose(self, names: Sequence[str], where: str = "--columns") -> "Table":
+    def choose(self, names: Sequence[str], where: str = "columns") -> "Table":
         """The table with these columns alone, in this order, in every format. UsageError for an unknown one."""
         known = self.names
         if unknown := [name for name in names if name not in known]:
@@ -87,9 +86,11 @@ class Table:
         chosen = [replace(c, title=c.title or c.key, detail=-1, only="") for c in map(known.__getitem__, names)]
         return replace(self, columns=chosen)
 
-    def write(self, format: str) -> None:
-        """Print it in any format but `json`; the notes belong to the medium."""
-        WRITERS[format](self)
+    def text(self, format: str) -> str:
+        """It in any format but `json`; the notes belong to the medium. UsageError for an unknown format."""
+        if format not in WRITERS:
+            raise UsageError(expected_one_of(format, tuple(WRITERS)), "format")
+        return WRITERS[format](self)
 
     def texts(self, most: int = 0, settings: bool = False) -> tuple[list[Column], list[list[str]]]:
         """The columns of formats that show text, and the cells, of a table of more than `most` rows without those in
@@ -129,12 +130,12 @@ def cell(column: Column, row: Mapping[str, Any]) -> str:
     return "" if value is None else column.show(value)
 
 
-def _print(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
+def _lines(table: Table) -> str:
+    """Aligned for people: a row is one line."""
+    return "".join(f"{line}\n" for line in table.lines())
 
 
-def _terminal(table: Table) -> None:
+def show(table: Table) -> None:
     """Print for people: aligned, with the columns that fit into the terminal; in a pipe a row is one line, for grep."""
     if not terminal.out.is_terminal:  # rich would take half a minute for 100,000 rows
         terminal.out.out("\n".join(table.lines()), highlight=False)
@@ -165,11 +166,11 @@ def _heading(column: Column) -> str:
 # --- documents ---------------------------------------------------------------------------------------------
 
 
-def _csv(table: Table) -> None:
+def _csv(table: Table) -> str:
     """The values themselves, a line for each row; an interval that was chosen is one text."""
     columns = [column for column in table.columns if column.only != "text"]
     rows = [{printable(column.key): _value(column, row) for column in columns} for row in table.rows]
-    _print(csv_table(rows).decode())
+    return csv_table(rows).decode()
 
 
 def _value(column: Column, row: Mapping[str, Any]) -> Any:
@@ -178,12 +179,12 @@ def _value(column: Column, row: Mapping[str, Any]) -> Any:
     return printable(value) if isinstance(value, str) else value
 
 
-def _markdown(table: Table) -> None:
+def _markdown(table: Table) -> str:
     """A table of GitHub's Markdown."""
     columns, cells = table.texts()
     rules = [":--" if column.left else "--:" for column in columns]
     lines = [[markdown(column.title) for column in columns], rules, *([markdown(c) for c in row] for row in cells)]
-    _print("".join(f"| {' | '.join(line)} |\n" for line in lines))
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def markdown(text: str) -> str:
@@ -207,7 +208,7 @@ _LATEX = {
 }
 
 
-def _latex(table: Table) -> None:
+def _latex(table: Table) -> str:
     """A tabular environment with the rules of the package booktabs."""
     columns, cells = table.texts()
     places = "".join("l" if column.left else "r" for column in columns)
@@ -226,7 +227,7 @@ def _latex(table: Table) -> None:
         "\\bottomrule",
         "\\end{tabular}",
     ]
-    _print("".join(f"{line}\n" for line in lines))
+    return "".join(f"{line}\n" for line in lines)
 
 
 def latex(text: str) -> str:
@@ -239,8 +240,8 @@ def _number(cell: str) -> str:
     return re.sub(r"(?<![\w.])-(?=[\d.])", "$-$", latex(cell)).replace(" \\%", "\\,\\%")
 
 
-WRITERS: Mapping[str, Callable[[Table], None]] = {
-    "table": _terminal,
+WRITERS: Mapping[str, Callable[[Table], str]] = {
+    "table": _lines,
     "csv": _csv,
     "markdown": _markdown,
     "latex": _latex,

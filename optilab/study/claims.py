@@ -246,7 +246,7 @@ def of_study(study: Study) -> Results:
     if study.state != "done" or ended["failed"]:
         failed = f", {ended['failed']} of {ended.total()} trials failed" if ended["failed"] else ""
         name = (sweep_of(study.path) or study).name
-        why = f"the study is {study.state}{failed}; its command with --name {name} trains what is missing"
+        why = f"the study is {study.state}{failed}; its command with the name {name} trains what is missing"
         return Results(lambda metric, at: {}, why)
     records = {record.name: record for record in study.completed()}  # without those that halving has stopped
     if (result := read(study)) is not None:

@@ -240,7 +240,7 @@ def _notes(result: RunComparison, looks: int) -> list[str]:
     data = [key for key in VALIDATED_ON if key in grouping.differing]
     lengths = sorted({_epochs(group) for group in grouping.groups}) if "epochs" in grouping.differing else [0]
     compared = {
-        "last": f"--at {lengths[0]} compares at the same epoch",
+        "last": f"epoch {lengths[0]} is the last that all have",
         "best": f"the best of the first {lengths[0]} counts",
         "area": "longer runs had more epochs",
     }
@@ -304,7 +304,7 @@ def _seed_notes(rows: Sequence[ComparedRuns], comparison: Comparison[int] | None
     single = [row.label for row, difference in pairs if difference.n < 2]
     single += [base.label] if len(single) > 1 and len(base.outcomes.values) == 1 else []
     loops = all(record.is_watched for row in rows for group in row.groups for record in group.runs.values())
-    again = "save each seed under the same name in another directory" if loops else "train with --seeds 5"
+    again = "save each seed under the same name in another directory" if loops else "train from 5 seeds"
     yield partial, f"only common seeds are compared: {_together(partial)} with {base.label}"
     yield unpaired, f"too few common seeds for pairs (Welch): {_together(unpaired)} with {base.label}"
     yield single, f"no interval with a single seed: {_together(single)}; {again}"

@@ -196,12 +196,12 @@ def resolve(request: RaceConfig, changes: Sequence[Override] = ()) -> RaceConfig
 def plan(request: RaceConfig) -> RaceSpec:
     """The tunings of a resolved race. UsageError for rules that cannot train, or too many trials."""
     names = dict.fromkeys(request.algos)
-    rules = dict(zip(names, rules_named("--algo", ",".join(names), request.over), strict=True))
+    rules = dict(zip(names, rules_named("--algo", [*names], request.over), strict=True))
     labels = {rule.name for rule in rules.values()}
     if len(rules) < 2 or len(labels) < len(rules):
         text = f"expected at least two different optimizers, got {', '.join(rule.name for rule in rules.values())}"
         raise UsageError(text, "--algo")
-    search_space.require_tunable(request.over, rules.values())
+    search_space.require_tunable(request.over, [*rules.values()])
     count = len(rules) * len(request.on) * request.repeats * (request.budget + request.second + request.seeds)
     if count > MAX_TRIALS:
         raise UsageError(f"expected at most {MAX_TRIALS:,} trials, got {count:,}", "--budget")
@@ -333,11 +333,6 @@ class RaceResult:
     def repeats(self) -> int:
         """The number of repeats that were evaluated."""
         return max((len(raced.repeats) for table in self.networks for raced in table.raced.values()), default=0)
-
-    @property
-    def larger(self) -> str:
-        """The option that tries more settings."""
-        return f"--{'budget' if self.kinds == OPTIMIZERS else 'tune'} {2 * self.budget}"
 
 
 def read(study: runs.Study) -> RaceResult | None:

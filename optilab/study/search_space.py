@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from annotated_types import Le, Lt
 
 from optilab.config.axes import read_range
+from optilab.config.load import load
+from optilab.config.section import OneOf
+from optilab.config.tree import Override, Tree
 from optilab.errors import UsageError, unknown
+from optilab.optimize import RULES
 from optilab.optimize.objective import Floats, Objective
 from optilab.optimize.rule import ALIASES, learning_rates
 from optilab.optimize.user_code import UserRule, is_user_code
@@ -174,12 +178,23 @@ def ranges(over: Mapping[str, Any]) -> dict[str, Distribution]:
     return distributions
 
 
-def require_tunable(over: Mapping[str, Any], rules: Iterable[Any]) -> None:
-    """UsageError for a range of a hyperparameter that no rule has."""
-    known = dict.fromkeys(key for rule in rules for key in _numbers(rule))
-    for key in ranges(over):
+def require_tunable(over: Mapping[str, Any], rules: Collection[Any]) -> None:
+    """UsageError for a range of a hyperparameter that no rule has, or with an end that a rule does not accept."""
+    from optilab.config.optimize import OptimizeConfig
+
+    known, distributions = dict.fromkeys(key for rule in rules for key in _numbers(rule)), ranges(over)
+    for key in over:
         if key not in known:
             raise UsageError(unknown("hyperparameter", key, known), "--over")
+    for rule in rules:
+        if isinstance(rule, UserRule):  # its code alone knows what it accepts
+            continue
+        for field in of_rule(rule, over):
+            if draw := distributions.get(key := field.rpartition(".")[2]):
+                for end in (draw.low, draw.high):
+                    where = f"--over {key}"
+                    tree = Tree({"algo": OneOf(RULES, "optimizer").dump(rule)})
+                    load(OptimizeConfig, tree, [Override(where, f"algo.{field}", end)], rules="literature")
 
 
 def _numbers(rule: Any) -> list[str]:

@@ -90,7 +90,7 @@ def _require_same_code(record: runs.Record) -> None:
             raise RunError(f"{record.name} was trained with {spec}: {error}; the run's copy is {copy}") from None
         if code.sha256 != entry.get("sha256"):
             raise RunError(
-                f"{code.path} has changed since {record.name} started: SHA-256 {str(entry.get('sha256'))[:16]}... -> "
+                f"{code.file} has changed since {record.name} started: SHA-256 {str(entry.get('sha256'))[:16]}... -> "
                 f"{code.sha256[:16]}...; the run's copy is {copy}"
             )
 

@@ -205,14 +205,14 @@ def _forms(first: PathComparison) -> Iterator[Hypothesis]:
 
 def _constants(candidate: Candidate, first: PathComparison, unused: Sequence[str]) -> Iterator[Hypothesis]:
     """Other values of the constants that the candidate has written in, one at a time."""
-    known, defaults = first.settings, type(first.rule)()
+    known, kind = first.settings, type(first.rule)
     written = {
         field.name: field.name in unused
         for field in fields(first.rule)
         if isinstance(known.get(field.name), float)
         and (field.name in unused or not candidate.accepts(field.name, known))
     }
-    ignored = {key: getattr(defaults, key) for key in written if written[key]}
+    ignored = {key: getattr(kind, key) for key in written if written[key] and hasattr(kind, key)}
     if ignored:
         yield _constant(first, ignored, written)
     for key in written:
@@ -230,7 +230,6 @@ def _numbers_for(candidate: Candidate, key: str) -> list[float]:
 
 def _constant(first: PathComparison, values: Mapping[str, float], written: Mapping[str, bool]) -> Hypothesis:
     """`written`: name -> whether the candidate takes it, too, and does not use it."""
-    defaults = type(first.rule)()
     changed = {key: value for key, value in values.items() if written[key] or value != getattr(first.rule, key)}
 
     def words(key: str, value: float) -> str:
@@ -238,7 +237,8 @@ def _constant(first: PathComparison, values: Mapping[str, float], written: Mappi
             return f"{key} is taken and not used: there is no such limit" if written[key] else f"{key} is missing"
         if written[key]:
             return f"{key} is taken and not used: your code acts as with {value:g}"
-        return f"{key} {value:g} is written in; {first.rule.name} has {getattr(defaults, key):g}"
+        usual = getattr(type(first.rule), key, first.settings[key])
+        return f"{key} {value:g} is written in; {first.rule.name} has {usual:g}"
 
     def explanation() -> Explanation:
         settings = tuple(f"algo.{key}={value:g}" for key, value in changed.items())

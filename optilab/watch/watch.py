@@ -69,7 +69,7 @@ class Watch:
         several = isinstance(optimizer, Sequence) and not isinstance(optimizer, str)
         self._optimizers: list[Any] = [*optimizer] if several else [optimizer]  # type: ignore[misc]
         _require(isinstance(model, nn.Module), "optilab.watch", "model: expected a torch.nn.Module", model)
-        for entry in self._optimizers:
+        for entry in self._optimizers or [optimizer][: optimizer != ()]:
             valid = isinstance(entry, torch.optim.Optimizer)
             _require(valid, "optilab.watch", "optimizer: expected an optimizer of torch.optim", entry)
         valid = isinstance(every, int) and not isinstance(every, bool) and every > 0
@@ -204,11 +204,13 @@ class Watch:
 
     def report(self, path: str | os.PathLike[str], title: str | None = None) -> Path:
         """Write one self-contained HTML file."""
-        page: Path = self._as_run(lambda run: run.report(path, title))
+        page: Path = self._as_run(lambda run: run.report(path, title), diverged=True)
         return page
 
-    def _as_run(self, view: Callable[["LabRun"], Any]) -> Any:
-        if not (evidence := self.evidence()).rows:
+    def _as_run(self, view: Callable[["LabRun"], Any], diverged: bool = False) -> Any:
+        """`diverged`: a run that diverged before its first epoch can be shown, too."""
+        evidence = self.evidence()
+        if not evidence.rows and not (diverged and evidence.divergence):
             from optilab.diagnose.verdict import reason_without_epochs
 
             raise DataError(f"nothing to show: {reason_without_epochs(evidence)}")

@@ -47,7 +47,7 @@ class TestFunctionRace(PageContract):
             [f.name for f in functions],
             tunings,
         )
-        return LabRace(race, rules, functions, ["optilab", text]).page(text)
+        return LabRace(race, rules, functions, text).page(text)
 
 
 class TestNetworkRace(PageContract):

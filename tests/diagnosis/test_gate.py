@@ -24,6 +24,7 @@ TRAININGS = {  # validation accuracies (chance: 0.1), gradients of the layers ->
     "learned, with a note": ((0.8, 0.9), EVEN, "healthy: ", "model.dropout=0.9"),
     "hardly short of it": ((0.59, 0.59), EVEN, "no sign of trouble yet: it has not learned much, "),
     "hardly learned": ((0.12, 0.15), EVEN, "no sign of trouble yet: it has not learned much, "),
+    "slow, and rising": ((0.09, 0.1, 0.2, 0.43), EVEN, "no sign of trouble yet: it has not learned much, "),
     "hardly, and no further": ((0.3,) * 6, EVEN, "no cause found: it has not learned much, "),
     "learned and lost": ((0.9, 0.9, 0.1, 0.1, 0.1), EVEN, "warning: "),
     "not learned": ((0.1, 0.1), EVEN, "no sign of trouble yet: it has not learned much, "),

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from optilab.errors import UsageError
 from optilab.show import terminal
-from optilab.show.table import Column, Table, latex, markdown
+from optilab.show.table import Column, Table, latex, markdown, show
 from tests.hostile import HOSTILE, LIVE
 
 COLUMNS = [
@@ -26,48 +26,44 @@ ROWS = [
 ]
 
 
-def written(capsys, format, rows=ROWS, columns=COLUMNS):
-    Table(columns, rows).write(format)
-    return capsys.readouterr().out
+def written(format, rows=ROWS, columns=COLUMNS):
+    return Table(columns, rows).text(format)
 
 
-def test_formats(capsys):
-    assert written(capsys, "table") == (
+def test_formats():
+    assert written("table") == (
         "name         value   in words\na_b & 50%   -1.2 %        low\nplain                    none\n"
     )
-    assert written(capsys, "csv") == "name,value,exact\na_b & 50%,-1.25,0.30000000000000004\nplain,,\n"
-    assert written(capsys, "markdown") == (
+    assert written("csv") == "name,value,exact\na_b & 50%,-1.25,0.30000000000000004\nplain,,\n"
+    assert written("markdown") == (
         "| name | value | in words |\n| :-- | --: | --: |\n"
         "| a\\_b &amp; 50% | -1.2 % | low |\n| plain |  | none |\n"
     )
-    assert written(capsys, "latex") == (
+    assert written("latex") == (
         "% needs \\usepackage{booktabs}\n\\begin{tabular}{lrr}\n\\toprule\nname & value & in words \\\\\n\\midrule\n"
         "a\\_b \\& 50\\% & $-$1.2\\,\\% & low \\\\\nplain &  & none \\\\\n\\bottomrule\n\\end{tabular}\n"
     )
 
 
-def test_columns_are_chosen_and_ordered(capsys):
+def test_columns_are_chosen_and_ordered():
     """By key or by heading, in every format; also those that the format does not show otherwise."""
     table = Table(COLUMNS, ROWS).choose(["in words", "exact", "name"])
-    table.write("csv")
-    table.write("markdown")
-    csv_lines, markdown_lines = capsys.readouterr().out.split("| in", 1)
-    assert csv_lines == "words,exact,name\nlow,0.30000000000000004,a_b & 50%\nnone,,plain\n"
-    assert markdown_lines.startswith(" words | exact | name |\n| --: | --: | :-- |\n| low | 0.3000")
+    assert table.text("csv") == "words,exact,name\nlow,0.30000000000000004,a_b & 50%\nnone,,plain\n"
+    assert table.text("markdown").startswith("| in words | exact | name |\n| --: | --: | :-- |\n| low | 0.3000")
     with pytest.raises(UsageError, match="got 'valu'; did you mean \"value\""):
         Table(COLUMNS, ROWS).choose(["name", "valu"])
 
 
 @pytest.mark.parametrize("payload", HOSTILE)
-def test_hostile_name_stays_text(capsys, payload):
+def test_hostile_name_stays_text(payload):
     columns, rows = (
         [Column("name", "name", left=True), Column("value", "value")],
         [{"name": payload, "value": 1.5}],
     )
     for format in ("table", "csv", "markdown", "latex"):
-        assert not LIVE & set(written(capsys, format, rows, columns)), format
+        assert not LIVE & set(written(format, rows, columns)), format
 
-    (name, value), *more = list(csv.reader(io.StringIO(written(capsys, "csv", rows, columns))))[1:]
+    (name, value), *more = list(csv.reader(io.StringIO(written("csv", rows, columns))))[1:]
     assert not more
     assert not name.startswith(("=", "+", "-", "@", "\t", "\r"))
     assert value == "1.5"
@@ -75,14 +71,14 @@ def test_hostile_name_stays_text(capsys, payload):
     tokens = (
         MarkdownIt("commonmark", {"html": True})
         .enable(["table", "strikethrough"])
-        .parse(written(capsys, "markdown", rows, columns))
+        .parse(written("markdown", rows, columns))
     )
     cells = [token for token in tokens if token.type == "inline"]
     assert [token.type for token in tokens if token.type.startswith("html")] == []
     assert len(cells) == 4
     assert {child.type for cell in cells for child in cell.children} <= {"text", "text_special"}
 
-    body = written(capsys, "latex", rows, columns).splitlines()[5]
+    body = written("latex", rows, columns).splitlines()[5]
     assert body.endswith(" & 1.5 \\\\")
     assert _is_inert_latex(body.removesuffix(" & 1.5 \\\\"))
 
@@ -120,4 +116,5 @@ def test_narrow_terminal_gets_the_columns_that_matter(capsys, monkeypatch):
         (25, ["name", "verdict"]),
     ):
         monkeypatch.setattr(terminal, "out", Console(force_terminal=True, width=width, color_system=None))
-        assert re.split(" {2,}", written(capsys, "table", rows, columns).splitlines()[0].strip()) == headings
+        show(Table(columns, rows))
+        assert re.split(" {2,}", capsys.readouterr().out.splitlines()[0].strip()) == headings

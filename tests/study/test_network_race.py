@@ -324,7 +324,7 @@ def test_the_repeats_are_the_sample(raced, study):
     manifest = study.path / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"status": "done"', '"status": "interrupted"'))
     result = network_race.read(runs.read_study(study.path))
-    sentence = "no verdict from one repeat: the repeats are the sample, and --repeats 3 would judge"
+    sentence = "no verdict from one repeat: the repeats are the sample, and three would judge"
     assert race_tables.answer_of(result).startswith(sentence)
     (network,) = race_tables.document(result, runs.read_study(study.path))["networks"]
     assert network["verdict"] is None

@@ -441,6 +441,7 @@ LOOPS = {
     ),
     "one-class: one class": lambda: learn(mlp(), y=Y * 0 + 1),
     "non-finite-data: NaN in the data": lambda: learn(mlp(), torch.where(X > 2, torch.nan, X), batch=100),
+    "non-finite-data: NaN in each batch": lambda: learn(mlp(), torch.full_like(X, torch.nan), batch=100),
     "inputs-out-of-scale: tiny inputs": lambda: learn(mlp(), X * 1e-4),
     "learning-rate-too-high: rate 10": lambda: learn(mlp(), made=adam(10.0), steps=200),
     "learning-rate-too-high: rate 30 and a rare class": lambda: rare(0.05, 30.0),
