@@ -346,7 +346,6 @@ def verdict_parts(table: RaceTable, result: RaceResult) -> tuple[str, str]:
     return claim, rest + (more_advice(comparison, table.sample) if learned else "; no row is better than chance")
 
 
-
 def next_step(result: RaceResult, study: Study) -> NextStep | None:
     """The command that follows a race: more rates, repeats for a verdict, more repeats, or the limits of the best."""
     judged = [table for table in ([result.overall] if result.overall else result.networks) if table.comparison]

@@ -80,22 +80,11 @@ def switches(chart: Chart) -> list[tuple[str, bool]]:
 
 def signs(chart: Chart) -> Iterator[tuple[str, str]]:
     """The signs other than those of series: the class of each, and what it means."""
-    meanings = dict[tuple[str, str], None]()
-    marks = [mark for panel in chart.panels for mark in panel.marks]
-    for mark in marks:
-        if isinstance(mark, Contour) and mark.label:
-            meanings["edge", mark.label] = None
-        elif isinstance(mark, Points) and mark.label:
-            several = sum(isinstance(other, Points) and other.label == mark.label for other in marks) > 1
-            meanings[f"{mark.symbol} {_style(None if several else mark.series)}", mark.label] = None
-        elif (
-            isinstance(mark, Heatmap)
-            and not mark.categorical
-            and mark.diverged is not None
-            and not _is_named(mark)
-        ):
-            meanings["gone", "diverged"] = None
-    yield from meanings
+    for label, mark in chart.signs.items():
+        yield f"{mark.symbol} {_style(mark.series)}" if isinstance(mark, Points) else "edge", label
+    heats = [mark for panel in chart.panels for mark in panel.marks if isinstance(mark, Heatmap)]
+    if any(not (heat.categorical or heat.diverged is None or _is_named(heat)) for heat in heats):
+        yield "gone", "diverged"
 
 
 def _is_named(heat: Heatmap) -> bool:
