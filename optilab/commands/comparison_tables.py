@@ -80,7 +80,7 @@ def differences(comparison: "RunComparison") -> list[str]:
         equal.append(f"{'seed' if len(seeds[0]) == 1 else 'seeds'} {ranges(sorted(seeds[0]), MAX_ROWS_LISTED)}")
     around = {key: values for key, values in comparison.circumstances.items() if key != "git.commit"}
     equal += [word for word in ("data", "versions", "host") if not any(k.startswith(f"{word}.") for k in around)]
-    lines = [f"differs: {', '.join(varied) or 'nothing'}   equal: {', '.join(equal)}"]
+    lines = [f"differs: {some(varied, MAX_ROWS_LISTED) or 'nothing'}   equal: {', '.join(equal)}"]
     for key, numbers in comparison.circumstances.items():
         counts = [f"{value[:40]} in {plural(number, 'run')}" for value, number in numbers.items()]
         lines.append(f"also differs: {key} ({some(counts, MAX_ROWS_LISTED)})")

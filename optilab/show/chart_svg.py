@@ -50,7 +50,7 @@ MAX_WRITTEN_CELLS = 120
 """Cells of a map that has its values written."""
 MAX_SHORT_NAME = 4
 """Letters of a name left of a row for which a number's room is enough."""
-MAX_NAME_LENGTH = 22
+MAX_NAME_LENGTH = 20
 """Letters of a name next to a line."""
 
 
@@ -364,7 +364,9 @@ def _points(points: Points, frame: _Frame) -> Iterator[Markup | _Text]:
     x, y = _on_axis(frame.panel.x, points.x), _on_axis(frame.panel.y, points.y)
     d = "".join(f"M{a:.5g} {-b:.5g}h0" for a, b in zip(x, y, strict=True) if isfinite(a) and isfinite(b))
     if d:
-        yield _svg('<path {marked} d="{d}"/>', marked=_marked(frame, points.series, f"point {points.symbol}"), d=d)
+        hides = any(isinstance(mark, Heatmap) and mark.categorical for mark in frame.panel.marks)
+        series = None if hides else points.series  # on its own color nothing would be seen
+        yield _svg('<path {marked} d="{d}"/>', marked=_marked(frame, series, f"point {points.symbol}"), d=d)
     if points.name and len(x):
         yield _Text("place before" if points.before else "place", x[0], y[0], points.name)
 
