@@ -10,8 +10,10 @@ const Formula = (() => {
     MAX_PRODUCT = 64; // whole powers of a function up to it are products
   const words = (text) => text.split(" ");
   const arities = (text, count) => words(text).map((name) => [name, count]);
-  const SMOOTH = words("sqrt exp log sin cos tan sinh cosh tanh");
-  const FUNCTIONS = new Map([...SMOOTH.map((name) => [name, 1]), ...arities("abs sign", 1), ...arities("min max", 2)]);
+  const FUNCTIONS = new Map([
+    ...arities("sqrt exp log sin cos tan sinh cosh tanh abs sign", 1), // those of Math, but for the sign
+    ...arities("min max", 2),
+  ]);
   const RULE_FUNCTIONS = new Map([
     ...FUNCTIONS,
     ...arities("sum norm grad diagonal smallest", 1),
@@ -283,7 +285,6 @@ const Formula = (() => {
     sign: (a) => (a > 0 ? 1 : a < 0 ? -1 : a - a),
     where: (a, b, c) => (a !== 0 ? b : c),
     clip: (a, b, c) => NUMBERS.min(NUMBERS.max(a, b), c),
-    ...Object.fromEntries(["abs", ...SMOOTH].map((name) => [name, Math[name]])),
     smallest: (a, b, c) => (a + c) / 2 - Math.hypot((a - c) / 2, b), // eigenvalue of [[a, b], [b, c]]
     /** The first coordinate of the shortest solution of [[a, b], [b, c]] x = (u, v). */
     solution: (a, b, c, u, v) => {
@@ -316,7 +317,7 @@ const Formula = (() => {
       if (cells.has(key)) return cells.get(key);
       const cell = values.push(isNode ? 0 : part) - 1,
         [a, b = a, c = a, d = a, e = a] = parts,
-        run = NUMBERS[part[0]],
+        run = NUMBERS[part[0]] ?? Math[part[0]],
         direct = ARITHMETIC[part[0]];
       if (direct) steps.push(direct(values, cell, a, b));
       else if (isNode) steps.push(() => (values[cell] = run(values[a], values[b], values[c], values[d], values[e])));

@@ -162,7 +162,7 @@ function draws(seed, count) {
 
 const heightAt = (path, row) => path.rows[row * WIDTH + dimension];
 const heightsOf = (path) => range(path.count).map((row) => heightAt(path, row));
-const pointAt = (path, row) => [...path.rows.subarray(row * WIDTH, row * WIDTH + dimension)];
+const pointAt = ({ rows }, row) => [rows[row * WIDTH], rows[row * WIDTH + 1]].slice(0, dimension);
 const slopeAt = (path, row) => Math.hypot(...path.rows.subarray(row * WIDTH + dimension + 1, (row + 1) * WIDTH));
 const isIn = (sides, point) => point.every((w, axis) => w >= sides[axis][0] && w <= sides[axis][1]);
 const roundingOf = (f) => data.rounding * Math.max(1, Math.abs(f));
