@@ -146,6 +146,22 @@ class Heatmap:
     diverged: Any = None
     """A mask of the cells that have diverged."""
 
+    @property
+    def known(self) -> Any:
+        """A mask of the cells with a value."""
+        import numpy as np
+
+        finite = np.isfinite(np.asarray(self.values, float))
+        return finite if self.diverged is None else finite & ~np.asarray(self.diverged)
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The values of the ends of the colors."""
+        if self.scale.is_bounded:
+            return self.scale.limits
+        values = self.values[self.known]
+        return (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
+
 
 @dataclass(frozen=True)
 class Contour:

@@ -392,9 +392,7 @@ def _heatmap(heat: Heatmap, frame: _Frame) -> Iterator[Markup | _Text]:
     values = np.asarray(heat.values, float)[rows, columns]
     x, y = _on_axis(frame.panel.x, heat.x), _on_axis(frame.panel.y, heat.y)
     wide, high = (float(at[1] - at[0]) if len(at) > 1 else 1.0 for at in (x, y))
-    known = np.isfinite(values) & ~(
-        np.asarray(heat.diverged)[rows, columns] if heat.diverged is not None else False
-    )
+    known = heat.known[rows, columns]
     if heat.categorical:
         palette, known = [_channels(color) for color in LIGHT_COLORS], values >= 0
         shades = np.maximum(values, 0).astype(int) % len(palette)
@@ -403,7 +401,7 @@ def _heatmap(heat: Heatmap, frame: _Frame) -> Iterator[Markup | _Text]:
         palette = np.stack(
             [np.interp(at, np.linspace(0, 1, len(anchors)), channel) for channel in anchors.T], axis=-1
         ).tolist()
-        place = np.clip(Scale("", *_ends(heat), heat.scale.log).normalize(np.where(known, values, np.nan)), 0, 1)
+        place = np.clip(Scale("", *heat.limits, heat.scale.log).normalize(np.where(known, values, np.nan)), 0, 1)
         shades = np.rint(np.nan_to_num(place) * (SHADES - 1)).astype(int)
     yield _svg(
         '<image class="map" x="{x:.6g}" y="{y:.6g}" width="{width:.6g}" height="{height:.6g}"'
@@ -421,7 +419,7 @@ def _values(heat: Heatmap, panel: Panel) -> Iterator[_Text]:
     if panel.x.names and _is_named(heat):
         for (row, column), value in np.ndenumerate(heat.values):
             if isfinite(value):
-                shade = float(Scale("", *_ends(heat)).normalize(value))
+                shade = float(Scale("", *heat.limits).normalize(value))
                 text = percent(value) if heat.scale.unit == "fraction" else f"{value:.3g}"
                 yield _Text("cell" if shade < 0.6 else "cell light", column + 1, row + 1, text)
     if panel.shows_layers and len(heat.values) * LINE_HEIGHT <= 100:
@@ -430,19 +428,10 @@ def _values(heat: Heatmap, panel: Panel) -> Iterator[_Text]:
                 yield _Text("muted", None, row, percent(value) if heat.scale.unit else f"{value:.1e}")
 
 
-def _ends(heat: Heatmap) -> tuple[float, float]:
-    """The values of the ends of the colors."""
-    if heat.scale.is_bounded:
-        return heat.scale.limits
-    values = np.asarray(heat.values, float)
-    known = values[np.isfinite(values) & ~(np.asarray(heat.diverged) if heat.diverged is not None else False)]
-    return (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
-
-
 def _ramps(marks: Sequence[Any]) -> Iterator[Markup]:
     """Color scales of the maps, with the values at both ends."""
     for heat in (mark for mark in marks if isinstance(mark, Heatmap) and not mark.categorical):
-        low, high = (_text(heat.scale, float(f"{end:.3g}")) for end in _ends(heat))
+        low, high = (_text(heat.scale, float(f"{end:.3g}")) for end in heat.limits)
         blocks = Markup().join(_svg('<tspan fill="{color}">\u2588</tspan>', color=color) for color in VIRIDIS[::2])
         yield _svg(
             '<text class="ramp" x="100%" y="100%">{low} {blocks} {high}</text>', low=low, blocks=blocks, high=high
