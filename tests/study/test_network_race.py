@@ -309,6 +309,13 @@ def test_a_chosen_setting_is_the_best_of_its_tuning(rule, key, raced):
     assert not set(final) & {str(row["seed"]) for row in tried}
 
 
+def test_the_verdict_begins_with_the_best_mean(raced):
+    (network,) = raced.document["networks"]
+    best = network["rules"][0]
+    assert network["verdict"].startswith(best["rule"])
+    assert f"test_acc: {best['mean']:.1%} (95% interval " in network["verdict"]
+
+
 def test_the_repeats_are_the_sample(raced, study):
     """Of one repeat there is a table, but no interval and no verdict."""
     own = rows_of(raced.document)["sgd"]
