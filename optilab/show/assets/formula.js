@@ -424,13 +424,13 @@ const Formula = (() => {
       let moving = [...point, ...first([...point, ...constants])];
       for (let row = 0; ; row++) {
         const here = local(moving),
-          seen = [...moving.slice(0, dimension), ...here];
+          seen = moving.slice(0, dimension).concat(here);
         if (row && !seen.every(Number.isFinite)) return { rows, count: row };
         rows.set(seen, row * seen.length);
         if (row === steps) return { rows, count: steps + 1 };
-        const [f, ...exact] = here,
+        const exact = here.slice(1),
           g = noise ? exact.map((slope, i) => slope + noise[row * dimension + i]) : exact;
-        moving = step([...moving, ...g, row + 1, f, ...constants]);
+        moving = step(moving.concat(g, row + 1, here[0], constants));
       }
     };
   }

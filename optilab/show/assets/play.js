@@ -10,7 +10,7 @@ const byId = (id) => document.getElementById(id);
 const round = (number, digits) => Number(number.toPrecision(digits));
 const text = (value, digits = 4) => written("", value, digits);
 const least = (numbers) => numbers.reduce((a, b) => (b < a ? b : a), Infinity); // also of 100,000
-const most = (numbers) => -least(numbers.map((number) => -number));
+const most = (numbers) => numbers.reduce((a, b) => (b > a ? b : a), -Infinity);
 const range = (length) => Array.from({ length }, (_, i) => i);
 
 /** What a map has for a key, made once. */
