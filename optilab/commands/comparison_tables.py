@@ -20,6 +20,8 @@ MAX_CONFIRMED = 8
 """Settings that the command after an open answer trains again, at most."""
 MAX_ROWS_LISTED = 6
 """Values of one key, or labels, that a line lists."""
+MAX_KEYS_LISTED = 8
+"""Keys that a line about differences lists."""
 
 
 def tuning(entries: Sequence[Record | Study]) -> dict[str, str]:
@@ -80,7 +82,7 @@ def differences(comparison: "RunComparison") -> list[str]:
         equal.append(f"{'seed' if len(seeds[0]) == 1 else 'seeds'} {ranges(sorted(seeds[0]), MAX_ROWS_LISTED)}")
     around = {key: values for key, values in comparison.circumstances.items() if key != "git.commit"}
     equal += [word for word in ("data", "versions", "host") if not any(k.startswith(f"{word}.") for k in around)]
-    lines = [f"differs: {some(varied, MAX_ROWS_LISTED) or 'nothing'}   equal: {', '.join(equal)}"]
+    lines = [f"differs: {some(varied, MAX_KEYS_LISTED) or 'nothing'}   equal: {', '.join(equal)}"]
     for key, numbers in comparison.circumstances.items():
         counts = [f"{value[:40]} in {plural(number, 'run')}" for value, number in numbers.items()]
         lines.append(f"also differs: {key} ({some(counts, MAX_ROWS_LISTED)})")
