@@ -306,7 +306,8 @@ const Formula = (() => {
     divide: (m, to, a, b) => () => (m[to] = m[a] / m[b]),
   };
 
-  /** Trees as a function of the values of `names`. What several trees contain is calculated once. */
+  /** Trees as a function of the values of `names`. What several trees contain is calculated once; the next
+   * call changes the result. */
   function compiled(names, trees) {
     const cells = new Map(names.map((name, i) => [name, i])), // of names, numbers and operations on cells
       values = names.map(() => 0),
@@ -323,11 +324,13 @@ const Formula = (() => {
       else if (isNode) steps.push(() => (values[cell] = run(values[a], values[b], values[c], values[d], values[e])));
       return cells.set(key, cell).get(key);
     });
-    const ends = trees.map(place);
+    const ends = trees.map(place),
+      results = ends.map(() => 0); // one array, since a path makes thousands
     return (inputs) => {
       for (let i = 0; i < names.length; i++) values[i] = inputs[i];
       for (let i = 0; i < steps.length; i++) steps[i]();
-      return ends.map((cell) => values[cell]);
+      for (let i = 0; i < ends.length; i++) results[i] = values[ends[i]];
+      return results;
     };
   }
 
@@ -420,17 +423,22 @@ const Formula = (() => {
       step = compiled([...names, ...inputs, ...slopes, "t", "f", ...program.settings], next);
     return (values, point, steps, noise = null) => {
       const constants = program.settings.map((name) => values[name]),
+        moving = [...point, ...first([...point, ...constants])], // w and the states
+        inputs = [...moving, ...slopes.map(() => 0), 0, 0, ...constants],
         rows = new Float64Array((steps + 1) * (2 * dimension + 1));
-      let moving = [...point, ...first([...point, ...constants])];
-      for (let row = 0; ; row++) {
-        const here = local(moving),
-          seen = moving.slice(0, dimension).concat(here);
-        if (row && !seen.every(Number.isFinite)) return { rows, count: row };
-        rows.set(seen, row * seen.length);
+      for (let row = 0, at = 0; ; row++) {
+        const here = local(inputs);
+        for (let i = 0; i < dimension; i++) rows[at++] = inputs[i];
+        for (let i = 0; i <= dimension; i++) rows[at++] = here[i];
+        for (let i = at - 2 * dimension - 1; row && i < at; i++)
+          if (!Number.isFinite(rows[i])) return { rows, count: row };
         if (row === steps) return { rows, count: steps + 1 };
-        const exact = here.slice(1),
-          g = noise ? exact.map((slope, i) => slope + noise[row * dimension + i]) : exact;
-        moving = step(moving.concat(g, row + 1, here[0], constants));
+        for (let i = 0; i < dimension; i++)
+          inputs[moving.length + i] = noise ? here[i + 1] + noise[row * dimension + i] : here[i + 1];
+        inputs[moving.length + dimension] = row + 1;
+        inputs[moving.length + dimension + 1] = here[0];
+        const after = step(inputs);
+        for (let i = 0; i < after.length; i++) inputs[i] = after[i];
       }
     };
   }
@@ -457,8 +465,9 @@ const Formula = (() => {
     if (!settings.includes("lr") || states.length > 1 || NOT_LINEAR.some((name) => uses.has(name))) return null;
     const { inputs, next } = stepOf(program, new Map([["w", "w"]])),
       step = compiled(["w", "g", "t", ...settings, ...inputs], next);
-    const moved = (values, curvature, [w, state], t = 1) =>
-      step([w, curvature * w, t, ...settings.map((name) => values[name]), ...states.map(() => state)]);
+    const moved = (values, curvature, [w, state], t = 1) => [
+      ...step([w, curvature * w, t, ...settings.map((name) => values[name]), ...states.map(() => state)]),
+    ];
     const matrixOf = (values, curvature) => {
       const [[a, c = 0], [b, d = 0]] = STATES.slice(0, 2).map((place) => moved(values, curvature, place));
       return [a, b, c, d];
