@@ -20,6 +20,8 @@ MAX_CONFIRMED = 8
 """Settings that the command after an open answer trains again, at most."""
 MAX_ROWS_LISTED = 6
 """Values of one key, or labels, that a line lists."""
+MAX_KEYS_LISTED = 8
+"""Keys that a line about differences lists."""
 
 
 def tuning(entries: Sequence[Record | Study]) -> dict[str, str]:
@@ -80,7 +82,7 @@ def differences(comparison: "RunComparison") -> list[str]:
         equal.append(f"{'seed' if len(seeds[0]) == 1 else 'seeds'} {ranges(sorted(seeds[0]), MAX_ROWS_LISTED)}")
     around = {key: values for key, values in comparison.circumstances.items() if key != "git.commit"}
     equal += [word for word in ("data", "versions", "host") if not any(k.startswith(f"{word}.") for k in around)]
-    lines = [f"differs: {', '.join(varied) or 'nothing'}   equal: {', '.join(equal)}"]
+    lines = [f"differs: {some(varied, MAX_KEYS_LISTED) or 'nothing'}   equal: {', '.join(equal)}"]
     for key, numbers in comparison.circumstances.items():
         counts = [f"{value[:40]} in {plural(number, 'run')}" for value, number in numbers.items()]
         lines.append(f"also differs: {key} ({some(counts, MAX_ROWS_LISTED)})")
@@ -238,29 +240,32 @@ def verdict_clauses(comparison: "RunComparison") -> tuple[str, str]:
         return "no run has an outcome yet", ""
     if comparison.unreached:
         return f"{comparison.measure.name}: no run reached it", "; choose an easier target, or train longer"
-    if len(judgement.order) < 2:
-        alone = f"{labels[judgement.order[0]]}: {comparison.measure.name} {_measured(comparison)}"
-        return alone, "; nothing to compare it with"
-    metric, base = comparison.measure.name, labels[judgement.baseline.key]
-    if judgement.chosen:
-        ahead = f", {_ahead(comparison, labels)}"
-        others_possible = [labels[i] for i in judgement.possible_best if i != judgement.baseline.key]
-        if not others_possible:
-            rows = len(judgement.order)
-            of = f" of these {rows}" if rows > 2 else ""
-            return f"{base} is the best{of} by {metric}: {_measured(comparison)}", ahead
-        others = len(judgement.order) - 1
-        many = "either of the others" if len(others_possible) == others == 2 else f"any of the {others} others"
-        many = many if len(others_possible) == others else f"{len(others_possible)} of the {others} others"
-        rest = f"; cannot tell it from {others_possible[0] if len(others_possible) == 1 else many}"
-        word = "highest" if comparison.measure.higher_is_better else "lowest"
-        few = (
-            " of the rows with several seeds"
-            if _is_overtaken(judgement, comparison.measure.higher_is_better)
-            else ""
-        )
-        return f"{base} has the {word} {metric}{few}: {_measured(comparison)}", ahead + rest
+    if judgement.chosen or len(judgement.order) < 2:
+        measure, show = comparison.measure, Units(comparison.measure.is_fraction)
+        return best_clauses(judgement, measure.name, show, measure.higher_is_better, dict(enumerate(labels)))
     return _answer_vs_baseline(comparison, labels)
+
+
+def best_clauses(
+    judgement: "Comparison[Any]", metric: str, show: "Units", higher: bool, labels: Mapping[Any, str]
+) -> tuple[str, str]:
+    """The best mean with its interval, and how far it is ahead and of what."""
+    base, measured = labels[judgement.baseline.key], _measured(judgement, show)
+    if len(judgement.order) < 2:
+        return f"{base}: {metric} {measured}", "; nothing to compare it with"
+    ahead = f", {_ahead(judgement, show, labels)}"
+    others_possible = [labels[key] for key in judgement.possible_best if key != judgement.baseline.key]
+    if not others_possible:
+        rows = len(judgement.order)
+        of = f" of these {rows}" if rows > 2 else ""
+        return f"{base} is the best{of} by {metric}: {measured}", ahead
+    others = len(judgement.order) - 1
+    many = "either of the others" if len(others_possible) == others == 2 else f"any of the {others} others"
+    many = many if len(others_possible) == others else f"{len(others_possible)} of the {others} others"
+    rest = f"; cannot tell it from {others_possible[0] if len(others_possible) == 1 else many}"
+    few = " of the rows with several seeds" if _is_overtaken(judgement, higher) else ""
+    claim = f"{base} has the {'highest' if higher else 'lowest'} {metric}{few}: {measured}"
+    return claim, ahead + rest
 
 
 def _answer_vs_baseline(comparison: "RunComparison", labels: Sequence[str]) -> tuple[str, str]:
@@ -291,29 +296,27 @@ def _labels(comparison: "RunComparison") -> list[str]:
     return [f'"{label}"' for label in labels] if any("," in label for label in labels) else labels
 
 
-def _is_overtaken(judgement: "Comparison[int]", higher: bool) -> bool:
+def _is_overtaken(judgement: "Comparison[Any]", higher: bool) -> bool:
     """True if a row with too few seeds to be the reference has a better mean than the best of the others."""
     means = [row.summary.mean for row in judgement.ranked if row.summary.n]
     return judgement.baseline.summary.mean != (max(means) if higher else min(means))
 
 
-def _measured(comparison: "RunComparison") -> str:
+def _measured(judgement: "Comparison[Any]", show: Units) -> str:
     """The mean of the best row with its interval."""
-    assert comparison.comparison is not None
-    summary, show = comparison.comparison.baseline.summary, Units(comparison.measure.is_fraction)
+    summary = judgement.baseline.summary
     interval = f" (95% interval {show.interval(summary.interval)})" if summary.interval else ""
     return f"{show.value(summary.mean)}{interval}"
 
 
-def _ahead(comparison: "RunComparison", labels: Sequence[str]) -> str:
+def _ahead(judgement: "Comparison[Any]", show: Units, labels: Mapping[Any, str]) -> str:
     """The distance of the best row from the next."""
-    assert comparison.comparison is not None
-    best = comparison.comparison.baseline
-    second = next(row for row in comparison.comparison.ranked if row.key != best.key)
+    best = judgement.baseline
+    second = next(row for row in judgement.ranked if row.key != best.key)
     gap = second.difference.difference if second.difference else second.summary.mean - best.summary.mean
     if not gap:
         return f"the same as {labels[second.key]}"
-    size = f"{points(abs(gap))} percentage points" if comparison.measure.is_fraction else f"{abs(gap):.3g}"
+    size = f"{points(abs(gap))} percentage points" if show.is_fraction else f"{abs(gap):.3g}"
     both, shared = second.difference, ""
     if both and both.paired and both.n < max(second.summary.n, best.summary.n):
         shared = f" on the {plural(both.n, 'shared seed')}"

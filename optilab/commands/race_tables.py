@@ -15,7 +15,7 @@ import numpy as np
 from optilab.call import Call
 from optilab.commands.answer import Answer
 from optilab.commands.charts.races import race_chart
-from optilab.commands.comparison_tables import Units, further_seeds, more_advice, purpose_of_seeds
+from optilab.commands.comparison_tables import Units, best_clauses, further_seeds, more_advice, purpose_of_seeds
 from optilab.config.study import FunctionRaceConfig
 from optilab.optimize import OBJECTIVES, RULES, Objective, Rule
 from optilab.optimize.objective import minima_inside
@@ -28,7 +28,7 @@ from optilab.study.claims import ClaimResult
 from optilab.study.comparison import looked_before
 from optilab.study.function_race import CONDITIONS, ENOUGH_FUNCTIONS, Race, standings
 from optilab.study.judge import alpha, confidence_of
-from optilab.study.network_race import Raced, RaceResult, RaceTable
+from optilab.study.network_race import JUDGED, Raced, RaceResult, RaceTable
 from optilab.study.search_space import of_rule, untuned
 from optilab.study.tuning import UNSOLVED, extra_knowledge, gradients_per_step
 from optilab.words import listed, plural, some
@@ -322,30 +322,27 @@ def _short(value: Any) -> str:
 def answer_of(result: RaceResult) -> str:
     """The verdict over all networks, or where there is none, those of each."""
     if result.overall is not None:
-        return verdict_of(result.overall, result)
-    verdicts = {table.network: verdict_of(table, result) for table in result.networks}
+        return "".join(verdict_parts(result.overall, result))
+    verdicts = {table.network: "".join(verdict_parts(table, result)) for table in result.networks}
     return "; ".join(f"{name}: {text}" if len(verdicts) > 1 else text for name, text in verdicts.items())
 
 
-def verdict_of(table: RaceTable, result: RaceResult) -> str:
-    """The answer of a table, which `study.judge` has decided, in one sentence, with how many more repeats or networks
-    would say more, and the option that tries more rates.
+def verdict_parts(table: RaceTable, result: RaceResult) -> tuple[str, str]:
+    """The best mean of a table, and what limits it: how many more repeats or networks would say more, and the option
+    that tries more rates. What is the best has been decided by `study.judge`.
     """
     comparison = table.comparison
-    no_better_than_chance = not any(each.learned for each in ([table] if table.network else result.networks))
     if comparison is None:
-        return "no result"
-    chance = "; no row is better than chance" * no_better_than_chance
+        return "no result", ""
+    learned = any(each.learned for each in ([table] if table.network else result.networks))
+    names = {row.key: row.key for row in comparison.rows}
+    claim, rest = best_clauses(comparison, JUDGED.metric, _UNITS, True, names)
     if not table.has_verdicts:
-        return f"no verdict from one repeat: the repeats are the sample, and three would judge{chance}"
-    possible = comparison.possible_best
-    if len(possible) == 1:
-        return f"{possible[0]} is the best{chance}"
-    advice = chance or more_advice(comparison, table.sample)
-    if comparison.improvable and not no_better_than_chance:
-        beyond = f"; a better rate of {listed(comparison.improvable)} may lie beyond those that were tried"
-        advice = f"{beyond}, and a budget of {2 * result.budget} settings tries more{advice}"
-    return f"cannot tell which is best: {', '.join(possible)}{advice}"
+        rest += "; one repeat gives no verdict: repeats are the sample, and three would judge"
+    elif learned and comparison.improvable:
+        rest += f"; a better rate of {listed(comparison.improvable)} may lie beyond those that were tried"
+        rest += f", and a budget of {2 * result.budget} settings tries more"
+    return claim, rest + (more_advice(comparison, table.sample) if learned else "; no row is better than chance")
 
 
 def next_step(result: RaceResult, study: Study) -> NextStep | None:
@@ -393,9 +390,8 @@ def blocks(result: RaceResult, study: Study) -> Iterator[Block]:
             yield "no optimizer has a judged training"
             continue
         yield Table(columns(result, table.sample), rows(table))
-        verdict = verdict_of(table, result)
-        judged = f"{'verdict: ' * table.has_verdicts}{verdict}"
-        yield Verdict(verdict) if table is alone and table.has_verdicts else Sentence(judged, "bold")
+        verdict = Verdict(*verdict_parts(table, result))
+        yield verdict if table is alone else Sentence(f"verdict: {verdict.text}", "bold")
     yield ""
     yield from notes(result)
     if step := next_step(result, study):
@@ -446,7 +442,7 @@ def _verdicts(table: RaceTable, result: RaceResult) -> dict[str, Any]:
         values = {key: value for key, value in row.items() if not key.endswith("interval")}
         rules.append(values | (_outcomes(table.raced[row["rule"]]) if table.network else {}))
     silent = table.comparison is not None and not table.has_verdicts
-    return {"verdict": None if silent else verdict_of(table, result), "rules": rules}
+    return {"verdict": None if silent else "".join(verdict_parts(table, result)), "rules": rules}
 
 
 def _outcomes(raced: Raced) -> dict[str, Any]:

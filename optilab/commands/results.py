@@ -114,6 +114,12 @@ class LabRun(LabEntry[Record]):
         with suppress(OptilabError):  # a run that has not begun, or is damaged, has none
             yield from self.diagnosis.brief()
 
+    def painted(self) -> list[Block]:
+        """The numbers of the epochs come after the curves of a training."""
+        blocks = super().painted()
+        epochs = [block for block in blocks if self._is_training and isinstance(block, Table)]
+        return [*(block for block in blocks if block not in epochs), *epochs]
+
     def table(self) -> Table:
         """The epochs; the paths of an `optimize` run."""
         return self._every_row if self._is_training else self._paths.table()

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -438,6 +438,7 @@ class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
         Doc("Draw only the loss, accuracy, curvature or layers of the runs"),
     ] = None
     label: compare.Labels = None
+    title: Annotated[str | None, Flag("TEXT"), Doc("Title, '' for none [the settings that all runs share]")] = None
     quiet: Annotated[bool, QUIET, Doc("Print the plot's file and nothing else")] = False
 
     def run(self, place: Place) -> SimpleAnswer:
@@ -460,6 +461,8 @@ class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
                 "no epoch yet": groups.without_epochs,
                 "another run has the same settings and seed": groups.repeated,
             }
+        if self.title is not None:
+            chart = replace(chart, title=self.title)
         self.draw(lambda: chart)
         for reason, records in left_out.items():
             if records and not place.silent:

@@ -146,6 +146,22 @@ class Heatmap:
     diverged: Any = None
     """A mask of the cells that have diverged."""
 
+    @property
+    def known(self) -> Any:
+        """A mask of the cells with a value."""
+        import numpy as np
+
+        finite = np.isfinite(np.asarray(self.values, float))
+        return finite if self.diverged is None else finite & ~np.asarray(self.diverged)
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The values of the ends of the colors."""
+        if self.scale.is_bounded:
+            return self.scale.limits
+        values = self.values[self.known]
+        return (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
+
 
 @dataclass(frozen=True)
 class Contour:
@@ -188,7 +204,7 @@ class Panel:
     skip_in_text: bool = False
 
     def autoscaled(self) -> "Panel":
-        """The panel with ends on both axes: where a scale has none, those of the lines and points."""
+        """The panel with ends on both axes: where a scale has none, those of the lines, points and bands."""
 
         def bounded(scale: Scale, values: list[Any]) -> Scale:
             if scale.is_bounded:
@@ -199,7 +215,8 @@ class Panel:
             return replace(scale, low=min(finite, default=0.0), high=max(finite, default=1.0))
 
         drawn = [mark for mark in self.marks if isinstance(mark, Polyline | Points)]
-        x, y = bounded(self.x, [mark.x for mark in drawn]), bounded(self.y, [mark.y for mark in drawn])
+        bands = [ends for mark in self.marks if isinstance(mark, Band) for ends in (mark.low, mark.high)]
+        x, y = bounded(self.x, [mark.x for mark in drawn]), bounded(self.y, [*(mark.y for mark in drawn), *bands])
         return replace(self, x=x, y=y)
 
     @property
@@ -233,3 +250,14 @@ class Chart:
     @property
     def panels(self) -> tuple[Panel, ...]:
         return tuple(panel for row in self.rows for panel in row.panels)
+
+    @property
+    def signs(self) -> dict[str, Points | Contour]:
+        """The marks with a label, by it; a sign that several series share is that of none."""
+        marks = dict[str, Points | Contour]()
+        for mark in (mark for panel in self.panels for mark in panel.marks):
+            if isinstance(mark, Points | Contour) and mark.label:
+                first = marks.setdefault(mark.label, mark)
+                if isinstance(first, Points) and isinstance(mark, Points) and first.series != mark.series:
+                    marks[mark.label] = replace(first, series=None)
+        return marks

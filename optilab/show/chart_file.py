@@ -180,8 +180,7 @@ def _legend(chart: Chart, palette: Palette) -> Iterator[tuple[Any, str]]:
     for role, line in roles.items() if len(roles) > 1 else ():
         dashes: Any = _DASHED if line.dash == "dashed" else "-"
         yield Line2D([], [], color=palette.ink, linewidth=line.width, alpha=line.alpha, linestyle=dashes), role
-    labeled = {mark.label: mark for mark in marks if isinstance(mark, Points | Contour) and mark.label}
-    for label, mark in labeled.items():
+    for label, mark in chart.signs.items():
         edge = {"color": palette.color(1), "linestyle": "--"}
         yield Line2D([], [], **_sign(mark, palette) if isinstance(mark, Points) else edge), label
     gaps = [gap for mark in marks if isinstance(mark, Heatmap) for gap in _gaps(mark, palette)]
@@ -219,7 +218,7 @@ def _frame(axes: Any, panel: Panel, last: bool, first: bool) -> None:
             axis.set_ticks(scale.ticks, [f"{tick:.3g}" for tick in scale.ticks])
             axes.minorticks_off()
         if scale.unit == "epochs":
-            few = range(1, round(scale.limits[1]) + 1)
+            few = range(round(scale.limits[0]), round(scale.limits[1]) + 1)
             axis.set_major_locator(FixedLocator(few) if len(few) < 6 else MaxNLocator(integer=True, nbins=6))
         if scale.unit == "fraction":
             axis.set_major_formatter(PercentFormatter(1.0, decimals=0 if name == "y" else None))
@@ -242,7 +241,7 @@ def _limits(scale: Scale) -> tuple[float, float]:
     if scale.log:
         room = max(high / low, 1.1) ** scale.margin
         return low / room, high * room
-    room = max(0.02 * high, 0.3) if scale.unit == "epochs" else scale.margin * (high - low)
+    room = max(0.02 * high, 0.3 * (low > 0)) if scale.unit == "epochs" else scale.margin * (high - low)
     return low - room, high + room
 
 

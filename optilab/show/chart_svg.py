@@ -50,7 +50,7 @@ MAX_WRITTEN_CELLS = 120
 """Cells of a map that has its values written."""
 MAX_SHORT_NAME = 4
 """Letters of a name left of a row for which a number's room is enough."""
-MAX_NAME_LENGTH = 22
+MAX_NAME_LENGTH = 20
 """Letters of a name next to a line."""
 
 
@@ -80,22 +80,11 @@ def switches(chart: Chart) -> list[tuple[str, bool]]:
 
 def signs(chart: Chart) -> Iterator[tuple[str, str]]:
     """The signs other than those of series: the class of each, and what it means."""
-    meanings = dict[tuple[str, str], None]()
-    marks = [mark for panel in chart.panels for mark in panel.marks]
-    for mark in marks:
-        if isinstance(mark, Contour) and mark.label:
-            meanings["edge", mark.label] = None
-        elif isinstance(mark, Points) and mark.label:
-            several = sum(isinstance(other, Points) and other.label == mark.label for other in marks) > 1
-            meanings[f"{mark.symbol} {_style(None if several else mark.series)}", mark.label] = None
-        elif (
-            isinstance(mark, Heatmap)
-            and not mark.categorical
-            and mark.diverged is not None
-            and not _is_named(mark)
-        ):
-            meanings["gone", "diverged"] = None
-    yield from meanings
+    for label, mark in chart.signs.items():
+        yield f"{mark.symbol} {_style(mark.series)}" if isinstance(mark, Points) else "edge", label
+    heats = [mark for panel in chart.panels for mark in panel.marks if isinstance(mark, Heatmap)]
+    if any(not (heat.categorical or heat.diverged is None or _is_named(heat)) for heat in heats):
+        yield "gone", "diverged"
 
 
 def _is_named(heat: Heatmap) -> bool:
@@ -375,7 +364,9 @@ def _points(points: Points, frame: _Frame) -> Iterator[Markup | _Text]:
     x, y = _on_axis(frame.panel.x, points.x), _on_axis(frame.panel.y, points.y)
     d = "".join(f"M{a:.5g} {-b:.5g}h0" for a, b in zip(x, y, strict=True) if isfinite(a) and isfinite(b))
     if d:
-        yield _svg('<path {marked} d="{d}"/>', marked=_marked(frame, points.series, f"point {points.symbol}"), d=d)
+        hides = any(isinstance(mark, Heatmap) and mark.categorical for mark in frame.panel.marks)
+        series = None if hides else points.series  # on its own color nothing would be seen
+        yield _svg('<path {marked} d="{d}"/>', marked=_marked(frame, series, f"point {points.symbol}"), d=d)
     if points.name and len(x):
         yield _Text("place before" if points.before else "place", x[0], y[0], points.name)
 
@@ -401,9 +392,7 @@ def _heatmap(heat: Heatmap, frame: _Frame) -> Iterator[Markup | _Text]:
     values = np.asarray(heat.values, float)[rows, columns]
     x, y = _on_axis(frame.panel.x, heat.x), _on_axis(frame.panel.y, heat.y)
     wide, high = (float(at[1] - at[0]) if len(at) > 1 else 1.0 for at in (x, y))
-    known = np.isfinite(values) & ~(
-        np.asarray(heat.diverged)[rows, columns] if heat.diverged is not None else False
-    )
+    known = heat.known[rows, columns]
     if heat.categorical:
         palette, known = [_channels(color) for color in LIGHT_COLORS], values >= 0
         shades = np.maximum(values, 0).astype(int) % len(palette)
@@ -412,7 +401,7 @@ def _heatmap(heat: Heatmap, frame: _Frame) -> Iterator[Markup | _Text]:
         palette = np.stack(
             [np.interp(at, np.linspace(0, 1, len(anchors)), channel) for channel in anchors.T], axis=-1
         ).tolist()
-        place = np.clip(Scale("", *_ends(heat), heat.scale.log).normalize(np.where(known, values, np.nan)), 0, 1)
+        place = np.clip(Scale("", *heat.limits, heat.scale.log).normalize(np.where(known, values, np.nan)), 0, 1)
         shades = np.rint(np.nan_to_num(place) * (SHADES - 1)).astype(int)
     yield _svg(
         '<image class="map" x="{x:.6g}" y="{y:.6g}" width="{width:.6g}" height="{height:.6g}"'
@@ -430,7 +419,7 @@ def _values(heat: Heatmap, panel: Panel) -> Iterator[_Text]:
     if panel.x.names and _is_named(heat):
         for (row, column), value in np.ndenumerate(heat.values):
             if isfinite(value):
-                shade = float(Scale("", *_ends(heat)).normalize(value))
+                shade = float(Scale("", *heat.limits).normalize(value))
                 text = percent(value) if heat.scale.unit == "fraction" else f"{value:.3g}"
                 yield _Text("cell" if shade < 0.6 else "cell light", column + 1, row + 1, text)
     if panel.shows_layers and len(heat.values) * LINE_HEIGHT <= 100:
@@ -439,19 +428,10 @@ def _values(heat: Heatmap, panel: Panel) -> Iterator[_Text]:
                 yield _Text("muted", None, row, percent(value) if heat.scale.unit else f"{value:.1e}")
 
 
-def _ends(heat: Heatmap) -> tuple[float, float]:
-    """The values of the ends of the colors."""
-    if heat.scale.is_bounded:
-        return heat.scale.limits
-    values = np.asarray(heat.values, float)
-    known = values[np.isfinite(values) & ~(np.asarray(heat.diverged) if heat.diverged is not None else False)]
-    return (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
-
-
 def _ramps(marks: Sequence[Any]) -> Iterator[Markup]:
     """Color scales of the maps, with the values at both ends."""
     for heat in (mark for mark in marks if isinstance(mark, Heatmap) and not mark.categorical):
-        low, high = (_text(heat.scale, float(f"{end:.3g}")) for end in _ends(heat))
+        low, high = (_text(heat.scale, float(f"{end:.3g}")) for end in heat.limits)
         blocks = Markup().join(_svg('<tspan fill="{color}">\u2588</tspan>', color=color) for color in VIRIDIS[::2])
         yield _svg(
             '<text class="ramp" x="100%" y="100%">{low} {blocks} {high}</text>', low=low, blocks=blocks, high=high

@@ -215,10 +215,8 @@ def _heatmap(heatmap: Heatmap, canvas: _Canvas) -> None:
     )
     values = np.asarray(heatmap.values, float)
     diverged = np.zeros(values.shape, bool) if heatmap.diverged is None else np.asarray(heatmap.diverged)
-    known = values[np.isfinite(values) & ~diverged]
-    scale = heatmap.scale
-    low, high = scale.limits if scale.is_bounded else (known.min(), known.max()) if known.size else (0.0, 1.0)
-    scale = replace(scale, low=float(low), high=float(high))
+    low, high = heatmap.limits
+    scale = replace(heatmap.scale, low=low, high=high)
     for (row, column), at in np.ndenumerate(scale.normalize(values[np.ix_(rows, columns)])):
         value, has_diverged = values[rows[row], columns[column]], diverged[rows[row], columns[column]]
         if heatmap.categorical:

@@ -169,7 +169,8 @@ def document(
     body = _environment().get_template(template).render(version=__version__, **content)
     classes = {name for names in re.findall(r'class="([^"]*)"', body) for name in names.split()}
     common = [asset(name) for name, uses in USES.items() if classes.intersection(uses)]
-    sheets = [_palette(), asset("page.css"), *styles]
+    palette = [_palette()] if scripts or "chart" in classes else []
+    sheets = [*palette, asset("page.css"), *styles]
     if not scripts:  # which may make elements of any class
         sheets = [_used(sheet, "".join([body, *common])) for sheet in sheets]
     scripts = [*common, *scripts]

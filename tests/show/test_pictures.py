@@ -66,6 +66,14 @@ def test_training_writes_its_picture(optilab, small, tmp_path):
     assert "seeds 42, 43" in (tmp_path / "b.svg").read_text()
 
 
+def test_title_of_a_plot(optilab, small, tmp_path):
+    optilab("train", small, "--epochs", 1, "--name", "run")
+    for title, is_shown in ((None, False), ("For a paper", True), ("", False)):
+        optilab("runs", "plot", "run", "--out", "c.svg", *([] if title is None else ["--title", title]))
+        text = (tmp_path / "c.svg").read_text()
+        assert ("For a paper" in text, "seed 42" in text) == (is_shown, title is None)
+
+
 def test_diverging_training_is_drawn_as_far_as_it_came(optilab, small, tmp_path):
     optilab("train", small, "--lr", "1e30", "--out", "finite.svg", code=6)
     assert "small (diverged)" in (tmp_path / "finite.svg").read_text()

@@ -309,6 +309,13 @@ def test_a_chosen_setting_is_the_best_of_its_tuning(rule, key, raced):
     assert not set(final) & {str(row["seed"]) for row in tried}
 
 
+def test_the_verdict_begins_with_the_best_mean(raced):
+    (network,) = raced.document["networks"]
+    best = network["rules"][0]
+    assert network["verdict"].startswith(best["rule"])
+    assert f"test_acc: {best['mean']:.1%} (95% interval " in network["verdict"]
+
+
 def test_the_repeats_are_the_sample(raced, study):
     """Of one repeat there is a table, but no interval and no verdict."""
     own = rows_of(raced.document)["sgd"]
@@ -324,8 +331,10 @@ def test_the_repeats_are_the_sample(raced, study):
     manifest = study.path / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"status": "done"', '"status": "interrupted"'))
     result = network_race.read(runs.read_study(study.path))
-    sentence = "no verdict from one repeat: the repeats are the sample, and three would judge"
-    assert race_tables.answer_of(result).startswith(sentence)
+    sentence = "; one repeat gives no verdict: repeats are the sample, and three would judge"
+    best = max(own["mean"] for own in race_tables.rows(result.networks[0]))
+    assert f" has the highest test_acc: {best:.1%}" in race_tables.answer_of(result)
+    assert sentence in race_tables.answer_of(result)
     (network,) = race_tables.document(result, runs.read_study(study.path))["networks"]
     assert network["verdict"] is None
     assert all(row[key] is None for row in network["rules"] for key in ("verdict", "low", "high"))

@@ -88,7 +88,7 @@ def _losses(function: Objective, paths: list[Trajectory]) -> Panel:
         Polyline(np.arange(len(curve)), curve, number, dash="series", marker=5)
         for number, curve in enumerate(curves)
     )
-    x = Scale("epoch", 0, epochs, margin=0.01)
+    x = Scale("epoch", 0, epochs, unit="epochs")
     y = Scale(quantity, low, max(high, low * 10**1e-9), log=True, margin=0.05)
     return Panel(lines, x, y)
 

@@ -67,15 +67,17 @@ def _multiples(label: str, highest: float, lowest: float = 1.0) -> Scale:
 
 def _judged(table: RaceTable, rules: Sequence[str]) -> Panel:
     """The curves of a network."""
-    marks: list[Mark] = []
+    marks, longest = list[Mark](), 1
     for rule, raced in table.raced.items():
         judged = history(rule, raced.runs) if raced.runs else None
         if judged is None:
             continue
         curve, number = judged.curves["val_acc"], rules.index(rule)
-        epochs = np.arange(1, len(curve.mean) + 1)
+        epochs, longest = np.arange(1, len(curve.mean) + 1), max(longest, len(curve.mean))
         marks.append(Polyline(epochs, curve.mean, number, width=1.9, dash="series"))
         if curve.interval is not None:
-            marks.append(Band(epochs, *curve.interval, number, alpha=0.18))
+            lower, upper = np.clip(curve.interval, 0, 1)
+            marks.append(Band(epochs, lower, upper, number, alpha=0.18))
     y = Scale(METRICS["val_acc"].title, unit="fraction")
-    return Panel(tuple(marks), Scale("epoch"), y, f"{table.network}: judged, mean and 95%")
+    x = Scale("epoch", 1, longest, unit="epochs")
+    return Panel(tuple(marks), x, y, f"{table.network}: judged, mean and 95%")

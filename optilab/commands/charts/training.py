@@ -1,6 +1,7 @@
 """Trainings as a chart: loss and accuracy over the epochs, the curvature of the loss, and what every layer did."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import inf
 from typing import Any
 
@@ -109,24 +110,28 @@ def not_diverged(histories: Sequence[History]) -> Sequence[History]:
 
 def _metric(histories: Sequence[History], metric: str) -> Panel:
     """One metric of every group: training thin, validation bold with the band of the mean, or single runs faint where
-    the band would say nothing: of fewer than MIN_SEEDS seeds, or wider than half the axis.
+    the band would say nothing: of fewer than MIN_SEEDS seeds, or at an epoch as wide as half the axis.
     """
     marks, scale = list[Mark](), metric_scale(histories, metric)
     low, high = scale.limits
+    bands = {number: band for number, h in enumerate(histories) if (band := _band(h, metric, scale)) is not None}
+    if bands:  # they widen the axis, at most by half
+        ends, room = np.concatenate([*bands.values()], axis=1), (high - low) / 2
+        bottom, top = max(np.nanmin(ends), low - room), min(np.nanmax(ends), high + room)
+        scale = replace(scale, low=min(low, float(bottom)), high=max(high, float(top)))
     for number, history in enumerate(histories):
         training, validation = history.curves[f"train_{metric}"], history.curves[f"val_{metric}"]
         marks.append(
             _over_epochs(training.mean, number, role="training", width=0.9, skip_in_text=len(histories) > 1)
         )
-        if validation.interval is not None:
-            ends, runs = validation.interval, validation.runs
-            width = np.nanmedian(ends[1] - ends[0]) if len(ends[0]) else np.inf
-            if len(runs) >= MIN_SEEDS and width < (high - low) / 2:
-                marks.append(Band(np.arange(1, len(validation.mean) + 1), *ends, number))
-            else:
-                marks += [
-                    _over_epochs(run, number, width=0.6, alpha=0.4, skip_in_text=True) for run in runs.values()
-                ]
+        if number in bands:
+            lower, upper = bands[number]
+            marks.append(Band(np.arange(1, len(validation.mean) + 1), lower, upper, number))
+        elif validation.interval is not None:
+            marks += [
+                _over_epochs(run, number, width=0.6, alpha=0.4, skip_in_text=True)
+                for run in validation.runs.values()
+            ]
         best = validation.mean[history.best - 1]
         marks.append(_over_epochs(validation.mean, number, role="validation", width=2.2, marker=5))
         marks.append(Points([history.best], [best], "best", number, label="best validation accuracy"))
@@ -138,6 +143,16 @@ def _metric(histories: Sequence[History], metric: str) -> Panel:
         marks.append(ReferenceLine(chance or 0.0, name="chance level", skip_in_text=True))
     epochs = max(history.epochs for history in histories)
     return Panel(tuple(marks), Scale("epoch", 1, epochs, unit="epochs"), scale, QUANTITIES[metric].title)
+
+
+def _band(history: History, metric: str, scale: Scale) -> Floats | None:
+    """The ends of the interval of the mean, within what is possible; None where it would say nothing."""
+    curve, (low, high) = history.curves[f"val_{metric}"], scale.limits
+    if curve.interval is None or len(curve.runs) < MIN_SEEDS or not len(curve.mean):
+        return None
+    bounds = (0.0, 1.0) if scale.unit == "fraction" else (low if scale.log else 0.0, inf)
+    ends = np.clip(curve.interval, *bounds)
+    return ends if np.nanmax(ends[1] - ends[0]) < (high - low) / 2 else None
 
 
 def _over_epochs(values: Floats, series: int, **options: Any) -> Polyline:
@@ -189,7 +204,7 @@ def _curvature(histories: Sequence[History]) -> Panel:
     title = "curvature of the loss"
     mixed = ", preconditioned" if all(scaled) else "; of adaptive optimizers preconditioned" if any(scaled) else ""
     last = max(float(history.curvature.epochs[-1]) for history in histories if history.curvature)
-    x = Scale("epoch", 0, last, margin=0.05)
+    x = Scale("epoch", 0, last, unit="epochs")
     return Panel(tuple(marks), x, curvature_scale(histories), title + mixed)
 
 

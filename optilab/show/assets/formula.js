@@ -10,8 +10,10 @@ const Formula = (() => {
     MAX_PRODUCT = 64; // whole powers of a function up to it are products
   const words = (text) => text.split(" ");
   const arities = (text, count) => words(text).map((name) => [name, count]);
-  const SMOOTH = words("sqrt exp log sin cos tan sinh cosh tanh");
-  const FUNCTIONS = new Map([...SMOOTH.map((name) => [name, 1]), ...arities("abs sign", 1), ...arities("min max", 2)]);
+  const FUNCTIONS = new Map([
+    ...arities("sqrt exp log sin cos tan sinh cosh tanh abs sign", 1), // those of Math, but for the sign
+    ...arities("min max", 2),
+  ]);
   const RULE_FUNCTIONS = new Map([
     ...FUNCTIONS,
     ...arities("sum norm grad diagonal smallest", 1),
@@ -222,62 +224,56 @@ const Formula = (() => {
       throw new Error(`${op} has no derivative here`);
     })(tree);
 
-  // --- values: numbers, vectors and matrices, which are arrays ----------------------------------------------------
+  // --- vectors and matrices: of trees, so that only numbers are left to be calculated -----------------------------
 
-  const isArray = (value) => typeof value === "object";
-  const isMatrix = (value) => isArray(value) && isArray(value[0]);
+  class Vector extends Array {} // a matrix is one of rows
+
+  const rankOf = (value) => (value instanceof Vector ? 1 + rankOf(value[0]) : 0);
 
   /** A vector: a number stands in all places. */
   function vector(value, length = 1) {
-    if (isMatrix(value)) throw new Error("a matrix stands where a vector is needed");
-    return isArray(value) ? value : Array(length).fill(value);
+    if (rankOf(value) > 1) throw new Error("a matrix stands where a vector is needed");
+    return rankOf(value) ? value : Vector.from({ length }, () => value);
   }
 
-  /** An operation of numbers on all places of arrays, as in NumPy: a vector stands in every row of a matrix. */
-  function everywhere(run) {
-    const apply = (a, b, c) => {
-      if (!isArray(a) && !isArray(b) && !isArray(c)) return run(a, b, c);
-      const isPart = isMatrix(a) || isMatrix(b) || isMatrix(c) ? isMatrix : isArray,
-        { length } = isPart(a) ? a : isPart(b) ? b : c,
-        result = [];
-      for (let i = 0; i < length; i++)
-        result.push(apply(isPart(a) ? a[i] : a, isPart(b) ? b[i] : b, isPart(c) ? c[i] : c));
-      return result;
-    };
-    return apply;
+  /** What `make` gives for all places of vectors and matrices, as in NumPy: a vector stands in every row of a matrix. */
+  function everywhere(make, ...parts) {
+    const rank = Math.max(...parts.map(rankOf));
+    if (!rank) return make(...parts);
+    const { length } = parts.find((part) => rankOf(part) === rank),
+      at = (i) => parts.map((part) => (rankOf(part) === rank ? part[i] : part));
+    return Vector.from({ length }, (_, i) => everywhere(make, ...at(i)));
   }
+  const spread = (value, like) => everywhere((tree) => tree, value, like);
+  const flat = (value) => (rankOf(value) ? [...value].flatMap(flat) : [value]);
 
   /** The entries a, b, c of a symmetric matrix [[a, b], [b, c]]; of one variable it stands there twice. */
   function symmetric(value) {
-    if (!isMatrix(value)) throw new Error("a vector stands where a matrix is needed");
+    if (rankOf(value) < 2) throw new Error("a vector stands where a matrix is needed");
     const [first, last = [0, first[0]]] = value;
     return [first[0], first[1] ?? 0, last[1]];
   }
 
-  /** The first coordinate of the shortest solution of [[a, b], [b, c]] x = (u, v). */
-  function solution(a, b, c, u, v) {
-    const mean = (a + c) / 2,
-      half = (a - c) / 2,
-      radius = Math.hypot(half, b),
-      [p, q] = radius > 0 ? [half / radius, b / radius] : [1, 0],
-      least = 1e-15 * (Math.abs(mean) + radius),
-      along = (length, eigenvalue) => (Math.abs(eigenvalue) > least ? length / 2 / eigenvalue : 0);
-    return along((1 + p) * u + q * v, mean + radius) + along((1 - p) * u - q * v, mean - radius);
-  }
+  const ON_VECTORS = {
+    sum: (a) => vector(a).reduce((x, y) => ["add", x, y]),
+    norm: (a) => ["sqrt", ON_VECTORS.sum(vector(a).map((x) => ["multiply", x, x]))],
+    smallest: (matrix) => ["smallest", ...symmetric(matrix)],
+    solve: (matrix, right) => {
+      const [a, b, c] = symmetric(matrix),
+        [u, v = 0] = vector(right, matrix.length);
+      return Vector.of(["solution", a, b, c, u, v], ["solution", c, b, a, v, u]).slice(0, matrix.length);
+    },
+  };
 
-  /** The solution for a right side of one or two coordinates. */
-  function solve(matrix, right) {
-    const [a, b, c] = symmetric(matrix),
-      [u, v = 0] = vector(right, matrix.length);
-    return [solution(a, b, c, u, v), solution(c, b, a, v, u)].slice(0, matrix.length);
-  }
+  /** A tree under the values of its names. */
+  const valueUnder = (names, operations = {}) =>
+    walk((part, ...parts) => {
+      if (!Array.isArray(part)) return names.get(part) ?? part;
+      const [name] = part;
+      return operations[name]?.(...parts) ?? everywhere((...trees) => [name, ...trees], ...parts);
+    });
 
-  const total = (values) => values.reduce((a, b) => a + b);
   const NUMBERS = {
-    add: (a, b) => a + b,
-    subtract: (a, b) => a - b,
-    multiply: (a, b) => a * b,
-    divide: (a, b) => a / b,
     // As in NumPy: a remainder has the sign of b, some powers are other operations, and a NaN is the smaller and the larger.
     remainder: (a, b) => (a % b) + (Math.sign(a % b) * Math.sign(b) < 0 ? b : 0),
     power: (a, b) => (b === 2 ? a * a : b === 0.5 ? Math.sqrt(a) : b === -1 ? 1 / a : a ** b),
@@ -289,51 +285,52 @@ const Formula = (() => {
     sign: (a) => (a > 0 ? 1 : a < 0 ? -1 : a - a),
     where: (a, b, c) => (a !== 0 ? b : c),
     clip: (a, b, c) => NUMBERS.min(NUMBERS.max(a, b), c),
-    ...Object.fromEntries(["abs", ...SMOOTH].map((name) => [name, Math[name]])),
-  };
-  const OPERATIONS = {
-    ...Object.fromEntries(Object.entries(NUMBERS).map(([name, run]) => [name, everywhere(run)])),
-    sum: (a) => total(vector(a)),
-    norm: (a) => Math.sqrt(total(vector(a).map((x) => x * x))),
-    smallest: (matrix) => (([a, b, c]) => (a + c) / 2 - Math.hypot((a - c) / 2, b))(symmetric(matrix)),
-    solve,
+    smallest: (a, b, c) => (a + c) / 2 - Math.hypot((a - c) / 2, b), // eigenvalue of [[a, b], [b, c]]
+    /** The first coordinate of the shortest solution of [[a, b], [b, c]] x = (u, v). */
+    solution: (a, b, c, u, v) => {
+      const mean = (a + c) / 2,
+        half = (a - c) / 2,
+        radius = Math.hypot(half, b),
+        [p, q] = radius > 0 ? [half / radius, b / radius] : [1, 0],
+        least = 1e-15 * (Math.abs(mean) + radius),
+        along = (length, eigenvalue) => (Math.abs(eigenvalue) > least ? length / 2 / eigenvalue : 0);
+      return along((1 + p) * u + q * v, mean + radius) + along((1 - p) * u - q * v, mean - radius);
+    },
   };
 
+  // Arithmetic on cells, without a call: a picture has hundreds of thousands of places.
   const ARITHMETIC = {
-    // of cells, without a call: a picture has hundreds of thousands of places
     add: (m, to, a, b) => () => (m[to] = m[a] + m[b]),
     subtract: (m, to, a, b) => () => (m[to] = m[a] - m[b]),
     multiply: (m, to, a, b) => () => (m[to] = m[a] * m[b]),
     divide: (m, to, a, b) => () => (m[to] = m[a] / m[b]),
   };
 
-  /** Statements (target, tree) as a function of the values of `names`, which gives those of `results` after the statements.
-   * What several trees contain is calculated once. */
-  function compiled(names, statements, results, operations = OPERATIONS) {
-    const cells = new Map(), // of numbers and of operations on cells
-      scope = new Map(names.map((name, i) => [name, i])),
+  /** Trees as a function of the values of `names`. What several trees contain is calculated once; the next
+   * call changes the result. */
+  function compiled(names, trees) {
+    const cells = new Map(names.map((name, i) => [name, i])), // of names, numbers and operations on cells
       values = names.map(() => 0),
       steps = [];
-    for (const [target, tree] of statements) {
-      const place = walk((part, ...parts) => {
-        if (typeof part === "string") return scope.get(part);
-        const key = isNumber(part) ? `#${Object.is(part, -0) ? "-0" : part}` : `${part[0]} ${parts}`;
-        if (cells.has(key)) return cells.get(key);
-        const cell = values.push(isNumber(part) ? part : 0) - 1,
-          [a, b = a, c = a] = parts;
-        const operation = operations[part[0]],
-          direct = operations === NUMBERS && ARITHMETIC[part[0]];
-        if (direct) steps.push(direct(values, cell, a, b));
-        else if (operation) steps.push(() => (values[cell] = operation(values[a], values[b], values[c])));
-        return cells.set(key, cell).get(key);
-      });
-      scope.set(target, place(tree));
-    }
-    const ends = results.map((name) => scope.get(name));
+    const place = walk((part, ...parts) => {
+      const isNode = Array.isArray(part),
+        key = isNode ? `${part[0]} ${parts}` : Object.is(part, -0) ? "-0" : String(part);
+      if (cells.has(key)) return cells.get(key);
+      const cell = values.push(isNode ? 0 : part) - 1,
+        [a, b = a, c = a, d = a, e = a] = parts,
+        run = NUMBERS[part[0]] ?? Math[part[0]],
+        direct = ARITHMETIC[part[0]];
+      if (direct) steps.push(direct(values, cell, a, b));
+      else if (isNode) steps.push(() => (values[cell] = run(values[a], values[b], values[c], values[d], values[e])));
+      return cells.set(key, cell).get(key);
+    });
+    const ends = trees.map(place),
+      results = ends.map(() => 0); // one array, since a path makes thousands
     return (inputs) => {
-      for (let i = 0; i < inputs.length; i++) values[i] = inputs[i];
+      for (let i = 0; i < names.length; i++) values[i] = inputs[i];
       for (let i = 0; i < steps.length; i++) steps[i]();
-      return ends.map((cell) => values[cell]);
+      for (let i = 0; i < ends.length; i++) results[i] = values[ends[i]];
+      return results;
     };
   }
 
@@ -356,32 +353,23 @@ const Formula = (() => {
       return isProduct ? wholePower(x, n) : [part[0], ...parts];
     })(tree);
 
-  /** A function of w1, or of w1 and w2, by its trees: `local` gives f and the gradient at a point, `hessian` the rows of the
-   * second derivatives. The gradient is by default that of calculus. */
+  /** A function of w1, or of w1 and w2, by its tree: `at` gives f, `local` f with the gradient at a point;
+   * `gradient` and `hessian` are trees. The gradient is by default that of calculus. */
   function surface(value, dimension, gradient = range(dimension).map((i) => derivative(value, `w${i + 1}`))) {
     const names = range(dimension).map((i) => `w${i + 1}`),
-      mean = (a, b) => over(plus(a, b), 2);
-    const at = (trees) =>
-      compiled(
-        names,
-        trees.map((tree, i) => [`.${i}`, expanded(tree)]),
-        trees.map((_, i) => `.${i}`),
-        NUMBERS,
-      );
-    const second = (i, j) => derivative(gradient[i], names[j]),
-      rows = (entry) => range(dimension).map((i) => range(dimension).map((j) => entry(i, j)));
-    const hessian = () => {
-      const local = at(rows((i, j) => (i === j ? second(i, i) : mean(second(i, j), second(j, i)))).flat());
-      return (w) => (([a, b, ...rest]) => (dimension < 2 ? [[a]] : [[a, b], rest]))(local(w));
+      second = (i, j) => derivative(gradient[i], names[j]),
+      entry = (i, j) => (i === j ? second(i, i) : over(plus(second(i, j), second(j, i)), 2)),
+      row = (i) => Vector.from(names, (_, j) => expanded(entry(i, j))),
+      trees = [value, ...gradient].map(expanded),
+      height = compiled(names, trees.slice(0, 1));
+    return {
+      names,
+      at: (...w) => height(w)[0],
+      local: compiled(names, trees),
+      gradient: Vector.from(trees.slice(1)),
+      hessian: () => Vector.from(names, (_, i) => row(i)),
     };
-    return { dimension, value: at([value]), local: at([value, ...gradient]), hessian };
   }
-
-  /** The value of a function at a point. */
-  const valueOf =
-    ({ value }) =>
-    (...w) =>
-      value(w)[0];
 
   /** How many coordinates a tree has. */
   function dimensionOf(tree) {
@@ -392,35 +380,65 @@ const Formula = (() => {
 
   // --- optimizers ----------------------------------------------------------------------------------------------
 
+  /** A step of a program: the names of its states, their trees at the start, and those of w and the states after the step.
+   * A state has the shape of `shapes`; one that starts as a number may become a vector. */
+  function stepOf(program, known, operations, shapes = null) {
+    const { states, starts, statements } = program,
+      first = states.map((name) => valueUnder(new Map([["w", known.get("w")]]), operations)(starts.get(name))),
+      likes = shapes ?? first,
+      named = (name, like, i = 0) => everywhere(() => `${name} ${i++}`, like),
+      names = new Map([...known, ...states.map((name, i) => [name, named(name, likes[i])])]),
+      inputs = states.flatMap((name) => flat(names.get(name)));
+    for (const [target, tree] of statements) names.set(target, valueUnder(names, operations)(tree));
+    const next = states.map((name, i) => spread(names.get(name), likes[i]));
+    if (next.some((value, i) => rankOf(value) > rankOf(likes[i]))) return stepOf(program, known, operations, next);
+    const start = first.flatMap((value, i) => flat(spread(value, likes[i])));
+    return { inputs, start, next: [vector(names.get("w"), flat(known.get("w")).length), ...next].flatMap(flat) };
+  }
+
   /** A program on a function, as (settings, start, steps, noise) => {rows, count}.
    *
    * `rows` has w, f and the gradient of every step up to the last one that is finite; `noise` is added to the gradients that the
    * optimizer gets, one number after the other. */
-  function pathOn({ dimension, local, hessian }, { settings, states, starts, statements, uses }) {
-    const second = uses.has("H") || uses.has("diagonal") ? hessian() : () => 0,
-      operations = {
-        ...OPERATIONS,
-        grad: (w) => local(vector(w, dimension)).slice(1),
-        diagonal: (w) => second(vector(w, dimension)).map((row, i) => row[i]),
-      };
-    const first = compiled(["w", ...settings], [...starts], states, operations),
-      step = compiled(["w", "g", "t", "f", "H", ...states, ...settings, "I"], statements, ["w", ...states], operations),
-      identity = range(dimension).map((i) => range(dimension).map((j) => Number(i === j)));
+  function pathOn({ names, local, gradient, hessian }, program) {
+    const dimension = names.length,
+      slopes = Vector.from(names, (name) => `g${name}`),
+      at = (w, trees) => {
+        const place = valueUnder(new Map(vector(w, dimension).map((tree, i) => [names[i], tree])));
+        return trees.map((tree) => (rankOf(tree) ? tree.map(place) : place(tree)));
+      },
+      second = program.uses.has("H") || program.uses.has("diagonal") ? hessian() : 0,
+      known = new Map([
+        ["w", Vector.from(names)],
+        ["g", slopes],
+        ["H", second],
+        ["I", Vector.from(names, (_, i) => Vector.from(names, (_, j) => Number(i === j)))],
+      ]);
+    const { inputs, start, next } = stepOf(program, known, {
+      ...ON_VECTORS,
+      grad: (w) => at(w, gradient),
+      diagonal: (w) => at(w, second).map((row, i) => row[i]),
+    });
+    const first = compiled([...names, ...program.settings], start),
+      step = compiled([...names, ...inputs, ...slopes, "t", "f", ...program.settings], next);
     return (values, point, steps, noise = null) => {
-      const constants = settings.map((name) => values[name]),
+      const constants = program.settings.map((name) => values[name]),
+        moving = [...point, ...first([...point, ...constants])], // w and the states
+        inputs = [...moving, ...slopes.map(() => 0), 0, 0, ...constants],
         rows = new Float64Array((steps + 1) * (2 * dimension + 1));
-      let w = [...point],
-        moving = first([w, ...constants]);
-      for (let row = 0; ; row++) {
-        const here = local(w),
-          seen = [...w, ...here];
-        if (row && !seen.every(Number.isFinite)) return { rows, count: row };
-        rows.set(seen, row * seen.length);
+      for (let row = 0, at = 0; ; row++) {
+        const here = local(inputs);
+        for (let i = 0; i < dimension; i++) rows[at++] = inputs[i];
+        for (let i = 0; i <= dimension; i++) rows[at++] = here[i];
+        for (let i = at - 2 * dimension - 1; row && i < at; i++)
+          if (!Number.isFinite(rows[i])) return { rows, count: row };
         if (row === steps) return { rows, count: steps + 1 };
-        const [f, ...slopes] = here,
-          g = slopes.map((slope, i) => slope + (noise ? noise[row * dimension + i] : 0));
-        [w, ...moving] = step([w, g, row + 1, f, second(w), ...moving, ...constants, identity]);
-        w = vector(w, dimension);
+        for (let i = 0; i < dimension; i++)
+          inputs[moving.length + i] = noise ? here[i + 1] + noise[row * dimension + i] : here[i + 1];
+        inputs[moving.length + dimension] = row + 1;
+        inputs[moving.length + dimension + 1] = here[0];
+        const after = step(inputs);
+        for (let i = 0; i < after.length; i++) inputs[i] = after[i];
       }
     };
   }
@@ -442,11 +460,14 @@ const Formula = (() => {
   /** The theory of an optimizer whose step is linear in w, the gradient and at most one state, and whose stability is linear in
    * lr; null for another one. On a quadratic it multiplies (w, state) by a matrix for each curvature:
    * `limit` is the largest stable lr (Infinity where there is none), `rate` the spectral radius, of (settings, curvature). */
-  function linearStep({ settings, states, statements, uses }) {
+  function linearStep(program) {
+    const { settings, states, uses } = program;
     if (!settings.includes("lr") || states.length > 1 || NOT_LINEAR.some((name) => uses.has(name))) return null;
-    const step = compiled(["w", "g", "t", ...settings, ...states], statements, ["w", ...states]);
-    const moved = (values, curvature, [w, state], t = 1) =>
-      step([w, curvature * w, t, ...settings.map((name) => values[name]), ...states.map(() => state)]);
+    const { inputs, next } = stepOf(program, new Map([["w", "w"]])),
+      step = compiled(["w", "g", "t", ...settings, ...inputs], next);
+    const moved = (values, curvature, [w, state], t = 1) => [
+      ...step([w, curvature * w, t, ...settings.map((name) => values[name]), ...states.map(() => state)]),
+    ];
     const matrixOf = (values, curvature) => {
       const [[a, c = 0], [b, d = 0]] = STATES.slice(0, 2).map((place) => moved(values, curvature, place));
       return [a, b, c, d];
@@ -486,5 +507,5 @@ const Formula = (() => {
     return size * (spread >= 0 ? Math.abs(half) + Math.sqrt(spread) : Math.sqrt(determinant));
   }
 
-  return { dimensionOf, filled, linearStep, parse, pathOn, program, settingsOf, surface, valueOf };
+  return { dimensionOf, filled, linearStep, parse, pathOn, program, settingsOf, surface };
 })();

@@ -31,7 +31,6 @@ for (const table of all("table.sortable")) {
       body.append(...rows);
     });
   });
-  if (rows.length < 8) continue;
   const field = html("input", {
     type: "search",
     placeholder: "filter rows",

@@ -10,7 +10,7 @@ const byId = (id) => document.getElementById(id);
 const round = (number, digits) => Number(number.toPrecision(digits));
 const text = (value, digits = 4) => written("", value, digits);
 const least = (numbers) => numbers.reduce((a, b) => (b < a ? b : a), Infinity); // also of 100,000
-const most = (numbers) => -least(numbers.map((number) => -number));
+const most = (numbers) => numbers.reduce((a, b) => (b > a ? b : a), -Infinity);
 const range = (length) => Array.from({ length }, (_, i) => i);
 
 /** What a map has for a key, made once. */
@@ -92,8 +92,7 @@ function bestRateOf(fn, rule, values) {
 /** A function that runs. */
 function running(fn, tree) {
   const surface = Formula.surface(tree, dimension, fn.gradient);
-  const caches = { runners: new Map(), rates: new Map() };
-  return Object.assign(fn, { surface, at: Formula.valueOf(surface), ...caches, tree: JSON.stringify(tree) });
+  return Object.assign(fn, { surface, runners: new Map(), rates: new Map(), tree: JSON.stringify(tree) });
 }
 for (const fn of data.functions) running(fn, fn.value);
 
@@ -163,7 +162,7 @@ function draws(seed, count) {
 
 const heightAt = (path, row) => path.rows[row * WIDTH + dimension];
 const heightsOf = (path) => range(path.count).map((row) => heightAt(path, row));
-const pointAt = (path, row) => [...path.rows.subarray(row * WIDTH, row * WIDTH + dimension)];
+const pointAt = ({ rows }, row) => [rows[row * WIDTH], rows[row * WIDTH + 1]].slice(0, dimension);
 const slopeAt = (path, row) => Math.hypot(...path.rows.subarray(row * WIDTH + dimension + 1, (row + 1) * WIDTH));
 const isIn = (sides, point) => point.every((w, axis) => w >= sides[axis][0] && w <= sides[axis][1]);
 const roundingOf = (f) => data.rounding * Math.max(1, Math.abs(f));
@@ -385,30 +384,32 @@ function fill(id, [xs, ys], names, marks, words) {
   zoomTo(panel, [xs[0], -ys[1], xs[1] - xs[0], ys[1] - ys[0]]);
 }
 
-/** The places of an area, also those that are far away; NaN where one is not finite. */
-function placed(places, area) {
-  const [xs, ys] = area.map((ends) => about(ends, FAR));
-  const limited = (v, [low, high]) => (Number.isFinite(v) ? Math.min(high, Math.max(low, v)) : NaN);
-  return places.map(([x, y]) => [limited(x, xs), limited(y, ys)]);
+/** A place as `d` has it, for an area; those that are far away come nearer. */
+function writtenIn(area) {
+  const [xs, ys] = area.map((ends) => about(ends, FAR)),
+    limited = (v, [low, high]) => Math.min(high, Math.max(low, v));
+  return (x, y) => `${limited(x, xs)} ${-limited(y, ys)}`;
 }
 
 /** Points are lines without length and with round ends. */
 function point(kind, places, area) {
-  const all = placed(places, area).filter(([x, y]) => !Number.isNaN(x + y));
-  return mark(`point ${kind}`, all.map(([x, y]) => `M${x} ${-y}h0`).join(""));
+  const at = writtenIn(area),
+    finite = places.filter((place) => place.every(Number.isFinite));
+  return mark(`point ${kind}`, finite.map(([x, y]) => `M${at(x, y)}h0`).join(""));
 }
 
 /** A line through places, without those that are hardly apart from the last one, and with gaps where one is not finite. */
 function polyline(places, area) {
-  const [wide, high] = area.map(([low, end]) => end - low);
+  const [wide, high] = area.map(([low, end]) => (end - low) / 1250),
+    at = writtenIn(area);
   let d = "",
     last = null;
-  for (const [x, y] of placed(places, area)) {
-    if (Number.isNaN(x + y)) last = null;
-    else if (!last || Math.abs(x - last[0]) >= wide / 1250 || Math.abs(y - last[1]) >= high / 1250) {
-      d += `${last ? "L" : "M"}${x} ${-y}`;
-      last = [x, y];
-    }
+  for (const place of places) {
+    const [x, y] = place;
+    if (last && Math.abs(x - last[0]) < wide && Math.abs(y - last[1]) < high) continue;
+    const isFinite = Number.isFinite(x) && Number.isFinite(y);
+    if (isFinite) d += `${last ? "L" : "M"}${at(x, y)}`;
+    last = isFinite ? place : null;
   }
   return d;
 }
@@ -424,7 +425,7 @@ function trace({ i, rule, row }, places, area) {
 function drawGround(shown) {
   const { fn, start } = state,
     [xs, plane] = sides(),
-    place = (w) => (plane ? w : [w[0], fn.at(w[0])]),
+    place = (w) => (plane ? w : [w[0], fn.surface.at(w[0])]),
     profile = plane ? [] : range(481).map((i) => place([xs[0] + ((xs[1] - xs[0]) * i) / 480])),
     heights = profile.map(([, f]) => f).filter((f) => Math.abs(f) < data.largest),
     ys = plane ?? about(heights.length > 1 ? [least(heights), most(heights)] : [0, 1], 1.1),
@@ -472,7 +473,7 @@ function drawContours([xs, ys]) {
     level = new Float64Array(width * height);
   for (let j = 0; j < height; j++) {
     const y = ys[1] - ((j + 0.5) / height) * (ys[1] - ys[0]);
-    for (let i = 0; i < width; i++) level[j * width + i] = fn.at(columns[i], y);
+    for (let i = 0; i < width; i++) level[j * width + i] = fn.surface.at(columns[i], y);
   }
   const floor = fn.lowest ?? least(level),
     sample = level.filter((f, i) => i % 97 === 0 && Number.isFinite(f)).sort(),
@@ -547,15 +548,22 @@ function endNames(shown, levels, area) {
 
 const LOWEST = [0.999, 0.99, 0.9, 0.5, 0]; // rate at the lower end of the picture: the first that shows all curves
 
+let theoryShown = ""; // what it was drawn for
+
 /** The factor of the distance per step over lr, for the rules with a theory; where it crosses 1 is the limit. */
 function drawTheory(shown) {
   const known = shown.filter(({ theory }) => theory);
   byId("theory").textContent = known.length ? "Theory: stable below 1" : "Theory: none for these";
   byId("rates").hidden = !known.length;
-  if (!known.length) return;
+  const key = JSON.stringify([
+    state.fn.key,
+    known.map(({ i, rule, values, theory }) => [i, rule.key, values, theory.bowl]),
+  ]);
+  if (!known.length || key === theoryShown) return;
+  theoryShown = key;
   const all = known.flatMap(({ i, values }) => [cards[i].rate.low, cards[i].rate.high, values.lr]),
     xs = [least(all.filter((lr) => lr > 0)), most(all)].map(Math.log10),
-    places = range(241).map((k) => xs[0] + ((xs[1] - xs[0]) * k) / 240),
+    places = range(121).map((k) => xs[0] + ((xs[1] - xs[0]) * k) / 120),
     rates = known.map(({ theory }) => places.map((exponent) => theory.rateAt(10 ** exponent))),
     low = LOWEST.find((rate) => rate <= least(rates.flat())) ?? 0,
     high = 1 + (1 - low) / 4,
@@ -869,7 +877,7 @@ ground.addEventListener("pointerdown", (event) => {
 ground.addEventListener("pointermove", (event) => {
   const place = pointerPlace(ground, event),
     w = place.slice(0, dimension);
-  byId("here").textContent = `f(${w.map((number) => text(number, 3)).join(", ")}) = ${text(state.fn.at(...w))}`;
+  byId("here").textContent = `f(${w.map((number) => text(number, 3)).join(", ")}) = ${text(state.fn.surface.at(...w))}`;
   hasMoved ||= hand && Math.hypot(event.clientX - hand.x, event.clientY - hand.y) > CLICK;
   if (!hand || !hasMoved) return;
   if (hand.isStart) startAt(place);
