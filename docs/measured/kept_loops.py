@@ -98,6 +98,9 @@ FAULTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "logits in nll": ("logits-as-probabilities", ("cnn", "perceptron", "gru", "transformer")),
     "relu at the end": ("logits-as-probabilities", ("cnn", "perceptron", "lstm", "transformer")),
     "sum": ("loss-is-a-sum", ("cnn", "perceptron", "lstm", "transformer", "regression")),
+    "log of zero": ("loss-not-finite", ("cnn", "perceptron", "gru", "transformer")),
+    "zeroed too late": ("no-optimizer-step", ("cnn", "perceptron", "lstm", "transformer")),
+    "step per epoch": ("no-optimizer-step", ("cnn", "perceptron", "lstm", "transformer")),
 }
 """Fault -> the finding that names it, and the tasks that have it."""
 SETTINGS = ("relu at the end", "sum")
@@ -146,6 +149,9 @@ def train(fault: str, task: str, faulty: bool, seed: int) -> dict[str, Any]:
     elif fault == "sum":
         mean: Loss = F.mse_loss if "regression" in task else F.cross_entropy
         loss = partial(mean, reduction="sum") if faulty else mean
+    elif fault == "log of zero":
+        positive = F.relu if faulty else F.softplus
+        loss = lambda out, y: F.nll_loss(F.normalize(positive(out), 1.0, 1).log(), y)  # noqa: E731
     x, y = data(loops.TRAIN + loops.VALIDATION)
     if fault == "raw validation":
         x = torch.cat([scale * x[: loops.TRAIN], raw * x[loops.TRAIN :]])
@@ -162,9 +168,14 @@ def train(fault: str, task: str, faulty: bool, seed: int) -> dict[str, Any]:
                 optimizer.zero_grad()
                 value = loss(net(x[here]), y[here])
                 value.backward()
-                optimizer.step()
+                if fault == "zeroed too late" and faulty:
+                    optimizer.zero_grad()
+                if fault != "step per epoch" or not faulty:
+                    optimizer.step()
                 target = y[here].squeeze(1) if fault.startswith("broadcast") else y[here]
                 watch.step(value, target=target)
+            if fault == "step per epoch" and faulty:
+                optimizer.step()
             net.eval()
             with torch.no_grad():
                 out = net(vx)
@@ -180,27 +191,34 @@ def train(fault: str, task: str, faulty: bool, seed: int) -> dict[str, Any]:
     return loops.stored_form(watch.evidence(), skill if skill == skill else 0.0)
 
 
-def diagnosed() -> Iterator[tuple[str, str, str, list[str]]]:
-    """Fault, name, truth and named findings of every stored loop that is clearly sick or healthy."""
+def stored_cases() -> Iterator[tuple[stored.Case, dict[str, Any]]]:
+    """Every stored loop that is clearly sick or healthy, and what the watch saw of it."""
     recorded = stored.read(PATH)
     for fault, task, faulty, seed in cases():
         name = name_of(fault, task, faulty, seed)
         entry, sound = recorded[name], recorded[name_of(fault, task, False, seed)]
         harm = sound["skill"] - entry["skill"]
         truth = "sick" if faulty and (fault not in SETTINGS or harm >= 0.05) else "healthy"
-        if faulty and truth == "healthy" and harm >= 0.025:
-            continue
-        findings = diagnose(stored.evidence(stored.Case(name, fault, truth, ()), entry))
-        yield fault, name, truth, [one.name for one in findings if verdict.has_fault([one])]
+        if not faulty or truth == "sick" or harm < 0.025:
+            yield stored.Case(name, fault, truth, (frozenset({FAULTS[fault][0]}),)), entry
+
+
+def diagnosed() -> Iterator[tuple[str, str, str, list[str]]]:
+    """Fault, name, truth and named findings of every case."""
+    for case, entry in stored_cases():
+        findings = diagnose(stored.evidence(case, entry))
+        yield case.cause, case.name, case.truth, [one.name for one in findings if verdict.has_fault([one])]
 
 
 def main(arguments: list[str]) -> None:
     parser = figures.parser("kept_loops", __doc__)
     parser.add_argument("--train", action="store_true", help="train the loops")
+    parser.add_argument("--missing", action="store_true", help="those that are not stored")
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args(arguments)
     if options.train:
-        wanted, found = [*cases()], stored.read(PATH) if PATH.exists() else {}
+        found = stored.read(PATH) if PATH.exists() else {}
+        wanted = [case for case in cases() if not (options.missing and name_of(*case) in found)]
         with ProcessPoolExecutor(options.jobs) as pool:
             for case, result in zip(wanted, pool.map(train, *zip(*wanted, strict=True)), strict=True):
                 found[name_of(*case)] = storing.shortened(result)

@@ -87,6 +87,17 @@ def layers_of(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
             yield name.removeprefix("_orig_mod.").removeprefix("module.") or type(module).__name__, module
 
 
+def unregistered(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """The parameters of modules in lists and dicts of Python, which `model.parameters()` does not have."""
+    registered = {*model.modules()}
+    for name, module in model.named_modules():
+        for key, value in vars(module).items():
+            named = dict(enumerate(value)) if isinstance(value, list) else value if isinstance(value, dict) else {}
+            for at, child in named.items():
+                if isinstance(child, nn.Module) and child not in registered:
+                    yield from child.named_parameters(f"{name}{'.' * bool(name)}{key}[{at!r}]")
+
+
 def matrices(module: nn.Module) -> list[nn.Parameter]:
     """The weights of a layer that are at least matrices, its main one first."""
     return [p for p in module.parameters() if not nn.parameter.is_lazy(p) and p.dim() >= 2]
