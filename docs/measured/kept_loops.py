@@ -69,6 +69,12 @@ class Language(nn.Module):
         return self.head(self.layer(x)[0])
 
 
+def gelu(depth: int) -> nn.Module:
+    """A perceptron whose units are never exactly flat."""
+    hidden = [part for _ in range(depth) for part in (nn.Linear(32, 32), nn.GELU())]
+    return nn.Sequential(nn.Flatten(), nn.Linear(144, 32), nn.GELU(), *hidden, nn.Linear(32, loops.CLASSES))
+
+
 @dataclass(frozen=True)
 class Task:
     """Data, a network, and how it is trained."""
@@ -88,6 +94,8 @@ TASKS = {
     "transformer": Task(loops.tokens, loops.Transformer, epochs=10),
     "regression": Task(loops.curve, loops.mlp(6, 1), 1e-2, 16),
     "deep regression": Task(loops.curve, loops.mlp(6, 1, 4), 5e-3, 16),
+    "gelu": Task(loops.images, partial(gelu, 1)),
+    "deep gelu": Task(loops.images, partial(gelu, 3)),
 }
 FAULTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "no mask": ("no-causal-mask", ("transformer", "convolution", "LSTM", "GRU")),
@@ -100,6 +108,7 @@ FAULTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "sum": ("loss-is-a-sum", ("cnn", "perceptron", "lstm", "transformer", "regression")),
     "log of zero": ("loss-not-finite", ("cnn", "perceptron", "gru", "transformer")),
     "zeroed too late": ("no-optimizer-step", ("cnn", "perceptron", "lstm", "transformer")),
+    "no gradient left": ("learning-rate-too-high", ("gelu", "deep gelu")),
     "step per epoch": ("no-optimizer-step", ("cnn", "perceptron", "lstm", "transformer")),
 }
 """Fault -> the finding that names it, and the tasks that have it."""
@@ -152,6 +161,8 @@ def train(fault: str, task: str, faulty: bool, seed: int) -> dict[str, Any]:
     elif fault == "log of zero":
         positive = F.relu if faulty else F.softplus
         loss = lambda out, y: F.nll_loss(F.normalize(positive(out), 1.0, 1).log(), y)  # noqa: E731
+    elif fault == "no gradient left" and faulty:
+        rate = 10.0
     x, y = data(loops.TRAIN + loops.VALIDATION)
     if fault == "raw validation":
         x = torch.cat([scale * x[: loops.TRAIN], raw * x[loops.TRAIN :]])
@@ -161,7 +172,9 @@ def train(fault: str, task: str, faulty: bool, seed: int) -> dict[str, Any]:
     made = sgd if fault == "sum" else adam
     optimizer = made(net.parameters())
     skill = 0.0
-    with loops.watched(net, optimizer) as watch:
+    # Where targets and epochs are known, a network without a gradient has learned nothing.
+    watched: Any = loops.BareNumbers if fault == "no gradient left" else loops.watched
+    with watched(net, optimizer) as watch:
         for _ in range(kind.epochs):
             net.train()
             for here in torch.randperm(loops.TRAIN).split(24):
