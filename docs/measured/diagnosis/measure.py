@@ -43,7 +43,10 @@ class Diagnosed:
         """The first remedy of the first finding; of two causes, those of both. Empty where there is none."""
         if not self.flagged:
             return ()
-        return verdict.both(self.findings) if len(self.case.accepted) == 2 else (*self.findings[0].remedies, ())[0]
+        if len(self.case.accepted) == 2:
+            both = verdict.both(self.findings, "")
+            return (*self.findings[0].remedies[0], *self.findings[1].remedies[0]) if both else ()
+        return (*self.findings[0].remedies, ())[0]
 
     @property
     def key(self) -> str:
