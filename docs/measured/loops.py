@@ -542,16 +542,23 @@ def truth(loop: Loop, skill: float, unchanged: float) -> str:
     return "healthy" if loop.change == "short" or unchanged - skill < 0.1 else "unclear"  # two epochs teach little
 
 
-def diagnosed(half: str, opened: bool = False, bare: bool = False) -> list[Outcome]:
-    """Every stored loop that is clearly faulty or clearly healthy; `opened`: by the rules that had not seen it."""
-    recorded, outcomes = stored.read(path_of(half, bare)), []
+def cases(half: str, bare: bool = False) -> Iterator[tuple[Loop, stored.Case, dict[str, Any]]]:
+    """Every stored loop that is clearly faulty or clearly healthy, and what the watch saw of it."""
+    recorded = stored.read(path_of(half, bare))
     for loop in (loop for loop in loops(half) if loop.name in recorded):
         entry, unchanged = recorded[loop.name], recorded[f"{loop.family}: unchanged"]["skill"]
         case = stored.Case(loop.name, loop.change, truth(loop, entry["skill"], unchanged), ())
         if case.truth != "unclear":
-            findings = diagnose(stored.evidence(case, entry))
-            named = tuple(finding.name for finding in findings if finding.severity > Severity.INFO)
-            outcomes.append(Outcome(loop, case.truth, OPENED.get(loop.name, named) if opened else named))
+            yield loop, case, entry
+
+
+def diagnosed(half: str, opened: bool = False, bare: bool = False) -> list[Outcome]:
+    """The findings of every case; `opened`: by the rules that had not seen it."""
+    outcomes = []
+    for loop, case, entry in cases(half, bare):
+        findings = diagnose(stored.evidence(case, entry))
+        named = tuple(finding.name for finding in findings if finding.severity > Severity.INFO)
+        outcomes.append(Outcome(loop, case.truth, OPENED.get(loop.name, named) if opened else named))
     return outcomes
 
 

@@ -69,6 +69,12 @@ class Language(nn.Module):
         return self.head(self.layer(x)[0])
 
 
+def gelu(depth: int) -> nn.Module:
+    """A perceptron whose units are never exactly flat."""
+    hidden = [part for _ in range(depth) for part in (nn.Linear(32, 32), nn.GELU())]
+    return nn.Sequential(nn.Flatten(), nn.Linear(144, 32), nn.GELU(), *hidden, nn.Linear(32, loops.CLASSES))
+
+
 @dataclass(frozen=True)
 class Task:
     """Data, a network, and how it is trained."""
@@ -88,6 +94,8 @@ TASKS = {
     "transformer": Task(loops.tokens, loops.Transformer, epochs=10),
     "regression": Task(loops.curve, loops.mlp(6, 1), 1e-2, 16),
     "deep regression": Task(loops.curve, loops.mlp(6, 1, 4), 5e-3, 16),
+    "gelu": Task(loops.images, partial(gelu, 1)),
+    "deep gelu": Task(loops.images, partial(gelu, 3)),
 }
 FAULTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "no mask": ("no-causal-mask", ("transformer", "convolution", "LSTM", "GRU")),
@@ -98,6 +106,10 @@ FAULTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "logits in nll": ("logits-as-probabilities", ("cnn", "perceptron", "gru", "transformer")),
     "relu at the end": ("logits-as-probabilities", ("cnn", "perceptron", "lstm", "transformer")),
     "sum": ("loss-is-a-sum", ("cnn", "perceptron", "lstm", "transformer", "regression")),
+    "log of zero": ("loss-not-finite", ("cnn", "perceptron", "gru", "transformer")),
+    "zeroed too late": ("no-optimizer-step", ("cnn", "perceptron", "lstm", "transformer")),
+    "no gradient left": ("learning-rate-too-high", ("gelu", "deep gelu")),
+    "step per epoch": ("no-optimizer-step", ("cnn", "perceptron", "lstm", "transformer")),
 }
 """Fault -> the finding that names it, and the tasks that have it."""
 SETTINGS = ("relu at the end", "sum")
@@ -146,6 +158,11 @@ def train(fault: str, task: str, faulty: bool, seed: int) -> dict[str, Any]:
     elif fault == "sum":
         mean: Loss = F.mse_loss if "regression" in task else F.cross_entropy
         loss = partial(mean, reduction="sum") if faulty else mean
+    elif fault == "log of zero":
+        positive = F.relu if faulty else F.softplus
+        loss = lambda out, y: F.nll_loss(F.normalize(positive(out), 1.0, 1).log(), y)  # noqa: E731
+    elif fault == "no gradient left" and faulty:
+        rate = 10.0
     x, y = data(loops.TRAIN + loops.VALIDATION)
     if fault == "raw validation":
         x = torch.cat([scale * x[: loops.TRAIN], raw * x[loops.TRAIN :]])
@@ -155,16 +172,23 @@ def train(fault: str, task: str, faulty: bool, seed: int) -> dict[str, Any]:
     made = sgd if fault == "sum" else adam
     optimizer = made(net.parameters())
     skill = 0.0
-    with loops.watched(net, optimizer) as watch:
+    # Where targets and epochs are known, a network without a gradient has learned nothing.
+    watched: Any = loops.BareNumbers if fault == "no gradient left" else loops.watched
+    with watched(net, optimizer) as watch:
         for _ in range(kind.epochs):
             net.train()
             for here in torch.randperm(loops.TRAIN).split(24):
                 optimizer.zero_grad()
                 value = loss(net(x[here]), y[here])
                 value.backward()
-                optimizer.step()
+                if fault == "zeroed too late" and faulty:
+                    optimizer.zero_grad()
+                if fault != "step per epoch" or not faulty:
+                    optimizer.step()
                 target = y[here].squeeze(1) if fault.startswith("broadcast") else y[here]
                 watch.step(value, target=target)
+            if fault == "step per epoch" and faulty:
+                optimizer.step()
             net.eval()
             with torch.no_grad():
                 out = net(vx)
@@ -180,27 +204,39 @@ def train(fault: str, task: str, faulty: bool, seed: int) -> dict[str, Any]:
     return loops.stored_form(watch.evidence(), skill if skill == skill else 0.0)
 
 
-def diagnosed() -> Iterator[tuple[str, str, str, list[str]]]:
-    """Fault, name, truth and named findings of every stored loop that is clearly faulty or healthy."""
+def stored_cases() -> Iterator[tuple[stored.Case, dict[str, Any]]]:
+    """Every stored loop that is clearly faulty or healthy, and what the watch saw of it."""
     recorded = stored.read(PATH)
     for fault, task, faulty, seed in cases():
         name = name_of(fault, task, faulty, seed)
         entry, sound = recorded[name], recorded[name_of(fault, task, False, seed)]
         harm = sound["skill"] - entry["skill"]
         truth = "faulty" if faulty and (fault not in SETTINGS or harm >= 0.05) else "healthy"
-        if faulty and truth == "healthy" and harm >= 0.025:
-            continue
-        findings = diagnose(stored.evidence(stored.Case(name, fault, truth, ()), entry))
-        yield fault, name, truth, [finding.name for finding in findings if verdict.has_fault([finding])]
+        if not faulty or truth == "faulty" or harm < 0.025:
+            yield stored.Case(name, fault, truth, (frozenset({FAULTS[fault][0]}),)), entry
+
+
+def diagnosed() -> Iterator[tuple[str, str, str, list[str]]]:
+    """Fault, name, truth and named findings of every case."""
+    for case, entry in stored_cases():
+        findings = diagnose(stored.evidence(case, entry))
+        yield (
+            case.cause,
+            case.name,
+            case.truth,
+            [finding.name for finding in findings if verdict.has_fault([finding])],
+        )
 
 
 def main(arguments: list[str]) -> None:
     parser = figures.parser("paired_loops", __doc__)
     parser.add_argument("--train", action="store_true", help="train the loops")
+    parser.add_argument("--missing", action="store_true", help="those that are not stored")
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args(arguments)
     if options.train:
-        wanted, results = [*cases()], stored.read(PATH) if PATH.exists() else {}
+        results = stored.read(PATH) if PATH.exists() else {}
+        wanted = [case for case in cases() if not (options.missing and name_of(*case) in results)]
         with ProcessPoolExecutor(options.jobs) as pool:
             for case, result in zip(wanted, pool.map(train, *zip(*wanted, strict=True)), strict=True):
                 results[name_of(*case)] = storing.shortened(result)

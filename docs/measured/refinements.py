@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from docs.measured import figures, loops
+from docs.measured import figures, paired_loops, loops
 from docs.measured.diagnosis import train
 from optilab.diagnose import Evidence, checks, diagnose, verdict
 from tests.diagnosis import stored
@@ -49,7 +49,10 @@ Labeled = tuple[str, tuple[frozenset[str], ...], Evidence]
 
 
 def cases(half: str) -> Iterator[Labeled]:
-    """Every stored training, probe run and loop of a half that is clearly faulty or healthy."""
+    """Every stored training, probe run and loop of a half that is clearly faulty or healthy.
+
+    The loops for findings that no half has are of the design half.
+    """
     for name in HALVES[half]:
         folder = train.folder_of(name)
         recorded = stored.read(folder / f"{name}.json.gz")
@@ -57,31 +60,23 @@ def cases(half: str) -> Iterator[Labeled]:
             if case.truth != "unclear" and case.name in recorded:
                 for probe in (False, True) if "trial" in recorded[case.name] else (False,):
                     yield case.truth, case.accepted, stored.evidence(case, recorded[case.name], probe)
-    recorded = stored.read(loops.path_of(half))
-    for loop in (loop for loop in loops.loops(half) if loop.name in recorded):
-        entry, unchanged = recorded[loop.name], recorded[f"{loop.family}: unchanged"]["skill"]
-        truth = loops.truth(loop, entry["skill"], unchanged)
-        if truth != "unclear":
-            case = stored.Case(loop.name, loop.change, truth, (frozenset(loop.accepted),))
-            yield truth, case.accepted, stored.evidence(case, entry)
+    for bare in (False, True):
+        for loop, case, entry in loops.cases(half, bare):
+            yield case.truth, (frozenset(loop.accepted),), stored.evidence(case, entry)
+    for case, entry in paired_loops.stored_cases() if half == "design" else ():
+        yield case.truth, case.accepted, stored.evidence(case, entry)
 
 
-def counts(labeled: list[Labeled]) -> Counter[str]:
-    """How many faulty ones are flagged, rightly, and of two causes both; and how many healthy ones are flagged."""
-    counted: Counter[str] = Counter()
-    for truth, accepted, evidence in labeled:
-        with patch.object(
-            verdict, "_changes", return_value=True
-        ):  # which remedies are proposed does not matter here
-            findings = diagnose(evidence)
-        flagged, names = verdict.has_fault(findings), [finding.name for finding in findings[:2]]
-        if truth == "healthy":
-            counted["false"] += flagged
-        else:
-            counted["flagged"] += flagged
-            counted["right"] += flagged and names[0] in frozenset().union(*accepted)
-            counted["both"] += len(accepted) == 2 and all(causes & {*names} for causes in accepted)
-    return counted
+def outcome(truth: str, accepted: tuple[frozenset[str], ...], evidence: Evidence) -> Counter[str]:
+    """Whether a faulty one is flagged, rightly, and of two causes both; or whether a healthy one is flagged."""
+    with patch.object(verdict, "_changes", return_value=True):  # which remedies are proposed does not matter here
+        findings = diagnose(evidence)
+    flagged, names = verdict.has_fault(findings), [finding.name for finding in findings[:2]]
+    if truth == "healthy":
+        return Counter({"false alarms": flagged})
+    right = flagged and names[0] in frozenset().union(*accepted)
+    both = len(accepted) == 2 and all(causes & {*names} for causes in accepted)
+    return Counter({"flagged": flagged, "first right": right, "both named": both})
 
 
 @contextmanager
@@ -107,16 +102,19 @@ def title(check: Any) -> str:
 def main(arguments: list[str]) -> None:
     options = figures.parser("refinements", __doc__).parse_args(arguments)
     labeled = {half: [*cases(half)] for half in HALVES}
-    base, rows = {half: counts(entries) for half, entries in labeled.items()}, list[figures.Row]()
-    for name in (*map(title, verdict.CHECKS), *REFINEMENTS):
+    base = {half: [outcome(*case) for case in entries] for half, entries in labeled.items()}
+    quantities, rows = ("flagged", "first right", "both named", "false alarms"), list[figures.Row]()
+    left_out = {**{title(check): check for check in verdict.CHECKS}, **dict.fromkeys(REFINEMENTS)}
+    for name, check in left_out.items():
         row: figures.Row = [name]
-        with without(name):
-            for half, entries in labeled.items():
-                now = counts(entries)
-                row += [f"{now[key] - base[half][key]:+d}" for key in ("flagged", "right", "both", "false")]
+        for half, entries in labeled.items():
+            # Where a check sees nothing, leaving it out changes nothing.
+            affected = [n for n, (*_, evidence) in enumerate(entries) if check is None or check(evidence)]
+            with without(name):
+                now = sum((outcome(*entries[n]) for n in affected), Counter[str]())
+            before = sum((base[half][n] for n in affected), Counter[str]())
+            row += [f"{now[key] - before[key]:+d}" for key in quantities]
         rows.append([cell if cell not in ("+0", "-0") else "0" for cell in row])
         print(*rows[-1], sep=" | ", flush=True)
-    columns = [
-        f"{half}: {what}" for half in HALVES for what in ("flagged", "first right", "both named", "false alarms")
-    ]
-    figures.record("refinements", "refinements", ["left out", *columns], rows, options.print)
+    columns = ["left out", *(f"{half}: {quantity}" for half in HALVES for quantity in quantities)]
+    figures.record("refinements", "refinements", columns, rows, options.print)

@@ -1,5 +1,6 @@
 """Fetch a dataset by torchvision or from Debian's package; files are verified and written atomically."""
 
+import fcntl
 import io
 import os
 import shutil
@@ -7,7 +8,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from contextlib import redirect_stderr
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, suppress
 from pathlib import Path
 
 from optilab.data.catalog import DatasetInfo, destination, file_of, find, missing_message
@@ -53,9 +55,9 @@ def fetch(dataset: str, directory: Path | None = None) -> Path | None:
 
     The directory is `catalog.destination`: in the argument, in OPTILAB_DATA, or in the user's cache. The sources are
     torchvision and, where there is a package and apt-get exists, Debian's package; none needs root. A file gets its
-    name only once all are verified and it is on disk, so a kill or a concurrent fetch does no harm. Raises DataError
-    that lists every attempt and its failure, UsageError for the user's images, SystemFailure if the directory cannot
-    be written.
+    name only once all are verified and it is on disk, so a kill or a concurrent fetch does no harm, and the next
+    fetch removes what a killed one left. Raises DataError that lists every attempt and its failure, UsageError for
+    the user's images, SystemFailure if the directory cannot be written.
     """
     info = info_of(dataset)
     if info.is_custom:
@@ -65,29 +67,55 @@ def fetch(dataset: str, directory: Path | None = None) -> Path | None:
     place, failures = destination(info, directory), list[str]()
     if not (lacking := [name for name in info.digests if not _is_intact(info, place, name)]):
         return place
-    for source in [_by_torchvision, *[_from_debian] * bool(info.package)]:
-        with tempfile.TemporaryDirectory(prefix="optilab-fetch-") as scratch:
-            try:
-                fetched = source(info, Path(scratch))
-                contents = {name: read_content(file_of(fetched, name), name) for name in lacking}
-                for name, content in contents.items():
-                    expect_equal(
-                        f"{info.title}: {name}", f"SHA-256 {info.digests[name]}", f"SHA-256 {sha256(content)}"
-                    )
-            except DataError as error:
-                failures += str(error).splitlines()
-                continue
-        with system_failures():
-            place.mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():
-            write_atomic(place / name, content)
-        return place
+    with _fetching(place):
+        for source in [_by_torchvision, *[_from_debian] * bool(info.package)]:
+            with system_failures(), tempfile.TemporaryDirectory(prefix=".fetch.tmp-", dir=place) as scratch:
+                try:
+                    fetched = source(info, Path(scratch))
+                    contents = {name: read_content(file_of(fetched, name), name) for name in lacking}
+                    for name, content in contents.items():
+                        expect_equal(
+                            f"{info.title}: {name}", f"SHA-256 {info.digests[name]}", f"SHA-256 {sha256(content)}"
+                        )
+                except DataError as error:
+                    failures += str(error).splitlines()
+                    continue
+            for name, content in contents.items():
+                write_atomic(place / name, content)
+            return place
     package = f", or install Debian's package {info.package}" if info.package else ""
     archives = ", ".join(f"{name.removesuffix('.gz')}.gz" for name in info.digests)
     raise DataError(
         "\n  ".join([f"{info.title} could not be fetched into {place}; tried:", *failures])
         + f"\ndownload {archives} elsewhere, and give their directory with --data-dir or OPTILAB_DATA{package}"
     )
+
+
+@contextmanager
+def _fetching(place: Path) -> Iterator[None]:
+    """Make a directory for a fetch, and remove it if it stays empty.
+
+    What killed fetches left is removed unless another fetch is running: each holds a shared lock, which the kernel
+    releases however the process ends.
+    """
+    missing = [path for path in (place, *place.parents) if not path.exists()]
+    with system_failures():
+        place.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(place, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # another fetch is running, or the file system has no locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for path in place.glob(".*.tmp-*"):
+                remove = shutil.rmtree if path.is_dir() else Path.unlink
+                remove(path)
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+        with suppress(OSError):  # not empty
+            for path in missing:
+                path.rmdir()
 
 
 def _is_intact(info: DatasetInfo, place: Path, name: str) -> bool:

@@ -548,6 +548,25 @@ def diverged(run: Evidence) -> Seen | None:
     return _too_high(run, text, "any divergence", "none")
 
 
+MIN_LOSS = 1e-3
+"""Training loss of a network that has not learned its samples to the last digit, where no gradient is left either."""
+
+
+@check(*RATE)
+def no_gradient_left(run: Evidence) -> Seen | None:
+    """No layer has any gradient left, and no other finding explains it."""
+    norms = [[layer["gradient_norm"] for layer in record["layers"]] for record in run.epochs]
+    first, last = ([norm for norm in norms[at] if norm is not None] if norms else [] for at in (0, -1))
+    # First of the checks of this name that are no divergence: the others are notes where the loss has fallen from a
+    # much higher one, and seems to be well.
+    if not last or any(last) or not any(first) or run.loss < MIN_LOSS:
+        return None
+    if any(sees(run, name) for name in ("weight-decay-too-strong", "symmetric-init", "dead-units")):
+        return None
+    text = f"no layer has any gradient left, and the training loss is {run.loss:.3g}"
+    return _too_high(run, text, "0 in all layers", "above 0", certain=True)
+
+
 @check(*RATE)
 def loss_above_chance(run: Evidence) -> Seen | None:
     """The training loss is above {MAX_CHANCE_LOSS} times the chance level; in a probe run {MAX_TRIAL_CHANCE_LOSS:g}, or
@@ -627,23 +646,6 @@ def steps_too_large(run: Evidence) -> Seen | None:
     result = _too_high(run, text, f"above {MAX_STEP:g}", "near 0.001", certain)
     # The default rate may be too low for a network that learns.
     return result if run.setup.loop else result._replace(remedies=result.remedies[-1:])
-
-
-MIN_LOSS = 1e-3
-"""Training loss of a network that has not learned its samples to the last digit, where no gradient is left either."""
-
-
-@check(*RATE)
-def no_gradient_left(run: Evidence) -> Seen | None:
-    """No layer has any gradient left, and no other finding explains it."""
-    norms = [[layer["gradient_norm"] for layer in record["layers"]] for record in run.epochs]
-    first, last = ([norm for norm in norms[at] if norm is not None] if norms else [] for at in (0, -1))
-    if not last or any(last) or not any(first) or run.loss < MIN_LOSS:
-        return None
-    if any(sees(run, name) for name in ("weight-decay-too-strong", "symmetric-init", "dead-units")):
-        return None
-    text = f"no layer has any gradient left, and the training loss is {run.loss:.3g}"
-    return _too_high(run, text, "0 in all layers", "above 0", certain=True)
 
 
 # --- gradients that vanish, steps that are too small ---

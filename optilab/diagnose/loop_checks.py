@@ -5,8 +5,7 @@ a training of optilab's, whose loop is known, but for what a user's network may 
 function here, and what it has to know in `_facts` of `optilab/watch/watch.py`.
 """
 
-import math
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 from optilab.diagnose.check import Check, Seen, check
 from optilab.diagnose.evidence import Evidence
@@ -42,9 +41,9 @@ before it overflows, or overflows at once."""
     "inputs and targets that are not finite",
 )
 def loss_not_finite(run: Evidence) -> Seen | None:
-    """The first loss is not finite, while the outputs of all layers have a standard deviation below
-    {MAX_FIRST_STD:g}; or a loss after {MIN_FINITE_LOSSES} or more is not, and the last one was at most
-    {MAX_LOSS_BEFORE:g} times the first."""
+    """The first loss is not finite, while the outputs of all layers, or of those before the first one whose outputs are
+    not finite, have a standard deviation below {MAX_FIRST_STD:g}; or a loss after {MIN_FINITE_LOSSES} or more is not,
+    and the last one was at most {MAX_LOSS_BEFORE:g} times the first."""
     if run.loop.get("non_finite"):  # which explains it
         return None
     first, before = run.start.get("first_loss"), run.start.get("loss_before")
@@ -55,13 +54,15 @@ def loss_not_finite(run: Evidence) -> Seen | None:
     ):
         text = f"the loss is not finite after one of {before:.3g}"
         return Seen(text, {"loss_before": before}, certain=True)
-    deviations = run.start.get("first_std") or [math.inf]
+    deviations: list[float | None] = run.start.get("first_std") or []
     if not run.loop or run.start.get("first_loss", 0.0) is not None:
         return None
-    if any(std is None or not std < MAX_FIRST_STD for std in deviations):
+    before_it = [std for std in takewhile(lambda std: std is not None, deviations) if std is not None]
+    if not before_it or max(before_it) >= MAX_FIRST_STD:
         return None
-    text = "the first loss is not finite, and the outputs of all layers are"
-    return Seen(text, {"largest_std": max(deviations)}, certain=True)
+    layers = "all layers" if len(before_it) == len(deviations) else f"the first {plural(len(before_it), 'layer')}"
+    text = f"the first loss is not finite, and the outputs of {layers} are"
+    return Seen(text, {"largest_std": max(before_it)}, certain=True)
 
 
 @check(
@@ -268,7 +269,7 @@ def graph_cut(run: Evidence) -> Seen | None:
     "nn.ModuleList; freeze with requires_grad_(False) what is not to be trained",
 )
 def parameters_not_in_optimizer(run: Evidence) -> Seen | None:
-    """Parameters have gradients, and no optimizer holds them."""
+    """Parameters have gradients, and no optimizer holds them, those of layers in a list or a dict of Python too."""
     missing = run.loop.get("unheld", [])
     if not missing or not run.loop.get("held", 0):
         return None

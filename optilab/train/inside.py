@@ -87,6 +87,17 @@ def layers_of(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
             yield name.removeprefix("_orig_mod.").removeprefix("module.") or type(module).__name__, module
 
 
+def unregistered(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """The parameters of modules in lists and dicts of Python, which `model.parameters()` does not have."""
+    registered = {*model.modules()}
+    for name, module in model.named_modules():
+        for key, value in vars(module).items():
+            named = dict(enumerate(value)) if isinstance(value, list) else value if isinstance(value, dict) else {}
+            for at, child in named.items():
+                if isinstance(child, nn.Module) and child not in registered:
+                    yield from child.named_parameters(f"{name}{'.' * bool(name)}{key}[{at!r}]")
+
+
 def matrices(module: nn.Module) -> list[nn.Parameter]:
     """The weights of a layer that are at least matrices, its main one first."""
     return [p for p in module.parameters() if not nn.parameter.is_lazy(p) and p.dim() >= 2]
@@ -202,6 +213,7 @@ class Probe:
         self._before: dict[str, list[Tensor]] = {}
         self._weights: dict[str, list[nn.Parameter]] = {}
         self._in_step = False
+        self._output: tuple[LayerRow, Tensor] | None = None  # of the last layer, until it is known what follows
         self._hooks: list[Any] = []
         for name, module in self.modules.items() if hooked else ():
             self._hooks.append(module.register_forward_hook(guard(self._called, name), with_kwargs=True))
@@ -211,6 +223,7 @@ class Probe:
 
     def close(self) -> None:
         """Take the hooks away; the forward pass is done."""
+        self._note_output()
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
@@ -240,9 +253,16 @@ class Probe:
                 self.axes[name] = [*(inputs.shape[:2] if first else (inputs.shape[1], inputs.shape[0]))]
             if isinstance(module, nn.Embedding) and self.embedded is None and _shares_memory(inputs, self.input):
                 self.embedded = result
-        if result is not None and result.is_floating_point():  # until an activation follows
-            row |= _moments(_first_samples(result))
+        self._note_output()
+        if result is not None and result.is_floating_point():
+            self._output = row, result.detach()
         self.rows[name] = row
+
+    def _note_output(self) -> None:
+        """Note the moments of the last layer's outputs, if no activation has followed."""
+        if self._output and "dead" not in self._output[0]:
+            self._output[0].update(_moments(_first_samples(self._output[1])))
+        self._output = None
 
     def _activation(self, module: nn.Module, values: Tensor, name: str, whole: bool) -> None:
         """Note the moments of the last layer's activations, the fraction of saturated ones, and that of dead units.
@@ -286,6 +306,7 @@ class Probe:
     @torch.no_grad()
     def before_step(self, optimized: Collection[int]) -> None:
         """Measure before the weights change; `optimized` are the parameters of an optimizer, by identity."""
+        self._note_output()
         self._weights = {
             name: weights
             for name, module in self.modules.items()

@@ -340,6 +340,7 @@ class Watch:
         """Note, in the first step, the parameters that are trained, and those that are not although they should be."""
         optimized = self._optimized
         named = [(name, p) for name, p in self._model.named_parameters() if p.requires_grad]
+        hidden = [(name, p) for name, p in inside.unregistered(self._model) if p.requires_grad]
         some = any(p.grad is not None for _, p in named)
         # Without any gradient, another model was called, or the loop steps before its first backward pass. Within the
         # pass, as where the optimizer steps in a hook, gradients are still to come.
@@ -347,7 +348,7 @@ class Watch:
         self._facts |= {
             "trained": len(named),
             "held": sum(id(p) in optimized for _, p in named),
-            "unheld": [name for name, p in named if id(p) not in optimized and p.grad is not None],
+            "unheld": [n for n, p in [*named, *hidden] if id(p) not in optimized and p.grad is not None],
             "no_gradient": inside.without_gradient(probe, optimized) if complete else [],
             "backward": some,
         }

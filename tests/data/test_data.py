@@ -5,7 +5,6 @@ import gzip
 import hashlib
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -265,20 +264,46 @@ from optilab.data import fetch
 from optilab.data.catalog import DATASETS
 DATASETS["fashion-mnist"].digests.update(eval(sys.argv[2]))
 datasets.FashionMNIST.mirrors, datasets.FashionMNIST.resources = eval(sys.argv[3])
-os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
-fetch.fetch("fashion-mnist", Path(sys.argv[1]))
+fsync = os.fsync
+os.fsync = lambda descriptor: (sys.audit("os.fsync"), fsync(descriptor))
+
+def killed_at(moment):
+    calls = 0
+    def count(*event):
+        nonlocal calls
+        calls += 1
+        if calls == moment:
+            os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(count)
+    fetch.fetch("fashion-mnist", Path(sys.argv[1], str(moment)))
+    Path(sys.argv[1], "calls").write_text(str(calls))
+    os._exit(0)
+
+def forked(moment):
+    if not (child := os.fork()):
+        killed_at(moment)
+    assert (os.waitpid(child, 0)[1] == signal.SIGKILL) == (moment > 0)
+
+forked(0)
+calls = int(Path(sys.argv[1], "calls").read_text())
+for tenth in range(10):
+    forked(calls * (2 * tenth + 1) // 20)
 """
 
 
 def test_killed_fetch(web, tmp_path):
-    """A kill while a file is written leaves no file with its name."""
-    folder, theirs = tmp_path / "killed", datasets.FashionMNIST
+    """A kill at any of ten moments leaves whole files or none; the next fetch leaves these alone."""
+    theirs = datasets.FashionMNIST
     facts = DATASETS["fashion-mnist"].digests, (theirs.mirrors, theirs.resources)
-    done = subprocess.run([sys.executable, "-c", KILLED, str(folder), *map(repr, facts)])
-    assert done.returncode == -signal.SIGKILL
-    assert [path.name for path in folder.rglob("*ubyte*") if not path.name.startswith(".")] == []
-    fetch.fetch("fashion-mnist", folder)
-    assert_is_small(data.load("fashion-mnist", folder))
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), *map(repr, facts)], check=True)
+    folders = [path for path in tmp_path.iterdir() if path.name.isdigit()]
+    assert len(folders) == 11  # with the fetch that counts its calls
+    for folder in folders:
+        whole = [path for path in folder.glob("fashion-mnist/*") if not path.name.startswith(".")]
+        assert all(path.read_bytes() == idx_bytes(arrays()[path.name]) for path in whole)
+        fetch.fetch("fashion-mnist", folder)
+        assert_is_small(data.load("fashion-mnist", folder))
+        assert sorted(path.name for path in folder.glob("*/*")) == sorted(NAMES)
 
 
 def test_no_room(web, tmp_path, monkeypatch):
@@ -289,8 +314,7 @@ def test_no_room(web, tmp_path, monkeypatch):
     folder = tmp_path / "full"
     with pytest.raises(SystemFailure, match=f"{folder}.*: No space left on device"):
         fetch.fetch("fashion-mnist", folder)
-    assert [path for path in folder.rglob("*") if path.is_file()] == []
-    shutil.rmtree(folder)
+    assert not folder.exists()
     folder.touch()
     for place in (folder, folder / "below"):
         with pytest.raises(SystemFailure, match=f"{folder}.*: (File exists|Not a directory)"):

@@ -186,6 +186,17 @@ def apart(train=True, frozen=False):
     return Called(forward, body=body, head=nn.Linear(16, 3))
 
 
+def in_a_list(trained):
+    """Hidden layers that `parameters()` does not have."""
+    layers = [nn.Linear(16, 16).requires_grad_(trained), nn.Linear(16, 16).requires_grad_(trained)]
+    return Called(
+        lambda net, x: net.head(net.layers[1](net.layers[0](net.body(x).relu()).relu()).relu()),
+        layers=layers,
+        body=nn.Linear(6, 16),
+        head=nn.Linear(16, 3),
+    )
+
+
 def alike(kind):
     net = last(kind(6, 8, batch_first=True))
     with torch.no_grad():
@@ -415,6 +426,13 @@ LOOPS = {
         score(), steps=600, y=(X[:, 0] > 0).float(), loss=entropy_of_probabilities
     ),
     "loss-not-finite: the logarithm of an output": lambda: learn(score(), loss=lambda out, y: -out.log().mean()),
+    "loss-not-finite: a mean over nothing": lambda: learn(
+        Called(
+            lambda net, x: net.head(net.body(x).sum(1, keepdim=True) / 0),
+            body=nn.Linear(6, 8),
+            head=nn.Linear(1, 3),
+        )
+    ),
     "batch-as-time: sequences of a batch": lambda: longer(last(nn.LSTM(6, 8)), FRAMES, steps=300),
     "no-causal-mask: no causal mask": lambda: learn(
         words(transformer(8, True)), TEXT[:, :-1], TEXT[:, 1:], loss=of_words
@@ -458,6 +476,8 @@ LOOPS = {
     "parameters-not-in-optimizer: an optimizer of the last layer": lambda: watched_apart(
         lambda net: net[4].parameters(), lambda net: net
     ),
+    "parameters-not-in-optimizer: layers in a list": lambda: longer(in_a_list(trained=True)),
+    "healthy: layers in a list that nothing trains on purpose": lambda: longer(in_a_list(trained=False)),
     "no-optimizer-step: a network that is made again": lambda: watched_apart(
         lambda net: net.parameters(), lambda net: net, forget=30
     ),
