@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from docs.measured import figures, paired_loops, loops
+from docs.measured import figures, loops, paired_loops
 from docs.measured.diagnosis import train
 from optilab.diagnose import Evidence, checks, diagnose, verdict
 from tests.diagnosis import stored
