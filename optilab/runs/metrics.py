@@ -5,7 +5,7 @@ read this table. Imports neither PyTorch nor NumPy.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 from typing import Any, Literal
 
@@ -24,7 +24,7 @@ class Quantity:
 
 
 QUANTITIES = {
-    "loss": Quantity("loss", False, "nats", lambda classes: log(max(1, classes))),
+    "loss": Quantity("loss", False, "nats", lambda classes: log(classes) if classes else None),
     "acc": Quantity("accuracy", True, "fraction", lambda classes: 1 / classes if classes else None),
 }
 """By the end of a column's name."""
@@ -90,5 +90,8 @@ with the highest validation accuracy (`best_test_acc`)."""
 
 def metric_of(name: str) -> Metric:
     """A metric by its name. A column that only a watched loop has, such as top5_acc, is the quantity that its name ends
-    in, else a number of which lower is better."""
-    return METRICS.get(name) or Metric(name, name, "row", QUANTITIES.get(name.rpartition("_")[2], _NUMBER))
+    in, whose chance level is not known, else a number of which lower is better."""
+    if name in METRICS:
+        return METRICS[name]
+    quantity = QUANTITIES.get(name.rpartition("_")[2], _NUMBER)
+    return Metric(name, name, "row", replace(quantity, chance=lambda classes: None))

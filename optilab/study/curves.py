@@ -159,7 +159,7 @@ def history(label: str, runs: Mapping[int, Record]) -> History | None:
         curvature(records),
         len(runs),
         sum(record.state == "diverged" for record in runs.values()),
-        int(next(iter(runs.values())).manifest.get("data", {}).get("classes", 10)),
+        next(iter(runs.values())).classes,
     )
 
 

@@ -1,8 +1,9 @@
 """The number of a training: a metric at an epoch, at its best, its mean over the epochs, or the time to a target.
 
 A training that diverged has learned nothing: it counts as the accuracy or the loss of the chance level, or as the
-highest loss of its group if that is more. Times to a target are compared between trainings of one length; a target
-that a training never reached, or that it diverged before, counts as one epoch after the longest of them.
+highest loss of its group if that is more; it is left out where no chance level is known. Times to a target are
+compared between trainings of one length; a target that a training never reached, or that it diverged before, counts as
+one epoch after the longest of them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -245,9 +246,7 @@ def _after_the_end(records: Sequence[Record], measure: Measure) -> float:
 def _of_group(group: Group, numbers: Mapping[int, float | Missing], measure: Measure, late: float) -> GroupValues:
     values = {seed: number for seed, number in numbers.items() if not isinstance(number, Missing)}
     missing = {seed: number for seed, number in numbers.items() if isinstance(number, Missing)}
-    classes = max(
-        (record.manifest.get("data", {}).get("classes", 10) for record in group.runs.values()), default=10
-    )
+    classes = max((record.classes for record in group.runs.values()), default=0)
     chance = None if measure.target is not None else metric_of(measure.metric).quantity.chance(classes)
     worst = chance if measure.target is None else late
     if chance is not None and not measure.metric_higher_is_better:

@@ -417,8 +417,7 @@ def _boundary_note(repeat: int, chosen: runs.Row, tuning: Sequence[runs.Row]) ->
 
 def _chance(record: runs.Record) -> float:
     """The accuracy of the chance level."""
-    classes = record.manifest.get("data", {}).get("classes", 10)
-    return METRICS[JUDGED.metric].quantity.chance(classes) or 0.0
+    return METRICS[JUDGED.metric].quantity.chance(record.classes) or 0.0
 
 
 def _over_all(tables: Sequence[RaceTable], level: float) -> RaceTable | None:
