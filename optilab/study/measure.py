@@ -9,8 +9,8 @@ one epoch after the longest of them.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf, isfinite
-from statistics import fmean, stdev
-from typing import Any, Literal, NamedTuple
+from statistics import fmean
+from typing import Literal, NamedTuple
 
 from optilab.config.claims import MOMENTS, no_fraction
 from optilab.errors import DataError, UsageError, did_you_mean, shown, unknown
@@ -256,25 +256,3 @@ def _of_group(group: Group, numbers: Mapping[int, float | Missing], measure: Mea
     if worst is not None:
         values |= dict.fromkeys(endings, worst)
     return GroupValues({seed: values[seed] for seed in group.runs if seed in values}, endings, excluded, chance)
-
-
-# --- seeds next to each other ------------------------------------------------------------------------------
-
-
-class MeanAndStd(NamedTuple):
-    """Mean and sample standard deviation (n - 1; 0 for one value) of a metric over the seeds."""
-
-    mean: float
-    std: float
-
-
-def outcome(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """The metrics of a run's last epoch, and its best validation accuracy."""
-    last = {key: value for key, value in rows[-1].items() if isinstance(value, float)}
-    return {**last, "best_val_acc": best(rows)["val_acc"]}
-
-
-def mean_and_std(outcomes: Sequence[Mapping[str, float]]) -> dict[str, MeanAndStd]:
-    """Mean and standard deviation of every metric over the runs of several seeds."""
-    values = {key: [outcome[key] for outcome in outcomes] for key in outcomes[0]}
-    return {key: MeanAndStd(fmean(v), stdev(v) if len(v) > 1 else 0.0) for key, v in values.items()}
