@@ -15,11 +15,10 @@ from optilab.optimize.objective import Floats
 from optilab.runs import Record, Row, read_records, score
 from optilab.runs.metrics import ROW, metric_of
 from optilab.study.groups import Grouping, groups, relabeled, short, text
+from optilab.study.judge import quantile
 from optilab.study.listing import config_of, variant_of
 from optilab.study.measure import bounds
 
-CONFIDENCE_LEVEL = 0.95
-"""Confidence level of the intervals."""
 MEASURED = ("gradient_norm", "update_to_weight", "saturated")
 """The quantities of a layer that are drawn; norms and ratios are averaged over the seeds as logarithms."""
 
@@ -168,15 +167,13 @@ def _column(rows: Sequence[Row], key: str) -> Floats:
 
 
 def curve(runs: Mapping[int, Floats], metric: str = "") -> Curve:
-    """Mean and interval of the same metric of several runs, which may have different lengths."""
+    """Mean and 95% interval of the same metric of several runs, which may have different lengths."""
     shortest = min(map(len, runs.values()))
     values = np.stack([run[:shortest] for run in runs.values()])
     mean, count = values.mean(axis=0), len(values)
     if count == 1:
         return Curve(runs, mean, None)
-    from scipy.special import stdtrit  # slow to import
-
-    half = stdtrit(count - 1, (1 + CONFIDENCE_LEVEL) / 2) * values.std(axis=0, ddof=1) / math.sqrt(count)
+    half = quantile(count - 1, 0.05) * values.std(axis=0, ddof=1) / math.sqrt(count)
     limits = bounds(metric, values[~np.isnan(values)])
     return Curve(runs, mean, (np.clip(mean - half, *limits), np.clip(mean + half, *limits)))
 
