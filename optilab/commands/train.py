@@ -38,7 +38,7 @@ from optilab.config.tree import flat
 from optilab.errors import DivergedError, UsageError
 from optilab.marks import Argument, ConfigKey, Flag
 from optilab.runs import Record, best, read_timings
-from optilab.runs.metrics import ROW
+from optilab.runs.metrics import EPOCH_METRICS
 from optilab.runs.provenance import provenance
 from optilab.show import terminal
 from optilab.show.blocks import Block
@@ -406,7 +406,7 @@ class SeedsAnswer(EndedStudy):
         from optilab.study.judge import summarize
 
         outcomes = [record.outcome() for record in self.records if record.last_row()]
-        values = {key: [row[key] for row in outcomes] for key in (*ROW, "best_val_acc") if outcomes}
+        values = {key: [row[key] for row in outcomes] for key in (*EPOCH_METRICS, "best_val_acc") if outcomes}
         summaries = {key: summarize(row) for key, row in values.items()}
         return {key: {"mean": summary.mean, "std": summary.std or 0.0} for key, summary in summaries.items()}
 

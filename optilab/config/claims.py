@@ -17,7 +17,7 @@ from optilab.config.tree import Override, decimal
 from optilab.errors import did_you_mean, shown, unknown
 from optilab.marks import Flag, claim_doc
 from optilab.optimize.status import Status
-from optilab.runs.metrics import ROW, TESTED, metric_of
+from optilab.runs.metrics import EPOCH_METRICS, TESTED, metric_of
 from optilab.words import listed
 
 BEST = "best"
@@ -68,7 +68,7 @@ class Subject:
 _STATUSES = ("done", "diverged", "failed", "stopped", "interrupted", "running")
 _VERDICTS = {"verdict": ("best", "worse", "cannot tell")}
 _ONCE = (*TESTED, "epochs", "grad_ratio", "status", "diagnosis")
-_NUMBERS = (*ROW, *TESTED, "seconds", "epochs", "grad_ratio")
+_NUMBERS = (*EPOCH_METRICS, *TESTED, "seconds", "epochs", "grad_ratio")
 TRAINING = Subject(
     (*_NUMBERS, "status", "diagnosis"), {"status": _STATUSES, "diagnosis": [HEALTHY]}, _ONCE, _NUMBERS, first=1
 )

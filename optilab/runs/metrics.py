@@ -81,7 +81,7 @@ METRICS = {
 }
 """The numbers of a training, by name."""
 
-ROW = tuple(name for name, metric in METRICS.items() if metric.where == "row")
+EPOCH_METRICS = tuple(name for name, metric in METRICS.items() if metric.where == "row")
 """The metrics of every epoch."""
 TESTED = tuple(name for name, metric in METRICS.items() if metric.where == "end")
 """Metrics of the test set, which a run with held-out images evaluates at its end: at the last epoch, and at the one

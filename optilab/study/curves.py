@@ -13,7 +13,7 @@ import numpy as np
 
 from optilab.optimize.objective import Floats
 from optilab.runs import Record, Row, read_records, score
-from optilab.runs.metrics import ROW, metric_of
+from optilab.runs.metrics import EPOCH_METRICS, metric_of
 from optilab.study.groups import Grouping, groups, relabeled, short, text
 from optilab.study.judge import quantile
 from optilab.study.listing import config_of, variant_of
@@ -146,7 +146,7 @@ def history(label: str, runs: Mapping[int, Record]) -> History | None:
         return None
     records = [read_records(runs[seed].path) for seed in tables]
     # A loop that was watched may lack columns: their curves have no number.
-    columns = dict.fromkeys([*ROW, *(key for rows in tables.values() for row in rows for key in row)])
+    columns = dict.fromkeys([*EPOCH_METRICS, *(key for rows in tables.values() for row in rows for key in row)])
     columns.pop("epoch", None)
     best = score([row for rows in tables.values() for row in rows])
     curves = {key: curve({seed: _column(rows, key) for seed, rows in tables.items()}, key) for key in columns}

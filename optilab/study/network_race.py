@@ -304,7 +304,7 @@ class RaceTable:
         return self.comparison is not None and any(len(row.values) > 1 for row in self.comparison.rows)
 
     @property
-    def learned(self) -> bool:
+    def better_than_chance(self) -> bool:
         """True if a row is better than the chance level."""
         return not no_better_than_chance([raced.accuracy for raced in self.raced.values()], higher_is_better=True)
 
