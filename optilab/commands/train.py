@@ -37,7 +37,7 @@ from optilab.config.section import dump
 from optilab.config.tree import flat
 from optilab.errors import DivergedError, UsageError
 from optilab.marks import Argument, ConfigKey, Flag
-from optilab.runs import Record, best, read_timings
+from optilab.runs import Record, Row, best, read_timings
 from optilab.runs.metrics import EPOCH_METRICS
 from optilab.runs.provenance import provenance
 from optilab.show import terminal
@@ -52,8 +52,6 @@ if TYPE_CHECKING:
     from optilab.study.claims import ClaimResult
     from optilab.train.engine import Training
     from optilab.train.resume import Fork
-
-Row = Mapping[str, Any]
 
 
 class Train(ClusterOptions, SetOptions, DataOptions, SaveOptions, PictureOptions, OutputOptions):

@@ -12,7 +12,7 @@ from math import inf, isfinite
 from statistics import fmean
 from typing import Literal, NamedTuple
 
-from optilab.config.claims import MOMENTS, no_fraction
+from optilab.config.claims import MOMENTS, At, no_fraction
 from optilab.errors import DataError, UsageError, did_you_mean, shown, unknown
 from optilab.runs import Record, Row, best, read_timings
 from optilab.runs.metrics import TESTED, metric_of
@@ -37,8 +37,7 @@ class Measure:
 
     metric: str = "val_acc"
     """A column of metrics.csv, `seconds` since the start, or `test_acc` and `test_loss`."""
-    at: Literal["last", "best", "area"] | int = "last"
-    """The last epoch, the run's best one, the mean over all (the area under the curve), or an epoch from 1."""
+    at: At = "last"
     target: float | None = None
     """The value of the metric whose time is the outcome: by isotonic regression over the epochs, so that a curve is not
     faster because it is noisier."""

@@ -16,7 +16,7 @@ from optilab.diagnose import of_run
 from optilab.diagnose.remedies import BASE, Remedy, chosen, pairs
 from optilab.errors import ConfigError, UsageError
 from optilab.study.groups import Group
-from optilab.study.judge import Row, judge
+from optilab.study.judge import JudgedGroup, judge
 from optilab.study.measure import Measure, values_of
 from optilab.study.network_race import REMEDIES, Entrant, RaceSpec, race_of
 from optilab.study.plan import grid
@@ -169,7 +169,7 @@ class Result:
     """The result of a variant."""
 
     variant: Variant
-    row: Row[str] | None
+    row: JudgedGroup[str] | None
     """The accuracies at the best epoch by seed, of a training that diverged the chance level, against the training as
     it is; None without one."""
     ratio: float | None
@@ -203,7 +203,7 @@ def results(variants: Sequence[Variant], outcomes: Sequence[Outcome], study: Pat
         facts.append((median(ratios) if ratios else None, seconds, ", ".join(sorted(states))))
     every = zip(groups, values_of(groups, MEASURE), strict=True)
     measured = {group.label: outcomes for group, outcomes in every if outcomes.values}
-    rows = dict[str, Row[str]]()
+    rows = dict[str, JudgedGroup[str]]()
     if measured:
         values = {name: outcomes.values for name, outcomes in measured.items()}
         diverged = {name: outcomes.diverged for name, outcomes in measured.items()}
