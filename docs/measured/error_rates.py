@@ -23,6 +23,8 @@ RACES: list[Design] = [(2, 10), (4, 10), (10, 10), (10, 16), (2, 3), (10, 3)]
 GROUPS, SEEDS = (2, 3, 5, 10, 18, 50, 100), (2, 3, 5, 8, 10, 20)
 EFFECTS: dict[int, tuple[float, ...]] = {3: (4, 6), 5: (1.5, 2, 3), 8: (1, 1.5), 10: (1,), 20: (0.7,)}
 """Seeds -> by how many standard deviations of an outcome one group is worse."""
+PARTS = (2, 3, 5, 10)
+"""Seeds."""
 SURE = 20_000
 """Tables of a rate above 6%."""
 
@@ -220,6 +222,15 @@ def lucky_claim(points: int, through: int, count: int, seeds: int = 5) -> float:
     return percentage(make, points, seeds, count)
 
 
+def parts(count: int) -> list[figures.Row]:
+    """The interval of the part of the variance that an axis of a grid has: how often it misses."""
+    rows: list[figures.Row] = []
+    for luck in (0.0, 2.0):
+        missed = [100 - 100 * simulated.parts_covered(n, luck, count // 25) / (count // 25) for n in PARTS]
+        rows.append([f"seeds with luck in common, sd {luck:g}" if luck else "no luck in common", *rounded(missed)])
+    return rows
+
+
 def main(arguments: list[str]) -> None:
     parser = figures.parser("error_rates", __doc__)
     parser.add_argument("--tables", type=int, default=10_000, help="simulated tables of each rate")
@@ -233,6 +244,7 @@ def main(arguments: list[str]) -> None:
             power_before,
         ),
         "races": (["races on functions, %", *named(RACES)], races),
+        "parts": (["the part of an axis: its interval misses, %", *(f"{n} seeds" for n in PARTS)], parts),
         "choices": (["choosing, and looking again, %", "nominal", "measured"], choices),
     }
     for name, (columns, measure) in tables.items():

@@ -10,7 +10,7 @@ from optilab.commands.charts.training import curvature_chart, curves_chart, laye
 from optilab.commands.comparison_tables import ranked
 from optilab.errors import shell
 from optilab.runs import STUDY, Record, Study
-from optilab.runs.metrics import ROW, TESTED, metric_of
+from optilab.runs.metrics import EPOCH_METRICS, TESTED, metric_of
 from optilab.show.blocks import Block, Details, Sentence, Verbatim
 from optilab.show.table import Column, Table, grid
 from optilab.study.comparison import RunComparison
@@ -185,7 +185,7 @@ def _facts(records: Sequence[Record], groups: int) -> str:
 
 def _runs(chosen: Sequence[Group], first: Record) -> Iterator[Block]:
     """A row for every run, group by group, with what repeats it, and the config of the first."""
-    keys = ["epochs", *ROW, "best_epoch", "best_val_acc"]
+    keys = ["epochs", *EPOCH_METRICS, "best_epoch", "best_val_acc"]
     keys += [key for key in TESTED if any(key in run.manifest for group in chosen for run in group.runs.values())]
     base: Any = first.manifest.get("config", {})
     rows = [

@@ -334,7 +334,7 @@ def verdict_parts(table: RaceTable, result: RaceResult) -> tuple[str, str]:
     comparison = table.comparison
     if comparison is None:
         return "no result", ""
-    learned = any(each.learned for each in ([table] if table.network else result.networks))
+    learned = any(each.better_than_chance for each in ([table] if table.network else result.networks))
     names = {row.key: row.key for row in comparison.rows}
     claim, rest = best_clauses(comparison, JUDGED.metric, _UNITS, True, names)
     if not table.has_verdicts:
@@ -357,7 +357,7 @@ def next_step(result: RaceResult, study: Study) -> NextStep | None:
         return None
     diagnose, race = Call("diagnose", [best.path]), str(study.manifest["command"])
     again = partial(resume_command, study.path, "resume", race)
-    if not any(table.learned for table in result.networks):
+    if not any(table.better_than_chance for table in result.networks):
         return NextStep(diagnose, "says why nothing is learned")
     if all(len(comparison.possible_best) < 2 for comparison in comparisons):
         return NextStep(diagnose, "says what limits the best")

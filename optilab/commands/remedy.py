@@ -63,12 +63,18 @@ class RemedyAnswer(EndedStudy):
 
     plan: "plans.RemedySpec"
 
+    @property
+    def _level(self) -> float:
+        from optilab.study.judge import alpha
+
+        return alpha(self.entry.earlier_looks)
+
     @cached_property
     def results(self) -> "list[Result]":
         """One per remedy, in the order of the plan."""
         from optilab.study.remedy import results
 
-        return results(self.plan.variants, self.ran.outcomes, self.ran.path)
+        return results(self.plan.variants, self.ran.outcomes, self.ran.path, self._level)
 
     @property
     def heading(self) -> str:
@@ -90,6 +96,8 @@ class RemedyAnswer(EndedStudy):
 
     def table(self) -> Table:
         """A row per remedy, the best first."""
+        from optilab.study.comparison import looked_before
+
         ranked = sorted(self.results, key=lambda result: -(result.accuracy or 0.0))
         rows = [
             {
@@ -117,7 +125,8 @@ class RemedyAnswer(EndedStudy):
             seen = "one seed: other seeds can differ by several percentage points, so there is no verdict"
         seen += "; |g1|/|gL|: gradient of layer 1 over that of the last hidden layer, the median of the run"
         chosen = "val_acc is the best epoch's, selected on the same images, so it is slightly optimistic"
-        return Table(columns, rows, [chosen, seen])
+        looks = self.entry.earlier_looks
+        return Table(columns, rows, [chosen, seen, *([looked_before(looks)] if looks else [])])
 
     @property
     def verdict(self) -> str:
@@ -128,7 +137,7 @@ class RemedyAnswer(EndedStudy):
         """The smallest change that fixes the network."""
         from optilab.study.remedy import smallest_fix
 
-        return smallest_fix(self.results)
+        return smallest_fix(self.results, self._level)
 
     @property
     def _ended(self) -> "list[Result]":

@@ -37,7 +37,8 @@ from optilab.config.section import dump
 from optilab.config.tree import flat
 from optilab.errors import DivergedError, UsageError
 from optilab.marks import Argument, ConfigKey, Flag
-from optilab.runs import Record, best, read_timings
+from optilab.runs import Record, Row, best, read_timings
+from optilab.runs.metrics import EPOCH_METRICS
 from optilab.runs.provenance import provenance
 from optilab.show import terminal
 from optilab.show.blocks import Block
@@ -51,8 +52,6 @@ if TYPE_CHECKING:
     from optilab.study.claims import ClaimResult
     from optilab.train.engine import Training
     from optilab.train.resume import Fork
-
-Row = Mapping[str, Any]
 
 
 class Train(ClusterOptions, SetOptions, DataOptions, SaveOptions, PictureOptions, OutputOptions):
@@ -380,30 +379,36 @@ class SeedsAnswer(EndedStudy):
     def blocks(self) -> Iterator[Block]:
         """The last epoch of every seed, their mean and their standard deviation."""
         from optilab.diagnose import of_run, verdict
-        from optilab.study.measure import mean_and_std, outcome
 
         records = self.records
-        outcomes = {record.manifest["seed"]: outcome(rows) for record in records if (rows := record.rows())}
-        if outcomes:
-            spreads = mean_and_std(list(outcomes.values()))
-            table = [(str(seed), *map(decimals, last.values())) for seed, last in outcomes.items()]
-            if len(outcomes) > 1:
-                table.append(("mean", *(decimals(value.mean) for value in spreads.values())))
-                table.append(("std", *(decimals(value.std) for value in spreads.values())))
+        trained, summary = [record for record in records if record.last_row()], self._summary
+        if trained:
+            outcomes = {record.manifest["seed"]: record.outcome() for record in trained}
+            table = [(str(seed), *(decimals(row[key]) for key in summary)) for seed, row in outcomes.items()]
+            if len(trained) > 1:
+                table += [
+                    (word, *(decimals(value[word]) for value in summary.values())) for word in ("mean", "std")
+                ]
             yield ""
-            yield grid(["seed", *spreads], table)
+            yield grid(["seed", *summary], table)
             yield from _curves(records, self.picture)
-        trained = [record for record in records if record.last_row()]
         if trained and not any(verdict.learning(of_run(record))[1] for record in trained):
             if len(trained) > 1:
                 yield f"no seed is better than chance; of the first, {trained[0].name}:"
             yield from LabRun(trained[0]).diagnosis.brief()
         yield from self.written
 
-    def document(self) -> Mapping[str, Any]:
-        from optilab.study.measure import mean_and_std, outcome
+    @property
+    def _summary(self) -> dict[str, dict[str, float]]:
+        """Mean and sample standard deviation (0 for one seed) of the last metrics and of the best accuracy."""
+        from optilab.study.judge import summarize
 
-        records = self.records
+        outcomes = [record.outcome() for record in self.records if record.last_row()]
+        values = {key: [row[key] for row in outcomes] for key in (*EPOCH_METRICS, "best_val_acc") if outcomes}
+        summaries = {key: summarize(row) for key, row in values.items()}
+        return {key: {"mean": summary.mean, "std": summary.std or 0.0} for key, summary in summaries.items()}
+
+    def document(self) -> Mapping[str, Any]:
         facts = [
             {
                 "run": str(record.path),
@@ -411,11 +416,9 @@ class SeedsAnswer(EndedStudy):
                 "seed": record.manifest["seed"],
                 "rows": record.rows(),
             }
-            for record in records
+            for record in self.records
         ]
-        outcomes = [outcome(entry["rows"]) for entry in facts if entry["rows"]]
-        summary = {key: value._asdict() for key, value in mean_and_std(outcomes).items()} if outcomes else {}
-        return {"run": str(self.path), "runs": facts, "summary": summary}
+        return {"run": str(self.path), "runs": facts, "summary": self._summary}
 
 
 # --- display during the training --------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, get_args
 
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Lt, MinLen
@@ -17,7 +17,7 @@ from optilab.config.tree import Override, decimal
 from optilab.errors import did_you_mean, shown, unknown
 from optilab.marks import Flag, claim_doc
 from optilab.optimize.status import Status
-from optilab.runs.metrics import ROW, TESTED, metric_of
+from optilab.runs.metrics import EPOCH_METRICS, TESTED, metric_of
 from optilab.words import listed
 
 BEST = "best"
@@ -68,7 +68,7 @@ class Subject:
 _STATUSES = ("done", "diverged", "failed", "stopped", "interrupted", "running")
 _VERDICTS = {"verdict": ("best", "worse", "cannot tell")}
 _ONCE = (*TESTED, "epochs", "grad_ratio", "status", "diagnosis")
-_NUMBERS = (*ROW, *TESTED, "seconds", "epochs", "grad_ratio")
+_NUMBERS = (*EPOCH_METRICS, *TESTED, "seconds", "epochs", "grad_ratio")
 TRAINING = Subject(
     (*_NUMBERS, "status", "diagnosis"), {"status": _STATUSES, "diagnosis": [HEALTHY]}, _ONCE, _NUMBERS, first=1
 )
@@ -85,8 +85,11 @@ SUBJECTS = {"train": TRAINING, "optimize": PATH, "race": RACE, "race --on": NETW
 
 WORDS = ("status", "verdict", "diagnosis")
 """The metrics whose values are words."""
-MOMENTS = ("last", "best", "area")
-"""Times at which a metric is measured, next to the number of an epoch."""
+Moment: TypeAlias = Literal["last", "best", "area"]
+At: TypeAlias = Moment | int
+"""The time at which a metric is measured: the last epoch, the best one, the mean over all (the area under the curve),
+or an epoch from 1."""
+MOMENTS: tuple[str, ...] = get_args(Moment)
 
 EXAMPLE = (
     "healthy, val_acc > 0.8, val_acc at best == 0.85 +- 0.01, adam: f < 0.1, or val_acc > 0.8 confidence 0.95"
@@ -127,7 +130,7 @@ class Claim(Section):
     ] = None
     metric: Annotated[str, Doc("what is measured")]
     at: Annotated[
-        Literal["last", "best", "area"] | Annotated[int, Ge(0)],
+        Moment | Annotated[int, Ge(0)],
         Doc("when it is measured: last, best, area (mean over epochs), or an epoch number"),
     ] = "last"
     above: Annotated[float | None, Doc("the value is greater")] = None

@@ -20,7 +20,7 @@ from optilab.optimize import theory
 from optilab.optimize.arrays import in_float64
 from optilab.optimize.formula import ZERO, Node, symbol
 from optilab.optimize.objective import Floats, Objective, is_near_minimum
-from optilab.optimize.path import DIVERGENCE_FACTOR, lowest
+from optilab.optimize.path import has_risen, lowest
 from optilab.optimize.program import coordinates, written_out
 from optilab.optimize.rule import (
     Rule,
@@ -57,9 +57,8 @@ class GridResult:
     def diverged(self, function: Objective, starts: Floats, tolerance: float = 1e-3) -> NDArray[np.bool_]:
         """True for paths that are not finite any more, or have ended far above the value at which they started."""
         before = function.value(starts)
-        lowest = float(function.value(np.array(function.minima[0]))) if function.minima else -np.inf
         with np.errstate(all="ignore"):
-            risen = self.values - lowest > DIVERGENCE_FACTOR * np.maximum(before - lowest, tolerance)
+            risen = has_risen(function, before, self.values, tolerance)
         return np.asarray(risen | ~np.isfinite(self.values) | ~np.isfinite(self.points).all(axis=-1))
 
 

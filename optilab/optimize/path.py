@@ -19,7 +19,8 @@ from optilab.optimize.status import Status
 from optilab.optimize.user_code import UserRule
 
 DIVERGENCE_FACTOR = 10.0
-"""A path that ends this many times higher above the minimum than it started has diverged."""
+"""A path that ends this many times higher above the minimum than it started has diverged. Without a known minimum: one
+that has risen by this many times |f| of its start."""
 CLOSE = 0.02
 """A path that has converged is at a minimum if it is within this fraction of the widest side of the box."""
 MAX_ROUNDING_ERROR = 1e-9
@@ -141,10 +142,14 @@ def _status(path: Trajectory, function: Objective, tolerance: float) -> Status:
         return Status.DIVERGED
     if path.gradient_norms[-1] < tolerance:
         return Status.CONVERGED
-    lowest = float(function.value(np.array(function.minima[0]))) if function.minima else min(path.values)
-    if path.values[-1] - lowest > DIVERGENCE_FACTOR * max(path.values[0] - lowest, tolerance):
-        return Status.DIVERGED
-    return Status.MOVING
+    return Status.DIVERGED if has_risen(function, path.values[0], path.values[-1], tolerance) else Status.MOVING
+
+
+def has_risen(function: Objective, first: Any, last: Any, tolerance: float) -> Any:
+    """True where f is much higher at the end of a path than at its start; see DIVERGENCE_FACTOR."""
+    floor = lowest(function)
+    base, scale = (first, np.abs(first)) if floor is None else (floor, first - floor)
+    return last - base > DIVERGENCE_FACTOR * np.maximum(scale, tolerance)
 
 
 def status_note(path: Trajectory, function: Objective, tolerance: float) -> str:

@@ -22,13 +22,13 @@ from optilab.optimize import arrays
 from optilab.optimize.arrays import Array
 from optilab.optimize.formula import ONE, ZERO, Node, Statement, number, put_in, statements, symbol, symbols, text
 
-NUMBER, ROW, VECTOR = range(3)
-"""Sizes of a quantity: one number; one for each point, (..., 1); one for each coordinate, (..., d)."""
-QUANTITIES = {"f": ROW, "H": VECTOR, "grad": VECTOR, "diagonal": VECTOR}
+NUMBER, PER_POINT, VECTOR = range(3)
+"""Sizes of a quantity: one number; one for each point, (..., 1); at least one for each coordinate, (..., d)."""
+NEEDS = {"f": PER_POINT, "H": VECTOR, "grad": VECTOR, "diagonal": VECTOR}
 """The quantities that a step may need besides the gradient: the value (..., 1) and the Hessian (..., d, d) at w, the
 gradient at another point, and the diagonal of the Hessian, both as functions of a point."""
 _INPUTS = {"w": VECTOR, "g": VECTOR, "t": NUMBER, "I": VECTOR}
-_SIZES = QUANTITIES | {"sum": ROW, "norm": ROW, "smallest": ROW, "solve": VECTOR}
+_SIZES = NEEDS | {"sum": PER_POINT, "norm": PER_POINT, "smallest": PER_POINT, "solve": VECTOR}
 
 ELEMENTWISE = ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "sign")
 INFIX = {
@@ -83,15 +83,13 @@ class Program:
     def names(self) -> frozenset[str]:
         """All names that are read, and the operations that are quantities of the function."""
         nodes = [statement.node for statement in self.statements]
-        return frozenset().union(
-            *map(symbols, nodes), *(operations_of(node) & QUANTITIES.keys() for node in nodes)
-        )
+        return frozenset().union(*map(symbols, nodes), *(operations_of(node) & NEEDS.keys() for node in nodes))
 
     @property
     def settings(self) -> tuple[str, ...]:
         """The names that nothing defines, in the order of the alphabet."""
         defined = {*self.states, *(statement.target for statement in self.body)}
-        return tuple(sorted(self.names - defined - _INPUTS.keys() - QUANTITIES.keys()))
+        return tuple(sorted(self.names - defined - _INPUTS.keys() - NEEDS.keys()))
 
     @property
     def is_joint(self) -> bool:
@@ -101,12 +99,12 @@ class Program:
     @property
     def needs(self) -> tuple[str, ...]:
         """The quantities of the function that a step reads, besides the gradient."""
-        return tuple(name for name in QUANTITIES if name in self.names)
+        return tuple(name for name in NEEDS if name in self.names)
 
     @cached_property
     def sizes(self) -> Mapping[str, int]:
         """The size of every name that is read or assigned."""
-        known = dict.fromkeys(self.settings, NUMBER) | _INPUTS | QUANTITIES
+        known = dict.fromkeys(self.settings, NUMBER) | _INPUTS | NEEDS
         known |= {name: self.size(self.starts.get(name, ZERO), known) for name in self.states}
         while True:
             before = dict(known)
@@ -233,7 +231,7 @@ def _expression(source: str) -> CodeType:
 
 def is_finite(node: Node) -> bool:
     """True if every constant in an expression is a finite number."""
-    if node.args and not symbols(node) and not operations_of(node) & QUANTITIES.keys():
+    if node.args and not symbols(node) and not operations_of(node) & NEEDS.keys():
         try:
             return math.isfinite(evaluate(node, {}))
         except ArithmeticError:

@@ -282,8 +282,8 @@ def is_formula(name: Any) -> bool:
 def typed(formula: str) -> type[Typed]:
     """The rule of a formula: its settings are the names that nothing defines, in the order of the alphabet.
 
-    None of them has a default. On a network a formula with `sum` or `norm` runs on each weight by itself. UsageError
-    for a formula that cannot be read.
+    None of them has a default. On a network a formula with `sum`, `norm` or `solve` runs on each weight by itself, as
+    a class in `rules.py` does only with `weights = "each"`. UsageError for a formula that cannot be read.
     """
     from optilab.optimize.program import VECTOR, compiled, is_finite, printed
 

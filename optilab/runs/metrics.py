@@ -5,7 +5,7 @@ read this table. Imports neither PyTorch nor NumPy.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 from typing import Any, Literal
 
@@ -24,7 +24,7 @@ class Quantity:
 
 
 QUANTITIES = {
-    "loss": Quantity("loss", False, "nats", lambda classes: log(max(1, classes))),
+    "loss": Quantity("loss", False, "nats", lambda classes: log(classes) if classes else None),
     "acc": Quantity("accuracy", True, "fraction", lambda classes: 1 / classes if classes else None),
 }
 """By the end of a column's name."""
@@ -81,7 +81,7 @@ METRICS = {
 }
 """The numbers of a training, by name."""
 
-ROW = tuple(name for name, metric in METRICS.items() if metric.where == "row")
+EPOCH_METRICS = tuple(name for name, metric in METRICS.items() if metric.where == "row")
 """The metrics of every epoch."""
 TESTED = tuple(name for name, metric in METRICS.items() if metric.where == "end")
 """Metrics of the test set, which a run with held-out images evaluates at its end: at the last epoch, and at the one
@@ -90,5 +90,8 @@ with the highest validation accuracy (`best_test_acc`)."""
 
 def metric_of(name: str) -> Metric:
     """A metric by its name. A column that only a watched loop has, such as top5_acc, is the quantity that its name ends
-    in, else a number of which lower is better."""
-    return METRICS.get(name) or Metric(name, name, "row", QUANTITIES.get(name.rpartition("_")[2], _NUMBER))
+    in, whose chance level is not known, else a number of which lower is better."""
+    if name in METRICS:
+        return METRICS[name]
+    quantity = QUANTITIES.get(name.rpartition("_")[2], _NUMBER)
+    return Metric(name, name, "row", replace(quantity, chance=lambda classes: None))

@@ -136,6 +136,11 @@ class Record(Entry):
         return bool(self.manifest["command"] == "watch")
 
     @property
+    def classes(self) -> int:
+        """The number of classes of the dataset; 0 where it is not known, as in the loop of a regression."""
+        return int(self.manifest.get("data", {}).get("classes", 0))
+
+    @property
     def config(self) -> bytes:
         """The content of config.yaml, by `read_request`."""
         return self.read_request()

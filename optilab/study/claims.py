@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import ceil, inf, log2
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal
 
-from optilab.config.claims import BEST, HEALTHY, Claim
+from optilab.config.claims import BEST, HEALTHY, At, Claim
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.training import TrainConfig
 from optilab.diagnose import diagnose, of_run, reason_unreadable, verdict
@@ -28,9 +28,6 @@ from optilab.words import plural
 
 if TYPE_CHECKING:
     from optilab.study.network_race import RaceResult
-
-At: TypeAlias = Literal["last", "best", "area"] | int
-"""The time at which a metric is measured: `last`, `best`, `area`, or an epoch."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from optilab.study.judge import Comparison, alpha, confidence_of, judge
 from optilab.study.measure import GroupValues, Measure, length, values_of
 from optilab.words import plural, some
 
-MIN_SKILL = 0.02
+MIN_ABOVE_CHANCE = 0.02
 """An accuracy, or a loss in nats, that is not better than the chance level by more than this has learned nothing."""
 MAX_RUNS_NAMED = 3
 """Runs that a note names."""
@@ -283,11 +283,12 @@ def _epochs(group: Group) -> int:
 
 
 def no_better_than_chance(rows: Sequence[GroupValues], higher_is_better: bool) -> bool:
-    """True if the mean of every row is worse than the chance level, or better by less than MIN_SKILL."""
+    """True if the mean of every row is worse than the chance level, or better by less than MIN_ABOVE_CHANCE."""
     known = [(row.chance, row.values) for row in rows if row.values]
     sign = 1 if higher_is_better else -1
     return bool(known) and all(
-        chance is not None and sign * (fmean(values.values()) - chance) < MIN_SKILL for chance, values in known
+        chance is not None and sign * (fmean(values.values()) - chance) < MIN_ABOVE_CHANCE
+        for chance, values in known
     )
 
 

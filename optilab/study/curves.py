@@ -13,13 +13,12 @@ import numpy as np
 
 from optilab.optimize.objective import Floats
 from optilab.runs import Record, Row, read_records, score
-from optilab.runs.metrics import ROW, metric_of
+from optilab.runs.metrics import EPOCH_METRICS, metric_of
 from optilab.study.groups import Grouping, groups, relabeled, short, text
+from optilab.study.judge import quantile
 from optilab.study.listing import config_of, variant_of
 from optilab.study.measure import bounds
 
-CONFIDENCE_LEVEL = 0.95
-"""Confidence level of the intervals."""
 MEASURED = ("gradient_norm", "update_to_weight", "saturated")
 """The quantities of a layer that are drawn; norms and ratios are averaged over the seeds as logarithms."""
 
@@ -147,7 +146,7 @@ def history(label: str, runs: Mapping[int, Record]) -> History | None:
         return None
     records = [read_records(runs[seed].path) for seed in tables]
     # A loop that was watched may lack columns: their curves have no number.
-    columns = dict.fromkeys([*ROW, *(key for rows in tables.values() for row in rows for key in row)])
+    columns = dict.fromkeys([*EPOCH_METRICS, *(key for rows in tables.values() for row in rows for key in row)])
     columns.pop("epoch", None)
     best = score([row for rows in tables.values() for row in rows])
     curves = {key: curve({seed: _column(rows, key) for seed, rows in tables.items()}, key) for key in columns}
@@ -159,7 +158,7 @@ def history(label: str, runs: Mapping[int, Record]) -> History | None:
         curvature(records),
         len(runs),
         sum(record.state == "diverged" for record in runs.values()),
-        int(next(iter(runs.values())).manifest.get("data", {}).get("classes", 10)),
+        next(iter(runs.values())).classes,
     )
 
 
@@ -168,15 +167,13 @@ def _column(rows: Sequence[Row], key: str) -> Floats:
 
 
 def curve(runs: Mapping[int, Floats], metric: str = "") -> Curve:
-    """Mean and interval of the same metric of several runs, which may have different lengths."""
+    """Mean and 95% interval of the same metric of several runs, which may have different lengths."""
     shortest = min(map(len, runs.values()))
     values = np.stack([run[:shortest] for run in runs.values()])
     mean, count = values.mean(axis=0), len(values)
     if count == 1:
         return Curve(runs, mean, None)
-    from scipy.special import stdtrit  # slow to import
-
-    half = stdtrit(count - 1, (1 + CONFIDENCE_LEVEL) / 2) * values.std(axis=0, ddof=1) / math.sqrt(count)
+    half = quantile(count - 1, 0.05) * values.std(axis=0, ddof=1) / math.sqrt(count)
     limits = bounds(metric, values[~np.isnan(values)])
     return Curve(runs, mean, (np.clip(mean - half, *limits), np.clip(mean + half, *limits)))
 

@@ -1,8 +1,9 @@
 """The importance of the axes of a sweep: the part of the variance of the outcomes of each, and of pairs of axes.
 
-On a complete grid this is the analysis of variance with the axes as factors and the seeds as blocks. A part is Hays's
-omega squared (1963): what is left of a sum of squares when the noise that it would have without any effect is taken
-off, over that of all. The rest is noise and interactions of more than two axes. Points that were drawn or chosen are
+On a complete grid this is the analysis of variance with the axes as factors and the seeds as blocks, whose luck in
+common is taken off first. A part is Hays's omega squared (1963): what is left of a sum of squares when the noise that
+it would have without any effect is taken off, over that of all. The rest is noise and interactions of more than two
+axes. Points that were drawn or chosen are
 no grid, and have no parts.
 """
 
@@ -116,12 +117,11 @@ def effects(outcomes: Outcomes) -> list[Effect]:
 def _parts(values: Floats, terms: Sequence[tuple[int, ...]]) -> list[float]:
     """Omega squared of each term; without a second seed, the plain parts of the sum of squares."""
     seeds, cells = values.shape[-1], values[..., 0].size
-    centered = values - values.mean()
+    centered = values - values.mean(axis=tuple(range(values.ndim - 1)), keepdims=True)
     total = float((centered**2).sum())
     if not total:
         return [0.0 for _ in terms]
-    residual = values - values.mean(axis=-1, keepdims=True)
-    residual = residual - residual.mean(axis=tuple(range(values.ndim - 1)), keepdims=True)
+    residual = centered - centered.mean(axis=-1, keepdims=True)
     noise = float((residual**2).sum()) / ((cells - 1) * (seeds - 1)) if seeds > 1 else 0.0
     sums: dict[tuple[int, ...], float] = {}
     parts = []
@@ -130,5 +130,5 @@ def _parts(values: Floats, terms: Sequence[tuple[int, ...]]) -> list[float]:
         margin = centered.mean(axis=others)
         sums[term] = float((margin**2).sum()) * values.size / margin.size - sum(sums.get((a,), 0.0) for a in term)
         freedom = float(np.prod([values.shape[axis] - 1 for axis in term]))
-        parts.append(min(1.0, max(0.0, (sums[term] - freedom * noise) / (total + noise))))
+        parts.append(min(1.0, max(0.0, (sums[term] - freedom * noise) / (total + seeds * noise))))
     return parts

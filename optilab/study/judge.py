@@ -229,7 +229,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Row(Generic[Key]):
+class JudgedGroup(Generic[Key]):
     """A group with its outcomes and their comparison with the baseline."""
 
     key: Key
@@ -249,8 +249,8 @@ class Row(Generic[Key]):
 class Comparison(Generic[Key]):
     """The whole table, in the order in which the groups were given."""
 
-    rows: tuple[Row[Key], ...]
-    baseline: Row[Key]
+    rows: tuple[JudgedGroup[Key], ...]
+    baseline: JudgedGroup[Key]
     """The row that all others are compared with."""
     chosen: bool
     """True if the baseline is the best group by these data; else it was named before."""
@@ -265,7 +265,7 @@ class Comparison(Generic[Key]):
         return confidence_of(self.level)
 
     @property
-    def ranked(self) -> list[Row[Key]]:
+    def ranked(self) -> list[JudgedGroup[Key]]:
         """The rows with outcomes, best first."""
         return [self.rows[i] for i in self.order]
 
@@ -341,7 +341,7 @@ def judge(
     alone = tests and {*verdicts.values()} == {"worse"}
     verdicts[first] = "baseline" if baseline is not None else "best" if alone else "cannot tell"
     rows = tuple(
-        Row(
+        JudgedGroup(
             key,
             outcomes[i],
             summarize(ran[i] or [*outcomes[i].values()], limits=limits),

@@ -1,17 +1,18 @@
 """The number of a training: a metric at an epoch, at its best, its mean over the epochs, or the time to a target.
 
 A training that diverged has learned nothing: it counts as the accuracy or the loss of the chance level, or as the
-highest loss of its group if that is more. Times to a target are compared between trainings of one length; a target
-that a training never reached, or that it diverged before, counts as one epoch after the longest of them.
+highest loss of its group if that is more; it is left out where no chance level is known. Times to a target are
+compared between trainings of one length; a target that a training never reached, or that it diverged before, counts as
+one epoch after the longest of them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf, isfinite
-from statistics import fmean, stdev
-from typing import Any, Literal, NamedTuple
+from statistics import fmean
+from typing import Literal, NamedTuple
 
-from optilab.config.claims import MOMENTS, no_fraction
+from optilab.config.claims import MOMENTS, At, no_fraction
 from optilab.errors import DataError, UsageError, did_you_mean, shown, unknown
 from optilab.runs import Record, Row, best, read_timings
 from optilab.runs.metrics import TESTED, metric_of
@@ -36,8 +37,7 @@ class Measure:
 
     metric: str = "val_acc"
     """A column of metrics.csv, `seconds` since the start, or `test_acc` and `test_loss`."""
-    at: Literal["last", "best", "area"] | int = "last"
-    """The last epoch, the run's best one, the mean over all (the area under the curve), or an epoch from 1."""
+    at: At = "last"
     target: float | None = None
     """The value of the metric whose time is the outcome: by isotonic regression over the epochs, so that a curve is not
     faster because it is noisier."""
@@ -245,9 +245,7 @@ def _after_the_end(records: Sequence[Record], measure: Measure) -> float:
 def _of_group(group: Group, numbers: Mapping[int, float | Missing], measure: Measure, late: float) -> GroupValues:
     values = {seed: number for seed, number in numbers.items() if not isinstance(number, Missing)}
     missing = {seed: number for seed, number in numbers.items() if isinstance(number, Missing)}
-    classes = max(
-        (record.manifest.get("data", {}).get("classes", 10) for record in group.runs.values()), default=10
-    )
+    classes = max((record.classes for record in group.runs.values()), default=0)
     chance = None if measure.target is not None else metric_of(measure.metric).quantity.chance(classes)
     worst = chance if measure.target is None else late
     if chance is not None and not measure.metric_higher_is_better:
@@ -257,25 +255,3 @@ def _of_group(group: Group, numbers: Mapping[int, float | Missing], measure: Mea
     if worst is not None:
         values |= dict.fromkeys(endings, worst)
     return GroupValues({seed: values[seed] for seed in group.runs if seed in values}, endings, excluded, chance)
-
-
-# --- seeds next to each other ------------------------------------------------------------------------------
-
-
-class MeanAndStd(NamedTuple):
-    """Mean and sample standard deviation (n - 1; 0 for one value) of a metric over the seeds."""
-
-    mean: float
-    std: float
-
-
-def outcome(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """The metrics of a run's last epoch, and its best validation accuracy."""
-    last = {key: value for key, value in rows[-1].items() if isinstance(value, float)}
-    return {**last, "best_val_acc": best(rows)["val_acc"]}
-
-
-def mean_and_std(outcomes: Sequence[Mapping[str, float]]) -> dict[str, MeanAndStd]:
-    """Mean and standard deviation of every metric over the runs of several seeds."""
-    values = {key: [outcome[key] for outcome in outcomes] for key in outcomes[0]}
-    return {key: MeanAndStd(fmean(v), stdev(v) if len(v) > 1 else 0.0) for key, v in values.items()}

@@ -304,7 +304,7 @@ class RaceTable:
         return self.comparison is not None and any(len(row.values) > 1 for row in self.comparison.rows)
 
     @property
-    def learned(self) -> bool:
+    def better_than_chance(self) -> bool:
         """True if a row is better than the chance level."""
         return not no_better_than_chance([raced.accuracy for raced in self.raced.values()], higher_is_better=True)
 
@@ -417,8 +417,7 @@ def _boundary_note(repeat: int, chosen: runs.Row, tuning: Sequence[runs.Row]) ->
 
 def _chance(record: runs.Record) -> float:
     """The accuracy of the chance level."""
-    classes = record.manifest.get("data", {}).get("classes", 10)
-    return METRICS[JUDGED.metric].quantity.chance(classes) or 0.0
+    return METRICS[JUDGED.metric].quantity.chance(record.classes) or 0.0
 
 
 def _over_all(tables: Sequence[RaceTable], level: float) -> RaceTable | None:

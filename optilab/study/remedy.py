@@ -16,7 +16,7 @@ from optilab.diagnose import of_run
 from optilab.diagnose.remedies import BASE, Remedy, chosen, pairs
 from optilab.errors import ConfigError, UsageError
 from optilab.study.groups import Group
-from optilab.study.judge import Row, judge
+from optilab.study.judge import JudgedGroup, judge
 from optilab.study.measure import Measure, values_of
 from optilab.study.network_race import REMEDIES, Entrant, RaceSpec, race_of
 from optilab.study.plan import grid
@@ -169,7 +169,7 @@ class Result:
     """The result of a variant."""
 
     variant: Variant
-    row: Row[str] | None
+    row: JudgedGroup[str] | None
     """The accuracies at the best epoch by seed, of a training that diverged the chance level, against the training as
     it is; None without one."""
     ratio: float | None
@@ -187,8 +187,8 @@ class Result:
         return self.row.verdict if self.row and self.row.difference and len(self.row.values) > 1 else ""
 
 
-def results(variants: Sequence[Variant], outcomes: Sequence[Outcome], study: Path) -> list[Result]:
-    """One result per variant, in their order. DataError for a damaged run."""
+def results(variants: Sequence[Variant], outcomes: Sequence[Outcome], study: Path, level: float) -> list[Result]:
+    """One result per variant, in their order, judged at `level`. DataError for a damaged run."""
     groups, facts = list[Group](), list[tuple[float | None, float, str]]()
     for variant in variants:
         ended = [outcome for outcome in outcomes if outcome.trial.settings["remedy"] == variant.name]
@@ -203,23 +203,24 @@ def results(variants: Sequence[Variant], outcomes: Sequence[Outcome], study: Pat
         facts.append((median(ratios) if ratios else None, seconds, ", ".join(sorted(states))))
     every = zip(groups, values_of(groups, MEASURE), strict=True)
     measured = {group.label: outcomes for group, outcomes in every if outcomes.values}
-    rows = dict[str, Row[str]]()
+    rows = dict[str, JudgedGroup[str]]()
     if measured:
         values = {name: outcomes.values for name, outcomes in measured.items()}
         diverged = {name: outcomes.diverged for name, outcomes in measured.items()}
         baseline = AS_IT_IS if AS_IT_IS in measured else None
-        judged = judge(values, baseline=baseline, diverged=diverged, limits=MEASURE.limits)
+        judged = judge(values, baseline=baseline, level=level, diverged=diverged, limits=MEASURE.limits)
         rows = {row.key: row if baseline else replace(row, difference=None) for row in judged.rows}
     return [Result(v, rows.get(v.name), *fact) for v, fact in zip(variants, facts, strict=True)]
 
 
-def smallest_fix(results: Sequence[Result]) -> Result | None:
+def smallest_fix(results: Sequence[Result], level: float) -> Result | None:
     """The remedy that changes the fewest settings, then the most accurate, of those that are better than the config as
-    it is, and not worse than the best of them. None where none is.
+    it is, and not worse than the best of them, which is a further test at `level`. None where none is.
     """
     better = {result.variant.name: result for result in results if result.verdict == "better"}
     if not better:
         return None
-    judged = judge({name: r.row.values for name, r in better.items() if r.row}, limits=MEASURE.limits)
+    values = {name: result.row.values for name, result in better.items() if result.row}
+    judged = judge(values, level=level, limits=MEASURE.limits)
     fixes = [better[name] for name in judged.possible_best]
     return min(fixes, key=lambda r: (r.variant.remedy.size if r.variant.remedy else 0, -(r.accuracy or 0.0)))

@@ -26,7 +26,7 @@ from optilab.config.training import TrainConfig
 from optilab.config.tree import Override, flow
 from optilab.errors import ConfigError, OptilabError, Problem, RunError, UsageError, unknown
 from optilab.marks import RANGE
-from optilab.runs.metrics import METRICS, ROW, TESTED
+from optilab.runs.metrics import EPOCH_METRICS, METRICS, TESTED
 from optilab.study.groups import planned_labels, request_of
 from optilab.study.judge import smallest_difference
 from optilab.study.plan import Outcomes, Plan, best_settings, final_seeds, grid, halving, rungs
@@ -342,7 +342,7 @@ def _require_options(request: SweepConfig, base: TrainConfig, axes: Sequence[Axi
     at_the_end = TESTED if base.data.holdout else ()
     if not request.confirm:  # which settings are confirmed is the same on every machine
         at_the_end = ("seconds", *at_the_end)
-    accepted = ROW if request.halving or request.search else (*ROW, *at_the_end)
+    accepted = EPOCH_METRICS if request.halving or request.search else (*EPOCH_METRICS, *at_the_end)
     if request.metric not in accepted:
         if request.metric in TESTED and not base.data.holdout:
             raise UsageError(f"{request.metric} needs held-out images (data.holdout)", "--metric")

@@ -16,7 +16,7 @@ import yaml
 
 from optilab.cli import COMMANDS
 from optilab.config.presets import named
-from optilab.runs.metrics import ROW
+from optilab.runs.metrics import EPOCH_METRICS
 from tests.run import run
 from tests.study.generated import training
 
@@ -93,7 +93,7 @@ def test_an_option_of_a_section_and_the_whole_section_go_together(options, optil
 def test_the_run_directory_of_train(optilab, small, tmp_path):
     run = tmp_path / optilab("train", "--config", small, "--quiet").stdout.strip()
     rows = table(run / "metrics.csv")
-    assert list(rows[0]) == ["epoch", *ROW]
+    assert list(rows[0]) == ["epoch", *EPOCH_METRICS]
     manifest = json.loads((run / "manifest.json").read_text())
     assert manifest["status"] == "done"
     assert manifest["seed"] == 42

@@ -13,11 +13,14 @@ import pytest
 from optilab.config.load import load
 from optilab.config.presets import presets
 from optilab.config.training import TrainConfig
+from optilab.config.tree import override_from_text
 from optilab.diagnose.remedies import remedies
 from optilab.runs import read, read_records
-from optilab.study.judge import judge
-from optilab.study.remedy import AS_IT_IS, Result, Variant, smallest_fix
+from optilab.study.judge import alpha, judge
+from optilab.study.remedy import AS_IT_IS, Result, Variant, results, smallest_fix
+from optilab.study.trials import Outcome, Trial
 from tests.processes import wait_until
+from tests.study.generated import training
 
 SIGMOIDS = ("--set", "model.hidden=[16, 16, 16, 16, 16, 16]", "--set", "model.activation=sigmoid", "--lr", "0.01")
 
@@ -89,8 +92,10 @@ def test_remedies_are_compared_side_by_side(optilab, small, tmp_path):
     # The same name goes on with what is missing: nothing. Other settings are not the same study.
     assert json.loads(optilab(*arguments, "--json").stdout)["results"] == document["results"]
     optilab(*arguments, "--set", "optimizer.lr=0.001", code=4)
+    arguments[arguments.index("--seeds") + 1] = 3
+    assert "compared once before with other trainings" in optilab(*arguments).stdout
     # A study is one entry of the runs: shown and removed whole.
-    assert len(json.loads(optilab("runs", "show", "table", "--json").stdout)["runs"]) == 6
+    assert len(json.loads(optilab("runs", "show", "table", "--json").stdout)["runs"]) == 9
     optilab("runs", "rm", "table", "--yes")
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["again"]
 
@@ -177,8 +182,22 @@ BASE, GOOD, BETTER = (0.1, 0.1, 0.11), (0.79, 0.8, 0.81), (0.86, 0.88, 0.87)
     ],
 )
 def test_smallest_fix_is_better_than_nothing_and_not_worse_than_the_best(table, fix):
-    results = _results(table)
-    assert smallest_fix([*results.values()]) is (fix and results[fix])
+    measured = _results(table)
+    assert smallest_fix([*measured.values()], 0.05) is (fix and measured[fix])
+
+
+@pytest.mark.parametrize(("looks", "verdict"), [(0, "better"), (1, "cannot tell")])
+def test_a_further_look_is_at_half_the_level(looks, verdict, tmp_path):
+    variants, outcomes = [Variant(None, None), Variant(remedies()["tanh"], None)], []
+    for variant, ends in zip(variants, ((0.1, 0.1, 0.1), (0.2, 0.23, 0.3)), strict=True):  # p = 0.045
+        for seed, end in enumerate(ends):
+            config = load(TrainConfig, "sigmoid", [override_from_text("--set", f"seed={seed}")])
+            trial = Trial(variant.name.replace(" ", "-"), config, {"remedy": variant.name})
+            training(tmp_path, trial.name, f"seed={seed}", accuracies=(end,))
+            outcomes.append(Outcome(trial, {"status": "done"}))
+    measured = results(variants, outcomes, tmp_path, alpha(looks))
+    assert measured[1].verdict == verdict
+    assert smallest_fix(measured, alpha(looks)) is (measured[1] if verdict == "better" else None)
 
 
 def test_trainings_end_with_their_study(small, tmp_path):

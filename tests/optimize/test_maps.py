@@ -40,6 +40,18 @@ def test_cell_is_what_descend_finds(rule, function):
             assert ends.first_below[i, j] == (-1 if first is None else first)
 
 
+@pytest.mark.parametrize("function", ["saddle", "monkey-saddle"])
+def test_without_a_known_minimum_the_same_trajectories_diverge(function):
+    function, rates = OBJECTIVES[function](), np.array([[0.01, 0.3, 0.6, 0.9, 1.2]])
+    starts = np.random.default_rng(7).uniform(*np.array(function.box).T, (20, 1, 2))
+    starts[::2, 0, 1] = 0.0
+    diverged = run_grid(RULES["sgd"](), function, starts, 6, {"lr": rates}).diverged(function, starts)
+    assert 0 < diverged.sum() < diverged.size
+    for i, j in np.ndindex(*diverged.shape):
+        path = descend(RULES["sgd"](lr=float(rates[0, j])), function, starts[i, 0], steps=6)
+        assert diverged[i, j] == (path.status is Status.DIVERGED)
+
+
 @pytest.mark.parametrize("rule", ["sam", "lookahead"])
 def test_setting_of_a_wrapped_rule_is_an_axis(rule):
     rule, rates = RULES[rule](), np.array([[1e-4, 1e-3, 2e-3]])

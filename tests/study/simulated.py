@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
+from optilab.study.importance import effects
 from optilab.study.judge import EXPONENT, MAX_ROWS, MAX_ROWS_NAMED, MIN_ERROR, alpha, judge, quantile
 
 NUMBERS = 3_000_000
@@ -227,3 +228,19 @@ def missing_error(groups: int, seeds: int, fraction: float, count: int = 400) ->
         return {i: {k: float(values[i, k]) for k in range(seeds) if there[i, k]} for i in range(groups)}
 
     return judged((table() for _ in range(count)), None)
+
+
+def parts_covered(seeds: int, luck: float, count: int) -> int:
+    """Grids of 3 x 6 settings in which the interval of the part of the first axis has the one in the population.
+
+    `luck`: the standard deviation of what a seed has in common in all settings; that of the rest is 0.6.
+    """
+    generator, hits = np.random.default_rng(seeds), 0
+    for _ in range(count):
+        a, b = generator.normal(0, 1, 3), generator.normal(0, 1, 6)
+        values = a[:, None, None] + b[:, None] + generator.normal(0, 0.6, (3, 6, seeds))
+        values += luck * generator.normal(0, 1, seeds)
+        points = [({"a": i, "b": j}, dict(enumerate(values[i, j].tolist()))) for i in range(3) for j in range(6)]
+        low, high = next(effect.interval or (0.0, 1.0) for effect in effects(points) if effect.keys == ("a",))
+        hits += low <= a.var() / (a.var() + b.var() + 0.6**2) <= high
+    return hits

@@ -347,7 +347,7 @@ def test_what_always_diverges_has_the_chance_level(raced):
     lost = rows_of(raced.document)["lost.py:lost"]
     assert (lost["mean"], lost["settings"]) == (pytest.approx(0.1), [])
     assert {*lost["worst"].values()} == {"every setting diverged"}
-    record = SimpleNamespace(manifest={"data": {"classes": 10}})
+    record = SimpleNamespace(classes=10)
     facts = {"trial": "t", "setting": 1, "lr": 0.1}
     tuning, final = ({**facts, "stage": stage, "status": "done", "val_acc": 0.5} for stage in ("tuning", "final"))
     rows = [

@@ -8,6 +8,7 @@ from scipy import optimize
 
 from optilab.errors import DataError, UsageError
 from optilab.runs import best, read
+from optilab.study.comparison import no_better_than_chance
 from optilab.study.groups import groups, select_runs
 from optilab.study.measure import Measure, read_measure, values_of
 from tests.study.generated import training
@@ -97,6 +98,21 @@ def test_a_training_that_diverged_counts_as_the_worst(one, measure, worst):
     assert (seconds.values, seconds.excluded) == ({1: 6.0}, {2: "diverged: diverged"})
     (reached,) = outcomes(one, Measure(target=0.5))  # before it diverged
     assert reached.values == {1: 2.0, 2: 1.0}
+
+
+@pytest.mark.parametrize("metric", ["val_loss", "val_acc", "top5_acc"])
+def test_what_diverged_is_left_out_without_a_chance_level(metric, tmp_path):
+    """Of a regression, whose number of classes is 0, and of a column that only a loop has."""
+    facts = {"command": "watch", "data": {"classes": 10 if metric == "top5_acc" else 0}}
+    records = []
+    for seed, status in ((1, "done"), (2, "diverged")):
+        path = training(tmp_path / str(seed), "loop", f"seed={seed}", "epochs=2", status=status, **facts)
+        table = path / "metrics.csv"
+        table.write_text(table.read_text().replace("train_acc", "top5_acc"))
+        records.append(read(path))
+    (taken,) = values_of(groups(records).groups, Measure(metric))
+    assert (taken.chance, [*taken.values], [*taken.excluded]) == (None, [1], [2])
+    assert not no_better_than_chance([taken], higher_is_better=True)
 
 
 def test_what_a_divergence_counts_as_does_not_depend_on_other_groups(one):

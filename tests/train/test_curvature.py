@@ -44,10 +44,14 @@ CHOSEN_RULES = {
     "radam": {"lr": 0.02, "beta1": 0.8},
     "radam, outside": {"lr": 0.02, "eps": 0.3, "eps_placement": "outside"},
     "adagrad": {"lr": 0.05, "lr_decay": 1e-12},
+    "adadelta": {"lr": 0.3},
+    "adabelief": {"lr": 0.02},
+    "yogi": {"lr": 0.02},
+    "laprop": {"lr": 0.02, "beta1": 0.8},
 }
 LATE = 10**14
 """A step at which moments are corrected no more."""
-SECOND_MOMENTS = {"S": 4.0, "L": 4.0}
+SECOND_MOMENTS = {"S": 4.0, "L": 4.0, "D": 4.0}
 
 
 def rule_of(name):
@@ -57,7 +61,7 @@ def rule_of(name):
 def at_rest(rule):
     """The rule and its state with second moments that do not move: they are 4, and remain so, because the gradients
     are tiny and the averages slow."""
-    rule = replace(rule, **{name: 1 - 1e-12 for name in ("beta2", "decay") if hasattr(rule, name)})
+    rule = replace(rule, **{name: 1 - 1e-12 for name in ("beta2", "decay", "rho") if hasattr(rule, name)})
     state = dict(zip(rule.states, rule.init(np.array([1e-12])), strict=True))
     held = {name: np.array([value]) for name, value in SECOND_MOMENTS.items()} | {"P": 0.0}
     return rule, {name: held.get(name, value) for name, value in state.items()}

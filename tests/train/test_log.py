@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from optilab import runs
-from optilab.runs.metrics import ROW
+from optilab.runs.metrics import EPOCH_METRICS
 from optilab.study import export
 
 accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
@@ -23,7 +23,7 @@ def scalars(folder):
 
 def expected(folder):
     rows, timings = runs.read(folder).rows(), runs.read_timings(folder / "timings.csv")
-    columns = {tag: [(row["epoch"], row[tag]) for row in rows] for tag in ROW}
+    columns = {tag: [(row["epoch"], row[tag]) for row in rows] for tag in EPOCH_METRICS}
     return {**columns, "seconds": [(row["epoch"], row["seconds"]) for row in timings]}
 
 

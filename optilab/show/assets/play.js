@@ -171,9 +171,11 @@ const roundingOf = (f) => data.rounding * Math.max(1, Math.abs(f));
 function statusAt(path, row) {
   if (path.status && row === path.count - 1) return path.status;
   if (slopeAt(path, row) < data.tolerance) return "converged";
-  const lowest = path.fn.lowest ?? least(heightsOf(path).slice(0, row + 1)),
-    allowed = data.diverged * Math.max(heightAt(path, 0) - lowest, data.tolerance);
-  return heightAt(path, row) - lowest > allowed ? "diverged" : "moving";
+  const first = heightAt(path, 0),
+    { lowest } = path.fn,
+    scale = lowest === null ? Math.abs(first) : first - lowest;
+  const hasRisen = heightAt(path, row) - (lowest ?? first) > data.diverged * Math.max(scale, data.tolerance);
+  return hasRisen ? "diverged" : "moving";
 }
 
 /** The status in words; where f is convex, f - f_min at a minimum is at most |grad| times the distance. */
