@@ -60,9 +60,9 @@ def default_rates(run: Evidence) -> dict[str, float]:
     Where the length of a step is about the rate, whatever the gradient, that is the default of its optimizer, and also
     where inputs out of scale say nothing about gradients; where it is proportional to the gradient, the rate at which
     the first step has the usual size. A user's rule or loop, or a run without a record of its first gradients, has
-    none.
+    none; nor has a typed formula whose step is about the rate, which has no default.
     """
-    from optilab.optimize.theory import is_scale_invariant  # it needs NumPy, which a refusal does not load
+    from optilab.optimize.theory import is_scale_invariant, linear_step  # NumPy, which a refusal does not load
 
     rates = dict[str, float]()
     gradients, weights = run.start.get("sample_gradients") or [], run.start.get("first_weights") or []
@@ -76,9 +76,11 @@ def default_rates(run: Evidence) -> dict[str, float]:
             if (default := getattr(type(rule), "lr", None)) is not None:  # a typed formula has none
                 rates[f"optimizer.{key}"] = default
         elif step <= MAX_RATE * largest:
-            # A velocity of this form adds up 1/(1 - beta) gradients.
-            velocity = rule.name in ("momentum", "nesterov") and rule.form == "classic"
-            rates[f"optimizer.{key}"] = step * (1 - rule.beta if velocity else 1.0) / largest
+            linear, gradients_of_step = linear_step(rule), 1.0
+            if linear and linear.decay < 1:  # a velocity adds up 1/(1 - decay) gradients
+                gradients_of_step = linear.gradient + linear.gain * linear.velocity / (1 - linear.decay)
+            if gradients_of_step > 0:
+                rates[f"optimizer.{key}"] = step / largest / gradients_of_step
     return rates
 
 

@@ -14,8 +14,10 @@ from optilab.config.training import TrainConfig
 from optilab.config.tree import override_from_text
 from optilab.data.read import Dataset
 from optilab.diagnose import CHECKS, Evidence, Setup, Severity, commands, diagnose, verdict
+from optilab.diagnose.checks import default_rates
 from optilab.diagnose.loop_checks import LOOP_CHECKS
 from optilab.errors import DivergedError, UsageError
+from optilab.optimize.rule import RULES, typed
 from optilab.train import engine
 from optilab.train.device import configure
 from tests.data.idx import arrays
@@ -153,6 +155,20 @@ def test_a_rate_without_a_derivation_is_not_named():
         assert str(commands(finding, "it.yaml")[0]) == "optilab lr it.yaml"
         assert commands(replace(finding, remedies=(), code=()), "it.yaml") == commands(finding, "it.yaml")[:1]
         assert commands(replace(finding, remedies=(), code=(), severity=Severity.INFO), "it.yaml") == []
+
+
+def test_the_usual_rate_of_a_typed_formula():
+    """That of the rule it repeats; none where the length of a step is the rate, which has no default."""
+    start = {"epoch": 0, "sample_gradients": [1.0, 1.0], "first_weights": [1.0, 1.0], "input_rms": 0.3}
+
+    def usual(rule):
+        return default_rates(Evidence(Setup(optimizer=rule), [], [start]))
+
+    momentum = typed("V <- beta*V + g; w <- w - lr*V")(lr=1.0, beta=0.9)
+    assert usual(momentum) == usual(RULES["momentum"]()) == {"optimizer.lr": pytest.approx(0.01)}
+    assert usual(RULES["momentum"](form="ema")) == usual(RULES["qhm"]()) == {"optimizer.lr": pytest.approx(0.1)}
+    assert usual(typed("w <- w - lr*sign(g)")(lr=30.0)) == usual(typed("w <- w + lr*g")(lr=1.0)) == {}
+    assert usual(RULES["signsgd"]()) == {"optimizer.lr": RULES["signsgd"]().lr}
 
 
 @pytest.fixture(scope="module")
