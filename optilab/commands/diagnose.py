@@ -192,7 +192,7 @@ class Diagnosis(Answer):
         if evidence.setup.loop:
             scope = f"{evidence.steps:,} steps watched, {evidence.loop.get('samples', 0)} looked into"
         else:
-            scope = f"probe run of {TRIAL_BATCHES} batches, nothing is written" if evidence.trial else epochs
+            scope = f"probe run of {evidence.steps} batches, nothing is written" if evidence.trial else epochs
         yield Sentence(f"{self.target} ({scope})", "bold")
         if evidence.epochs:
             yield ""

@@ -285,7 +285,7 @@ class TrainConfig(Section):
         """Training steps of all epochs, by what is known of the dataset without reading it."""
         data = self.data
         images = (data.images or data.info.train) - (data.holdout or 0)
-        return self.epochs * math.ceil(images / data.batch_size)
+        return self.epochs * (images // data.batch_size if data.drop_last else math.ceil(images / data.batch_size))
 
     @property
     def user_files(self) -> dict[str, UserCode]:

@@ -408,7 +408,7 @@ def dead_from_the_start(run: Evidence) -> bool:
 MAX_BELOW_EPS = 0.5
 """Fraction of parameters whose sqrt(v) is below eps: there the method does not adapt."""
 MAX_EPS_PATH = 0.02
-"""Sum of |dw|/|w| in a probe run: in one that moves further, eps does no harm if it has begun to learn."""
+"""Sum of |dw|/|w| in sixty steps: a probe run that moves further is not harmed by eps if it has begun to learn."""
 
 
 @check("eps-dominates", fix="eps 1e-8")
@@ -418,7 +418,7 @@ def eps_dominates(run: Evidence) -> Seen | None:
     eps = run.setup.eps
     if not fractions or eps is None or fractions[-1] < MAX_BELOW_EPS or eps < 1e-6:
         return None
-    if run.trial and run.beats_chance and max(run.relative_steps, default=math.inf) * run.steps > MAX_EPS_PATH:
+    if run.trial and run.beats_chance and max(run.relative_steps, default=math.inf) * TRIAL_BATCHES > MAX_EPS_PATH:
         return None
     text = f"for {fractions[-1]:.0%} of the parameters sqrt(v) is below eps ({eps:g})"
     numbers = {"share": fractions[-1], "eps": eps}
@@ -734,18 +734,19 @@ def outputs_fade(run: Evidence) -> Seen | None:
 MIN_LARGEST_PATH, MIN_TRIAL_PATH = 0.1, 0.005
 """Sum of |dw|/|w| over all steps, of the layer that moves most; in a probe run."""
 PATH_STEPS = 400
-"""Steps of a training for which MIN_LARGEST_PATH is small; for fewer steps, a fraction of it is."""
+"""Steps of a training for which MIN_LARGEST_PATH is small; for fewer steps, a fraction of it is, as in a probe run."""
 
 
 @check("learning-rate-too-low", fix="a rate at which the first step has the usual size, or `optilab lr`")
 def learning_rate_too_low(run: Evidence) -> Seen | None:
     """The sum of |dw|/|w| over all steps, of the layer that moves most, is {MIN_LARGEST_PATH} or less, before step
-    {PATH_STEPS} in proportion; in a probe run {MIN_TRIAL_PATH}, and at its pace {MIN_LARGEST_PATH} in the whole
-    training."""
+    {PATH_STEPS} in proportion; in a probe run of {TRIAL_BATCHES} batches {MIN_TRIAL_PATH}, and at its pace
+    {MIN_LARGEST_PATH} in the whole training."""
     if not (steps := run.steps):
         return None
     path = max(run.relative_steps, default=math.inf) * steps
-    bound = MIN_TRIAL_PATH if run.trial else MIN_LARGEST_PATH * min(1.0, steps / PATH_STEPS)
+    least, usual = (MIN_TRIAL_PATH, TRIAL_BATCHES) if run.trial else (MIN_LARGEST_PATH, PATH_STEPS)
+    bound = least * min(1.0, steps / usual)
     if path > bound or _warming(run) or (run.trial and path * run.planned_steps / steps > MIN_LARGEST_PATH):
         return None
     # Units that large steps have killed do not move either.
@@ -755,8 +756,9 @@ def learning_rate_too_low(run: Evidence) -> Seen | None:
     larger = rate_times(run, 1e-3 / max(path / steps, 1e-12)) if run.setup.loop else default_rate(run, MIN_RISE)
     # Where no gradient reaches any layer, no rate makes it move.
     still = not any(run.latest("gradient_norm", layer) for layer in range(run.hidden + 1))
-    normal, numbers = "near 0.06" if run.trial else "above 1", {"path": path, "update_to_weight": path / steps}
-    return Seen(text, numbers, (*larger, *remedy_sets("adam")), f"{bound:g} or less", normal, only_alone=still)
+    normal = f"near {1e-3 * steps:.2g}" if run.trial else "above 1"
+    numbers = {"path": path, "update_to_weight": path / steps}
+    return Seen(text, numbers, (*larger, *remedy_sets("adam")), f"{bound:.3g} or less", normal, only_alone=still)
 
 
 def _warming(run: Evidence) -> bool:

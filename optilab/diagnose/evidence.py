@@ -86,6 +86,7 @@ class Setup:
     """The L2 penalty."""
     eps: float | None = None
     batch_size: int = 1
+    drop_last: bool = False
     train: int = 0
     validation: int = 0
     classes: int = 0
@@ -139,6 +140,7 @@ class Setup:
             weight_decay=config.weight_decay,
             eps=getattr(config.optimizer, "eps", None),
             batch_size=data.batch_size,
+            drop_last=data.drop_last,
             train=data.info.train,
             validation=data.info.test,
             classes=len(data.info.classes),
@@ -238,7 +240,7 @@ class Evidence:
         """Training steps."""
         if "steps" in self.loop:
             return int(self.loop["steps"])
-        return TRIAL_BATCHES if self.trial else len(self.epochs) * self._batches
+        return min(TRIAL_BATCHES, self._batches) if self.trial else len(self.rows) * self._batches
 
     @property
     def planned_steps(self) -> int:
@@ -247,7 +249,8 @@ class Evidence:
 
     @property
     def _batches(self) -> int:
-        return math.ceil(int(self.start.get("train_images", self.setup.train)) / self.setup.batch_size)
+        images, size = int(self.start.get("train_images", self.setup.train)), self.setup.batch_size
+        return images // size if self.setup.drop_last else math.ceil(images / size)
 
     @property
     def loss(self) -> float:

@@ -464,9 +464,8 @@ def _probed_part(model: Network) -> nn.Module:
 
 def _probed_batches(batches: int, probes: int) -> frozenset[int]:
     """The batches of an epoch that are probed: the first, the last, and others evenly between."""
-    if probes <= 1:
-        return frozenset(range(min(probes, batches)))
-    return frozenset(round(n * (batches - 1) / (probes - 1)) for n in range(min(probes, batches)))
+    count = min(probes, batches)
+    return frozenset(round(n * (batches - 1) / max(1, count - 1)) for n in range(count))
 
 
 def _rate(optimizer: torch.optim.Optimizer) -> float | None:

@@ -129,6 +129,16 @@ class RuleOptimizer(EagerOptimizer):
         for parameter, w in zip(parameters, reached, strict=True):
             parameter.copy_(w.view_as(parameter))
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Torch's method gives tensors the type of the weights; these have the type in which they were saved."""
+        super().load_state_dict(state_dict)
+        for number, entries in state_dict["state"].items():
+            owner = self.param_groups[0]["params"][number]
+            tensors = {
+                name: value.to(owner.device) for name, value in entries.items() if isinstance(value, Tensor)
+            }
+            self.state[owner].update(tensors)
+
     def _blocks(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Copies of the tensors in the shape in which the rule gets them."""
         if self.rule.weights == "joined":
@@ -265,8 +275,11 @@ _STATE_NAMES = {
     "grad_avg": "M",
     "acc_delta": "D",
     "sum": "S",
+    "steps": "t",
+    "mean": "V",
+    "mean_square": "S",
 }
-"""The entries of a torch optimizer's state by the names of the formula."""
+"""The entries of a torch optimizer's state, and of AdoptOptimizer's, by the names of the formula."""
 
 
 def frozen(optimizer: torch.optim.Optimizer, rule: Rule) -> FrozenStep | None:
@@ -377,7 +390,7 @@ class BatchStep:
         """An estimate of the diagonal of the Hessian of the batch's loss by all trained parameters, joined, at w, where
         they are.
 
-        s*(H*s) with random signs s, whose mean is the diagonal (Hutchinson 1990). Dropout is off.
+        s*(H*s) with random signs s, whose mean is the diagonal (Hutchinson 1990). Modules of dropout are off.
         """
         hessian = Hessian(self.model, (self.images, self.labels), self.config.weight_decay)
         like = hessian.gradient

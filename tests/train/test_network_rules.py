@@ -13,8 +13,8 @@ from optilab.config.training import NOT_IN_TRAINING, NOT_TRAINING, TrainConfig
 from optilab.config.tree import Override
 from optilab.data import fetch
 from optilab.data import read as data
-from optilab.optimize import RULES
-from optilab.train import checkpoint, engine, optimizers
+from optilab.optimize import RULES, Rule
+from optilab.train import checkpoint, engine, inside, optimizers, trees
 from optilab.train.batches import Images, as_input
 from optilab.train.optimizers import BatchStep
 from optilab.train.trees import all_finite
@@ -60,6 +60,36 @@ def test_an_interrupted_run_ends_in_the_same_bytes(name, small):
     checkpoint.restore(resumed, saved[0])
     assert checkpoint.save(resumed) == saved[0]
     assert epochs(resumed) == saved[1:]
+
+
+class Counting(Rule):
+    """Whole numbers and sums in double precision next to weights in single precision."""
+
+    name, states, formula, needs = "counting", ("n", "Q"), "in code", ()
+
+    def init(self, w):
+        return torch.zeros_like(w, dtype=torch.int64), torch.zeros_like(w, dtype=torch.float64)
+
+    def step(self, w, g, t, state):
+        return w - 0.1 * g, (state[0] + (g != 0), state[1] + g.double() ** 2)
+
+
+def test_a_state_comes_back_in_its_type():
+    weights = [nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(2))]
+    saved, resumed = (optimizers.RuleOptimizer(weights, Counting()) for _ in range(2))
+    for weight in weights:
+        weight.grad = torch.full_like(weight, 0.1)
+    saved.step()
+    resumed.load_state_dict(trees.from_bytes(trees.to_bytes(saved.state_dict())))
+    torch.testing.assert_close(resumed.state[weights[0]], saved.state[weights[0]], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("size", "probed"), [(150, 1), (75, 2), (50, 3), (30, 3)])
+def test_three_batches_of_an_epoch_are_probed_or_all_of_fewer(size, probed, small, monkeypatch):
+    probes = []
+    monkeypatch.setattr(engine, "Probe", lambda part: probes.append(inside.Probe(part)) or probes[-1])
+    epochs(engine.Training.start(configured(epochs=1, optimizer="sgd", **{"data.batch_size": size}), small, CPU))
+    assert len(probes) == probed
 
 
 def network(seed=0):
