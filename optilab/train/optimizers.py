@@ -43,7 +43,7 @@ from optilab.train import user_optimizer
 from optilab.train.curvature import Hessian
 from optilab.train.device import generators, set_generators
 from optilab.train.eager import EagerOptimizer, without_compiler
-from optilab.train.inside import restoring
+from optilab.train.inside import STATE_NAMES, restoring
 from optilab.train.network import Network
 
 Parameters = Iterable[nn.Parameter]
@@ -264,24 +264,6 @@ def build(
     return optimizer or RuleOptimizer(parameters, rule, weight_decay, network)
 
 
-_STATE_NAMES = {
-    "step": "t",
-    "exp_avg": "V",
-    "exp_avg_sq": "S",
-    "exp_inf": "S",
-    "mu_product": "P",
-    "max_exp_avg_sq": "L",
-    "square_avg": "S",
-    "grad_avg": "M",
-    "acc_delta": "D",
-    "sum": "S",
-    "steps": "t",
-    "mean": "V",
-    "mean_square": "S",
-}
-"""The entries of a torch optimizer's state, and of AdoptOptimizer's, by the names of the formula."""
-
-
 def frozen(optimizer: torch.optim.Optimizer, rule: Rule) -> FrozenStep | None:
     """The `frozen_step` of the joined parameters; None before the first step, and for a rule without a frozen
     step.
@@ -291,8 +273,8 @@ def frozen(optimizer: torch.optim.Optimizer, rule: Rule) -> FrozenStep | None:
         return None
     state = dict(states[0])
     if not isinstance(optimizer, RuleOptimizer):
-        names = [name for name in states[0] if name in _STATE_NAMES]
-        state = {_STATE_NAMES[name]: _join([entries[name] for entries in states]) for name in names}
+        names = [name for name in states[0] if name in STATE_NAMES]
+        state = {STATE_NAMES[name]: _join([entries[name] for entries in states]) for name in names}
     return frozen_step(rule, state, state["t"])
 
 

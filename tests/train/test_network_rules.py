@@ -84,6 +84,34 @@ def test_a_state_comes_back_in_its_type():
     torch.testing.assert_close(resumed.state[weights[0]], saved.state[weights[0]], rtol=0, atol=0)
 
 
+@pytest.mark.parametrize(
+    ("name", "settings", "below"),
+    [
+        ("adam", {"eps": 5e-4}, 0.0),
+        ("adam", {"eps": 2e-3}, 1.0),
+        ("ademamix", {"eps": 5e-4}, 0.0),
+        ("ademamix", {"eps": 2e-3}, 1.0),
+        ("adam", {"eps": 5e-4, "eps_placement": "uncorrected"}, 1.0),
+        ("adopt", {"eps": 5e-4}, 0.0),
+        ("adamax", {"eps": 5e-4, "eps_placement": "outside"}, 0.0),
+        ("adamax", {"eps": 2e-3, "eps_placement": "outside"}, 1.0),
+        ("rmsprop", {"eps": 1e-7}, 0.0),
+        ("rmsprop", {"eps": 1e-4}, 1.0),
+        ("rmsprop", {"eps": 1e-2, "eps_placement": "outside"}, 1.0),
+        ("lamb", {"eps": 1e-2}, 1.0),
+        ("sgd", {}, None),
+    ],
+)
+def test_the_fraction_of_weights_whose_step_eps_shortens(name, settings, below):
+    """After 60 gradients of 1e-3: eps is compared with the number that it is added to."""
+    weight = nn.Parameter(torch.zeros(3))
+    optimizer = optimizers.build([weight], RULES[name](**settings))
+    for _ in range(60):
+        weight.grad = torch.full_like(weight, 1e-3)
+        optimizer.step()
+    assert inside.fraction_below_eps(optimizer) == below
+
+
 @pytest.mark.parametrize(("size", "probed"), [(150, 1), (75, 2), (50, 3), (30, 3)])
 def test_three_batches_of_an_epoch_are_probed_or_all_of_fewer(size, probed, small, monkeypatch):
     probes = []
