@@ -43,7 +43,8 @@ EQUAL_CLASSES = "equally frequent classes"
 """The classes that are assumed for the chance-level loss where a loop gives no targets."""
 MIN_NATS = 10.0
 """Nats, over all validation images, by which a loss is below that of the labels' frequencies before it is evidence: a
-network that knows nothing of the images gets there once in e^10 = 22,000 times (Ville 1939)."""
+network that knows nothing of the images gets there once in e^10 = 22,000 times (Ville 1939). That is of the mean over
+images; where batches are averaged, and the last one is much smaller, and in regressions, it is about that."""
 
 
 @dataclass(frozen=True)
@@ -376,8 +377,12 @@ class Evidence:
             return True
         if not self.measured_accuracy:
             return False
+        return self.accuracy_beats_chance(self.accuracy)
+
+    def accuracy_beats_chance(self, accuracy: float) -> bool:
+        """A validation accuracy is more than four standard errors and one sample above chance."""
         error = math.sqrt(self.chance * (1 - self.chance) / self.validation_samples)
-        return self.accuracy > self.chance + 4 * error + 1 / self.validation_samples
+        return accuracy > self.chance + 4 * error + 1 / self.validation_samples
 
     @property
     def fall(self) -> float | None:

@@ -351,10 +351,9 @@ def learning(run: Evidence) -> tuple[str, bool]:
         return "all images have the same class: there is nothing to learn", False
     best, chance = run.best_and_latest()[0], run.chance
     accuracy = f"best accuracy {percent(best)}, chance {percent(chance)}"
-    error = math.sqrt(chance * (1 - chance) / run.validation_samples)
     nats = f"{abs(run.nats_below_chance):.3g} nats {'below' if run.nats_below_chance > 0 else 'above'} the chance level"
     loss = f"summed over {run.validation_samples:,} images, the validation loss is {nats}"
-    if best > chance + 4 * error:
+    if run.accuracy_beats_chance(best):
         return f"better than chance: {accuracy}", True
     if run.beats_chance:
         return f"has begun to learn: {accuracy}, but {loss}", True

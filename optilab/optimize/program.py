@@ -5,7 +5,8 @@
     w, state = program.step(w, g, 1.0, state, settings)
 
 The text becomes Python source once, in which every product and sum stands as it is printed, so that what is printed is
-what runs, to the bit. `written_out` has the same program over single coordinates.
+what runs, to the bit; in a training, operations of torch.optim, or of ADOPT's authors, may stand for it. `written_out`
+has the same program over single coordinates.
 """
 
 import math

@@ -314,6 +314,8 @@ def test_a_loss_below_guessing_is_knowledge_where_the_accuracy_is_chance(healthy
     assert seen.beats_chance is knows
     text, learns = verdict.learning(seen)
     assert learns is knows
+    near = Evidence(healthy.setup, [row | {"val_acc": 0.1 + 4 * 0.003 + 0.5 / 10_000}], seen.records)
+    assert verdict.learning(near)[1] is near.beats_chance is knows
     assert f"the validation loss is {abs(nats)} nats" in text
 
 

@@ -14,6 +14,7 @@ from optilab.config.tree import Override
 from optilab.data import fetch
 from optilab.data import read as data
 from optilab.optimize import RULES, Rule
+from optilab.optimize.rule import learning_rates
 from optilab.train import checkpoint, engine, inside, optimizers, trees
 from optilab.train.batches import Images, as_input
 from optilab.train.optimizers import BatchStep
@@ -110,6 +111,16 @@ def test_the_fraction_of_weights_whose_step_eps_shortens(name, settings, below):
         weight.grad = torch.full_like(weight, 1e-3)
         optimizer.step()
     assert inside.fraction_below_eps(optimizer) == below
+
+
+def test_the_last_rule_of_a_wrapped_one_has_its_last_rate(small):
+    schedule = {"name": "step", "every": 1, "gamma": 0.1}
+    training = engine.Training.start(configured(optimizer="lookahead", schedule=schedule, epochs=2), small, CPU)
+    epochs(training)
+    (before,), (after,) = (
+        learning_rates(rule).values() for rule in (training.config.optimizer, training.last_rule)
+    )
+    assert after == 0.1 * before
 
 
 @pytest.mark.parametrize(("size", "probed"), [(150, 1), (75, 2), (50, 3), (30, 3)])
