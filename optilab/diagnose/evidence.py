@@ -26,13 +26,13 @@ from optilab.optimize.rule import learning_rates
 
 Row = Mapping[str, Any]
 
-TRIAL_BATCHES = 60
+PROBE_BATCHES = 60
 """Training steps of a probe run."""
 RECENT = 3
 """Epochs whose median is a quantity."""
 MIN_SKILL = 0.55
 """Skill, (accuracy - chance)/(1 - chance), of a network that has learned; without accuracy, 1 - loss/chance level."""
-MIN_TRIAL_SKILL = 0.25
+MIN_PROBE_SKILL = 0.25
 """Skill after the sixty steps of a probe run, of a network that learns."""
 MIN_FALL = 0.05
 """Fall of the training loss, or rise of the accuracy, in the second half of the epochs of a network that is still
@@ -184,15 +184,15 @@ LOOP_FACTS = (
 class Evidence:
     """The records of a run: its setup, its rows, its records of layers, and how it ended.
 
-    The first record is from before training (`engine.initial_record`), then there is one for each epoch. For a
-    `trial`, a probe run, the one row is about a few batches. The rows of a loop may lack columns.
+    The first record is from before training (`engine.initial_record`), then there is one for each epoch. In a
+    `probe_run` the one row is about a few batches. The rows of a loop may lack columns.
     """
 
     setup: Setup
     rows: Sequence[Row]
     records: Sequence[Mapping[str, Any]]
     divergence: str = ""
-    trial: bool = False
+    probe_run: bool = False
 
     @property
     def loop(self) -> Mapping[str, Any]:
@@ -241,7 +241,7 @@ class Evidence:
         """Training steps."""
         if "steps" in self.loop:
             return int(self.loop["steps"])
-        return min(TRIAL_BATCHES, self._batches) if self.trial else len(self.rows) * self._batches
+        return min(PROBE_BATCHES, self._batches) if self.probe_run else len(self.rows) * self._batches
 
     @property
     def planned_steps(self) -> int:
@@ -338,7 +338,7 @@ class Evidence:
 
         A network that is right about most images and loudly wrong about the others has a loss far above that level.
         """
-        skilled = self.skill > (MIN_TRIAL_SKILL if self.trial else MIN_SKILL)
+        skilled = self.skill > (MIN_PROBE_SKILL if self.probe_run else MIN_SKILL)
         return skilled and self.validation_loss < self.validation_chance_loss and not self.divergence
 
     @property
