@@ -93,8 +93,8 @@ def without(name: str) -> Iterator[None]:
             yield
         return
     left = tuple(check for check in verdict.CHECKS if title(check) != name)
-    of_networks = tuple(check for check in checks.CHECKS if title(check) != name)
-    with patch.object(verdict, "CHECKS", left), patch.object(checks, "CHECKS", of_networks):
+    of_networks = tuple(check for check in checks.NETWORK_CHECKS if title(check) != name)
+    with patch.object(verdict, "CHECKS", left), patch.object(checks, "NETWORK_CHECKS", of_networks):
         yield
 
 

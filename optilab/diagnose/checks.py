@@ -25,7 +25,7 @@ def remedy_sets(*names: str) -> tuple[Sets, ...]:
 
 def sees(run: Evidence, name: str) -> bool:
     """True if a check of that name sees something."""
-    return any(candidate(run) is not None for candidate in CHECKS if candidate.name == name)
+    return any(candidate(run) is not None for candidate in NETWORK_CHECKS if candidate.name == name)
 
 
 # --- learning rates that are likely to work ---
@@ -806,5 +806,5 @@ def overfitting(run: Evidence) -> Seen | None:
     return Seen(text, {"rise": rise}, sets, f"{MIN_RISE_OF_LOSS:g} or more", "below 0.1", certain=True)
 
 
-CHECKS: tuple[Check, ...] = tuple(value for value in vars().values() if isinstance(value, Check))
-"""All checks in the order of causes, which is the order of this file."""
+NETWORK_CHECKS: tuple[Check, ...] = tuple(value for value in vars().values() if isinstance(value, Check))
+"""All checks of this file, in its order, which is that of causes."""

@@ -20,7 +20,8 @@ from optilab.words import percent, plural, points
 
 NO_CHANGES: Mapping[str, Any] = {}
 
-CHECKS: tuple[Check, ...] = (*LOOP_CHECKS, *checks.CHECKS)
+CHECKS: tuple[Check, ...] = (*LOOP_CHECKS, *checks.NETWORK_CHECKS)
+"""All checks, in the order of causes."""
 FOLLOWERS = ("weights-too-large", "dead-units", "learning-rate-too-high", "vanishing-gradient")
 """Consequences of gradients that add up from step to step: notes next to `gradients-not-zeroed`, and next to
 `non-finite-data`. A high loss of the initial weights, which no step has changed yet, follows from the data alone."""
