@@ -305,13 +305,13 @@ def transfer_state(old: torch.optim.Optimizer, before: Rule, new: torch.optim.Op
     """Give `new` the state of `old`, whose rules are `after` and `before`; False where its state has other parts."""
     if type(before) is not type(after):
         return False
-    if not isinstance(after, UserRule) and _parts(before) != _parts(after):
+    if not isinstance(after, UserRule) and _state_parts(before) != _state_parts(after):
         return False
     new.load_state_dict({**old.state_dict(), "param_groups": new.state_dict()["param_groups"]})
     return True
 
 
-def _parts(rule: Rule) -> Any:
+def _state_parts(rule: Rule) -> Any:
     """The optimizer of a rule and the names in its state after one step of a single weight."""
     weight = nn.Parameter(torch.ones(1))
     optimizer = build([weight], rule)
@@ -359,12 +359,12 @@ class BatchStep:
             if isinstance(optimizer, RuleOptimizer):
                 optimizer.quantities = {"diagonal": self.hessian_diagonal}
             optimized = optimizer.param_groups[0]["params"] if isinstance(optimizer, EagerOptimizer) else []
-            frozen = [
+            without_gradient = [
                 parameter for parameter in optimized if parameter.grad is None
             ]  # by the network, since it was built
-            for parameter in frozen:
+            for parameter in without_gradient:
                 parameter.grad = torch.zeros_like(parameter)
-            with restoring(frozen):
+            with restoring(without_gradient):
                 optimizer.step()
 
     @torch.enable_grad()
