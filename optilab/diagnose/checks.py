@@ -414,8 +414,6 @@ MAX_EPS_PATH = 0.02
 @check("eps-dominates", fix="eps 1e-8")
 def eps_dominates(run: Evidence) -> Seen | None:
     """sqrt(v) is below eps for {MAX_BELOW_EPS} of the parameters or more; v, where eps is added under the root."""
-    from optilab.optimize.theory import eps_exponent  # NumPy, which a refusal does not load
-
     fractions = [record["eps_share"] for record in run.epochs if record.get("eps_share") is not None]
     eps = run.setup.eps
     if not fractions or eps is None or fractions[-1] < MAX_BELOW_EPS or eps < 1e-6:
@@ -426,6 +424,8 @@ def eps_dominates(run: Evidence) -> Seen | None:
         and max(run.relative_steps, default=math.inf) * PROBE_BATCHES > MAX_EPS_PATH
     ):
         return None
+    from optilab.optimize.theory import eps_exponent  # NumPy, which a refusal does not load
+
     moment = "v" if run.setup.optimizer and eps_exponent(run.setup.optimizer) == 2 else "sqrt(v)"
     text = f"for {fractions[-1]:.0%} of the parameters {moment} is below eps ({eps:g})"
     numbers = {"share": fractions[-1], "eps": eps}
