@@ -765,7 +765,7 @@ def learning_rate_too_low(run: Evidence) -> Seen | None:
     still = not any(run.latest("gradient_norm", layer) for layer in range(run.hidden + 1))
     normal = f"near {1e-3 * steps:.2g}" if run.probe_run else "above 1"
     numbers = {"path": path, "update_to_weight": path / steps}
-    return Seen(text, numbers, (*larger, *remedy_sets("adam")), f"{bound:.3g} or less", normal, only_alone=still)
+    return Seen(text, numbers, (*larger, *remedy_sets("adam")), f"{bound:.4g} or less", normal, only_alone=still)
 
 
 def _warming(run: Evidence) -> bool:
