@@ -88,7 +88,7 @@ def datasets():
 
 def findings():
     """One row per finding of a training: what its checks see, and what helps."""
-    return _findings(checks.CHECKS)
+    return _findings(checks.NETWORK_CHECKS)
 
 
 def findings_of_loops():

@@ -27,16 +27,16 @@ REFINEMENTS: dict[str, tuple[str, float]] = {
     "dropout: harm in a network that has learned": ("MAX_DROPOUT_GAP", math.inf),
     "batch norm: three or four samples": ("MAX_SMALL_BATCH", checks.MAX_PAIR),
     "batch norm: noise": ("MAX_NOISE_GAP", math.inf),
-    "weights: a high loss that stays": ("MAX_TRIAL_LOSS", math.inf),
-    "weights: saturation that stays": ("MAX_TRIAL_SATURATED", math.inf),
+    "weights: a high loss that stays": ("MAX_PROBE_LOSS", math.inf),
+    "weights: saturation that stays": ("MAX_PROBE_SATURATED", math.inf),
     "eps: a path in probe runs": ("MAX_EPS_PATH", math.inf),
-    "rate: a loss above chance in probe runs": ("MAX_TRIAL_CHANCE_LOSS", checks.MAX_CHANCE_LOSS),
-    "rate: the same, of a network that knows something": ("MAX_TRIAL_LATE_LOSS", checks.MAX_TRIAL_CHANCE_LOSS),
+    "rate: a loss above chance in probe runs": ("MAX_PROBE_CHANCE_LOSS", checks.MAX_CHANCE_LOSS),
+    "rate: the same, of a network that knows something": ("MAX_PROBE_LATE_LOSS", checks.MAX_PROBE_CHANCE_LOSS),
     "rate: training accuracy lost, too": ("MAX_UNLEARNT", -math.inf),
     "rate: units died by steps": ("MIN_MOVED", -1.0),
     "rate: growth of a network that knows a little": ("MAX_LEARNING_GROWTH", checks.MAX_GROWTH),
-    "rate: growth in probe runs": ("MAX_TRIAL_GROWTH", checks.MAX_GROWTH),
-    "vanishing: still in probe runs": ("MIN_TRIAL_STEP", checks.MIN_STEP),
+    "rate: growth in probe runs": ("MAX_PROBE_GROWTH", checks.MAX_GROWTH),
+    "vanishing: still in probe runs": ("MIN_PROBE_STEP", checks.MIN_STEP),
     "vanishing: still": ("MIN_STEP", math.inf),
     "too low: short trainings": ("PATH_STEPS", 1.0),
     "overfitting: a loss that rises": ("MIN_RISE_OF_LOSS", 0.0),
@@ -88,8 +88,8 @@ def without(name: str) -> Iterator[None]:
             yield
         return
     left = tuple(check for check in verdict.CHECKS if title(check) != name)
-    of_networks = tuple(check for check in checks.CHECKS if title(check) != name)
-    with patch.object(verdict, "CHECKS", left), patch.object(checks, "CHECKS", of_networks):
+    of_networks = tuple(check for check in checks.NETWORK_CHECKS if title(check) != name)
+    with patch.object(verdict, "CHECKS", left), patch.object(checks, "NETWORK_CHECKS", of_networks):
         yield
 
 

@@ -17,7 +17,7 @@ from optilab.config import presets
 from optilab.config.load import load
 from optilab.config.training import TrainConfig
 from optilab.diagnose import (
-    TRIAL_BATCHES,
+    PROBE_BATCHES,
     Evidence,
     Finding,
     Setup,
@@ -115,12 +115,12 @@ def _probe(config: TrainConfig) -> Evidence:
 
     with alone():
         try:
-            rows, records, divergence = session.probe_run(config, dataset, TRIAL_BATCHES)
+            rows, records, divergence = session.probe_run(config, dataset, PROBE_BATCHES)
             network = records[0].get("network", {})
-            return Evidence(Setup.of(config, network), rows, records, divergence, trial=True)
+            return Evidence(Setup.of(config, network), rows, records, divergence, probe_run=True)
         except UsageError:
             # What the engine refuses, such as batch norm over one image, may be what a rule names.
-            evidence = Evidence(Setup.of(config), [], [], trial=True)
+            evidence = Evidence(Setup.of(config), [], [], probe_run=True)
             if not findings_of(evidence):
                 raise
             return evidence
@@ -180,7 +180,7 @@ class Diagnosis(Answer):
     @property
     def code(self) -> ExitCode:
         levels = [Severity(LEVELS.index(level)) for level in self.levels]
-        if self.evidence.trial and not self.evidence.setup.loop:  # of a config, which is not trained
+        if self.evidence.probe_run and not self.evidence.setup.loop:  # of a config, which is not trained
             passes = not levels or all(finding.severity < min(levels) for finding in self.findings)
         else:
             passes = all(verdict.healthy(self.evidence, self.findings, level) for level in levels)
@@ -192,7 +192,7 @@ class Diagnosis(Answer):
         if evidence.setup.loop:
             scope = f"{evidence.steps:,} steps watched, {evidence.loop.get('samples', 0)} looked into"
         else:
-            scope = f"probe run of {TRIAL_BATCHES} batches, nothing is written" if evidence.trial else epochs
+            scope = f"probe run of {evidence.steps} batches, nothing is written" if evidence.probe_run else epochs
         yield Sentence(f"{self.target} ({scope})", "bold")
         if evidence.epochs:
             yield ""
@@ -205,7 +205,7 @@ class Diagnosis(Answer):
         yield ""
         yield Sentence(verdict.sentence(evidence, self.findings), "green" if self.healthy else "")
         yield from self._tries("  try: ", "   or: ")
-        if evidence.trial:
+        if evidence.probe_run:
             yield Sentence(verdict.limits_of_a_probe_run(evidence), "dim")
         if text := verdict.stability(evidence):
             yield text
@@ -245,7 +245,7 @@ class Diagnosis(Answer):
         evidence = self.evidence
         return {
             "target": self.target,
-            "trial": evidence.trial,
+            "trial": evidence.probe_run,
             "verdict": verdict.sentence(evidence, self.findings),
             "healthy": self.healthy,
             "both": self.both and str(self.both),

@@ -15,8 +15,7 @@ from optilab.commands import COMMANDS
 from optilab.commands.answer import SimpleAnswer
 from optilab.commands.options import SilentOptions
 from optilab.commands.request import Place, options_of
-from optilab.diagnose.checks import CHECKS
-from optilab.diagnose.loop_checks import LOOP_CHECKS
+from optilab.diagnose import CHECKS
 from optilab.errors import UsageError, shown
 from optilab.marks import Argument
 from optilab.optimize import OBJECTIVES, RULES
@@ -88,7 +87,7 @@ def texts() -> dict[str, str]:
         for row in reversed(_readable(*TOPICS["glossary"]))
         for term in re.findall(r"\*\*(.+?)\*\*", row)
     }
-    checks = sorted([*CHECKS, *LOOP_CHECKS], key=lambda check: check.name)
+    checks = sorted(CHECKS, key=lambda check: check.name)
     findings = {
         name: f"{name}, a finding of diagnose: {'; or: '.join(check.text.rstrip('.') for check in same)}"
         f"; fix {same[0].fix}"

@@ -146,7 +146,7 @@ class RemedyAnswer(EndedStudy):
     @property
     def _sentences(self) -> list[str]:
         """The smallest change that fixes the network, or why there is none."""
-        from optilab.diagnose import TRIAL_BATCHES
+        from optilab.diagnose import PROBE_BATCHES
 
         if self.fix:
             return [f"smallest change that fixes it: {self.fix.variant.name}: {self.fix.variant.sets}"]
@@ -162,7 +162,7 @@ class RemedyAnswer(EndedStudy):
             sentences = [
                 f"cannot tell whether {some(undecided, 3)} {'is' if len(undecided) == 1 else 'are'} better"
             ]
-        if (steps := self.plan.request.config.steps) <= TRIAL_BATCHES:
+        if (steps := self.plan.request.config.steps) <= PROBE_BATCHES:
             sentences.append(f"{steps} steps are too few to tell: raise --epochs")
         return sentences
 

@@ -23,7 +23,7 @@ from optilab.config.user_network import OrUserNetwork, UserNetwork
 from optilab.data.catalog import DATASETS, DatasetInfo
 from optilab.errors import UsageError, shown
 from optilab.optimize import RULES, Rule
-from optilab.optimize.rule import learning_rates
+from optilab.optimize.rule import innermost, learning_rates
 from optilab.optimize.schedules import SCHEDULES, Constant
 from optilab.optimize.user_code import UserCode, sources
 
@@ -285,7 +285,7 @@ class TrainConfig(Section):
         """Training steps of all epochs, by what is known of the dataset without reading it."""
         data = self.data
         images = (data.images or data.info.train) - (data.holdout or 0)
-        return self.epochs * math.ceil(images / data.batch_size)
+        return self.epochs * (images // data.batch_size if data.drop_last else math.ceil(images / data.batch_size))
 
     @property
     def user_files(self) -> dict[str, UserCode]:
@@ -332,8 +332,7 @@ class TrainConfig(Section):
             yield f"{rule.name} has no learning rate for a schedule to change", "schedule"
         if self.plateau is not None and not learning_rates(rule):
             yield f"{rule.name} has no learning rate to lower", "plateau"
-        while hasattr(rule, "base"):
-            rule = rule.base
+        rule = innermost(rule)
         shallow = isinstance(self.model, ModelConfig) and len(self.model.hidden) < 2  # else known when it is built
         if getattr(rule, "matrices", "all") == "hidden" and shallow:
             between = "trains those between the first and the last, and fewer than two hidden layers have none"

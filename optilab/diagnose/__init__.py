@@ -1,7 +1,7 @@
 """`optilab diagnose`: what a training has recorded (evidence), its checks, and the verdict."""
 
 from optilab.diagnose.evidence import (
-    TRIAL_BATCHES,
+    PROBE_BATCHES,
     Evidence,
     Setup,
     Stability,

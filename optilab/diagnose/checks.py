@@ -11,7 +11,7 @@ from typing import Any
 
 from optilab.diagnose import loop_checks
 from optilab.diagnose.check import Check, Seen, Sets, check
-from optilab.diagnose.evidence import FIRST_STEPS, MIN_FALL, TRIAL_BATCHES, Evidence
+from optilab.diagnose.evidence import FIRST_STEPS, MIN_FALL, PROBE_BATCHES, Evidence
 from optilab.diagnose.remedies import remedies
 from optilab.optimize.rule import rules_with_lr
 from optilab.optimize.user_code import UserRule
@@ -25,7 +25,7 @@ def remedy_sets(*names: str) -> tuple[Sets, ...]:
 
 def sees(run: Evidence, name: str) -> bool:
     """True if a check of that name sees something."""
-    return any(candidate(run) is not None for candidate in CHECKS if candidate.name == name)
+    return any(candidate(run) is not None for candidate in NETWORK_CHECKS if candidate.name == name)
 
 
 # --- learning rates that are likely to work ---
@@ -60,9 +60,9 @@ def default_rates(run: Evidence) -> dict[str, float]:
     Where the length of a step is about the rate, whatever the gradient, that is the default of its optimizer, and also
     where inputs out of scale say nothing about gradients; where it is proportional to the gradient, the rate at which
     the first step has the usual size. A user's rule or loop, or a run without a record of its first gradients, has
-    none.
+    none; nor has a typed formula whose step is about the rate, which has no default.
     """
-    from optilab.optimize.theory import is_scale_invariant  # it needs NumPy, which a refusal does not load
+    from optilab.optimize.theory import is_scale_invariant, linear_step  # NumPy, which a refusal does not load
 
     rates = dict[str, float]()
     gradients, weights = run.start.get("sample_gradients") or [], run.start.get("first_weights") or []
@@ -76,9 +76,11 @@ def default_rates(run: Evidence) -> dict[str, float]:
             if (default := getattr(type(rule), "lr", None)) is not None:  # a typed formula has none
                 rates[f"optimizer.{key}"] = default
         elif step <= MAX_RATE * largest:
-            # A velocity of this form adds up 1/(1 - beta) gradients.
-            velocity = rule.name in ("momentum", "nesterov") and rule.form == "classic"
-            rates[f"optimizer.{key}"] = step * (1 - rule.beta if velocity else 1.0) / largest
+            linear, gradients_of_step = linear_step(rule), 1.0
+            if linear and linear.decay < 1:  # a velocity adds up 1/(1 - decay) gradients
+                gradients_of_step = linear.gradient + linear.gain * linear.velocity / (1 - linear.decay)
+            if gradients_of_step > 0:
+                rates[f"optimizer.{key}"] = step / largest / gradients_of_step
     return rates
 
 
@@ -129,15 +131,15 @@ def at_chance(run: Evidence) -> tuple[float, float]:
 
 @check(*LABELS)
 def nothing_learned_on_the_way(run: Evidence) -> Seen | None:
-    """After more than {TRIAL_BATCHES} steps every layer has moved by {MIN_PATH} times its weights' norm or more, and
+    """After more than {PROBE_BATCHES} steps every layer has moved by {MIN_PATH} times its weights' norm or more, and
     the training loss is still {MAX_UNLEARNED_LOSS:.0%} to {MAX_CHANCE_LOSS:.0%} of the chance level (without another
     finding)."""
     path = min(run.relative_steps, default=0.0) * run.steps
     low, high = (bound * run.chance_loss for bound in at_chance(run))
-    known = run.chance_loss_source != FIRST_STEPS and run.chance_loss and run.rows and not run.trial
+    known = run.chance_loss_source != FIRST_STEPS and run.chance_loss and run.rows and not run.probe_run
     if not known or run.beats_chance or not low < run.loss <= high:
         return None
-    if run.steps <= TRIAL_BATCHES or path < MIN_PATH or sees(run, "vanishing-gradient"):
+    if run.steps <= PROBE_BATCHES or path < MIN_PATH or sees(run, "vanishing-gradient"):
         return None
     text = f"every layer has moved by {path:.2g} times its weights' norm in {run.steps} steps, and the training loss, "
     text += f"{run.loss:.3g}, is still {run.loss / run.chance_loss:.1%} of the chance-level loss"
@@ -169,7 +171,7 @@ def validation_labels_of_other_names(run: Evidence) -> Seen | None:
 def validation_never_learned(run: Evidence) -> Seen | None:
     """The best validation loss is {MIN_UNRELATED_LOSS:.0%} of the chance level or more, while the training samples are
     learned (without another finding)."""
-    if not (losses := _unrelated(run)) or run.steps <= TRIAL_BATCHES:
+    if not (losses := _unrelated(run)) or run.steps <= PROBE_BATCHES:
         return None
     fraction = min(losses) / run.validation_chance_loss
     # A network that has not learned its training samples either says nothing about the labels; nor does one that is
@@ -203,7 +205,7 @@ def inputs_out_of_scale(run: Evidence) -> Seen | None:
         return None
     text = f"the network's inputs have a root mean square of {size:.2g}"
     bound = f"below {MIN_INPUT_RMS:g} or above {MAX_INPUT_RMS:g}"
-    certain = not run.trial and run.skill < MIN_FULL_SKILL
+    certain = not run.probe_run and run.skill < MIN_FULL_SKILL
     return Seen(text, {"input_rms": size}, (("data.normalize={scale: 255}",),), bound, "0.1 to 3", certain=certain)
 
 
@@ -212,7 +214,7 @@ def inputs_out_of_scale(run: Evidence) -> Seen | None:
 
 MAX_UNFIT_SKILL = 0.75
 """Skill on the training samples: above it, neither weight decay nor a decayed rate keeps a network from learning."""
-MAX_SHRUNK, MAX_TRIAL_SHRUNK = 0.5, 0.9
+MAX_SHRUNK, MAX_PROBE_SHRUNK = 0.5, 0.9
 """Norm of the weights over that of the initial weights, in some hidden layer; in a probe run, whose sixty steps take
 little of the weights of a network that learns."""
 MIN_DECAY_FRACTION = 0.1
@@ -221,10 +223,10 @@ MIN_DECAY_FRACTION = 0.1
 
 @check("weight-decay-too-strong", fix="no weight decay")
 def weight_decay_too_strong(run: Evidence) -> Seen | None:
-    """Weight decay has shrunk a hidden layer to {MAX_SHRUNK} (in a probe run {MAX_TRIAL_SHRUNK}) of its initial norm or
+    """Weight decay has shrunk a hidden layer to {MAX_SHRUNK} (in a probe run {MAX_PROBE_SHRUNK}) of its initial norm or
     less, and the skill on the training samples is {MAX_UNFIT_SKILL} or less."""
     setup, smallest = run.setup, min(run.growth, default=1.0)
-    decay, bound = setup.weight_decay or setup.decoupled_decay, MAX_TRIAL_SHRUNK if run.trial else MAX_SHRUNK
+    decay, bound = setup.weight_decay or setup.decoupled_decay, MAX_PROBE_SHRUNK if run.probe_run else MAX_SHRUNK
     if not decay or smallest > bound or run.training_skill > MAX_UNFIT_SKILL:
         return None
     # A decay by the optimizer takes lr*decay of the weights in each step; gradients may have taken the rest.
@@ -279,7 +281,7 @@ def dropout_too_strong(run: Evidence) -> Seen | None:
     if fraction <= MAX_DROPOUT:
         return None
     text = f"dropout sets {fraction:.0%} of a layer's outputs to zero"
-    if certain := not run.trial and run.accuracy_gap >= MAX_DROPOUT_GAP:
+    if certain := not run.probe_run and run.accuracy_gap >= MAX_DROPOUT_GAP:
         text += _gap(run)
     none = tuple(f"{key}=0" for key, dropped in run.setup.dropouts.items() if dropped)
     sets = none, ("model.dropout=0.2", "model.input_dropout=0")
@@ -307,7 +309,7 @@ def batch_norm_small_batch(run: Evidence) -> Seen | None:
     hardly learned, or training accuracy is {MAX_NOISE_GAP} or more below validation accuracy."""
     size, norm = run.setup.normed_over, run.setup.norm
     # A probe run is too short to tell slow from faulty, and so is a network without an epoch.
-    ended, gap = bool(run.rows) and not run.trial, run.accuracy_gap
+    ended, gap = bool(run.rows) and not run.probe_run, run.accuracy_gap
     certain = ended and gap >= MAX_NOISE_GAP
     bound = MAX_SMALL_BATCH if certain or (ended and run.skill < MAX_HARDLY_SKILL) else MAX_PAIR
     if norm not in ("batch", "standardize") or size > bound:
@@ -320,7 +322,7 @@ def batch_norm_small_batch(run: Evidence) -> Seen | None:
 
 MAX_FIRST_LOSS = 2.0
 """First loss over that of equal probabilities, the chance level of balanced classes; usual ones begin at 1.0 to 1.3."""
-MAX_TRIAL_LOSS, MAX_TRIAL_SATURATED = 4.0, 0.9
+MAX_PROBE_LOSS, MAX_PROBE_SATURATED = 4.0, 0.9
 """Training loss over that of equal probabilities, in a probe run whose first loss was too high, and the fraction of
 outputs on a flat part of an activation that is flat on both sides."""
 
@@ -362,8 +364,8 @@ def first_loss_is_high(run: Evidence) -> bool:
 def _may_recover(run: Evidence) -> bool:
     """A probe run is too short to blame a large first loss, which may fall, in a network that has begun to learn,
     unless hardly anything of it, or of saturated outputs, has changed."""
-    falls = run.beats_chance and run.loss < MAX_TRIAL_LOSS * run.uniform_loss
-    return run.trial and falls and _saturated(run)[1] < MAX_TRIAL_SATURATED
+    falls = run.beats_chance and run.loss < MAX_PROBE_LOSS * run.uniform_loss
+    return run.probe_run and falls and _saturated(run)[1] < MAX_PROBE_SATURATED
 
 
 def _saturated(run: Evidence) -> tuple[int, float]:
@@ -406,19 +408,26 @@ def dead_from_the_start(run: Evidence) -> bool:
 MAX_BELOW_EPS = 0.5
 """Fraction of parameters whose sqrt(v) is below eps: there the method does not adapt."""
 MAX_EPS_PATH = 0.02
-"""Sum of |dw|/|w| in a probe run: in one that moves further, eps does no harm if it has begun to learn."""
+"""Sum of |dw|/|w| in sixty steps: a probe run that moves further is not harmed by eps if it has begun to learn."""
 
 
 @check("eps-dominates", fix="eps 1e-8")
 def eps_dominates(run: Evidence) -> Seen | None:
-    """sqrt(v) is below eps for {MAX_BELOW_EPS} of the parameters or more."""
+    """sqrt(v) is below eps for {MAX_BELOW_EPS} of the parameters or more; v, where eps is added under the root."""
     fractions = [record["eps_share"] for record in run.epochs if record.get("eps_share") is not None]
     eps = run.setup.eps
     if not fractions or eps is None or fractions[-1] < MAX_BELOW_EPS or eps < 1e-6:
         return None
-    if run.trial and run.beats_chance and max(run.relative_steps, default=math.inf) * run.steps > MAX_EPS_PATH:
+    if (
+        run.probe_run
+        and run.beats_chance
+        and max(run.relative_steps, default=math.inf) * PROBE_BATCHES > MAX_EPS_PATH
+    ):
         return None
-    text = f"for {fractions[-1]:.0%} of the parameters sqrt(v) is below eps ({eps:g})"
+    from optilab.optimize.theory import eps_exponent  # NumPy, which a refusal does not load
+
+    moment = "v" if run.setup.optimizer and eps_exponent(run.setup.optimizer) == 2 else "sqrt(v)"
+    text = f"for {fractions[-1]:.0%} of the parameters {moment} is below eps ({eps:g})"
     numbers = {"share": fractions[-1], "eps": eps}
     return Seen(text, numbers, (("optimizer.eps=1e-08",),), f"{MAX_BELOW_EPS:g} or more", "below 0.1")
 
@@ -434,7 +443,7 @@ def learning_rate_decayed(run: Evidence) -> Seen | None:
     rates = run.probed_rates
     top = max([run.setup.lr, *rates])
     idle = len(list(takewhile(lambda rate: rate < 0.01 * top, reversed(rates)))) / max(1, len(rates))
-    if idle < MAX_IDLE or run.training_skill > MAX_UNFIT_SKILL or run.divergence or run.trial:
+    if idle < MAX_IDLE or run.training_skill > MAX_UNFIT_SKILL or run.divergence or run.probe_run:
         return None
     below = f"the learning rate has been below a hundredth of {top:.2g} for the last {idle:.0%} of the epochs"
     if idle == 1 and rates == sorted(rates):
@@ -492,7 +501,7 @@ def vanishing_through_time(run: Evidence) -> Seen | None:
 # --- steps that are too large ---
 
 
-MAX_TRIAL_CHANCE_LOSS, MAX_TRIAL_LATE_LOSS = 2.0, 4.0
+MAX_PROBE_CHANCE_LOSS, MAX_PROBE_LATE_LOSS = 2.0, 4.0
 """MAX_CHANCE_LOSS in a probe run, whose loss may be a little above the chance level in a network that learns later; and
 where it is right about some samples already."""
 MAX_LOST, MAX_UNLEARNT = 0.15, 0.05
@@ -501,7 +510,7 @@ MIN_MOVED = 0.01
 """Change of some layer's norm, as a fraction of the first: without it, steps have not killed any units."""
 MAX_GROWTH = 3.0
 """Norm of a hidden layer's weights over that of its initial weights, in a network that knows nothing."""
-MAX_TRIAL_GROWTH = 5.0
+MAX_PROBE_GROWTH = 5.0
 """MAX_GROWTH in a probe run whose loss is above the chance level. Rules that set the size of their steps multiply norms
 by as much in sixty steps of a network that learns then, or soon after."""
 MAX_LEARNING_GROWTH = 25.0
@@ -569,24 +578,24 @@ def no_gradient_left(run: Evidence) -> Seen | None:
 
 @check(*RATE)
 def loss_above_chance(run: Evidence) -> Seen | None:
-    """The training loss is above {MAX_CHANCE_LOSS} times the chance level; in a probe run {MAX_TRIAL_CHANCE_LOSS:g}, or
-    {MAX_TRIAL_LATE_LOSS:g} if the network knows something."""
+    """The training loss is above {MAX_CHANCE_LOSS} times the chance level; in a probe run {MAX_PROBE_CHANCE_LOSS:g}, or
+    {MAX_PROBE_LATE_LOSS:g} if the network knows something."""
     # A loss of another kind may rise while the network learns.
     if not run.rows or not run.chance_loss or run.chance_loss_source == FIRST_STEPS:
         return None
     bound = at_chance(run)[1]
-    if run.steps <= TRIAL_BATCHES:
-        bound += (MAX_TRIAL_LATE_LOSS if run.beats_chance else MAX_TRIAL_CHANCE_LOSS) - MAX_CHANCE_LOSS
+    if run.steps <= PROBE_BATCHES:
+        bound += (MAX_PROBE_LATE_LOSS if run.beats_chance else MAX_PROBE_CHANCE_LOSS) - MAX_CHANCE_LOSS
     # Where classes are rare, the loss begins above the chance level, and a slow network stays there for a while.
     if run.loss <= bound * run.uniform_loss or _largest_step(run) <= MIN_STEP or _starts_high(run):
         return None
     text = f"the training loss, {run.loss:.3g}, is {run.loss / run.uniform_loss:.3g} times the chance-level loss"
-    return _too_high(run, text, f"above {bound:g}", "below 1", certain=run.trial)
+    return _too_high(run, text, f"above {bound:g}", "below 1", certain=run.probe_run)
 
 
 def _starts_high(run: Evidence) -> bool:
     """A probe run whose loss may still fall."""
-    return run.trial and first_loss_is_high(run)
+    return run.probe_run and first_loss_is_high(run)
 
 
 @check(*RATE)
@@ -608,7 +617,7 @@ def units_died(run: Evidence) -> Seen | None:
     change = max((abs(growth - 1) for growth in run.growth), default=0.0)
     if not run.rows or not run.chance_loss or dead <= MAX_DEAD or change <= MIN_MOVED or dead_from_the_start(run):
         return None
-    if sees(run, "weight-decay-too-strong") or (run.trial and run.beats_chance and dead < 1.0):
+    if sees(run, "weight-decay-too-strong") or (run.probe_run and run.beats_chance and dead < 1.0):
         return None
     text = f"{dead:.0%} of the units of {run.layer(layer)} have died in training"
     return _too_high(run, text, f"above {MAX_DEAD:g}", "below 0.5", certain=dead == 1.0)
@@ -617,19 +626,19 @@ def units_died(run: Evidence) -> Seen | None:
 @check(*RATE)
 def weights_grew(run: Evidence) -> Seen | None:
     """The norm of a layer's weights has grown more than {MAX_GROWTH:g}-fold; {MAX_LEARNING_GROWTH:g}-fold if the
-    network knows something; in a probe run {MAX_TRIAL_GROWTH:g}-fold, with a loss above chance."""
+    network knows something; in a probe run {MAX_PROBE_GROWTH:g}-fold, with a loss above chance."""
     if not run.rows or not run.chance_loss:
         return None
     grown, no_better_than_chance = (
         max(run.growth, default=1.0),
         not run.beats_chance and run.loss > MAX_UNLEARNED_LOSS * run.chance_loss,
     )
-    bound = MAX_TRIAL_GROWTH if run.trial else MAX_GROWTH if no_better_than_chance else MAX_LEARNING_GROWTH
-    if grown <= bound or _starts_high(run) or (run.trial and run.loss <= MAX_CHANCE_LOSS * run.uniform_loss):
+    bound = MAX_PROBE_GROWTH if run.probe_run else MAX_GROWTH if no_better_than_chance else MAX_LEARNING_GROWTH
+    if grown <= bound or _starts_high(run) or (run.probe_run and run.loss <= MAX_CHANCE_LOSS * run.uniform_loss):
         return None
-    certain = run.trial or run.worst_fall >= MAX_LOST
+    certain = run.probe_run or run.worst_fall >= MAX_LOST
     text = f"the norm of a layer's weights has grown {grown:.3g}-fold"
-    text += _once_fell(run) if certain and not run.trial else ""
+    text += _once_fell(run) if certain and not run.probe_run else ""
     return _too_high(run, text, f"above {bound:g}", "1 to 2", certain)
 
 
@@ -637,7 +646,7 @@ def weights_grew(run: Evidence) -> Seen | None:
 def steps_too_large(run: Evidence) -> Seen | None:
     """A single step changes a layer's weights by more than {MAX_STEP:.0%}, and the training loss does not fall."""
     step, improves = _largest_step(run), run.beats_chance and (run.fall or 0.0) >= MIN_FALL
-    if not run.rows or not run.chance_loss or run.steps <= TRIAL_BATCHES or run.trial:
+    if not run.rows or not run.chance_loss or run.steps <= PROBE_BATCHES or run.probe_run:
         return None
     if step <= MAX_STEP or improves or sees(run, "vanishing-gradient"):
         return None
@@ -655,7 +664,7 @@ MIN_GRADIENT_RATIO = 0.05
 """Gradient of the first hidden layer's weights over the last one's; healthy networks are within a factor ten."""
 MIN_SPREAD_RATIO = 0.02
 """Spread of the last hidden layer's outputs over the first one's."""
-MIN_TRIAL_STEP = 5e-5
+MIN_PROBE_STEP = 5e-5
 """MIN_STEP in a probe run: some networks learn, slowly, whose first layer begins with 1e-4, such as the preset `lr`."""
 MIN_STEP_RATIO = 0.05
 """|dw|/|w| of the hidden layer that moves most over that of the output layer."""
@@ -671,7 +680,7 @@ def _vanished(run: Evidence, text: str, bound: str, normal: str = "0.1 to 10") -
 def _stands_still(run: Evidence) -> bool:
     """True if a step hardly changes layer 1."""
     step = run.latest("update_to_weight", 1) if run.hidden else None
-    return step is None or step <= (MIN_TRIAL_STEP if run.trial else MIN_STEP)
+    return step is None or step <= (MIN_PROBE_STEP if run.probe_run else MIN_STEP)
 
 
 @check(*GRADIENT)
@@ -698,7 +707,7 @@ def gradient_hidden_by_decay(run: Evidence) -> Seen | None:
 @check(*GRADIENT)
 def gradient_vanishes(run: Evidence) -> Seen | None:
     """The gradient of layer 1 is below {MIN_GRADIENT_RATIO} times the last hidden layer's, and its |dw|/|w| below
-    {MIN_STEP} (in a probe run {MIN_TRIAL_STEP})."""
+    {MIN_STEP} (in a probe run {MIN_PROBE_STEP})."""
     # The gradient of layer 1 is proportional to its inputs: that of inputs far too small has not vanished on its way.
     size = run.start.get("input_rms") or 1.0
     bound = MIN_GRADIENT_RATIO * (size if size < MIN_INPUT_RMS else 1.0)
@@ -712,7 +721,7 @@ def gradient_vanishes(run: Evidence) -> Seen | None:
 def hidden_layers_stand_still(run: Evidence) -> Seen | None:
     """In a probe run, all hidden layers move less than {MIN_STEP_RATIO} times as much as the output layer."""
     most, out = max(run.of_hidden("update_to_weight"), default=0.0), run.latest("update_to_weight", 0) or 0.0
-    if not run.trial or run.hidden < 2 or not 0 < most < MIN_STEP_RATIO * out or not _stands_still(run):
+    if not run.probe_run or run.hidden < 2 or not 0 < most < MIN_STEP_RATIO * out or not _stands_still(run):
         return None
     text = (
         f"a step changes hidden layers by at most {most:.1e} of their weights, and the output layer by {out:.1e}"
@@ -725,28 +734,29 @@ def outputs_fade(run: Evidence) -> Seen | None:
     """The outputs of the last hidden layer vary {MIN_SPREAD_RATIO} times as much as those of layer 1 or less, which
     stands still."""
     ratio = run.spread_ratio
-    if run.trial or ratio > MIN_SPREAD_RATIO or not _stands_still(run):
+    if run.probe_run or ratio > MIN_SPREAD_RATIO or not _stands_still(run):
         return None
     text = f"the outputs of {run.layer(run.hidden)} vary {ratio:.1e} times as much as those of {run.layer(1)}"
     return _vanished(run, text, f"below {MIN_SPREAD_RATIO:g}")
 
 
-MIN_LARGEST_PATH, MIN_TRIAL_PATH = 0.1, 0.005
+MIN_LARGEST_PATH, MIN_PROBE_PATH = 0.1, 0.005
 """Sum of |dw|/|w| over all steps, of the layer that moves most; in a probe run."""
 PATH_STEPS = 400
-"""Steps of a training for which MIN_LARGEST_PATH is small; for fewer steps, a fraction of it is."""
+"""Steps of a training for which MIN_LARGEST_PATH is small; for fewer steps, a fraction of it is, as in a probe run."""
 
 
 @check("learning-rate-too-low", fix="a rate at which the first step has the usual size, or `optilab lr`")
 def learning_rate_too_low(run: Evidence) -> Seen | None:
     """The sum of |dw|/|w| over all steps, of the layer that moves most, is {MIN_LARGEST_PATH} or less, before step
-    {PATH_STEPS} in proportion; in a probe run {MIN_TRIAL_PATH}, and at its pace {MIN_LARGEST_PATH} in the whole
-    training."""
+    {PATH_STEPS} in proportion; in a probe run of {PROBE_BATCHES} batches {MIN_PROBE_PATH}, and at its pace
+    {MIN_LARGEST_PATH} in the whole training."""
     if not (steps := run.steps):
         return None
     path = max(run.relative_steps, default=math.inf) * steps
-    bound = MIN_TRIAL_PATH if run.trial else MIN_LARGEST_PATH * min(1.0, steps / PATH_STEPS)
-    if path > bound or _warming(run) or (run.trial and path * run.planned_steps / steps > MIN_LARGEST_PATH):
+    least, usual = (MIN_PROBE_PATH, PROBE_BATCHES) if run.probe_run else (MIN_LARGEST_PATH, PATH_STEPS)
+    bound = least * min(1.0, steps / usual)
+    if path > bound or _warming(run) or (run.probe_run and path * run.planned_steps / steps > MIN_LARGEST_PATH):
         return None
     # Units that large steps have killed do not move either.
     if sees(run, "learning-rate-too-high"):
@@ -755,13 +765,14 @@ def learning_rate_too_low(run: Evidence) -> Seen | None:
     larger = rate_times(run, 1e-3 / max(path / steps, 1e-12)) if run.setup.loop else default_rate(run, MIN_RISE)
     # Where no gradient reaches any layer, no rate makes it move.
     still = not any(run.latest("gradient_norm", layer) for layer in range(run.hidden + 1))
-    normal, numbers = "near 0.06" if run.trial else "above 1", {"path": path, "update_to_weight": path / steps}
-    return Seen(text, numbers, (*larger, *remedy_sets("adam")), f"{bound:g} or less", normal, only_alone=still)
+    normal = f"near {1e-3 * steps:.2g}" if run.probe_run else "above 1"
+    numbers = {"path": path, "update_to_weight": path / steps}
+    return Seen(text, numbers, (*larger, *remedy_sets("adam")), f"{bound:.4g} or less", normal, only_alone=still)
 
 
 def _warming(run: Evidence) -> bool:
     """The rate has not yet been as large as the optimizer's: a warm-up has just begun."""
-    return run.trial and bool(run.probed_rates) and max(run.probed_rates) < 0.5 * run.setup.lr
+    return run.probe_run and bool(run.probed_rates) and max(run.probed_rates) < 0.5 * run.setup.lr
 
 
 # --- memorized ---
@@ -797,5 +808,5 @@ def overfitting(run: Evidence) -> Seen | None:
     return Seen(text, {"rise": rise}, sets, f"{MIN_RISE_OF_LOSS:g} or more", "below 0.1", certain=True)
 
 
-CHECKS: tuple[Check, ...] = tuple(value for value in vars().values() if isinstance(value, Check))
-"""All checks in the order of causes, which is the order of this file."""
+NETWORK_CHECKS: tuple[Check, ...] = tuple(value for value in vars().values() if isinstance(value, Check))
+"""All checks of this file, in its order, which is that of causes."""

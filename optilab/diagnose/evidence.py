@@ -26,13 +26,13 @@ from optilab.optimize.rule import learning_rates
 
 Row = Mapping[str, Any]
 
-TRIAL_BATCHES = 60
+PROBE_BATCHES = 60
 """Training steps of a probe run."""
 RECENT = 3
 """Epochs whose median is a quantity."""
 MIN_SKILL = 0.55
 """Skill, (accuracy - chance)/(1 - chance), of a network that has learned; without accuracy, 1 - loss/chance level."""
-MIN_TRIAL_SKILL = 0.25
+MIN_PROBE_SKILL = 0.25
 """Skill after the sixty steps of a probe run, of a network that learns."""
 MIN_FALL = 0.05
 """Fall of the training loss, or rise of the accuracy, in the second half of the epochs of a network that is still
@@ -43,7 +43,8 @@ EQUAL_CLASSES = "equally frequent classes"
 """The classes that are assumed for the chance-level loss where a loop gives no targets."""
 MIN_NATS = 10.0
 """Nats, over all validation images, by which a loss is below that of the labels' frequencies before it is evidence: a
-network that knows nothing of the images gets there once in e^10 = 22,000 times (Ville 1939)."""
+network that knows nothing of the images gets there once in e^10 = 22,000 times (Ville 1939). That is of the mean over
+images; where batches are averaged, and the last one is much smaller, and in regressions, it is about that."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ class Setup:
     """The L2 penalty."""
     eps: float | None = None
     batch_size: int = 1
+    drop_last: bool = False
     train: int = 0
     validation: int = 0
     classes: int = 0
@@ -139,6 +141,7 @@ class Setup:
             weight_decay=config.weight_decay,
             eps=getattr(config.optimizer, "eps", None),
             batch_size=data.batch_size,
+            drop_last=data.drop_last,
             train=data.info.train,
             validation=data.info.test,
             classes=len(data.info.classes),
@@ -181,15 +184,15 @@ LOOP_FACTS = (
 class Evidence:
     """The records of a run: its setup, its rows, its records of layers, and how it ended.
 
-    The first record is from before training (`engine.initial_record`), then there is one for each epoch. For a
-    `trial`, a probe run, the one row is about a few batches. The rows of a loop may lack columns.
+    The first record is from before training (`engine.initial_record`), then there is one for each epoch. In a
+    `probe_run` the one row is about a few batches. The rows of a loop may lack columns.
     """
 
     setup: Setup
     rows: Sequence[Row]
     records: Sequence[Mapping[str, Any]]
     divergence: str = ""
-    trial: bool = False
+    probe_run: bool = False
 
     @property
     def loop(self) -> Mapping[str, Any]:
@@ -238,7 +241,7 @@ class Evidence:
         """Training steps."""
         if "steps" in self.loop:
             return int(self.loop["steps"])
-        return TRIAL_BATCHES if self.trial else len(self.epochs) * self._batches
+        return min(PROBE_BATCHES, self._batches) if self.probe_run else len(self.rows) * self._batches
 
     @property
     def planned_steps(self) -> int:
@@ -247,7 +250,8 @@ class Evidence:
 
     @property
     def _batches(self) -> int:
-        return math.ceil(int(self.start.get("train_images", self.setup.train)) / self.setup.batch_size)
+        images, size = int(self.start.get("train_images", self.setup.train)), self.setup.batch_size
+        return images // size if self.setup.drop_last else math.ceil(images / size)
 
     @property
     def loss(self) -> float:
@@ -334,7 +338,7 @@ class Evidence:
 
         A network that is right about most images and loudly wrong about the others has a loss far above that level.
         """
-        skilled = self.skill > (MIN_TRIAL_SKILL if self.trial else MIN_SKILL)
+        skilled = self.skill > (MIN_PROBE_SKILL if self.probe_run else MIN_SKILL)
         return skilled and self.validation_loss < self.validation_chance_loss and not self.divergence
 
     @property
@@ -373,8 +377,12 @@ class Evidence:
             return True
         if not self.measured_accuracy:
             return False
+        return self.accuracy_beats_chance(self.accuracy)
+
+    def accuracy_beats_chance(self, accuracy: float) -> bool:
+        """A validation accuracy is more than four standard errors and one sample above chance."""
         error = math.sqrt(self.chance * (1 - self.chance) / self.validation_samples)
-        return self.accuracy > self.chance + 4 * error + 1 / self.validation_samples
+        return accuracy > self.chance + 4 * error + 1 / self.validation_samples
 
     @property
     def fall(self) -> float | None:

@@ -118,7 +118,7 @@ def few_optimizer_steps(run: Evidence) -> Seen | None:
     """{MAX_LOSSES_PER_STEP} losses or more for each step of the optimizer, and nothing is learned (without another
     finding)."""
     steps, updates = run.loop.get("steps", 0), run.loop.get("updates", 0)
-    if not updates or steps < MAX_LOSSES_PER_STEP * updates or run.trial or run.beats_chance:
+    if not updates or steps < MAX_LOSSES_PER_STEP * updates or run.probe_run or run.beats_chance:
         return None
     text = f"{steps} losses, and {updates} steps of the optimizer"
     return Seen(text, {"steps": steps, "updates": updates}, only_alone=True)

@@ -13,14 +13,15 @@ from optilab.config.training import TrainConfig
 from optilab.config.tree import override_from_text
 from optilab.diagnose import checks
 from optilab.diagnose.check import Check, Seen, Sets
-from optilab.diagnose.evidence import EQUAL_CLASSES, FIRST_STEPS, MIN_FALL, MIN_SKILL, TRIAL_BATCHES, Evidence
+from optilab.diagnose.evidence import EQUAL_CLASSES, FIRST_STEPS, MIN_FALL, MIN_SKILL, PROBE_BATCHES, Evidence
 from optilab.diagnose.loop_checks import LOOP_CHECKS
 from optilab.errors import ConfigError
 from optilab.words import percent, plural, points
 
 NO_CHANGES: Mapping[str, Any] = {}
 
-CHECKS: tuple[Check, ...] = (*LOOP_CHECKS, *checks.CHECKS)
+CHECKS: tuple[Check, ...] = (*LOOP_CHECKS, *checks.NETWORK_CHECKS)
+"""All checks, in the order of causes."""
 FOLLOWERS = ("weights-too-large", "dead-units", "learning-rate-too-high", "vanishing-gradient")
 """Consequences of gradients that add up from step to step: notes next to `gradients-not-zeroed`, and next to
 `non-finite-data`. A high loss of the initial weights, which no step has changed yet, follows from the data alone."""
@@ -127,7 +128,7 @@ def next_steps(
 ) -> list[Call]:
     """The commands for a network that does not learn and has no finding; none for a user's loop."""
     puzzling = (
-        not run.beats_chance if run.trial else bool(run.rows) and not run.learned and not still_learning(run)
+        not run.beats_chance if run.probe_run else bool(run.rows) and not run.learned and not still_learning(run)
     )
     if has_fault(findings) or not puzzling or run.setup.loop or not run.setup.rates:
         return []
@@ -230,7 +231,7 @@ def healthy(run: Evidence, findings: Sequence[Finding], level: Severity = Severi
     """True if the network has learned, the watch is whole, and no finding is at least `level`. A probe run is too
     short.
     """
-    complete = bool(run.epochs) and not run.trial and not missed_steps(run) and _chance_is_known(run)
+    complete = bool(run.epochs) and not run.probe_run and not missed_steps(run) and _chance_is_known(run)
     return complete and run.learned and all(finding.severity < level for finding in findings)
 
 
@@ -259,7 +260,7 @@ def sentence(run: Evidence, findings: Sequence[Finding]) -> str:
         return f"nothing was seen: {reason_without_epochs(run)}"
     if missed := missed_steps(run):
         return f"cannot tell: {missed}{f'; {_accuracy(run)}' if run.rows else ''}"
-    if run.trial:
+    if run.probe_run:
         unknown = run.chance_loss_source == FIRST_STEPS  # skill is unknown, too
         more = "too few for another verdict" if run.beats_chance or unknown else "but nothing is learned in them"
         return f"no sign of trouble in {run.steps} batches, {more}"
@@ -274,7 +275,7 @@ def sentence(run: Evidence, findings: Sequence[Finding]) -> str:
     if fall < MIN_FALL and run.fall is not None and still_learning(run):
         fell = f"{fell}, and the accuracy rose by {points(run.rise)} percentage points,"
     course = "" if run.fall is None else f"; the training loss {fell} in the second half of the epochs"
-    if run.steps < TRIAL_BATCHES and not run.beats_chance:
+    if run.steps < PROBE_BATCHES and not run.beats_chance:
         course += f"; only {plural(run.steps, 'step')} in all: train longer before you look for a cause"
     lacks = "it has not learned much" if run.skill <= MIN_SKILL else "its loss is not below the chance level"
     verdict = f"{'no sign of trouble yet' if still_learning(run) else 'no cause found'}: "
@@ -351,10 +352,9 @@ def learning(run: Evidence) -> tuple[str, bool]:
         return "all images have the same class: there is nothing to learn", False
     best, chance = run.best_and_latest()[0], run.chance
     accuracy = f"best accuracy {percent(best)}, chance {percent(chance)}"
-    error = math.sqrt(chance * (1 - chance) / run.validation_samples)
     nats = f"{abs(run.nats_below_chance):.3g} nats {'below' if run.nats_below_chance > 0 else 'above'} the chance level"
     loss = f"summed over {run.validation_samples:,} images, the validation loss is {nats}"
-    if best > chance + 4 * error:
+    if run.accuracy_beats_chance(best):
         return f"better than chance: {accuracy}", True
     if run.beats_chance:
         return f"has begun to learn: {accuracy}, but {loss}", True

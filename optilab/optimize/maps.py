@@ -21,7 +21,7 @@ from optilab.optimize.arrays import in_float64
 from optilab.optimize.formula import ZERO, Node, symbol
 from optilab.optimize.objective import Floats, Objective, is_near_minimum
 from optilab.optimize.path import has_risen, lowest
-from optilab.optimize.program import coordinates, written_out
+from optilab.optimize.program import split_state, written_out
 from optilab.optimize.rule import (
     Rule,
     quantities_for,
@@ -103,7 +103,7 @@ class PathGrid:
             state = with_settings(rule, _by_cell(settings)).init(starts)
             moving = [
                 np.array(value) if np.ndim(value) else np.float64(value)
-                for value in coordinates(rule.program, starts, state)
+                for value in split_state(rule.program, starts, state)
             ]
             return steps([in_float64(chosen[name]) for name in symbols], *moving)
 

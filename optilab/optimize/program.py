@@ -5,7 +5,8 @@
     w, state = program.step(w, g, 1.0, state, settings)
 
 The text becomes Python source once, in which every product and sum stands as it is printed, so that what is printed is
-what runs, to the bit. `written_out` has the same program over single coordinates.
+what runs, to the bit; in a training, operations of torch.optim, or of ADOPT's authors, may stand for it. `written_out`
+has the same program over single coordinates.
 """
 
 import math
@@ -310,7 +311,7 @@ MAX_NESTED = 50
 """Operations in one line: Python parses 100 parentheses inside each other."""
 
 
-def assignments(roots: Sequence[Node], templates: Mapping[str, str]) -> tuple[list[str], list[str]]:
+def lines_of(roots: Sequence[Node], templates: Mapping[str, str]) -> tuple[list[str], list[str]]:
     """The lines of a program that calculates each operation of `roots` once, and the expressions of the roots.
 
     A result that is read once stands where it is read, so that NumPy can reuse its memory.
@@ -351,7 +352,7 @@ def function_of(result: Node | Sequence[Node], names: Sequence[str] | Mapping[st
     """
     known: dict[int, Node] = {}
     roots = [in_products(node, known) for node in ([result] if isinstance(result, Node) else result)]
-    lines, written = assignments(roots, ON_ARRAYS)
+    lines, written = lines_of(roots, ON_ARRAYS)
     read = set().union(*map(symbols, roots))
     texts = names if isinstance(names, Mapping) else {name: f"x[..., {i}]" for i, name in enumerate(names)}
     loads = [f"{name} = {text}" for name, text in texts.items() if name in read]
@@ -392,7 +393,7 @@ class Expansion:
         `outputs` may be of what is before the step, or of `after`. It calculates with plain numbers, or on arrays.
         """
         count = len(outputs)
-        lines, written = assignments([*outputs, *self.after], ON_ARRAYS if on_arrays else ON_NUMBERS)
+        lines, written = lines_of([*outputs, *self.after], ON_ARRAYS if on_arrays else ON_NUMBERS)
         yielded, after = ("".join(f"{end}, " for end in part) for part in (written[:count], written[count:]))
         moving = "".join(f"{name}, " for name in self.moving)
         source = [
@@ -410,7 +411,7 @@ class Expansion:
         return steps
 
 
-def coordinates(program: Program, w: Array, state: Sequence[Array]) -> list[Array]:
+def split_state(program: Program, w: Array, state: Sequence[Array]) -> list[Array]:
     """A point (..., d) and the state there as `Expansion.moving` has them."""
     numbers = [w[..., i] for i in range(w.shape[-1])]
     for name, value in zip(program.states, state, strict=True):

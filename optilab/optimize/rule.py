@@ -41,6 +41,10 @@ class Rule:
     Statements of the formula are separated by `;`. `w` is the point, `g` the gradient there, `t` counts steps from 1;
     `<-` renews a state, `=` names an intermediate result, `S0 = ...` is the start of a state that is not zero. All
     products are element by element; `sum` and `norm` run over the coordinates.
+
+    What only some rules have: `lr`, which schedules change; `base`, the rule that a wrapper passes its steps to;
+    `others`, the rule of the weights that it does not train (with `matrices`, the weights that it does);
+    `for_weights(shapes)`, the rule of each weight (`MatrixRule`); `averaged(w, state)`, the result where it is not w.
     """
 
     name: ClassVar[str]
@@ -181,6 +185,13 @@ def rules_with_lr(rule: Any) -> dict[str, Any]:
         if hasattr(rule, part):
             rules |= {f"{part}.{key}": inner for key, inner in rules_with_lr(getattr(rule, part)).items()}
     return rules
+
+
+def innermost(rule: Any) -> Any:
+    """The rule that makes the steps: the one inside of all wrappers."""
+    while hasattr(rule, "base"):
+        rule = rule.base
+    return rule
 
 
 def learning_rates(rule: Any) -> dict[str, float]:

@@ -14,7 +14,13 @@ from optilab.optimize.rules import AdamW
 
 
 class MatrixRule(Rule):
-    """Base of the rules that get each weight of a network as it is shaped: a matrix (m, n) or a bias (n,)."""
+    """Base of the rules that get each weight of a network as it is shaped: a matrix (m, n) or a bias (n,).
+
+    A rule in code has `states`, the names of the parts of its state; `formula`, a sentence; `init` and `step`, which
+    run on NumPy arrays and on torch tensors (`array_namespace`), and change no array in place. A part of the state is
+    an array of any shape and type, a number or None. No rule of this base runs on a test function. Adafactor is a short
+    example. A formula that is of each weight by itself needs no code: `weights = "each"`.
+    """
 
     weights = "matrices"
 

@@ -141,6 +141,7 @@ class WarmUp:
     final: Annotated[float, Ge(0), Le(1), Doc("factor after the last step on the way down")] = 0.0
 
     def factor(self, t: int, total: int) -> float:
+        t = min(t, total)
         if t < self.steps:
             return self.start + (1 - self.start) * t / self.steps
         if self.then == "constant":

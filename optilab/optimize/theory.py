@@ -39,13 +39,13 @@ class ConvergenceRate:
     largest_lr: float
     """The limit of stability with the rule's other settings; beyond it all starts but those of a subspace diverge."""
     best: dict[str, float]
-    """The best lr of sgd; the best pair of lr and beta of momentum."""
+    """The best lr of sgd; the best pair of lr and beta of momentum and nesterov."""
     best_rate: float
     eigenvalue_gap: float
     """The relative distance of the two eigenvalues that decide the rate; 0 is a defective matrix, whose distance
     falls like k*rate^k in step k, more slowly than rate^k."""
     unstable_fraction: float
-    """The largest part of the start, as a fraction of its distance, in a direction that the rule lets grow."""
+    """The largest part of the start, as a fraction of its distance, in a direction that the rule does not shrink."""
 
     @property
     def stable(self) -> bool:

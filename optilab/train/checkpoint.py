@@ -66,7 +66,7 @@ def restore(training: "Training", data: bytes, written_by: TrainConfig | None = 
     training.rows[:], training.first_loss = rows, state["first_loss"]
 
 
-def resume(training: "Training", run: runs.Run, warn: Callable[[str], None]) -> None:
+def restore_newest(training: "Training", run: runs.Run, warn: Callable[[str], None]) -> None:
     """Continue from the newest whole checkpoint; `warn(text)` gets a line for each that is newer and not usable.
 
     A run with neither a checkpoint nor a row that had one starts over. CheckpointError where no checkpoint is usable;

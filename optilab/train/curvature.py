@@ -5,8 +5,8 @@ a = 2/lr it grows. Full-batch training of networks drives the largest curvature,
 goes on there, at the "edge of stability" (Cohen et al. 2021, arXiv:2103.00065); adaptive rules do so in coordinates
 scaled by their preconditioner (Cohen et al. 2022, arXiv:2207.14484).
 
-Measuring works on a copy of the network and draws no random number: the training has the bits of one that is not
-measured.
+Measuring works on a copy of the network, and what the network draws leaves the generators as they were: the training
+has the bits of one that is not measured.
 """
 
 import copy
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from optilab.train.device import generators, set_generators
 from optilab.train.inside import DROPOUTS, finite
 from optilab.train.network import Network
 
@@ -39,8 +40,8 @@ def measure_curvature(
     `divisor`, what an adaptive rule divides its step by; null for other rules and before the first step.
     `along_gradient`: the curvature along the gradient, in the coordinates of the rule. `limit`: as given, what theory
     sets for the rule at its learning rate (`theory.stability_limit`), for `preconditioned` where the rule is adaptive;
-    null for a rule without a formula. Dropout is off, batch norm takes its statistics from the batch. A number that
-    is not finite is null.
+    null for a rule without a formula. Modules of dropout are off, batch norm takes its statistics from the batch. A
+    number that is not finite is null.
     """
     hessian = Hessian(model, batch, weight_decay)
     scale = None if divisor is None else torch.where(divisor > 0, divisor, math.inf).rsqrt()
@@ -68,7 +69,9 @@ class Hessian:
         self._weights: Sequence[Tensor] = network.trained
         self._weight_decay = weight_decay
         images, labels = batch
+        states = generators(images.device)
         loss = nn.functional.cross_entropy(network(images), labels)
+        set_generators(images.device, states)
         self._slope = self._join(
             torch.autograd.grad(loss, self._weights, create_graph=True, materialize_grads=True)
         )

@@ -9,7 +9,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -21,8 +21,9 @@ from optilab.config.user_network import UserNetwork
 from optilab.data.read import Dataset, channels_first
 from optilab.errors import DivergedError, UsageError
 from optilab.optimize.path import DIVERGENCE_FACTOR
-from optilab.optimize.rule import learning_rates
+from optilab.optimize.rule import innermost, learning_rates
 from optilab.optimize.rules import SAM
+from optilab.optimize.schedules import scheduled
 from optilab.optimize.theory import stability_limit
 from optilab.runs.metrics import METRICS, QUANTITIES
 from optilab.train import curvature, inside, optimizers
@@ -291,7 +292,8 @@ class Training:
             on_batch(batch + 1, batches)
             if stop():
                 raise Stopped
-        self.last_rule = _at_rate(config.optimizer, factor * lowered)
+        rule = config.optimizer
+        self.last_rule = scheduled(rule, factor * lowered) if learning_rates(rule) else rule
         # Between epochs the rate is the config's: the schedule is no state to be saved.
         self.set_rate(1.0)
         below_eps, named = inside.fraction_below_eps(self.optimizer), isinstance(self.model, OwnModel)
@@ -371,9 +373,7 @@ def optimizer_of(config: TrainConfig, model: Network) -> torch.optim.Optimizer:
 
 def _require_matrices(config: TrainConfig, model: Network) -> None:
     """UsageError for a rule that trains the matrices between the first and the last, where there are none."""
-    rule = config.optimizer
-    while hasattr(rule, "base"):
-        rule = rule.base
+    rule = innermost(config.optimizer)
     matrices = sum(weight.dim() >= 2 for weight in model.trained)
     if isinstance(model, OwnModel) and getattr(rule, "matrices", "all") == "hidden" and matrices < 3:
         raise UsageError(
@@ -387,11 +387,6 @@ def _schedule_factor(config: TrainConfig, epoch: int, batch: int, batches: int) 
     by_batch = config.schedule_by == "batch"
     at = (epoch * batches + batch, config.epochs * batches) if by_batch else (epoch, config.epochs)
     return float(config.schedule.factor(*at))
-
-
-def _at_rate(rule: Any, factor: float) -> Any:
-    """The rule with the learning rate of one step."""
-    return replace(rule, lr=rule.lr * factor) if hasattr(rule, "lr") and factor != 1 else rule
 
 
 def _refuse_batches(config: TrainConfig, model: Network, train: Images, evaluated: Sequence[int]) -> None:
@@ -464,9 +459,8 @@ def _probed_part(model: Network) -> nn.Module:
 
 def _probed_batches(batches: int, probes: int) -> frozenset[int]:
     """The batches of an epoch that are probed: the first, the last, and others evenly between."""
-    if probes <= 1:
-        return frozenset(range(min(probes, batches)))
-    return frozenset(round(n * (batches - 1) / (probes - 1)) for n in range(min(probes, batches)))
+    count = min(probes, batches)
+    return frozenset(round(n * (batches - 1) / max(1, count - 1)) for n in range(count))
 
 
 def _rate(optimizer: torch.optim.Optimizer) -> float | None:

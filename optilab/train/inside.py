@@ -10,6 +10,7 @@ of their first call.
 
 import functools
 import math
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from optilab.config.flat import FLAT
+from optilab.optimize.rules import Adamax
+from optilab.optimize.theory import eps_exponent
 from optilab.train.device import generators, set_generators
 
 Record = dict[str, Any]
@@ -66,8 +69,23 @@ _VIEWS = frozenset(
 """Operations that leave every entry what it is."""
 _KEEPS_ZERO = ("Mean", "MaxPool", "AvgPool", "Adaptive", "Mul", "NativeDropout", "Max")
 """The beginnings of those that make zero of zeros: pooling, dropout."""
-_SECOND_MOMENTS = ("exp_avg_sq", "square_avg", "mean_square", "S", "sum")
-"""Names in optimizers' states of the moving average, or sum, of squared gradients."""
+STATE_NAMES = {
+    "step": "t",
+    "exp_avg": "V",
+    "exp_avg_sq": "S",
+    "exp_inf": "S",
+    "mu_product": "P",
+    "max_exp_avg_sq": "L",
+    "square_avg": "S",
+    "grad_avg": "M",
+    "acc_delta": "D",
+    "sum": "S",
+    "steps": "t",
+    "mean": "V",
+    "mean_square": "S",
+}
+"""The entries of a torch optimizer's state, and of AdoptOptimizer's, by the names of the formula; S is the
+average, the sum or, of Adamax, the root of the largest of squared gradients."""
 
 
 # --- networks, their layers and tensors ---
@@ -477,27 +495,33 @@ def future_gradient(embedded: Tensor, output: Tensor, axis: int) -> dict[str, fl
 
 
 def fraction_below_eps(optimizer: torch.optim.Optimizer) -> float | None:
-    """Fraction of the parameters whose root mean square gradient is below eps; None for an optimizer without
-    these.
-    """
+    """Fraction of the parameters whose root mean square gradient is below eps, or mean square gradient, where eps is
+    added to that; None for an optimizer without these."""
     below, total = [], 0
+    rule: Any = getattr(optimizer, "rule", None)
+    power, divisor = 1, None
+    if getattr(rule, "text", ""):  # in torch.optim, eps is outside of the root
+        power = eps_exponent(rule) or 1
+        divisor = re.search(r"\b[SL]/\(1-(\w+)\^t\)", rule.formula)
+    corrected = divisor and getattr(rule, "eps_placement", "") != "uncorrected"
     for group in optimizer.param_groups:
-        eps = group.get("eps", getattr(getattr(optimizer, "rule", None), "eps", None))
+        eps = group.get("eps", getattr(rule, "eps", None))
         for parameter in group["params"]:
             state = optimizer.state.get(parameter, {})
-            squares = next((state[name] for name in _SECOND_MOMENTS if name in state), None)
-            if squares is None and "exp_inf" in state:
-                squares = (
-                    state["exp_inf"] - eps
-                ).square()  # Adamax: the largest gradient, to which torch adds eps
+            squares = next((value for name, value in state.items() if STATE_NAMES.get(name, name) == "S"), None)
             if eps is None or squares is None:
                 continue
             squares = as_real(squares)
+            if "exp_inf" in state:  # torch adds eps
+                squares = (squares - eps).square()
+            elif isinstance(rule, Adamax):
+                squares = squares.square()
             # The first steps' averages are small for want of steps, not of gradient.
-            steps, beta2 = state.get("step", state.get("t")), group.get("betas", (0, 0))[1]
+            steps = state.get("step", state.get("t"))
+            beta2 = getattr(rule, divisor[1]) if divisor and corrected else group.get("betas", (0, 0))[1]
             averaged = steps is not None and beta2 and "exp_inf" not in state
             correction = 1 - beta2 ** float(steps) if averaged else 1.0
-            below.append((squares < (eps**2) * correction).sum())
+            below.append((squares < eps ** (2 / power) * correction).sum())
             total += squares.numel()
     return int(torch.stack(below).sum()) / total if total else None
 

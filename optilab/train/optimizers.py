@@ -43,7 +43,7 @@ from optilab.train import user_optimizer
 from optilab.train.curvature import Hessian
 from optilab.train.device import generators, set_generators
 from optilab.train.eager import EagerOptimizer, without_compiler
-from optilab.train.inside import restoring
+from optilab.train.inside import STATE_NAMES, restoring
 from optilab.train.network import Network
 
 Parameters = Iterable[nn.Parameter]
@@ -128,6 +128,16 @@ class RuleOptimizer(EagerOptimizer):
             reached = reached[0].split([parameter.numel() for parameter in parameters])
         for parameter, w in zip(parameters, reached, strict=True):
             parameter.copy_(w.view_as(parameter))
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Torch's method gives tensors the type of the weights; these have the type in which they were saved."""
+        super().load_state_dict(state_dict)
+        for number, entries in state_dict["state"].items():
+            owner = self.param_groups[0]["params"][number]
+            tensors = {
+                name: value.to(owner.device) for name, value in entries.items() if isinstance(value, Tensor)
+            }
+            self.state[owner].update(tensors)
 
     def _blocks(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Copies of the tensors in the shape in which the rule gets them."""
@@ -254,21 +264,6 @@ def build(
     return optimizer or RuleOptimizer(parameters, rule, weight_decay, network)
 
 
-_STATE_NAMES = {
-    "step": "t",
-    "exp_avg": "V",
-    "exp_avg_sq": "S",
-    "exp_inf": "S",
-    "mu_product": "P",
-    "max_exp_avg_sq": "L",
-    "square_avg": "S",
-    "grad_avg": "M",
-    "acc_delta": "D",
-    "sum": "S",
-}
-"""The entries of a torch optimizer's state by the names of the formula."""
-
-
 def frozen(optimizer: torch.optim.Optimizer, rule: Rule) -> FrozenStep | None:
     """The `frozen_step` of the joined parameters; None before the first step, and for a rule without a frozen
     step.
@@ -278,8 +273,8 @@ def frozen(optimizer: torch.optim.Optimizer, rule: Rule) -> FrozenStep | None:
         return None
     state = dict(states[0])
     if not isinstance(optimizer, RuleOptimizer):
-        names = [name for name in states[0] if name in _STATE_NAMES]
-        state = {_STATE_NAMES[name]: _join([entries[name] for entries in states]) for name in names}
+        names = [name for name in states[0] if name in STATE_NAMES]
+        state = {STATE_NAMES[name]: _join([entries[name] for entries in states]) for name in names}
     return frozen_step(rule, state, state["t"])
 
 
@@ -310,13 +305,13 @@ def transfer_state(old: torch.optim.Optimizer, before: Rule, new: torch.optim.Op
     """Give `new` the state of `old`, whose rules are `after` and `before`; False where its state has other parts."""
     if type(before) is not type(after):
         return False
-    if not isinstance(after, UserRule) and _parts(before) != _parts(after):
+    if not isinstance(after, UserRule) and _state_parts(before) != _state_parts(after):
         return False
     new.load_state_dict({**old.state_dict(), "param_groups": new.state_dict()["param_groups"]})
     return True
 
 
-def _parts(rule: Rule) -> Any:
+def _state_parts(rule: Rule) -> Any:
     """The optimizer of a rule and the names in its state after one step of a single weight."""
     weight = nn.Parameter(torch.ones(1))
     optimizer = build([weight], rule)
@@ -364,12 +359,12 @@ class BatchStep:
             if isinstance(optimizer, RuleOptimizer):
                 optimizer.quantities = {"diagonal": self.hessian_diagonal}
             optimized = optimizer.param_groups[0]["params"] if isinstance(optimizer, EagerOptimizer) else []
-            frozen = [
+            without_gradient = [
                 parameter for parameter in optimized if parameter.grad is None
             ]  # by the network, since it was built
-            for parameter in frozen:
+            for parameter in without_gradient:
                 parameter.grad = torch.zeros_like(parameter)
-            with restoring(frozen):
+            with restoring(without_gradient):
                 optimizer.step()
 
     @torch.enable_grad()
@@ -377,7 +372,7 @@ class BatchStep:
         """An estimate of the diagonal of the Hessian of the batch's loss by all trained parameters, joined, at w, where
         they are.
 
-        s*(H*s) with random signs s, whose mean is the diagonal (Hutchinson 1990). Dropout is off.
+        s*(H*s) with random signs s, whose mean is the diagonal (Hutchinson 1990). Modules of dropout are off.
         """
         hessian = Hessian(self.model, (self.images, self.labels), self.config.weight_decay)
         like = hessian.gradient

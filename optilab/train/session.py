@@ -151,7 +151,7 @@ def resume(
         _require_same_data(record, dataset)
         training = build(config, dataset)
         with explain_device_errors(str(training.device)):
-            checkpoint.resume(training, run, warn)
+            checkpoint.restore_newest(training, run, warn)
         before, now = record.manifest.get("numerics", {}), _numerics(training)
         changed = [f"{key} {before.get(key)} -> {now[key]}" for key in now if before.get(key) != now[key]]
         changed += filter(None, [record.manifest.get("inexact")])

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 FIRST, DENSE, EVERY = 3, 10, 50
 """Steps at the start that are probed; steps between two of the next ones, and of the later ones."""
-SHORT = 60
-"""Steps of a training that counts as a probe run: too short to call a network slow, or healthy."""
 PARTS, PART = 10, 20
 """Parts, in the place of epochs, of a training that marks no epochs, and their least number of steps."""
 
@@ -447,10 +445,10 @@ class Watch:
 
     def evidence(self) -> "Evidence":
         """The measurements, as the checks of `diagnose` read them."""
-        from optilab.diagnose import Evidence
+        from optilab.diagnose import PROBE_BATCHES, Evidence
 
         losses, count = self._read(), len(self._losses)
-        short = count <= SHORT
+        short = count <= PROBE_BATCHES  # too short to call a network slow, or healthy
         ends = [(end, metrics) for end, metrics, _ in self._ends]
         if not ends:
             parts = 1 if short else min(PARTS, max(1, count // PART))
@@ -475,8 +473,8 @@ class Watch:
         if records:
             below = self._safely(lambda: [*map(inside.fraction_below_eps, self._optimizers)]) or []
             records[-1]["eps_share"] = next((fraction for fraction in below if fraction is not None), None)
-        start = self._before(count, rows)
-        return Evidence(self._setup(), rows, [start, *records], self._divergence(losses), trial=short)
+        start = self._before(count, short, rows)
+        return Evidence(self._setup(), rows, [start, *records], self._divergence(losses), probe_run=short)
 
     def _divergence(self, losses: Sequence[float]) -> str:
         bad = next((number for number, loss in enumerate(losses, 1) if not math.isfinite(loss)), 0)
@@ -486,7 +484,7 @@ class Watch:
         epoch, last = measured[-1] if measured else (0, 0.0)
         return "" if math.isfinite(last) else f"diverged at epoch {epoch}: val_loss is {last}"
 
-    def _before(self, count: int, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    def _before(self, count: int, short: bool, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """The record of epoch 0, from all that is known by now."""
         epochs = max(1, len(self._ends))
         total = self._samples or count * self._facts.get("batch_size", 0)  # where only parts are called
@@ -503,7 +501,7 @@ class Watch:
             **self._facts,
             "steps": count,
             "optimizers": max(1, len(self._optimizers)),
-            "short": count <= SHORT,
+            "short": short,
             "epoch_steps": count / len(self._ends) if self._ends else 0,
             "lowest_loss": min((row["train_loss"] for row in rows), default=0.0),
             "has_modes": [name for name, active in modes.items() if active],

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from optilab.commands.help import TOPICS, texts
-from optilab.diagnose.checks import CHECKS
-from optilab.diagnose.loop_checks import LOOP_CHECKS
+from optilab.diagnose import CHECKS
 from optilab.optimize import Status
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +38,7 @@ def test_every_word_of_an_answer_has_a_text():
     }
     of_paths = {"f(w)", "w1", "distance", "theory", "measured", "stable up to", "best", "convergence rate"}
     of_trainings = {"epoch", "train_loss", "val_acc", "last", "chance", "nats", "n", "baseline", "preset", "seed"}
-    findings = {check.name for check in (*CHECKS, *LOOP_CHECKS)}
+    findings = {check.name for check in CHECKS}
     keys = {"adam", "ravine", "relu", "optimizer.lr", "batch_size"}
     assert {*answers, *of_paths, *of_trainings, *findings, *keys} <= texts().keys()
 

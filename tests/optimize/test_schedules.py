@@ -66,7 +66,11 @@ def test_torch_parity(schedule: Any, reference: Callable[..., Any], total: int) 
 def test_factors_are_shares_and_stay_at_the_end(schedule: Any, total: int) -> None:
     factors = [schedule.factor(t, total) for t in range(total + 5)]
     assert all(0 <= factor <= 1 for factor in factors)
-    assert schedule.factor(10 * total + 40, total) == schedule.factor(10 * total + 41, total)
+    assert (
+        schedule.factor(total, total)
+        == schedule.factor(total + 1, total)
+        == schedule.factor(10 * total + 40, total)
+    )
 
 
 def test_every_schedule_is_compared_with_torch() -> None:

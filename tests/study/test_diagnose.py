@@ -14,8 +14,10 @@ from optilab.config.training import TrainConfig
 from optilab.config.tree import override_from_text
 from optilab.data.read import Dataset
 from optilab.diagnose import CHECKS, Evidence, Setup, Severity, commands, diagnose, verdict
+from optilab.diagnose.checks import default_rates
 from optilab.diagnose.loop_checks import LOOP_CHECKS
 from optilab.errors import DivergedError, UsageError
+from optilab.optimize.rule import RULES, typed
 from optilab.train import engine
 from optilab.train.device import configure
 from tests.data.idx import arrays
@@ -155,6 +157,32 @@ def test_a_rate_without_a_derivation_is_not_named():
         assert commands(replace(finding, remedies=(), code=(), severity=Severity.INFO), "it.yaml") == []
 
 
+def test_the_usual_rate_of_a_typed_formula():
+    """That of the rule it repeats; none where the length of a step is the rate, which has no default."""
+    start = {"epoch": 0, "sample_gradients": [1.0, 1.0], "first_weights": [1.0, 1.0], "input_rms": 0.3}
+
+    def usual(rule):
+        return default_rates(Evidence(Setup(optimizer=rule), [], [start]))
+
+    momentum = typed("V <- beta*V + g; w <- w - lr*V")(lr=1.0, beta=0.9)
+    assert usual(momentum) == usual(RULES["momentum"]()) == {"optimizer.lr": pytest.approx(0.01)}
+    assert usual(RULES["momentum"](form="ema")) == usual(RULES["qhm"]()) == {"optimizer.lr": pytest.approx(0.1)}
+    assert usual(typed("w <- w - lr*sign(g)")(lr=30.0)) == usual(typed("w <- w + lr*g")(lr=1.0)) == {}
+    assert usual(RULES["signsgd"]()) == {"optimizer.lr": RULES["signsgd"]().lr}
+
+
+def test_steps_are_those_that_were_made():
+    """Also where a probe run has fewer than sixty batches, layers were not recorded, or the last batch is left out."""
+    rows, start = [{"epoch": 1}, {"epoch": 2}], {"epoch": 0, "train_images": 95}
+    ten, short = Setup(batch_size=10), Setup(batch_size=1)
+    assert Evidence(ten, rows[:1], [start], probe_run=True).steps == 10
+    assert Evidence(short, rows[:1], [start], probe_run=True).steps == 60
+    assert Evidence(ten, rows, [start]).steps == 20
+    assert Evidence(replace(ten, drop_last=True), rows, [start]).steps == 18
+    texts = ("data.images=95", "data.batch_size=10", "data.drop_last=true", "epochs=2")
+    assert load(TrainConfig, "sigmoid", [override_from_text("--set", text) for text in texts]).steps == 18
+
+
 @pytest.fixture(scope="module")
 def healthy():
     return evidence(epochs=8)
@@ -174,7 +202,7 @@ def test_a_note_has_no_remedy(healthy):
     assert not verdict.has_fault([note])
 
 
-def like(seen, *rows, start=None, layers=None, trial=False, **config):
+def like(seen, *rows, start=None, layers=None, probe_run=False, **config):
     """Evidence of epochs with these numbers, everything else as in the last epoch of `seen`.
 
     `layers` changes quantities of every layer: functions of its index and the value.
@@ -187,7 +215,7 @@ def like(seen, *rows, start=None, layers=None, trial=False, **config):
     numbers = range(1, len(rows) + 1)
     epochs = [{**seen.rows[-1], "epoch": n, **row} for n, row in zip(numbers, rows, strict=True)]
     records = [seen.records[0] | (start or {}), *(record | {"epoch": n, "layers": measured} for n in numbers)]
-    return Evidence(changed(seen, **config), epochs, records, trial=trial)
+    return Evidence(changed(seen, **config), epochs, records, probe_run=probe_run)
 
 
 def both(accuracy, loss=2.0):
@@ -212,7 +240,7 @@ def batches(seen, size, accuracy):
 
 def grown(seen, layers, loss):
     fold = {"weight_norm": lambda n, value: 6 * value if n < layers else value}
-    return like(seen, seen.rows[0] | {"train_loss": loss * math.log(10)}, layers=fold, trial=True)
+    return like(seen, seen.rows[0] | {"train_loss": loss * math.log(10)}, layers=fold, probe_run=True)
 
 
 def unrelated(**last):
@@ -286,6 +314,8 @@ def test_a_loss_below_guessing_is_knowledge_where_the_accuracy_is_chance(healthy
     assert seen.beats_chance is knows
     text, learns = verdict.learning(seen)
     assert learns is knows
+    near = Evidence(healthy.setup, [row | {"val_acc": 0.1 + 4 * 0.003 + 0.5 / 10_000}], seen.records)
+    assert verdict.learning(near)[1] is near.beats_chance is knows
     assert f"the validation loss is {abs(nats)} nats" in text
 
 
@@ -294,14 +324,14 @@ def test_a_network_that_knows_nothing_has_a_next_step_without_a_finding(healthy)
     blank = {"train_loss": math.log(10), "train_acc": 0.1, "val_loss": math.log(10), "val_acc": 0.1}
     tries = ["optilab lr it.yaml --set model.act=relu", "optilab remedy it.yaml --set model.act=relu"]
     start = healthy.records[0] | {"validation_images": 10_000, "chance": 0.1, "validation_entropy": math.log(10)}
-    for epochs, trial, verdict_text in (
+    for epochs, probe_run, verdict_text in (
         (1, True, "but nothing is learned in them"),
         (6, False, "no cause found: "),
     ):
         rows = [{"epoch": number + 1, **blank} for number in range(epochs)]
-        seen = Evidence(healthy.setup, rows, [start, *healthy.records[1:]], trial=trial)
+        seen = Evidence(healthy.setup, rows, [start, *healthy.records[1:]], probe_run=probe_run)
         assert verdict_text in verdict.sentence(seen, [])
-        assert ("the training loss did not fall" in verdict.sentence(seen, [])) is not trial
+        assert ("the training loss did not fall" in verdict.sentence(seen, [])) is not probe_run
         assert [*map(str, verdict.next_steps(seen, [], "it.yaml", {"model.act": "relu"}))] == tries
         view = Diagnosis("it.yaml", seen, [], "it.yaml", {"model.act": "relu"})
         for lines in (view.blocks(), view.brief()):
@@ -315,21 +345,21 @@ def test_a_network_that_knows_nothing_has_a_next_step_without_a_finding(healthy)
 
 @pytest.mark.parametrize(
     ("first", "loss", "knows", "rules"),
-    [  # first loss and training loss over that of guessing, in a trial and in a whole training
+    [  # first loss and training loss over that of guessing, in a probe run and in a whole training
         (1.0, 1.04, False, ([], ["learning-rate-too-high"])),
         (1.0, 3.0, False, (["learning-rate-too-high"], ["learning-rate-too-high"])),
         (9.0, 3.0, False, (["weights-too-large"], ["weights-too-large", "learning-rate-too-high"])),
         (9.0, 3.0, True, ([], ["weights-too-large", "learning-rate-too-high"])),
     ],
 )
-def test_a_trial_does_not_blame_a_loss_that_may_fall(healthy, first, loss, knows, rules):
+def test_a_probe_run_does_not_blame_a_loss_that_may_fall(healthy, first, loss, knows, rules):
     start = healthy.records[0]
     entropy = start["prior_entropy"]
     start = start | {"first_loss": first * entropy, "train_images": 4000}
     accuracy = start["chance"] + 0.2 * knows
     row = healthy.rows[0] | {"train_loss": loss * entropy, "val_loss": loss * entropy, "val_acc": accuracy}
-    for trial, expected in zip((True, False), rules, strict=True):
-        seen = Evidence(healthy.setup, [row], [start, healthy.records[1]], trial=trial)
+    for probe_run, expected in zip((True, False), rules, strict=True):
+        seen = Evidence(healthy.setup, [row], [start, healthy.records[1]], probe_run=probe_run)
         assert seen.beats_chance is knows
         assert [finding.name for finding in diagnose(seen)] == expected
 
@@ -373,13 +403,13 @@ def test_a_rate_that_was_far_too_high_gets_one_that_learns_at_once(lr):
     assert better.loss < 0.8 * better.chance_loss < 0.8 * min(seen.loss, 9.0)
 
 
-@pytest.mark.parametrize("trial", [False, True])
-def test_validation_labels_of_other_names_are_labels_and_not_overfitting(trial):
+@pytest.mark.parametrize("probe_run", [False, True])
+def test_validation_labels_of_other_names_are_labels_and_not_overfitting(probe_run):
     data = dataset(600)
     shifted = replace(data, test_labels=(data.test_labels + 1) % 10)
     seen = evidence("model.hidden=[64]", "optimizer={name: adam, lr: 0.003}", epochs=12, data=shifted)
-    if trial:
-        seen = replace(seen, rows=seen.rows[-1:], records=[seen.records[0], seen.records[-1]], trial=True)
+    if probe_run:
+        seen = replace(seen, rows=seen.rows[-1:], records=[seen.records[0], seen.records[-1]], probe_run=True)
     finding = diagnose(seen)[0]
     assert (finding.name, finding.severity.name) == ("labels-unrelated", "CRITICAL")
     assert "the validation labels have other names" in finding.text

@@ -48,6 +48,7 @@ CHOSEN_RULES = {
     "adabelief": {"lr": 0.02},
     "yogi": {"lr": 0.02},
     "laprop": {"lr": 0.02, "beta1": 0.8},
+    "adopt, no clip": {"lr": 0.02, "clip": False},
 }
 LATE = 10**14
 """A step at which moments are corrected no more."""
@@ -188,7 +189,10 @@ def test_the_eigenvalues_are_those_of_the_full_hessian(name, small):
 
 @pytest.mark.parametrize(
     "rule",
-    ["adam", "adamw", "amsgrad", "adamax", "nadam", "radam", "rmsprop, momentum", "rmsprop, centered", "adagrad"],
+    [
+        *("adam", "adamw", "amsgrad", "adamax", "nadam", "radam", "rmsprop, momentum", "rmsprop, centered"),
+        *("adagrad", "adopt, no clip"),
+    ],
 )
 def test_the_preconditioner_is_what_the_rule_divides_by(rule):
     """Torch's optimizer and the rule's own code, both from a few gradients: the same divisor from both states."""
@@ -231,11 +235,25 @@ SETTINGS = {
     "adam with dropout": ["optimizer=adam", "model.dropout=0.3"],
     "batch norm": ["model.norm=batch"],
     "no probes": ["probes=0"],
+    "draws in forward": ["model=net.py:Noisy"],
 }
+NOISY = """
+import torch
+
+class Noisy(torch.nn.Module):
+    def __init__(self, shape, classes):
+        super().__init__()
+        self.head = torch.nn.Linear(shape[0] * shape[1] * shape[2], classes)
+
+    def forward(self, x):
+        return self.head(torch.nn.functional.dropout(x.flatten(1), 0.2, self.training))
+"""
 
 
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
-def test_a_training_has_the_same_bits_with_it(settings, optilab, small, tmp_path):
+def test_a_training_has_the_same_bits_with_it(settings, optilab, small, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.py").write_text(NOISY)
     options = [part for setting in settings for part in ("--set", setting)]
     optilab("train", small, *options, "--name", "plain", "--quiet")
     optilab("train", small, *options, "--set", "curvature.every=2", "--name", "curved", "--quiet")

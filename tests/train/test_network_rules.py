@@ -13,8 +13,9 @@ from optilab.config.training import NOT_IN_TRAINING, NOT_TRAINING, TrainConfig
 from optilab.config.tree import Override
 from optilab.data import fetch
 from optilab.data import read as data
-from optilab.optimize import RULES
-from optilab.train import checkpoint, engine, optimizers
+from optilab.optimize import RULES, Rule
+from optilab.optimize.rule import learning_rates
+from optilab.train import checkpoint, engine, inside, optimizers, trees
 from optilab.train.batches import Images, as_input
 from optilab.train.optimizers import BatchStep
 from optilab.train.trees import all_finite
@@ -60,6 +61,74 @@ def test_an_interrupted_run_ends_in_the_same_bytes(name, small):
     checkpoint.restore(resumed, saved[0])
     assert checkpoint.save(resumed) == saved[0]
     assert epochs(resumed) == saved[1:]
+
+
+class Counting(Rule):
+    """Whole numbers and sums in double precision next to weights in single precision."""
+
+    name, states, formula, needs = "counting", ("n", "Q"), "in code", ()
+
+    def init(self, w):
+        return torch.zeros_like(w, dtype=torch.int64), torch.zeros_like(w, dtype=torch.float64)
+
+    def step(self, w, g, t, state):
+        return w - 0.1 * g, (state[0] + (g != 0), state[1] + g.double() ** 2)
+
+
+def test_a_state_comes_back_in_its_type():
+    weights = [nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(2))]
+    saved, resumed = (optimizers.RuleOptimizer(weights, Counting()) for _ in range(2))
+    for weight in weights:
+        weight.grad = torch.full_like(weight, 0.1)
+    saved.step()
+    resumed.load_state_dict(trees.from_bytes(trees.to_bytes(saved.state_dict())))
+    torch.testing.assert_close(resumed.state[weights[0]], saved.state[weights[0]], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "below"),
+    [
+        ("adam", {"eps": 5e-4}, 0.0),
+        ("adam", {"eps": 2e-3}, 1.0),
+        ("ademamix", {"eps": 5e-4}, 0.0),
+        ("ademamix", {"eps": 2e-3}, 1.0),
+        ("adam", {"eps": 5e-4, "eps_placement": "uncorrected"}, 1.0),
+        ("adopt", {"eps": 5e-4}, 0.0),
+        ("adamax", {"eps": 5e-4, "eps_placement": "outside"}, 0.0),
+        ("adamax", {"eps": 2e-3, "eps_placement": "outside"}, 1.0),
+        ("rmsprop", {"eps": 1e-7}, 0.0),
+        ("rmsprop", {"eps": 1e-4}, 1.0),
+        ("rmsprop", {"eps": 1e-2, "eps_placement": "outside"}, 1.0),
+        ("lamb", {"eps": 1e-2}, 1.0),
+        ("sgd", {}, None),
+    ],
+)
+def test_the_fraction_of_weights_whose_step_eps_shortens(name, settings, below):
+    """After 60 gradients of 1e-3: eps is compared with the number that it is added to."""
+    weight = nn.Parameter(torch.zeros(3))
+    optimizer = optimizers.build([weight], RULES[name](**settings))
+    for _ in range(60):
+        weight.grad = torch.full_like(weight, 1e-3)
+        optimizer.step()
+    assert inside.fraction_below_eps(optimizer) == below
+
+
+def test_the_last_rule_of_a_wrapped_one_has_its_last_rate(small):
+    schedule = {"name": "step", "every": 1, "gamma": 0.1}
+    training = engine.Training.start(configured(optimizer="lookahead", schedule=schedule, epochs=2), small, CPU)
+    epochs(training)
+    (before,), (after,) = (
+        learning_rates(rule).values() for rule in (training.config.optimizer, training.last_rule)
+    )
+    assert after == 0.1 * before
+
+
+@pytest.mark.parametrize(("size", "probed"), [(150, 1), (75, 2), (50, 3), (30, 3)])
+def test_three_batches_of_an_epoch_are_probed_or_all_of_fewer(size, probed, small, monkeypatch):
+    probes = []
+    monkeypatch.setattr(engine, "Probe", lambda part: probes.append(inside.Probe(part)) or probes[-1])
+    epochs(engine.Training.start(configured(epochs=1, optimizer="sgd", **{"data.batch_size": size}), small, CPU))
+    assert len(probes) == probed
 
 
 def network(seed=0):

@@ -21,7 +21,7 @@ from optilab.config.training import TrainConfig
 from optilab.config.user_network import UserNetwork
 from optilab.data import fetch
 from optilab.data.read import Dataset
-from optilab.diagnose import TRIAL_BATCHES
+from optilab.diagnose import PROBE_BATCHES
 from optilab.errors import ConfigError, DivergedError
 from optilab.train import device, engine, session
 from tests.diagnosis import stored
@@ -133,7 +133,7 @@ def trained(config: TrainConfig, data: Dataset) -> Recorded:
 
 def probed(config: TrainConfig, data: Dataset) -> Recorded:
     """What `optilab diagnose CONFIG` sees: an epoch of sixty batches."""
-    rows, records, divergence = session.probe_run(config, data, TRIAL_BATCHES)
+    rows, records, divergence = session.probe_run(config, data, PROBE_BATCHES)
     return {"rows": columns(rows), "records": _records(records), "divergence": divergence}
 
 
