@@ -7,8 +7,6 @@ from dataclasses import fields
 import typer
 
 Completer = Callable[[str], list[str]]
-GROUPS = ("runs", "config", "data")
-"""Commands that have subcommands."""
 _PREFIX = "_OPTILAB_COMPLETED_PREFIX"
 """Environment of a completion under bash: the `KEY=` before the value that is completed."""
 

@@ -77,7 +77,7 @@ def symbol(name: str) -> Node:
     return Node("symbol", value=name)
 
 
-ZERO, ONE, TWO = number(0.0), number(1.0), number(2.0)
+ZERO, ONE = number(0.0), number(1.0)
 CONSTANTS = {"pi": pi}
 COORDINATES = {"x": "w1", "y": "w2"}  # other names in a typed function
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from optilab.call import Call
 from optilab.errors import DataError, shown
 from optilab.files import Row, read_ends, read_regular, text_of
 from optilab.runs.metrics import metric_of
@@ -20,11 +19,6 @@ TIMINGS = ("epoch", "seconds")
 _TABLE_BYTES = 256 << 20
 _RECORDS_BYTES = 1 << 30
 _LONGEST_LINE = 64 << 10
-
-
-def again(run: Path, command: str = "train", **options: Any) -> Call:
-    """The command that repeats the run of this directory."""
-    return Call(command, options={"config": run / "config.yaml", **options})
 
 
 def read_table(path: Path) -> list[Row]:
