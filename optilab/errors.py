@@ -59,7 +59,7 @@ class OptilabError(Exception):
 
     def __init__(self, message: str = "", where: str = "") -> None:
         super().__init__(f"{where}: {message}" if where else message)
-        self.where = where
+        self.message, self.where = message, where
 
     def document(self) -> dict[str, Any]:
         """The error as `--json` prints it."""

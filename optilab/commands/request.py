@@ -136,7 +136,7 @@ class Request(Section):
         except ConfigError as error:
             return error.problems
         except OptilabError as error:
-            return [Problem(error.where, "", str(error).removeprefix(f"{error.where}: "))]
+            return [Problem(error.where, "", error.message)]
         return ()
 
     @classmethod
@@ -266,8 +266,7 @@ def _read(field: Field, where: str, item: Any, typed: bool) -> Any:
         try:
             return mark.read(item)
         except UsageError as error:
-            text = str(error).removeprefix(f"{error.where}: ")
-            raise ConfigError("", [Problem(where, "", text)]) from None
+            raise ConfigError("", [Problem(where, "", error.message)]) from None
     if typed and field.number and isinstance(item, str):
         return override(where, field.name, item).value
     if field.choices and isinstance(item, str) and item not in field.choices:

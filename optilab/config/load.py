@@ -139,6 +139,5 @@ def at_place(error: OptilabError, tree: Tree, at: Location = (), inner: Location
 
     in_file = re.compile(r"(?!--).*:\d+")
     if not isinstance(error, ConfigError):
-        message = str(error).removeprefix(f"{error.where}: ")
-        return type(error)(str(located(Problem(error.where, "", message))))
+        return type(error)(str(located(Problem(error.where, "", error.message))))
     return ConfigError(tree.source, list(map(located, error.problems)))
