@@ -88,15 +88,11 @@ class ShowConfig(OutputOptions):
 
     def run(self, place: Place) -> SimpleAnswer:
         from optilab.config import presets
-        from optilab.config.keys import keys_of, part
+        from optilab.config.keys import is_within, keys_of, part
 
         name, chosen = self.name, self.part
         if chosen is None and name not in KINDS:  # a key of one of them
-            kinds = [
-                kind
-                for kind in presets.KINDS
-                if any(f"{key.key}.".startswith(f"{name}.") for key in keys_of(kind))
-            ]
+            kinds = [kind for kind in presets.KINDS if any(is_within(key.key, name) for key in keys_of(kind))]
             name, chosen = (kinds[0], name) if kinds else (name, chosen)
         if name not in KINDS:
             preset = presets.named(name)

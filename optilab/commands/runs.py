@@ -15,6 +15,7 @@ from optilab.commands.answer import Answer, SimpleAnswer
 from optilab.commands.options import QUIET, RUN_NAMES, FolderOptions, FormatOptions, OutputOptions, PictureOptions
 from optilab.commands.request import Conflicts, Place
 from optilab.commands.results import LabRun, LabStudy
+from optilab.config.keys import is_within
 from optilab.errors import ExitCode, OptilabError, RunError, UsageError, did_you_mean, printable, shell
 from optilab.marks import Argument, Flag
 from optilab.runs import Record, Study
@@ -230,7 +231,7 @@ def _changes(line: "ListedRun", limit: int) -> str:
     from optilab.study.groups import short, text
 
     fixed = ("threads", "device") if isinstance(line.entry, Study) else ()  # of all trials: they run on one thread
-    varied = [key for key in line.variant.changed if any(f"{key}.".startswith(f"{axis}.") for axis in line.axes)]
+    varied = [key for key in line.variant.changed if any(is_within(key, axis) for axis in line.axes)]
     changed = {key: v for key, v in line.variant.changed.items() if key not in fixed and key not in varied}
     names = short(list(changed))
     return some([f"{names[key].rpartition('/')[2]} {text(value)}" for key, value in changed.items()], limit)

@@ -54,6 +54,11 @@ class Key:
         return kind if kind.startswith("text") else f"a {kind}".replace(" or list", " or a list")
 
 
+def is_within(key: str, section: str) -> bool:
+    """True for the dotted key of a section itself, and for every key below it."""
+    return f"{key}.".startswith(f"{section}.")
+
+
 def presets_directory() -> Path:
     """configs/ next to the package: inside it in an installed wheel, above it in a checkout."""
     package = Path(__file__).parents[1]
@@ -180,7 +185,7 @@ def part(keys: Sequence[Key], name: str) -> list[Key]:
     nearest.
     """
     above, _, last = name.rpartition(".")
-    chosen = [key for key in keys if key.key == name or key.key.startswith(f"{name}.")]
+    chosen = [key for key in keys if is_within(key.key, name)]
     chosen = chosen or [key for key in keys if key.of == last and above in ("", key.section)]
     chosen = chosen or [key for key in keys if not key.of and last in key.choices and above in ("", key.key)]
     if not chosen:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+from optilab.config.keys import is_within
 from optilab.config.tree import Override, flow
 from optilab.errors import chosen_names
 
@@ -84,12 +85,8 @@ def pairs(singles: Sequence[Remedy]) -> list[Remedy]:
     return [
         Remedy(f"{a.name}-and-{b.name}", {**a.changes, **b.changes})
         for a, b in combinations(singles, 2)
-        if not any(_overlap(key, other) for key in a.changes for other in b.changes)
+        if not any(is_within(k, j) or is_within(j, k) for k in a.changes for j in b.changes)
     ]
-
-
-def _overlap(key: str, other: str) -> bool:
-    return key == other or key.startswith(f"{other}.") or other.startswith(f"{key}.")
 
 
 def chosen(only: Sequence[str] | None) -> list[Remedy]:

@@ -7,6 +7,7 @@ from enum import IntEnum
 from typing import Any
 
 from optilab.call import Call
+from optilab.config.keys import is_within
 from optilab.config.load import load
 from optilab.config.section import dump, handling_user_code
 from optilab.config.training import TrainConfig
@@ -162,11 +163,7 @@ def _values(sets: Sequence[str]) -> dict[str, Any]:
 
 def _without_keys(changes: Mapping[str, Any], sets: Mapping[str, Any]) -> dict[str, Any]:
     """The changes that a remedy does not set itself."""
-    return {
-        key: value
-        for key, value in changes.items()
-        if not any(f"{key}.".startswith(f"{other}.") for other in sets)
-    }
+    return {key: value for key, value in changes.items() if not any(is_within(key, other) for other in sets)}
 
 
 PYTORCH = {

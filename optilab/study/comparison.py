@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
+from optilab.config.keys import is_within
 from optilab.errors import UsageError, did_you_mean, shown
 from optilab.runs import Record
 from optilab.study.diff import circumstances, varying
@@ -175,9 +176,9 @@ def _keys(grouping: Grouping, by: Sequence[str]) -> tuple[list[str], list[str]]:
     differing = distinguishing_keys(grouping.differing, [group.settings for group in grouping.groups])
     named = {word: key for key, word in short(differing).items()}  # as a label tells them
     wanted = [named.get(key, key) for key in by]
-    keys = [key for key in grouping.differing if any(f"{key}.".startswith(f"{name}.") for name in wanted)]
-    known = [f"{key}." for key in (*grouping.differing, *grouping.shared)]
-    lost = [k for k, full in zip(by, wanted, strict=True) if not any(key.startswith(f"{full}.") for key in known)]
+    keys = [key for key in grouping.differing if any(is_within(key, name) for name in wanted)]
+    known = (*grouping.differing, *grouping.shared)
+    lost = [k for k, full in zip(by, wanted, strict=True) if not any(is_within(key, full) for key in known)]
     if lost or not keys:
         paths = (key.split(".") for key in differing)
         names = {".".join(path[:n]) for path in paths for n in range(min(len(path), 2), len(path) + 1)}

@@ -15,7 +15,7 @@ from functools import cache, cached_property
 from typing import Any
 
 from optilab import runs
-from optilab.config.keys import keys_of
+from optilab.config.keys import is_within, keys_of
 from optilab.config.load import load
 from optilab.config.presets import presets
 from optilab.config.section import dump, handling_user_code, schema_for
@@ -311,7 +311,7 @@ def _trial_facts(row: Row) -> dict[str, Any]:
 
 def _without(base: Mapping[str, Any], axes: Sequence[str]) -> dict[str, Any]:
     """The keys that are the same in all trials, dotted."""
-    return {k: v for k, v in flat(base).items() if not any(k == axis or k.startswith(f"{axis}.") for axis in axes)}
+    return {k: v for k, v in flat(base).items() if not any(is_within(k, axis) for axis in axes)}
 
 
 def _base(study: Study) -> dict[str, Any]:
