@@ -264,15 +264,11 @@ class LabPaths(Answer):
 
     def _conditions(self) -> Iterator[str]:
         """The schedule, decay, clipping and noise of the config, how rules were tuned, and an empty line."""
-        from optilab.optimize import Regime
-
-        default, regime = Regime(), self.config.regime
-        changed = [f.name for f in fields(regime) if getattr(regime, f.name) != getattr(default, f.name)]
-        form = ["weight_decay_form"] if "weight_decay" in changed else []
-        names = dict.fromkeys(changed + form)
-        yield from filter(
-            None, ("   ".join(f"{name} {setting(getattr(regime, name))}" for name in names), self.note)
-        )
+        regime = self.config.regime
+        form = ["weight_decay_form"] if "weight_decay" in regime.changed else []
+        names = dict.fromkeys(regime.changed + form)
+        conditions = "   ".join(f"{name} {setting(getattr(regime, name))}" for name in names)
+        yield from filter(None, (conditions, self.note))
         yield ""
 
     def _chaos(self) -> Iterator[str]:
@@ -434,11 +430,10 @@ class Theory(NamedTuple):
 
 def _theory(config: "OptimizeConfig", rule: Any, path: "Trajectory") -> Theory | None:
     """None unless the function is quadratic and the rule runs without schedule, decay, clipping and noise."""
-    from optilab.optimize import Regime
     from optilab.optimize.path import measured_rate
     from optilab.optimize.theory import best_rates, predict
 
-    bounds = best_rates(config.function) if config.regime == Regime() else None
+    bounds = None if config.regime.changed else best_rates(config.function)
     if bounds is None:
         return None
     return Theory(bounds, measured_rate(path, config.function), predict(rule, config.function, config.start))

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_doc import Doc
@@ -71,16 +70,8 @@ def chosen(request: Request, epochs: int | None = None, *more: Override) -> "Opt
 
 
 def require_bare(config: "OptimizeConfig", subject: str) -> None:
-    """UsageError where the config puts something around the optimizer, which `what` runs as it is."""
-    from optilab.optimize import Regime
-
-    nothing = Regime()
-    around = [
-        regime_field.name
-        for regime_field in fields(Regime)
-        if getattr(config.regime, regime_field.name) != getattr(nothing, regime_field.name)
-    ]
-    if around:
+    """UsageError where the config puts something around the optimizer, which `subject` runs as it is."""
+    if around := config.regime.changed:
         raise UsageError(f"{subject} runs an optimizer as it is, without {listed(around)}")
 
 

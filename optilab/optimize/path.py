@@ -83,9 +83,8 @@ def descend(
             name = argument if argument in known else getattr(argument, "name", next(iter(known)))
             raise UsageError(f'expected {table}["{name}"](), got {shown(argument)}')
     start = function.start if start is None else start
-    rows = (
-        _written_out(rule, function, start, steps) if regime == _PLAIN and steps >= MIN_STEPS_WRITTEN_OUT else None
-    )
+    is_short = steps < MIN_STEPS_WRITTEN_OUT
+    rows = None if regime.changed or is_short else _written_out(rule, function, start, steps)
     points, values, gradients = rows or _stepwise(rule, function, start, steps, regime)
     with np.errstate(all="ignore"):
         finite = np.isfinite(points).all(axis=-1) & np.isfinite(values) & np.isfinite(gradients).all(axis=-1)
@@ -301,7 +300,7 @@ def chaotic_from(rule: Rule, function: Objective, path: Trajectory, regime: Regi
     shifted = start + NUDGE * scale
     steps = min(len(path.points) - 1, MAX_CHECKED_STEPS)
     # A schedule depends on the number of steps, so only a path of all its steps can be compared.
-    if steps < 1 or (steps < len(path.points) - 1 and replace(regime, schedule=Regime().schedule) != regime):
+    if steps < 1 or (steps < len(path.points) - 1 and "schedule" in regime.changed):
         return None
     neighbor = descend(rule, function, shifted.tolist(), steps, regime=regime).points
     points = path.points[: len(neighbor)]

@@ -5,7 +5,7 @@ its last value.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from math import cos, pi
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
@@ -188,6 +188,11 @@ class Regime:
     clip_value: ClipValue = None
     noise: Noise = 0.0
     seed: Seed = 0
+
+    @property
+    def changed(self) -> list[str]:
+        """The names of the conditions that are not the default ones."""
+        return [f.name for f in fields(self) if getattr(self, f.name) != f.default]
 
 
 def scheduled(rule: Rule, factor: float) -> Rule:
