@@ -337,7 +337,8 @@ def _curves(records: Sequence[Record], picture: bool | None) -> Iterator[Block]:
     from optilab.commands.charts.training import training_chart
     from optilab.study.curves import histories
 
-    if terminal.out.is_terminal if picture is None else picture:
+    shown = terminal.out.is_terminal if picture is None else picture
+    if shown:
         yield ""
         if picture or terminal.out.width >= terminal.PIPE_WIDTH:
             yield training_chart(histories(records))
