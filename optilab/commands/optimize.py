@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 HEAD, TAIL = 12, 8
 """Rows shown of a path that is longer than both."""
 STYLES = {Status.CONVERGED: "green", Status.MOVING: "yellow", Status.DIVERGED: "red"}
-"""Colors of a status; a comparison lists its paths in this order."""
 
 
 class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
@@ -93,7 +92,7 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
         if self.tune:
             config, note = tuned(config, self.tune, self.changes)
         paths = follow(config)
-        answer = LabPaths(config, dict(zip(config.labels, paths, strict=True)), note)
+        answer = LabPaths(config, paths, note)
         _draw(answer, self)
         unsaved = self.no_save or (place.library and self.name is None)
         run = None if unsaved else _save(answer, self.name, place)
@@ -130,8 +129,8 @@ def _save(answer: "LabPaths", name: str | None, place: Place) -> str:
     config = answer.config
     manifest = {
         "command": "optimize",
-        "formulas": {label: rule.formula for label, rule in zip(answer.paths, config.algo, strict=True)},
-        "results": {label: path.status.value for label, path in answer.paths.items()},
+        "formulas": {label: rule.formula for label, rule, _ in answer.rule_paths},
+        "results": answer.verdicts,
         **provenance(place.argv, ["numpy"]),
         "config": dump(config),
         "status": "done",
@@ -143,6 +142,14 @@ def _save(answer: "LabPaths", name: str | None, place: Place) -> str:
     manifest |= {"own_rules": described(codes.values(), codes)} if codes else {}
     label = re.sub(r"[^A-Za-z0-9._-]", "-", "-".join(short_name(rule) for rule in config.algo))
     return str(runs.write(place.folder, runs.chosen_name(name, label), files, manifest))
+
+
+class RulePath(NamedTuple):
+    """A rule of the config, with its label and its path."""
+
+    label: str
+    rule: Rule
+    path: "Trajectory"
 
 
 @dataclass(frozen=True, repr=False)
@@ -166,6 +173,19 @@ class LabPaths(Answer):
     def function(self) -> Any:
         return self.config.function
 
+    @cached_property
+    def rule_paths(self) -> list[RulePath]:
+        """The rules in the order of the config."""
+        return [*map(RulePath, self.config.labels, self.config.algo, self.paths.values())]
+
+    @cached_property
+    def _ranked(self) -> list[RulePath]:
+        """The rules, the best first."""
+        order = list(Status)
+        return sorted(
+            self.rule_paths, key=lambda each: (order.index(each.path.status), float(each.path.values[-1]))
+        )
+
     @property
     def headline(self) -> str:
         return f"{', '.join(self.paths)} on {self.function.name}, {plural(self.config.epochs, 'epoch')}"
@@ -187,32 +207,25 @@ class LabPaths(Answer):
 
     def chart(self) -> "Chart":
         """The paths on the contours of the function, as `optimize --out` draws them."""
-        from optilab.commands.charts.paths import paths_chart
+        return self._chart(self.note)
 
-        named = dict(zip(self.config.legend, self.paths.values(), strict=True))
-        return paths_chart(self.function, named, self.note)
+    def _chart(self, note: str = "") -> "Chart":
+        from optilab.commands.charts.paths import paths_chart  # slow to import
+
+        return paths_chart(self.function, dict(zip(self.config.legend, self.paths.values(), strict=True)), note)
 
     def table(self) -> Table:
         """The end of each path, and its status: the best first."""
         config = self.config
-        names = [f"w{i + 1}" for i in range(min(len(self._ranked[0][2].points[-1]), 4))]
+        names = [f"w{i + 1}" for i in range(min(len(self._ranked[0].path.points[-1]), 4))]
         headings = ["algo", *names, "f(w)", "distance", f"|grad|<{config.tolerance:g}", "status"]
         columns = [Column(name, name, left=name in ("algo", "status")) for name in headings]
         ends = [dict(zip(headings, _end(config, label, path), strict=True)) for label, _, path in self._ranked]
         return Table(columns, ends, [self.note] if self.note else [])
 
-    @cached_property
-    def _ranked(self) -> "list[tuple[str, Rule, Trajectory]]":
-        """Label, rule and path, the best first."""
-        order = list(STYLES)
-        return sorted(
-            zip(self.config.labels, self.config.algo, self.paths.values(), strict=True),
-            key=lambda entry: (order.index(entry[2].status), float(entry[2].values[-1])),
-        )
-
     @property
     def code(self) -> ExitCode:
-        diverged = any(path.status is Status.DIVERGED for path in self.paths.values())
+        diverged = Status.DIVERGED in self.verdicts.values()
         return ExitCode.DIVERGED if self.fail_on_divergence and diverged else ExitCode.OK
 
     @cached_property
@@ -220,13 +233,11 @@ class LabPaths(Answer):
         """Per path the first epoch from which rounding decides it, or None."""
         from optilab.optimize.path import chaotic_from
 
-        pairs = zip(self.config.algo, self.paths.items(), strict=True)
         regime = self.config.regime
-        return {label: chaotic_from(rule, self.function, path, regime) for rule, (label, path) in pairs}
+        return {label: chaotic_from(rule, self.function, path, regime) for label, rule, path in self.rule_paths}
 
     def document(self) -> dict[str, Any]:
         config = self.config
-        per_rule = zip(dump(config)["algo"], config.algo, self.paths.items(), strict=True)
         results = [
             {
                 "algo": values.pop("name"),
@@ -240,24 +251,22 @@ class LabPaths(Answer):
                 "chaotic_from": self.chaotic[label],
                 "theory": _theory_facts(config, rule, path),
             }
-            for values, rule, (label, path) in per_rule
+            for values, (label, rule, path) in zip(dump(config)["algo"], self.rule_paths, strict=True)
         ]
         return {"run": self.run, "results": results}
 
     def short(self) -> list[str]:
         if self.code:
-            ended = [label for label, path in self.paths.items() if path.status is Status.DIVERGED]
-            terminal.note(f"diverged: {', '.join(ended)}")
+            diverged = [label for label, status in self.verdicts.items() if status == Status.DIVERGED]
+            terminal.note(f"diverged: {', '.join(diverged)}")
         return [Verbatim(self.run)] if self.run else []
 
     def blocks(self) -> Iterator[Block]:
         """One path in full, or a line for each of several, then the picture and what was written."""
         yield from self._single() if len(self.paths) == 1 else self._several()
-        if terminal.is_wide() if self.picture is None else self.picture:
-            named = dict(zip(self.config.legend, self.paths.values(), strict=True))
-            from optilab.commands.charts.paths import paths_chart  # slow to import
-
-            yield from ("", paths_chart(self.function, named), "")
+        shown = terminal.is_wide() if self.picture is None else self.picture
+        if shown:
+            yield from ("", self._chart(), "")
         elif self.picture is None and terminal.out.is_terminal:
             yield "contour and curves: --picture"
         yield from self.written
@@ -277,7 +286,7 @@ class LabPaths(Answer):
             yield f"chaotic: {names}: rounding decides the path; its digits are float64 arithmetic in this order"
 
     def _single(self) -> Iterator[Block]:
-        (path,), (rule,), config = self.paths.values(), self.config.algo, self.config
+        ((_, rule, path),), config = self.rule_paths, self.config
         yield Sentence(f"{rule.name} on {_where(config)}", "bold")
         yield settings(rule)
         if not isinstance(rule, Typed):  # whose name it is
@@ -298,21 +307,20 @@ class LabPaths(Answer):
         yield from self._conditions()
         yield self.table()
         yield ""
-        origins = ["tuned" if self.note else origin(rule) for _, rule, _ in ranked]
-        rows = [[label, settings(rule), of] for (label, rule, _), of in zip(ranked, origins, strict=True)]
+        origins = {label: "tuned" if self.note else origin(rule) for label, rule, _ in ranked}
+        rows = [[label, settings(rule), origins[label]] for label, rule, _ in ranked]
         yield grid(["", "", ""], rows, left=(0, 1, 2), header=False)
-        library_origins = {
-            of for of, (_, rule, _) in zip(origins, ranked, strict=True) if not isinstance(rule, UserRule)
-        }
-        if "default" in library_origins and len(set(origins)) > 1:
+        library_origins = {origins[label] for label, rule, _ in ranked if not isinstance(rule, UserRule)}
+        if "default" in library_origins and len(set(origins.values())) > 1:
             yield "default settings are made for networks; the option tune tries random ones of each optimizer"
         yield ""
-        if known := _theory(config, *ranked[0][1:]):
+        best = ranked[0]
+        if known := _theory(config, best.rule, best.path):
             yield from (_best_possible(known.bounds), "")
         yield from self._chaos()
         if self.options is not None:
-            rule = ranked[0][1]
-            name = (rule.code.definition if isinstance(rule, UserRule) else None) or rule.name
+            code = best.rule.code.definition if isinstance(best.rule, UserRule) else None
+            name = code or best.rule.name
             again = Call("optimize", options={"algo": name, **self.options})
             yield Command("see one in detail: ", again)
 

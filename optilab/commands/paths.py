@@ -75,18 +75,18 @@ def require_bare(config: "OptimizeConfig", subject: str) -> None:
         raise UsageError(f"{subject} runs an optimizer as it is, without {listed(around)}")
 
 
-def follow(config: "OptimizeConfig") -> "list[Trajectory]":
-    """The path of each rule. UsageError for a claim that they cannot meet or fail."""
+def follow(config: "OptimizeConfig") -> "dict[str, Trajectory]":
+    """The path of each rule, by its label. UsageError for a claim that they cannot meet or fail."""
     from optilab.optimize import descend
 
     if config.expect:
         from optilab.study.claims import require_judgeable
 
         require_judgeable(config.expect, config.labels, epochs=config.epochs)
-    return [
-        descend(rule, config.function, config.start, config.epochs, config.tolerance, config.regime)
-        for rule in config.algo
-    ]
+    return {
+        label: descend(rule, config.function, config.start, config.epochs, config.tolerance, config.regime)
+        for label, rule in zip(config.labels, config.algo, strict=True)
+    }
 
 
 def rows(paths: "Mapping[str, Trajectory]") -> Iterator[dict[str, Any]]:
@@ -102,15 +102,14 @@ def rows(paths: "Mapping[str, Trajectory]") -> Iterator[dict[str, Any]]:
             }
 
 
-def results_of(config: "OptimizeConfig", paths: "Sequence[Trajectory]") -> "Results":
+def results_of(config: "OptimizeConfig", paths: "Mapping[str, Trajectory]") -> "Results":
     """The results of the paths, as claims read them."""
     from optilab.study.claims import of_paths
 
-    named = dict(zip(config.labels, paths, strict=True))
-    return of_paths(config, list(rows(named)), {label: path.status.value for label, path in named.items()})
+    return of_paths(config, list(rows(paths)), {label: path.status.value for label, path in paths.items()})
 
 
-def judge(config: "OptimizeConfig", paths: "Sequence[Trajectory]") -> "list[ClaimResult]":
+def judge(config: "OptimizeConfig", paths: "Mapping[str, Trajectory]") -> "list[ClaimResult]":
     """The results of the config's claims about its paths."""
     if not config.expect:
         return []

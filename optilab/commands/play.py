@@ -109,8 +109,7 @@ class Playground(Answer):
 
     @cached_property
     def diverged(self) -> list[str]:
-        paths = zip(self.config.labels, follow(self.config), strict=True)
-        return [label for label, path in paths if path.status is Status.DIVERGED]
+        return [label for label, path in follow(self.config).items() if path.status is Status.DIVERGED]
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -205,8 +204,8 @@ def page(config: "OptimizeConfig", note: str = "", free: bool = False) -> bytes:
         formula=", ".join(filter(None, (function.formula, _settings(function)))),
         note=note,
         plane=len(function.start) == 2,
-        steps=list(_steps(config, keys, paths)),
-        static_svg=chart_svg.figure(paths_chart(function, dict(zip(config.labels, paths, strict=True)))),
+        steps=list(_steps(config, keys, paths.values())),
+        static_svg=chart_svg.figure(paths_chart(function, paths)),
     )
 
 
@@ -297,7 +296,7 @@ def _settings(function: Objective) -> str:
 
 
 def _steps(
-    config: "OptimizeConfig", keys: Sequence[str], paths: "Sequence[Trajectory]"
+    config: "OptimizeConfig", keys: Sequence[str], paths: "Iterable[Trajectory]"
 ) -> Iterator[tuple[str, str, str]]:
     """States worth seeing on a quadratic, where theory holds everywhere: name, address, sentence."""
     import numpy as np

@@ -153,7 +153,7 @@ class LabRun(LabEntry[Record]):
         from optilab.config.optimize import OptimizeConfig
 
         config = load(OptimizeConfig, str(self.path / "config.yaml"))
-        return LabPaths(config, dict(zip(config.labels, follow(config), strict=True)))
+        return LabPaths(config, follow(config))
 
 
 class LabStudy(LabEntry[Study]):
