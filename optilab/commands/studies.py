@@ -22,7 +22,7 @@ from optilab.errors import RunError, UsageError, shown
 from optilab.runs import Record
 from optilab.runs.metrics import metric_of
 from optilab.show import terminal
-from optilab.show.progress import Bar, ProgressLine
+from optilab.show.progress import Bar
 from optilab.show.table import Table
 from optilab.words import duration, pace, plural
 
@@ -281,27 +281,18 @@ def announcement(shape: str, cost: "Cost") -> str:
     return "; ".join(parts)
 
 
-class StudyProgress:
+class StudyProgress(Bar):
     """Trials and epochs done, the best trial so far, time left: a bar on a terminal and in a notebook, a line per trial
     in a log.
     """
 
     def __init__(self, trials: int, epochs: int, metric: str, quiet: bool) -> None:
-        self._trials, self._total, self._quiet = trials, epochs, quiet
+        super().__init__(epochs, quiet)
+        self._trials, self._quiet = trials, quiet
         self._metric, self._best = metric_of(metric), list[float]()
         self._statuses = dict[str, str]()
         self._epochs = self._first = 0
         self._started, self._begun, self._moves = time.monotonic(), False, False
-        self._bar, self._line = Bar(quiet), ProgressLine(quiet)
-        self._task = self._bar.add_task("", total=epochs, left="")
-
-    def __enter__(self) -> "StudyProgress":
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-        self._line.close()
 
     def epochs(self, done: int) -> None:
         """Report the number of epochs that are on disk; time counts from the first one here, without the start."""
@@ -324,7 +315,7 @@ class StudyProgress:
         """Count and report a trial that has ended."""
         self.known([outcome])
         self._draw()
-        if outcome.failed or (self._bar.disable and not self._line.live and not self._quiet):
+        if outcome.failed or (self.disable and not self.in_notebook and not self._quiet):
             reason = f": {outcome.reason}" if outcome.failed else ""
             left = f", {left}" if (left := self._left()) else ""
             count = f"{len(self._statuses)}/{self._trials}"
@@ -344,22 +335,15 @@ class StudyProgress:
         best = [f"best {name} {self._metric.text(float(value))}" for value in self._best]
         speed = pace(self._epochs - self._first, time.monotonic() - self._started)
         text = "   ".join([f"{len(self._statuses)} of {self._trials} trials", *bad, *best, speed])
-        self._bar.update(self._task, completed=self._epochs, description=text, left=self._left())
-        self._line.draw(self._epochs / self._total, f"{text}   {self._left()}")
+        self.show(self._epochs, text, self._left())
 
 
 class StepProgress(Bar):
     """A number of steps and the time left, as a bar on a terminal and in a notebook."""
 
     def __init__(self, total: int, silent: bool) -> None:
-        super().__init__(silent)
-        self._line, self._total = ProgressLine(silent), total
+        super().__init__(total, silent)
         self._done, self._started = 0, time.monotonic()
-        self._task = self.add_task("", total=total, left="")
-
-    def __exit__(self, *exception: Any) -> None:
-        super().__exit__(*exception)
-        self._line.close()
 
     def step(self, text: str) -> None:
         """Count one more step; time counts from the first one, which warms up."""
@@ -368,5 +352,4 @@ class StepProgress(Bar):
             self._started = time.monotonic()
             return
         left = (self._total - self._done) * (time.monotonic() - self._started) / (self._done - 1)
-        self.update(self._task, completed=self._done, description=text, left=f"{duration(left)} left")
-        self._line.draw(self._done / self._total, f"{text}, {duration(left)} left")
+        self.show(self._done, text, f"{duration(left)} left")

@@ -42,7 +42,7 @@ from optilab.runs.metrics import EPOCH_METRICS
 from optilab.runs.provenance import provenance
 from optilab.show import terminal
 from optilab.show.blocks import Block
-from optilab.show.progress import INTERVAL_SECONDS, Bar, ProgressLine
+from optilab.show.progress import INTERVAL_SECONDS, Bar
 from optilab.show.table import grid
 from optilab.words import decimals, duration, pace, plural, settings
 
@@ -477,25 +477,19 @@ LONG = 60.0
 """Seconds: a training in a pipe that is estimated to take longer reports the estimate after its first epoch."""
 
 
-class TrainingDisplay:
+class TrainingDisplay(Bar):
     """A line per epoch, and a bar on a terminal and in a notebook; `quiet` shows nothing."""
 
     def __init__(
         self, epochs: int, rows: Sequence[Row], quiet: bool = False, log: "EventFile | None" = None
     ) -> None:
+        super().__init__(epochs, quiet, on_terminal=sys.stdout.isatty())
         self._epochs, self._done, self._first, self._log = epochs, len(rows), len(rows), log
-        self._bar, self._line = Bar(quiet or not sys.stdout.isatty()), ProgressLine(quiet)
-        self._task = self._bar.add_task("", total=epochs, left="")
-        self._quiet = quiet or self._line.live
+        self._quiet = quiet or self.in_notebook
         self._started = self._drawn = time.monotonic()
 
-    def __enter__(self) -> "TrainingDisplay":
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-        self._line.close()
+    def stop(self) -> None:
+        super().stop()
         if self._log is not None:
             self._log.close()
 
@@ -505,15 +499,14 @@ class TrainingDisplay:
         self._drawn, epochs = now, self._done + done / total
         left = (self._epochs - epochs) * (now - self._started) / (epochs - self._first)
         text = f"epoch {self._done + 1}/{self._epochs}   batch {done}/{total}"
-        self._bar.update(self._task, completed=epochs, description=text, left=f"{duration(left)} left")
-        self._line.draw(epochs / self._epochs, f"{text}   {duration(left)} left")
+        self.show(epochs, text, f"{duration(left)} left")
 
     def epoch(self, row: Row, seconds: float, record: Row) -> None:
         self._done += 1
         if not self._quiet:
             terminal.say(line_of(row, self._epochs, seconds, record))
             left = seconds * (self._epochs - self._done)
-            if self._done == self._first + 1 and self._bar.disable and left > LONG:
+            if self._done == self._first + 1 and self.disable and left > LONG:
                 terminal.note(f"about {duration(left)} left")
         if self._log is not None:
             self._log.add({**row, "seconds": seconds})

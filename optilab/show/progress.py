@@ -15,16 +15,28 @@ INTERVAL_SECONDS = 0.2
 
 
 class Bar(Progress):
-    """Description, bar, and the field `left`, on stderr where that is a terminal; else nothing at all."""
+    """Description, bar and time left, on stderr where that is a terminal, or in a notebook; else nothing at all."""
 
-    def __init__(self, quiet: bool) -> None:
+    def __init__(self, total: float, quiet: bool, on_terminal: bool = True) -> None:
         columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}")
-        live = terminal.err.is_terminal and not quiet
+        live = terminal.err.is_terminal and on_terminal and not quiet
         super().__init__(*columns, console=terminal.err, transient=True, disable=not live)
+        self._line, self._total = ProgressLine(quiet), total
+        self._task = self.add_task("", total=total, left="")
+
+    @property
+    def in_notebook(self) -> bool:
+        return self._line.live
+
+    def show(self, done: float, text: str, left: str) -> None:
+        """Show how much of the total is done."""
+        self.update(self._task, completed=done, description=text, left=left)
+        self._line.draw(done / self._total, f"{text}   {left}")
 
     def stop(self) -> None:
         if not self.disable:  # rich 14 prints a line all the same
             super().stop()
+        self._line.close()
 
 
 class ProgressLine:
