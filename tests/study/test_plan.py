@@ -19,16 +19,16 @@ SEARCH = {"over": {"optimizer.lr": "1e-4:1:log"}, "samples": 18, "search": "tpe"
 
 
 def swept(**keys) -> StudySpec:
-    return sweep.plan(sweep.resolve(SweepConfig(**{"config": "relu", "over": RATES, "seeds": 2, **keys})))
+    return sweep.spec_of(sweep.resolve(SweepConfig(**{"config": "relu", "over": RATES, "seeds": 2, **keys})))
 
 
 def raced(**keys) -> StudySpec:
     asked = RaceConfig(on=["relu", "tanh"], algos=["sgd", "adam"], budget=3, seeds=2, repeats=1, **keys)
-    return network_race.plan(network_race.resolve(asked))
+    return network_race.spec_of(network_race.resolve(asked))
 
 
 def remedied(**keys) -> StudySpec:
-    return remedy.plan(remedy.resolve(RemedyConfig(config="relu", only=["adam", "batchnorm"], seeds=2, **keys)))
+    return remedy.spec_of(remedy.resolve(RemedyConfig(config="relu", only=["adam", "batchnorm"], seeds=2, **keys)))
 
 
 PLANS = {
@@ -151,7 +151,7 @@ def test_the_best_settings_are_trained_again_from_new_seeds(tmp_path):
     assert sorted({trial.settings["optimizer.lr"] for trial in again.trials}) == rates[-3:-1]
     assert {trial.config.seed for trial in again.trials} == set(range(10_042, 10_048))
     assert again.request.config.seed == 10_042
-    assert sweep.plan(again.request).trials == again.trials  # its study.yaml asks for the same trainings
+    assert sweep.spec_of(again.request).trials == again.trials  # its study.yaml asks for the same trainings
 
 
 def test_a_plan_ends_at_a_batch_that_lacks_an_outcome(tmp_path):
