@@ -4,13 +4,11 @@ Everything of optilab is imported late, so that `main` comes first: from there o
 and a module of the working directory is not imported in place of an installed one.
 """
 
-import atexit
 import contextlib
 import os
 import signal
 import sys
-import threading
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from optilab.errors import OptilabError
@@ -24,34 +22,17 @@ def main() -> None:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     _leave_working_directory()
     _open_streams()
-    end, process, threads, ended = os._exit, os.getpid(), {*threading.enumerate()}, list[int]()
+    from optilab.errors import ExitCode
+    from optilab.signals import ExitGuard
 
-    def leave(status: int) -> NoReturn:
-        """Take the place of os._exit, by which code of a user's would end a command with 0, as if its claims held.
-
-        It raises, so that the error names the line. In a thread, or after the command (`atexit`), it leaves with the
-        status of the command, or of an error. A fork ends as it asks to.
-        """
-        if os.getpid() == process:
-            if not ended and threading.current_thread() is threading.main_thread():
-                raise SystemExit(f"os._exit({status})")
-            status = status or (*ended, 2)[0]
-        end(status)
-
-    os._exit = leave
-    ended.append(status := _run())
+    guard = ExitGuard()
+    guard.status = _run()
     try:
         sys.stdout.flush()
     except OSError as error:
-        from optilab.errors import ExitCode
-
-        status = _report(f"cannot write the output: {error.strerror}", ExitCode.SYSTEM)
+        guard.status = _report(f"cannot write the output: {error.strerror}", ExitCode.SYSTEM)
         _drop(sys.stdout)
-        ended[0] = status
-    if any(not thread.daemon for thread in {*threading.enumerate()} - threads):
-        atexit._run_exitfuncs()
-        leave(status)  # Python's own end waits for threads that a user's file has started
-    sys.exit(status)
+    guard.leave()
 
 
 def _drop(stream: TextIO) -> None:

@@ -1,5 +1,6 @@
-"""Stopping on request: a signal sets a flag, and the epoch loop checks it after every batch."""
+"""How a process ends: a signal sets a flag, which the epoch loop checks after every batch, and os._exit is guarded."""
 
+import atexit
 import contextlib
 import os
 import signal
@@ -7,9 +8,9 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
-from optilab.errors import Interrupted
+from optilab.errors import ExitCode, Interrupted
 
 _SHOW_CURSOR = b"\x1b[?25h"
 
@@ -86,10 +87,41 @@ def without_sigpipe() -> Iterator[None]:
         signal.signal(signal.SIGPIPE, before)
 
 
-def die_of(number: int) -> None:
+def die_of(number: int) -> NoReturn:
     """End this process by a real signal, so that a shell loop around it stops as well."""
     with contextlib.suppress(OSError):
         if sys.stderr.isatty():
             os.write(2, _SHOW_CURSOR)
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
+    raise SystemExit(128 + number)  # where the signal is blocked
+
+
+class ExitGuard:
+    """Takes the place of os._exit, by which code of a user's would end a command with 0, as if its claims held."""
+
+    status: int | None = None
+    """The status of the command, once it has ended."""
+
+    def __init__(self) -> None:
+        self._exit, self._process, self._threads = os._exit, os.getpid(), {*threading.enumerate()}
+        os._exit = self
+
+    def __call__(self, status: int) -> NoReturn:
+        """Raise SystemExit, so that the error names the line.
+
+        In a thread, or after the command (`atexit`), leave with the status of the command, or of an error. A fork ends
+        with the status that it asks for.
+        """
+        if os.getpid() == self._process:
+            if self.status is None and threading.current_thread() is threading.main_thread():
+                raise SystemExit(f"os._exit({status})")
+            status = status or (ExitCode.USAGE if self.status is None else self.status)
+        self._exit(status)
+
+    def leave(self) -> NoReturn:
+        """End with the status of the command, without waiting for threads that a user's file has started."""
+        if any(not thread.daemon for thread in {*threading.enumerate()} - self._threads):
+            atexit._run_exitfuncs()
+            self._exit(self.status or 0)
+        sys.exit(self.status)
