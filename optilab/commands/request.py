@@ -11,7 +11,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from inspect import get_annotations
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NoReturn, Self
 
 from pydantic import PrivateAttr, TypeAdapter
 
@@ -336,7 +336,7 @@ class Place:
 
         return cls(runs.root(folder), argv, silent)
 
-    def stopped(self, number: int, sentence: str | Command) -> None:
+    def stopped(self, number: int, sentence: str | Command) -> NoReturn:
         """End by the signal that stopped the work, with the sentence on how it continues."""
         import signal
 
@@ -346,8 +346,7 @@ class Place:
             from optilab.show import terminal
 
             terminal.note(str(sentence))
-            signals.die_of(number)
-        if number != signal.SIGINT:
+        if not self.library or number != signal.SIGINT:
             signals.die_of(number)
         raise KeyboardInterrupt(in_python(sentence))
 

@@ -192,17 +192,17 @@ def _train(
             else:
                 present(_result(path, config, request), request)
             raise
-    stopped = status == "interrupted"
-    if stopped and not place.library:
-        terminal.note(f"stopped after epoch {training.epoch}; continue with: {runs.resume_command(path)}")
-        if request.plot is not None:  # a signal is answered at once
-            terminal.note(f"{request.plot} is not written; optilab runs plot draws the epochs so far")
     if stop.signal is not None:  # also where the last epoch was done already: a loop around this must stop
-        if not place.library and (request.json_ or not stopped):
+        if place.library:
+            place.stopped(stop.signal, Command("stopped; ", runs.resume_command(path), " continues it"))
+        stopped = status == "interrupted"
+        if stopped:
+            terminal.note(f"stopped after epoch {training.epoch}; continue with: {runs.resume_command(path)}")
+            if request.plot is not None:  # a signal is answered at once
+                terminal.note(f"{request.plot} is not written; optilab runs plot draws the epochs so far")
+        if request.json_ or not stopped:
             present(_result(path, config, request, plot=not stopped), request)
-        if not place.library:
-            signals.die_of(stop.signal)
-        place.stopped(stop.signal, Command("stopped; ", runs.resume_command(path), " continues it"))
+        signals.die_of(stop.signal)
     return _result(path, config, request)
 
 
