@@ -19,7 +19,7 @@ from optilab.commands import COMMANDS, TASKS, completion
 from optilab.errors import UsageError
 
 if TYPE_CHECKING:
-    from optilab.commands.request import Request
+    from optilab.commands.options import OutputOptions
     from optilab.marks import Field
 
 EXAMPLES = """\b
@@ -97,7 +97,7 @@ def _add(app: typer.Typer, name: str, line: str, called: str) -> None:
     app.add_typer(group, name=name, short_help=line)
 
 
-def _register(app: typer.Typer, name: str, command: "type[Request]", line: str | None = None) -> None:
+def _register(app: typer.Typer, name: str, command: "type[OutputOptions]", line: str | None = None) -> None:
     epilog = f"{_epilog(command.EXAMPLES)}\n{command.NOTES}"
     settings = {"ignore_unknown_options": name == "help"}  # which explains them
     app.command(name, cls=GroupedCommand, epilog=epilog, short_help=line, context_settings=settings)(
@@ -119,8 +119,9 @@ def usage_error(error: Exception) -> str | None:
 # --- a request as the signature of a command ----------------------------------------------------------------
 
 
-def _function(name: str, command: "type[Request]") -> Callable[..., int]:
+def _function(name: str, command: "type[OutputOptions]") -> Callable[..., int]:
     """The function that typer registers: it makes the request of the words that were typed and prints its answer."""
+    from optilab.commands.options import present
     from optilab.commands.request import Place, optimizers_of, options, options_of
 
     fields, first = options_of(command), optimizers_of(command)
@@ -133,24 +134,16 @@ def _function(name: str, command: "type[Request]") -> Callable[..., int]:
             )
 
     def run(**values: Any) -> int:
-        arguments = {key: value for key, value in values.items() if value not in (None, [], ())}
         arguments = {
             key: value
-            for key, value in arguments.items()
-            if value is not False or fields[key].default is not False
+            for key, value in values.items()
+            if value not in (None, [], ()) and (value is not False or fields[key].default is not False)
         }
         if first and POSITIONAL in arguments:
             _place(arguments, arguments.pop(POSITIONAL), first, fields)
-        silent = bool(
-            arguments.get("json_") or arguments.get("quiet") or arguments.get("format", "table") != "table"
-        )
         request = command.of(arguments, True)
-        answer = request.run(Place.of(arguments.get("runs_dir"), sys.argv, silent))
-        if isinstance(answer, int):
-            return answer
-        from optilab.commands.answer import present
-
-        return present(answer, request)
+        answer = request.run(Place.of(arguments.get("runs_dir"), sys.argv, request.silent))
+        return answer if isinstance(answer, int) else present(answer, request)
 
     ordered = sorted(fields.values(), key=lambda field: field.group == "Output")  # how it is printed comes last
     parameters = [_parameter(field, headings[field.name]) for field in ordered]
@@ -228,7 +221,7 @@ def _help(field: "Field") -> str:
     return text if low is None else f"{text} ({f'at least {low:,}' if high is None else f'{low:,} to {high:,}'})"
 
 
-def _brief(command: "type[Request]") -> str:
+def _brief(command: "type[OutputOptions]") -> str:
     """The first clause of the help text, for a list of commands."""
     return re.split(r"[:;.]", command.__doc__ or "", maxsplit=1)[0] + "."
 

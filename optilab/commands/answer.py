@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from optilab.call import in_python
 from optilab.errors import DataError, ExitCode, OptilabError, UsageError, printable
 from optilab.show import terminal
-from optilab.show.blocks import Block, lines, paint, with_columns
+from optilab.show.blocks import Block, lines
 from optilab.show.chart import Chart
 from optilab.show.table import Column, Table
 
@@ -169,27 +169,6 @@ class SimpleAnswer(Answer):
 
     def short(self) -> Iterable[str]:
         return self.brief
-
-
-def present(answer: Answer, request: object) -> int:
-    """Print an answer as `json`, `quiet` and `format` of a request ask; return the exit status, claims included."""
-    json, quiet = getattr(request, "json_", False), getattr(request, "quiet", False)
-    format, columns = "json" if json else getattr(request, "format", "table"), getattr(request, "columns", None)
-    columns = columns if hasattr(request, "format") else None  # those of a page are in the page
-    if format == "json":
-        judgement = {"expect": [claim.document() for claim in answer.judged]} if answer.judged else {}
-        terminal.document({**answer.document(), **judgement}, answer.schema_version)
-    elif quiet:
-        paint(answer.short())
-    elif format != "table":
-        table = answer.table()
-        sys.stdout.write((table.choose(columns, "--columns") if columns else table).text(format))
-        sys.stdout.flush()
-    else:
-        blocks = answer.blocks()
-        paint(with_columns(blocks, answer.table(), columns, "--columns") if columns else blocks)
-        paint(file for file in getattr(request, "saved", ()) if file not in answer.written)
-    return max(answer.code, after(answer.judged, silent=quiet or format != "table"))
 
 
 def cell(value: Any) -> str:

@@ -12,15 +12,17 @@ from annotated_types import Ge, Le
 from pydantic import AfterValidator
 
 from optilab import runs
+from optilab.commands.answer import Answer, after
 from optilab.commands.request import Conflicts, Request
 from optilab.config.tree import Override
 from optilab.errors import Problem, shell, shown
 from optilab.marks import Argument, ConfigKey, Flag, Read, claim_doc
+from optilab.show import terminal
+from optilab.show.blocks import paint, with_columns
 from optilab.show.table import FORMATS
 from optilab.words import listed
 
 if TYPE_CHECKING:
-    from optilab.commands.answer import Answer
     from optilab.show.chart import Chart
 
 
@@ -65,6 +67,11 @@ class OutputOptions(Request):
 
     json_: Annotated[bool, Doc("Print one JSON document and nothing else")] = False
     quiet: Annotated[bool, QUIET, Doc("Print the run directory and nothing else")] = False
+
+    @property
+    def silent(self) -> bool:
+        """True where nothing but the result is printed."""
+        return self.json_ or self.quiet or getattr(self, "format", "table") != "table"
 
 
 class SilentOptions(OutputOptions):
@@ -180,7 +187,7 @@ class PictureOptions(FileOptions):
             chart_file.save(chart(), self.plot, self.dark, self.size, command)
             self.saved.append(self.plot)
 
-    def save(self, answer: "Answer") -> None:
+    def save(self, answer: Answer) -> None:
         """Write the files that were asked for."""
         self.draw(answer.chart)
 
@@ -259,3 +266,25 @@ class StudyOptions(
             Problem(threads.where, "", f"expected 1 thread for each training, got {shown(threads.value)}")
             for threads in several
         ]
+
+
+def present(answer: Answer, request: OutputOptions) -> int:
+    """Print an answer as `json`, `quiet` and `format` of a request ask; return the exit status, claims included."""
+    format, columns = "table", None
+    if isinstance(request, FormatOptions):
+        format, columns = request.format, request.columns
+    if request.json_ or format == "json":
+        judgement = {"expect": [claim.document() for claim in answer.judged]} if answer.judged else {}
+        terminal.document({**answer.document(), **judgement}, answer.schema_version)
+    elif request.quiet:
+        paint(answer.short())
+    elif format != "table":
+        table = answer.table()
+        sys.stdout.write((table.choose(columns, "--columns") if columns else table).text(format))
+        sys.stdout.flush()
+    else:
+        blocks = answer.blocks()
+        paint(with_columns(blocks, answer.table(), columns, "--columns") if columns else blocks)
+        if isinstance(request, PictureOptions):
+            paint(file for file in request.saved if file not in answer.written)
+    return max(answer.code, after(answer.judged, request.silent))

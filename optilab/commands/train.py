@@ -14,7 +14,6 @@ from annotated_types import Ge, Le
 from optilab import runs, signals
 from optilab.call import Command
 from optilab.commands import studies
-from optilab.commands.answer import present
 from optilab.commands.options import (
     BatchSize,
     ClusterOptions,
@@ -29,6 +28,7 @@ from optilab.commands.options import (
     Seed,
     SetOptions,
     Threads,
+    present,
 )
 from optilab.commands.request import Conflicts, Place
 from optilab.commands.results import EndedStudy, LabRun, LabStudy
