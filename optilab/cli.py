@@ -35,8 +35,6 @@ HEADINGS = ("Arguments", MAIN_PANEL, "How to run it", "Saving and resuming", "Ou
 """The order of the headings; those of a race, which is two requests, come after the first two."""
 MAX_WITHOUT_HEADINGS = 7
 """A command with at most this number of options needs no headings."""
-POSITIONAL = "by_place"
-"""The parameter for an option without its name."""
 
 
 def build(arguments: Sequence[str]) -> typer.Typer:
@@ -139,8 +137,8 @@ def _function(name: str, command: "type[OutputOptions]") -> Callable[..., int]:
             for key, value in values.items()
             if value not in (None, [], ()) and (value is not False or fields[key].default is not False)
         }
-        if first and POSITIONAL in arguments:
-            _place(arguments, arguments.pop(POSITIONAL), first, fields)
+        if first and completion.POSITIONAL in arguments:
+            _place(arguments, arguments.pop(completion.POSITIONAL), first, fields)
         request = command.of(arguments, True)
         answer = request.run(Place.of(arguments.get("runs_dir"), sys.argv, request.silent))
         return answer if isinstance(answer, int) else present(answer, request)
@@ -201,7 +199,7 @@ def _argument(field: "Field", configs: bool) -> inspect.Parameter:
         metavar=flag.metavar, help=f"{text}.", show_default=False, autocompletion=completion.of(flag.complete)
     )
     keyword = inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter(POSITIONAL, keyword, default=None, annotation=Annotated[str | None, info])
+    return inspect.Parameter(completion.POSITIONAL, keyword, default=None, annotation=Annotated[str | None, info])
 
 
 # --- help screens -------------------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ from dataclasses import fields
 import typer
 
 Completer = Callable[[str], list[str]]
+POSITIONAL = "by_place"
+"""The parameter for an option without its name."""
 _PREFIX = "_OPTILAB_COMPLETED_PREFIX"
 """Environment of a completion under bash: the `KEY=` before the value that is completed."""
 
@@ -115,7 +117,7 @@ def axis(ctx: typer.Context, incomplete: str) -> list[str]:
     """`algo.KEY=` of the numbers of the chosen rule, and the coordinates."""
     from optilab.optimize import RULES
 
-    rule = RULES.get(ctx.params.get("algo") or ctx.params.get("by_place") or "")
+    rule = RULES.get(ctx.params.get("algo") or ctx.params.get(POSITIONAL) or "")
     numbers = [f.name for f in fields(rule) if isinstance(f.default, float)] if rule else ["lr"]
     return _starting([*(f"algo.{name}=" for name in numbers), "w1=", "w2="], incomplete)
 
