@@ -10,10 +10,10 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from optilab.commands import comparison_tables as tables
 from optilab.commands.answer import Answer
-from optilab.commands.options import QUIET, RUN_NAMES, FolderOptions, FormatOptions, OutputOptions, PictureOptions
+from optilab.commands.options import QUIET, FolderOptions, FormatOptions, OutputOptions, PictureOptions, RunNames
 from optilab.commands.request import Place, Request
 from optilab.errors import DataError, UsageError, shown
-from optilab.marks import Argument, Flag
+from optilab.marks import Flag
 from optilab.runs import Record, Study, sweep_of
 from optilab.show.blocks import Block, NextStep, Sentence, Verbatim, Verdict
 from optilab.show.table import Table
@@ -88,7 +88,7 @@ class CompareRuns(ComparisonOptions, FormatOptions, FolderOptions, PictureOption
         "optilab runs compare lr-sweep --by model.init --best",
     )
 
-    names: Annotated[list[str], Argument("RUN...", complete="run"), RUN_NAMES] = Field(init=False)
+    names: RunNames = Field(init=False)
     quiet: Annotated[
         bool,
         QUIET,

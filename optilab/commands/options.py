@@ -36,7 +36,11 @@ def as_utf8(path: str) -> str:
 
 
 QUIET = Flag(names=("--quiet", "-q"))
-RUN_NAMES = Doc("Names of runs and studies, paths to them, `latest`, or patterns such as 'relu-*'")
+RunNames = Annotated[
+    list[str],
+    Argument("RUN...", complete="run"),
+    Doc("Names of runs and studies, paths to them, `latest`, or patterns such as 'relu-*'"),
+]
 
 
 Expect = Annotated[list[str] | None, Flag("CLAIM"), claim_doc("val_acc > 0.8")]

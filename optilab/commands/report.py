@@ -10,10 +10,10 @@ from pydantic import Field
 
 from optilab.commands.answer import SimpleAnswer
 from optilab.commands.compare import ComparisonOptions, LabComparison, Metric, compared, judged_runs
-from optilab.commands.options import QUIET, RUN_NAMES, ColumnOptions, FolderOptions, OutputOptions
+from optilab.commands.options import QUIET, ColumnOptions, FolderOptions, OutputOptions, RunNames
 from optilab.commands.request import Place, options_of
 from optilab.commands.results import LabStudy
-from optilab.marks import Argument, Flag
+from optilab.marks import Flag
 from optilab.runs import Record, Study
 from optilab.show import terminal
 from optilab.show.blocks import Block, Verbatim, Verdict, with_columns
@@ -34,7 +34,7 @@ class Report(ComparisonOptions, ColumnOptions, FolderOptions, OutputOptions):
         "optilab report 'relu-*' 'tanh-*' --metric val_loss --baseline relu",
     )
 
-    names: Annotated[list[str], Argument("RUN...", complete="run"), RUN_NAMES] = Field(init=False)
+    names: RunNames = Field(init=False)
     out: Annotated[str, Flag("FILE", path=True), Doc("The page to write")] = "report.html"
     title: Annotated[str | None, Flag("TEXT"), Doc("Heading [the question that the page answers]")] = None
     metric: Metric = None

@@ -12,7 +12,7 @@ from optilab import runs
 from optilab.call import Call, Command
 from optilab.commands import compare
 from optilab.commands.answer import Answer, SimpleAnswer
-from optilab.commands.options import QUIET, RUN_NAMES, FolderOptions, FormatOptions, OutputOptions, PictureOptions
+from optilab.commands.options import QUIET, FolderOptions, FormatOptions, OutputOptions, PictureOptions, RunNames
 from optilab.commands.request import Conflicts, Place
 from optilab.commands.results import LabRun, LabStudy
 from optilab.config.keys import is_within
@@ -37,9 +37,6 @@ _RUN = "20261124-143512-sigmoid-1c2d9e05"  # a name as `train` makes them
 RunName = Annotated[
     str, Argument("RUN", complete="run"), Doc("Name of a run or study, a path to one, or `latest`")
 ]
-_NAMES = Doc("Names of runs and studies, paths to them, `latest`, or patterns such as '2026*'")
-RunNames = Annotated[list[str], Argument("RUN...", complete="run"), _NAMES]
-AnyRunNames = Annotated[list[str] | None, Argument("RUN...", complete="run"), _NAMES]
 MAX_NAMES_LISTED = 3
 """Directories, and runs, that a line about those left out names."""
 
@@ -535,7 +532,7 @@ class RemoveRuns(FolderOptions, OutputOptions):
 
     EXAMPLES = (f"optilab runs rm {_RUN}", "optilab runs rm '2026*-sgd-*' --older-than 30d")
 
-    names: AnyRunNames = None
+    names: RunNames | None = None
     older_than: Annotated[
         str | None, Flag("AGE"), Doc("Only those that started longer ago than AGE: 90m, 12h, 30d, 8w")
     ] = None
@@ -660,7 +657,7 @@ class ExportRuns(FolderOptions, OutputOptions):
         "optilab runs export relu-1 relu-2 --tensorboard logs",
     )
 
-    names: Annotated[list[str], Argument("RUN...", complete="run"), RUN_NAMES]
+    names: RunNames
     out: Annotated[str | None, Flag("FILE", path=True), Doc("A .csv or .parquet file")] = None
     tensorboard: Annotated[
         str | None, Flag("DIR", path=True), Doc("Event files of TensorBoard, in a new directory")
