@@ -6,7 +6,6 @@ from difflib import get_close_matches
 from importlib import import_module
 from inspect import cleandoc
 from itertools import groupby
-from pathlib import Path
 from typing import Annotated, Any
 
 from annotated_doc import Doc
@@ -15,6 +14,7 @@ from optilab.commands import COMMANDS
 from optilab.commands.answer import SimpleAnswer
 from optilab.commands.options import SilentOptions
 from optilab.commands.request import Place, options_of
+from optilab.config.keys import keys_of, shipped
 from optilab.diagnose import CHECKS
 from optilab.errors import UsageError, shown
 from optilab.marks import Argument
@@ -116,7 +116,6 @@ def _of_options() -> dict[str, str]:
 
 def _of_configs() -> dict[str, str]:
     """The texts of config keys, by name and by last part, and of the entries that they choose from."""
-    from optilab.config.keys import keys_of
     from optilab.config.model import ACTIVATIONS, INITS, NORMS
     from optilab.optimize.schedules import SCHEDULES
 
@@ -137,17 +136,10 @@ def _readable(page: str, heading: str) -> list[str]:
     return [re.sub(r"\[([^\]]*)\]\(([^\s)]*\.\w+)(#[^)]*)?\)", r"\1 (\2)", line) for line in lines]
 
 
-def page_of(name: str) -> Path:
-    """A page of the documentation: inside the package in an installed wheel, next to it in a checkout."""
-    package = Path(__file__).parents[1]
-    inside = package / "docs" / f"{name}.md"
-    return inside if inside.is_file() else package.parent / "docs" / f"{name}.md"
-
-
 def section(page: str, heading: str) -> Iterable[str]:
     """The lines below a heading of a page, up to the next heading of its level."""
     level, inside, code = 0, False, False
-    for line in page_of(page).read_text(encoding="utf-8").splitlines():
+    for line in shipped(f"docs/{page}.md").read_text(encoding="utf-8").splitlines():
         code ^= line.startswith("```")
         marks = 0 if code else len(line) - len(line.lstrip("#"))
         if marks and line[marks:].strip() == heading:

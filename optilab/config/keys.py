@@ -59,16 +59,16 @@ def is_within(key: str, section: str) -> bool:
     return f"{key}.".startswith(f"{section}.")
 
 
-def presets_directory() -> Path:
-    """configs/ next to the package: inside it in an installed wheel, above it in a checkout."""
+def shipped(name: str) -> Path:
+    """A file or directory that comes with the package: inside it in an installed wheel, next to it in a checkout."""
     package = Path(__file__).parents[1]
-    inside = package / "configs"
-    return inside if inside.is_dir() else package.parent / "configs"
+    inside = package / name
+    return inside if inside.exists() else package.parent / name
 
 
 def schema_file(kind: str) -> Path:
     """The installed JSON Schema of a command's configs, which refers to the file of all."""
-    return presets_directory() / "schema" / f"{kind}.schema.json"
+    return shipped(f"configs/schema/{kind}.schema.json")
 
 
 def schema_text(kind: str) -> str:

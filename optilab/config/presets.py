@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from optilab.config.keys import presets_directory, schema_file
+from optilab.config.keys import schema_file, shipped
 from optilab.config.tree import Tree
 from optilab.errors import UsageError, did_you_mean, shown, unknown
 from optilab.optimize import RULES, Rule
@@ -54,7 +54,7 @@ def presets(kind: str | None = None) -> list[Preset]:
     """The shipped configs by kind: those in no directory, the remedies, then the other directories; each sorted by
     name."""
     return [
-        preset for directory in ([kind] if kind else KINDS) for preset in _below(presets_directory() / directory)
+        preset for directory in ([kind] if kind else KINDS) for preset in _below(shipped("configs") / directory)
     ]
 
 

@@ -12,8 +12,8 @@ import yaml
 from optilab import runs
 from optilab.commands import race_tables
 from optilab.config.claims import expectations
+from optilab.config.keys import shipped
 from optilab.config.load import load
-from optilab.config.presets import presets_directory
 from optilab.config.section import to_yaml
 from optilab.config.study import RaceConfig, RemedyConfig
 from optilab.config.training import TrainConfig
@@ -208,7 +208,7 @@ def test_decays_and_schedules_change_no_other_draw(tmp_path):
 
 def test_presets_lie_a_decade_inside_the_range():
     """Those of the presets were chosen by themselves, not by a race."""
-    for path in sorted((presets_directory() / "train").glob("optimizers/*.yaml")):
+    for path in sorted((shipped("configs") / "train").glob("optimizers/*.yaml")):
         rule = load(TrainConfig, str(path)).optimizer
         for field, owner in search_space.tuned(rule).items():
             if field.rpartition(".")[2] == "lr" and "others" not in field:
