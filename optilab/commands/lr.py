@@ -15,6 +15,7 @@ from optilab.commands.answer import Answer
 from optilab.commands.options import (
     QUIET,
     BatchSize,
+    Config,
     DataOptions,
     Device,
     Optimizer,
@@ -28,7 +29,7 @@ from optilab.commands.request import Place, objects, plain
 from optilab.config.load import load
 from optilab.config.section import dump
 from optilab.errors import ExitCode
-from optilab.marks import Argument, Flag, claim_doc
+from optilab.marks import Flag, claim_doc
 from optilab.optimize.rule import learning_rates
 from optilab.show import terminal
 from optilab.show.blocks import Block, Sentence
@@ -61,9 +62,7 @@ class Lr(SetOptions, DataOptions, PictureOptions, OutputOptions):
         "optilab train relu.yaml --epochs 3 --lr $(optilab lr relu.yaml --quiet)",
     )
 
-    config: Annotated[
-        Any, Argument("[CONFIG]", complete="preset:train"), Doc("What to train: YAML file or preset")
-    ] = None
+    config: Config = None
     optimizer: Optimizer = None
     batch_size: BatchSize = None
     steps: Annotated[int, Flag("N"), Ge(100), Le(100_000), Doc("Steps of the range test, at most")] = 1000

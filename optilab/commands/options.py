@@ -44,6 +44,9 @@ RunNames = Annotated[
 
 
 Expect = Annotated[list[str] | None, Flag("CLAIM"), claim_doc("val_acc > 0.8")]
+Config = Annotated[
+    Any, Argument("[CONFIG]", complete="preset:train"), Doc("What to train: a preset or a YAML file")
+]
 Device = Annotated[str | None, ConfigKey("device"), Flag("DEVICE"), Doc("auto, cpu, cuda, cuda:N or mps")]
 Seed = Annotated[int | None, ConfigKey("seed"), Flag("N"), Doc("Seed of every random number")]
 Threads = Annotated[int | None, ConfigKey("threads"), Flag("N"), Doc("CPU threads, whatever OMP_NUM_THREADS says")]
@@ -257,10 +260,6 @@ class StudyOptions(
         str | None,
         Flag("FILE", names=("--study",)),
         Doc("Repeat a study: its study.yaml, or one of yours"),
-    ] = None
-
-    config: Annotated[
-        Any, Argument("[CONFIG]", complete="preset:train"), Doc("What to train: a preset or a YAML file")
     ] = None
 
     @classmethod

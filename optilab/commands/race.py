@@ -85,7 +85,6 @@ class TrainingRace(StudyOptions, RaceOptions, RaceConfig):
 
     on: Trainings | None = None  # type: ignore[assignment]
     algos: TrainingRules | None = None  # type: ignore[assignment]
-    config: None = None
     epochs: Annotated[int | None, ConfigKey("epochs"), Flag("N"), Doc("Epochs of each run")] = None
     fail_fast: Annotated[bool, Doc("Stop at the first trial that fails")] = False
     dry_run: Annotated[bool, Doc("With --on: print the plan and its cost; train nothing")] = False

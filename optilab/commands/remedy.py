@@ -9,6 +9,7 @@ from annotated_doc import Doc
 
 from optilab.commands import studies
 from optilab.commands.options import (
+    Config,
     LearningRate,
     Optimizer,
     StudyOptions,
@@ -42,6 +43,7 @@ class TryRemedies(StudyOptions, RemedyConfig):  # type: ignore[misc]  # `set` is
         "optilab remedy sigmoid.yaml --only batchnorm,relu,unit-gain --pairs --tune 5 --seeds 3 --epochs 10",
     )
 
+    config: Config = None
     epochs: Annotated[int | None, ConfigKey("epochs"), Flag("N"), Doc("Epochs of each run")] = None
     optimizer: Optimizer = None
     lr: LearningRate = None

@@ -242,8 +242,6 @@ def options(request: type[Request]) -> Mapping[str, Field]:
     fields_by_name = {}
     for name in names:
         info = request.model_fields[name]
-        if info.annotation is type(None):  # an option of its group that the request does without
-            continue
         default = MISSING if info.is_required() else info.get_default(call_default_factory=True)
         hint = Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
         ungrouped = name in keys_of_study or groups[name] is request

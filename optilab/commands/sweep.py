@@ -13,6 +13,7 @@ from optilab.commands import comparison_tables as tables
 from optilab.commands import studies
 from optilab.commands.compare import LabComparison
 from optilab.commands.options import (
+    Config,
     LearningRate,
     Optimizer,
     Seed,
@@ -55,6 +56,7 @@ class Sweep(StudyOptions, SweepConfig):
         "optilab sweep --resume 20261124-231207-sigmoid-sweep-91c07d4e",
     )
 
+    config: Config = None
     epochs: Annotated[int | None, ConfigKey("epochs"), Flag("N"), Doc("Epochs of each run")] = None
     optimizer: Optimizer = None
     lr: LearningRate = None

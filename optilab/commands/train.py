@@ -17,6 +17,7 @@ from optilab.commands import studies
 from optilab.commands.options import (
     BatchSize,
     ClusterOptions,
+    Config,
     DataOptions,
     Device,
     Expect,
@@ -36,7 +37,7 @@ from optilab.config.load import load
 from optilab.config.section import dump
 from optilab.config.tree import flat
 from optilab.errors import DivergedError, UsageError
-from optilab.marks import Argument, ConfigKey, Flag
+from optilab.marks import ConfigKey, Flag
 from optilab.runs import Record, Row, best, read_timings
 from optilab.runs.metrics import EPOCH_METRICS
 from optilab.runs.provenance import provenance
@@ -78,7 +79,7 @@ class Train(ClusterOptions, SetOptions, DataOptions, SaveOptions, PictureOptions
     )
     NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {"seeds": ("cluster", "jobs")}
 
-    config: Annotated[Any, Argument("[CONFIG]", complete="preset:train"), Doc("YAML file or preset")] = None
+    config: Config = None
     file: Annotated[
         str | None,
         Flag("FILE", names=("--config",), complete="preset:train", named=True),

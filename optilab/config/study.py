@@ -12,7 +12,7 @@ from optilab.config.claims import NETWORK_RACE, RACE, TRAINING, Claims, measured
 from optilab.config.presets import algorithms
 from optilab.config.section import Name, Section, refusal
 from optilab.errors import UsageError, shown
-from optilab.marks import RANGE, Argument, FileOnly, Flag, Read, claim_doc
+from optilab.marks import RANGE, FileOnly, Flag, Read, claim_doc
 from optilab.words import plural
 
 MAX_SEEDS = 1000
@@ -80,12 +80,7 @@ class _Training:
         return {"anyOf": [{"type": "string"}, {"entry": TrainConfig}]}
 
 
-TrainingKeys = Annotated[
-    Any,
-    _Training(),
-    Argument("[CONFIG]", complete="preset:train"),
-    Doc("What to train: a preset or a YAML file"),
-]
+TrainingKeys = Annotated[Any, _Training(), Doc("What to train: a preset or a YAML file")]
 Keep = Literal["last", "best", "none", "all"]
 """The checkpoints that remain of a trial that has ended."""
 Tried = Annotated[int, Ge(1), Le(10_000), Flag("N")]
