@@ -178,6 +178,12 @@ def _written(value: Any) -> str:
     return str(value["name"]) if isinstance(value, dict) and "name" in value else flow(value)
 
 
+@cache
+def top_keys(kind: str) -> frozenset[str]:
+    """The keys of a command's configs that stand in no section."""
+    return frozenset(key.key for key in keys_of(kind) if not key.section)
+
+
 def part(keys: Sequence[Key], name: str) -> list[Key]:
     """The keys of a part of a config: one key, a section, the entries of a choice, or all that an entry has.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from optilab.config import SCHEMAS, presets
-from optilab.config.keys import keys_of
+from optilab.config.keys import keys_of, top_keys
 from optilab.config.section import Section, build
 from optilab.config.tree import MAX_BYTES, Override, Tree
 from optilab.config.tree import Path as Location
@@ -77,13 +77,11 @@ def read(path: Path) -> Tree:
 
 def _owner(kind: str, tree: Tree) -> str:
     """The command whose config this is: `kind`, unless a key that it does not have is one of another command."""
-    tops = {command: {key.key for key in keys_of(command) if not key.section} for command in SCHEMAS}
-    count = len(tops[kind] & tree.values.keys())
+    keys = tree.values.keys()
     needed = {key.key for key in keys_of(kind) if not key.section and key.default == "required"}
-    best = max(SCHEMAS, key=lambda command: (len(tops[command] & tree.values.keys()), command == kind))
-    more = len(tops[best] & tree.values.keys()) > count
-    whole = best in STUDIES and tops[best] >= tree.values.keys()
-    return best if more and (whole or not needed & tree.values.keys()) else kind
+    best = max(SCHEMAS, key=lambda command: (len(top_keys(command) & keys), command == kind))
+    whole = best in STUDIES and top_keys(best) >= keys
+    return best if whole or not needed & keys else kind
 
 
 def command_of(config: str) -> str:
@@ -91,14 +89,13 @@ def command_of(config: str) -> str:
     if preset := presets.lookup("", config):
         return preset.kind
     tree = read(presets.find("", config))
-    tops = {kind: {key.key for key in keys_of(kind) if not key.section} for kind in SCHEMAS}
     keys = {key.partition(".")[0] for key in tree.values}
-    if not any(top_keys & keys for top_keys in tops.values()):
-        names = [*dict.fromkeys(key for top_keys in tops.values() for key in top_keys)]
+    names = [key.key for kind in SCHEMAS for key in keys_of(kind) if not key.section]
+    if not keys.intersection(names):
         first = next(iter(tree.values), "")
         where = tree.places.get((first,), tree.source)
         raise ConfigError(tree.source, [Problem(where, first, f"unknown key{did_you_mean(first, names)}")])
-    return max(SCHEMAS, key=lambda kind: len(tops[kind] & keys))
+    return max(SCHEMAS, key=lambda kind: len(top_keys(kind) & keys))
 
 
 def _resolve_code_next_to_config(path: Path, part: Any) -> Any:
