@@ -236,10 +236,10 @@ def _changes(line: "ListedRun", limit: int) -> str:
 
 def _result(line: "ListedRun") -> str:
     """The result of a run or study in a few words."""
+    if line.problem:
+        return f"damaged: {line.problem}"
     if isinstance(line.entry, Study):
         return _progress(line)
-    if line.problem:
-        return f"metrics.csv is damaged ({line.problem})"
     if line.entry is not None and not line.entry.is_training:
         results = list(map(str, line.entry.manifest.get("results", {}).values()))
         return results[0] if len(results) == 1 else f"{results.count('converged')} of {len(results)} converged"
@@ -251,8 +251,6 @@ def _result(line: "ListedRun") -> str:
 
 def _progress(line: "ListedRun") -> str:
     """`28 of 30 trials done, 1 failed, 1 diverged, best 84.1%`."""
-    if line.problem:
-        return f"trials.csv is damaged ({line.problem})"
     others = [f"{line.counts[s]} {s}" for s in ("stopped", "failed", "diverged") if line.counts.get(s)]
     best = [f"best {percent(line.about['best_val_acc'])}"] if "best_val_acc" in line.about else []
     done = f"{line.counts.get('done', 0):,} of {plural(line.about['trials'], 'trial')} done"
@@ -368,7 +366,7 @@ class OneStudy(LabStudy):
         yield from _facts(self.entry)
         if (table := self.table()).rows:
             yield table
-        yield _progress(*lines([self.entry]))
+        yield _result(*lines([self.entry]))
         yield from self.entry.notes
 
     def table(self) -> Table:

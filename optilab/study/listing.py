@@ -1,8 +1,8 @@
 """Runs, studies and trials as lines of a list: what each is, what it changed against its preset, what came out.
 
 The lines can be filtered (`--where 'optimizer.lr>0.1'`) and sorted (`--sort -val_acc`) by all that is known of them.
-Reads as little as it can: of a run that has ended its manifest, of a study study.yaml and trials.csv, and only of
-runs in progress metrics.csv.
+Reads as little as it can: of a run that has ended its manifest, of a study study.yaml, its plan and the manifests of
+its trials, and only of runs in progress metrics.csv.
 """
 
 import operator
@@ -194,7 +194,7 @@ class ListedRun:
     """The config as a tree, or by dotted keys; that of a study lacks its axes."""
     variant: PresetDiff
     entry: Record | Study | None = None
-    """None for a trial, of which only its row of trials.csv was read."""
+    """None for a trial, of which only its row was read."""
     axes: Mapping[str, int] = field(default_factory=dict)
     """The axes of a study, each with the number of its values, and `seed`."""
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -221,8 +221,8 @@ def lines(entries: Iterable[Record | Study]) -> list[ListedRun]:
 
 
 def trials(study: Study) -> tuple[list[ListedRun], list[str]]:
-    """A study opened: a line per trial, those that have ended in the order of trials.csv, then those in progress; and
-    the keys of its axes. DataError, with the line, if trials.csv is damaged."""
+    """A study opened: a line per trial, those that have ended in the order of the plan, then those in progress; and
+    the keys of its axes. DataError, with the line, if the plan is damaged."""
     rows = study.trials()
     base, nothing = _without(_base(study), axes_of(rows)), PresetDiff("", {})
     ended = [ListedRun(_trial_facts(row), base, nothing) for row in rows]
