@@ -195,11 +195,9 @@ class NetworkRaceAnswer(EndedStudy):
     spec: "RaceSpec"
 
     def document(self) -> Mapping[str, Any]:
-        from optilab.commands.race_tables import document
-
-        assert self.race_result is not None
+        assert self._view is not None
         config = self.spec.race.model_dump(mode="json", exclude={"on"})
-        return {"run": str(self.ran.path), "asked": config, **document(self.race_result, self.entry)}
+        return {"run": str(self.ran.path), "asked": config, **self._view.document()}
 
 
 COMMAND = FunctionRace

@@ -14,7 +14,7 @@ import numpy as np
 
 from optilab.call import Call
 from optilab.commands.answer import Answer
-from optilab.commands.charts.races import race_chart
+from optilab.commands.charts.races import network_race_chart, race_chart
 from optilab.commands.comparison_tables import Units, best_clauses, further_seeds, more_advice, purpose_of_seeds
 from optilab.config.study import FunctionRaceConfig
 from optilab.optimize import OBJECTIVES, RULES, Objective, Rule
@@ -222,12 +222,6 @@ _UNITS = Units(is_fraction=True)
 _VERDICT = "cannot tell: the interval of the difference contains 0, or a better rate may lie beyond those tried"
 
 
-def whole(result: RaceResult) -> tuple[list[Column], list[dict[str, Any]]]:
-    """One table of all networks: its columns and rows."""
-    values = [{"network": table.network, **row} for table in result.networks for row in rows(table)]
-    return [Column("network", "network", left=True), *columns(result)], values
-
-
 def notes(result: RaceResult) -> list[str]:
     """Sentences that explain the numbers of a race on networks, and their limits."""
     again = min(result.budget, result.finalists)
@@ -319,14 +313,6 @@ def _short(value: Any) -> str:
     return f"{value:.6g}" if float(text) == 1 != value else text
 
 
-def answer_of(result: RaceResult) -> str:
-    """The verdict over all networks, or where there is none, those of each."""
-    if result.overall is not None:
-        return "".join(verdict_parts(result.overall, result))
-    verdicts = {table.network: "".join(verdict_parts(table, result)) for table in result.networks}
-    return "; ".join(f"{name}: {text}" if len(verdicts) > 1 else text for name, text in verdicts.items())
-
-
 def verdict_parts(table: RaceTable, result: RaceResult) -> tuple[str, str]:
     """The best mean of a table, and what limits it: how many more repeats or networks would say more, and the option
     that tries more rates. What is the best has been decided by `study.judge`.
@@ -345,60 +331,6 @@ def verdict_parts(table: RaceTable, result: RaceResult) -> tuple[str, str]:
     return claim, rest + (more_advice(comparison, table.sample) if learned else "; no row is better than chance")
 
 
-def next_step(result: RaceResult, study: Study) -> NextStep | None:
-    """The command that follows a race: more rates, repeats for a verdict, more repeats, or the limits of the best."""
-    judged = [table for table in ([result.overall] if result.overall else result.networks) if table.comparison]
-    comparisons = [table.comparison for table in judged if table.comparison]
-    ranked = (
-        table.raced[row.key] for table in result.networks if table.comparison for row in table.comparison.ranked
-    )
-    best = next((record for raced in ranked for record in raced.runs.values()), None)
-    if best is None:
-        return None
-    diagnose, race = Call("diagnose", [best.path]), str(study.manifest["command"])
-    again = partial(resume_command, study.path, "resume", race)
-    if not any(table.better_than_chance for table in result.networks):
-        return NextStep(diagnose, "says why nothing is learned")
-    if all(len(comparison.possible_best) < 2 for comparison in comparisons):
-        return NextStep(diagnose, "says what limits the best")
-    if any(comparison.improvable for comparison in comparisons):
-        larger: Any = {"budget" if race == "race" else "tune": 2 * result.budget}
-        return NextStep(again(**larger), "tries more rates")
-    if not any(table.has_verdicts for table in judged):
-        return NextStep(again(repeats=3), "tunes and trains all in 3 repeats, which are judged")
-    if more := further_seeds(comparisons[0]):
-        effect = (
-            f"tunes and trains all in {plural(more, 'more repeat')}, to {purpose_of_seeds(comparisons[0], None)}"
-        )
-        return NextStep(again(repeats=result.repeats + more), effect)
-    return NextStep(diagnose, "says what limits the best")
-
-
-def question(result: RaceResult) -> str:
-    return f"Which {result.kinds[0]} is the best after the same tuning?"
-
-
-def blocks(result: RaceResult, study: Study) -> Iterator[Block]:
-    """A table of each network, one over all of them, what holds, and what follows."""
-    counts = [f"{len(result.rules)} {result.kinds[1]}", plural(len(result.networks), "network")]
-    yield Sentence(f"{study.name}: {', '.join([*counts, plural(result.repeats, 'repeat')])}", "bold")
-    alone = result.overall or (result.networks[0] if len(result.networks) == 1 else None)
-    for table in [*result.networks, *([result.overall] if result.overall else [])]:
-        yield ""
-        yield Sentence(_heading(table, result), "bold")
-        if table.comparison is None:
-            yield "no optimizer has a judged training"
-            continue
-        yield Table(columns(result, table.sample), rows(table))
-        verdict = Verdict(*verdict_parts(table, result))
-        yield verdict if table is alone else Sentence(f"verdict: {verdict.text}", "bold")
-    yield ""
-    yield from notes(result)
-    if step := next_step(result, study):
-        yield step
-    yield Hint(study.path)
-
-
 def _heading(table: RaceTable, result: RaceResult) -> str:
     """The network and the epochs of its trainings."""
     if not table.network:
@@ -406,33 +338,6 @@ def _heading(table: RaceTable, result: RaceResult) -> str:
     trained = (record for raced in table.raced.values() for record in raced.runs.values())
     epochs = next((record.manifest.get("config", {}).get("epochs") for record in trained), None)
     return f"{table.network}   {plural(epochs, 'epoch')}" if epochs else table.network
-
-
-def details(result: RaceResult, study: Study) -> Iterator[Block]:
-    """The trainings that were judged, best first."""
-    from optilab.commands.comparison_details import failed, of_groups
-    from optilab.study.groups import Group, groups
-
-    chosen = [
-        Group(f"{table.network}: {row.key}" if len(result.networks) > 1 else row.key, {}, dict(trained))
-        for table in result.networks
-        for row in (table.comparison.ranked if table.comparison else ())
-        if (trained := table.raced[row.key].runs)  # none where every setting diverged
-    ]
-    yield from failed([study])
-    yield from of_groups(chosen, groups([run for group in chosen for run in group.runs.values()]), [study])
-
-
-def document(result: RaceResult, study: Study) -> dict[str, Any]:
-    """The result as the tree of `--json`."""
-    step = next_step(result, study)
-    return {
-        "next_step": step and step.document(),
-        "sample": "repeats",
-        "failed": dict(failed(result)),
-        "networks": [{"network": table.network, **_verdicts(table, result)} for table in result.networks],
-        "overall": result.overall and _verdicts(result.overall, result),
-    }
 
 
 def _verdicts(table: RaceTable, result: RaceResult) -> dict[str, Any]:
@@ -455,7 +360,120 @@ def _outcomes(raced: Raced) -> dict[str, Any]:
     }
 
 
-# --- answers -----------------------------------------------------------------------------------------------
+@dataclass(frozen=True, repr=False)
+class RaceView(Answer):
+    """The result of a race on trainings, or of remedies with tuned rates, as its study has it."""
+
+    result: RaceResult
+    study: Study
+
+    @property
+    def headline(self) -> str:
+        return self.verdict
+
+    @property
+    def question(self) -> str:
+        return f"Which {self.result.kinds[0]} is the best after the same tuning?"
+
+    @property
+    def verdict(self) -> str:
+        """The verdict over all networks, or where there is none, those of each."""
+        result = self.result
+        if result.overall is not None:
+            return "".join(verdict_parts(result.overall, result))
+        verdicts = {table.network: "".join(verdict_parts(table, result)) for table in result.networks}
+        return "; ".join(f"{name}: {text}" if len(verdicts) > 1 else text for name, text in verdicts.items())
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return [{"network": table.network, **row} for table in self.result.networks for row in rows(table)]
+
+    def table(self) -> Table:
+        """One table of all networks."""
+        return Table([Column("network", "network", left=True), *columns(self.result)], self.rows)
+
+    def blocks(self) -> Iterator[Block]:
+        """A table of each network, one over all of them, what holds, and what follows."""
+        result = self.result
+        counts = [f"{len(result.rules)} {result.kinds[1]}", plural(len(result.networks), "network")]
+        yield Sentence(f"{self.study.name}: {', '.join([*counts, plural(result.repeats, 'repeat')])}", "bold")
+        alone = result.overall or (result.networks[0] if len(result.networks) == 1 else None)
+        for table in [*result.networks, *([result.overall] if result.overall else [])]:
+            yield ""
+            yield Sentence(_heading(table, result), "bold")
+            if table.comparison is None:
+                yield "no optimizer has a judged training"
+                continue
+            yield Table(columns(result, table.sample), rows(table))
+            verdict = Verdict(*verdict_parts(table, result))
+            yield verdict if table is alone else Sentence(f"verdict: {verdict.text}", "bold")
+        yield ""
+        yield from notes(result)
+        if step := self.next_step:
+            yield step
+        yield Hint(self.study.path)
+
+    def details(self) -> Iterator[Block]:
+        """The trainings that were judged, best first."""
+        from optilab.commands.comparison_details import failed, of_groups
+        from optilab.study.groups import Group, groups
+
+        result = self.result
+        chosen = [
+            Group(f"{table.network}: {row.key}" if len(result.networks) > 1 else row.key, {}, dict(trained))
+            for table in result.networks
+            for row in (table.comparison.ranked if table.comparison else ())
+            if (trained := table.raced[row.key].runs)  # none where every setting diverged
+        ]
+        trainings = [run for group in chosen for run in group.runs.values()]
+        yield from failed([self.study])
+        yield from of_groups(chosen, groups(trainings), [self.study])
+
+    def document(self) -> dict[str, Any]:
+        result, step = self.result, self.next_step
+        return {
+            "next_step": step and step.document(),
+            "sample": "repeats",
+            "failed": dict(failed(result)),
+            "networks": [{"network": table.network, **_verdicts(table, result)} for table in result.networks],
+            "overall": result.overall and _verdicts(result.overall, result),
+        }
+
+    def chart(self) -> Chart:
+        """The curves of evaluation and tuning."""
+        return network_race_chart(self.result)
+
+    @property
+    def next_step(self) -> NextStep | None:
+        """The command that follows: more rates, repeats for a verdict, more repeats, or the limits of the best."""
+        result = self.result
+        judged = [table for table in ([result.overall] if result.overall else result.networks) if table.comparison]
+        comparisons = [table.comparison for table in judged if table.comparison]
+        ranked = (
+            table.raced[row.key]
+            for table in result.networks
+            if table.comparison
+            for row in table.comparison.ranked
+        )
+        best = next((record for raced in ranked for record in raced.runs.values()), None)
+        if best is None:
+            return None
+        diagnose, race = Call("diagnose", [best.path]), str(self.study.manifest["command"])
+        again = partial(resume_command, self.study.path, "resume", race)
+        if not any(table.better_than_chance for table in result.networks):
+            return NextStep(diagnose, "says why nothing is learned")
+        if all(len(comparison.possible_best) < 2 for comparison in comparisons):
+            return NextStep(diagnose, "says what limits the best")
+        if any(comparison.improvable for comparison in comparisons):
+            larger: Any = {"budget" if race == "race" else "tune": 2 * result.budget}
+            return NextStep(again(**larger), "tries more rates")
+        if not any(table.has_verdicts for table in judged):
+            return NextStep(again(repeats=3), "tunes and trains all in 3 repeats, which are judged")
+        if more := further_seeds(comparisons[0]):
+            purpose = purpose_of_seeds(comparisons[0], None)
+            effect = f"tunes and trains all in {plural(more, 'more repeat')}, to {purpose}"
+            return NextStep(again(repeats=result.repeats + more), effect)
+        return NextStep(diagnose, "says what limits the best")
 
 
 @dataclass(frozen=True, repr=False)

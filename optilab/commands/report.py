@@ -3,7 +3,7 @@ and all that supports it.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from annotated_doc import Doc
 from pydantic import Field
@@ -18,6 +18,9 @@ from optilab.runs import Record, Study
 from optilab.show import terminal
 from optilab.show.blocks import Block, Verbatim, Verdict, with_columns
 from optilab.show.page import page_file, render, write_page
+
+if TYPE_CHECKING:
+    from optilab.commands.race_tables import RaceView
 
 
 class Report(ComparisonOptions, ColumnOptions, FolderOptions, OutputOptions):
@@ -49,11 +52,7 @@ class Report(ComparisonOptions, ColumnOptions, FolderOptions, OutputOptions):
                 blocks = with_columns(blocks, answer.table(), self.columns, self.flag("columns"))
             content = render(self.title or answer.question, blocks)
         write_page(path, content)
-        facts: dict[str, Any] = {"comparison": answer.document()}
-        if isinstance(answer, LabStudy) and answer.race_result is not None:
-            from optilab.commands.race_tables import document  # with NumPy
-
-            facts = {"race": document(answer.race_result, answer.entry)}
+        facts = {"comparison" if isinstance(answer, LabComparison) else "race": answer.document()}
         lines: list[Block] = [Verdict(answer.verdict), *(f"note: {text}" for text in left_out), str(path)]
         return Written(lines, {"page": str(path), "bytes": len(content), **facts}, [Verbatim(path)])
 
@@ -64,17 +63,18 @@ class Written(SimpleAnswer):
     schema_version: ClassVar[int] = 2
 
 
-def _answer(request: Report, place: Place) -> tuple[LabComparison | LabStudy, list[str]]:
+def _answer(request: Report, place: Place) -> "tuple[LabComparison | RaceView, list[str]]":
     """The answer that the page shows, and a sentence for each trial left out."""
     timed = request.target is not None
     selection, metric = judged_runs(place.folder, request.names, request.metric, timed)
     entries, options = selection.entries, request
     study = entries[0]
     if len(entries) == 1 and isinstance(study, Study):
-        if not options_of(ComparisonOptions).keys() & request.arguments.keys():
-            raced = LabStudy(study)
-            if raced.race_result is not None:
-                return raced, selection.notes
+        again = options_of(ComparisonOptions).keys() & request.arguments.keys()
+        if not again and (result := LabStudy(study).race_result) is not None:
+            from optilab.commands.race_tables import RaceView  # with NumPy
+
+            return RaceView(result, study), selection.notes
         if study.manifest["command"] == "remedy" and (name := _untouched(study, selection.records)):
             options = Report.of({"baseline": name, **request.arguments}, request.typed)
     return compared(selection, metric, options), selection.notes

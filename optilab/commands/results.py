@@ -24,6 +24,7 @@ from optilab.words import percent, plural
 if TYPE_CHECKING:
     from optilab.commands.diagnose import Diagnosis
     from optilab.commands.optimize import LabPaths
+    from optilab.commands.race_tables import RaceView
     from optilab.diagnose import Evidence
     from optilab.show.chart import Chart
     from optilab.study.claims import ClaimResult
@@ -103,12 +104,12 @@ class LabRun(LabEntry[Record]):
 
     def chart(self) -> "Chart":
         """Loss, accuracy and layers of a training; the paths of an `optimize` run."""
-        return curves([self.entry]) if self._is_training else self._paths.chart()
+        return curves([self.entry]) if self._is_training else self._view.chart()
 
     def blocks(self) -> Iterable[Block]:
         """The epochs and a short diagnosis; for an `optimize` run its paths."""
         if not self._is_training:
-            yield from self._paths.blocks()
+            yield from self._view.blocks()
             return
         yield from (self.headline, "", self.table(), "")
         with suppress(OptilabError):  # a run that has not begun, or is damaged, has none
@@ -122,7 +123,7 @@ class LabRun(LabEntry[Record]):
 
     def table(self) -> Table:
         """The epochs; the paths of an `optimize` run."""
-        return self._every_row if self._is_training else self._paths.table()
+        return self._every_row if self._is_training else self._view.table()
 
     @property
     def _every_row(self) -> Table:
@@ -131,16 +132,18 @@ class LabRun(LabEntry[Record]):
 
     @property
     def question(self) -> str:
-        return self._alone.question if self._is_training else self._paths.question
+        return self._view.question
 
     def details(self) -> Iterable[Block]:
-        return (self._alone if self._is_training else self._paths).details()
+        return self._view.details()
 
     @property
-    def _alone(self) -> LabComparison:
-        """The run alone, as a comparison of one group."""
+    def _view(self) -> "LabComparison | LabPaths":
+        """The training alone, as a comparison of one group; or the paths of an `optimize` run."""
         from optilab.study.groups import Selection
 
+        if not self._is_training:
+            return self._paths
         metric = "test_acc" if "test_acc" in self.manifest else score(self.rows)
         return compared(Selection([self.entry], entries=[self.entry]), metric)
 
@@ -199,65 +202,44 @@ class LabStudy(LabEntry[Study]):
         """The name and the state, without the verdict, for which all trainings would be read."""
         return f"<LabStudy: {self.name}: {self.state}, {plural(self.manifest.get('trials', 0), 'trial')}>"
 
-    @property
-    def verdict(self) -> str:
-        """The answer in one sentence; of a race on several trainings that over all of them."""
-        if self.race_result is not None:
-            from optilab.commands.race_tables import answer_of
-
-            return answer_of(self.race_result)
-        try:
-            return self.answer.verdict
-        except UsageError:
-            return f"{self.state}, no training has a result"
-
-    def chart(self) -> "Chart":
-        """The curves of the best settings; of a race the curves of evaluation and tuning."""
-        if self.race_result is not None:
-            from optilab.commands.charts.races import network_race_chart
-
-            return network_race_chart(self.race_result)
-        if not self.entry.runs()[0]:
-            raise no_epoch([])
-        return self.comparison.chart()
-
-    def table(self) -> Table:
-        from optilab.commands import race_tables as views
-
-        if self.race_result is not None:
-            return Table(*views.whole(self.race_result))
-        failed = [f"{row['trial']} failed: {row['reason']}" for row in self.rows if row["status"] == "failed"]
-        return self._comparison_of_answer.table() if self._comparison_of_answer else Table([], [], failed)
-
     @cached_property
-    def _comparison_of_answer(self) -> LabComparison | None:
-        """The comparison that answers; None where no training has a result."""
+    def _view(self) -> "LabComparison | RaceView | None":
+        """The tables of a race, or the comparison that answers; None where no training has a result."""
+        if self.race_result is not None:
+            from optilab.commands.race_tables import RaceView
+
+            return RaceView(self.race_result, self.entry)
         with suppress(UsageError):
             return self.answer
         return None
 
     @property
-    def question(self) -> str:
-        from optilab.commands import race_tables as views
+    def verdict(self) -> str:
+        """The answer in one sentence; of a race on several trainings that over all of them."""
+        return self._view.verdict if self._view else f"{self.state}, no training has a result"
 
-        if self.race_result is not None:
-            return views.question(self.race_result)
-        return self._comparison_of_answer.question if self._comparison_of_answer else self.headline
+    def chart(self) -> "Chart":
+        """The curves of the best settings; of a race the curves of evaluation and tuning."""
+        if self._view is not None and self.race_result is not None:
+            return self._view.chart()
+        if not self.entry.runs()[0]:
+            raise no_epoch([])
+        return self.comparison.chart()
+
+    def table(self) -> Table:
+        failed = [f"{row['trial']} failed: {row['reason']}" for row in self.rows if row["status"] == "failed"]
+        return self._view.table() if self._view else Table([], [], failed)
+
+    @property
+    def question(self) -> str:
+        return self._view.question if self._view else self.headline
 
     def blocks(self) -> Iterable[Block]:
         """The tables of a race's networks; for another study the comparison that answers."""
-        from optilab.commands import race_tables as views
-
-        if self.race_result is not None:
-            return views.blocks(self.race_result, self.entry)
-        return self._comparison_of_answer.blocks() if self._comparison_of_answer else super().blocks()
+        return self._view.blocks() if self._view else super().blocks()
 
     def details(self) -> Iterable[Block]:
-        from optilab.commands import race_tables as views
-
-        if self.race_result is not None:
-            return views.details(self.race_result, self.entry)
-        return self._comparison_of_answer.details() if self._comparison_of_answer else ()
+        return self._view.details() if self._view else ()
 
 
 @dataclass(frozen=True, repr=False)

@@ -333,9 +333,10 @@ def test_the_repeats_are_the_sample(raced, study):
     result = network_race.read(runs.read_study(study.path))
     sentence = "; one repeat gives no verdict: repeats are the sample, and three would judge"
     best = max(own["mean"] for own in race_tables.rows(result.networks[0]))
-    assert f" has the highest test_acc: {best:.1%}" in race_tables.answer_of(result)
-    assert sentence in race_tables.answer_of(result)
-    (network,) = race_tables.document(result, runs.read_study(study.path))["networks"]
+    view = race_tables.RaceView(result, runs.read_study(study.path))
+    assert f" has the highest test_acc: {best:.1%}" in view.verdict
+    assert sentence in view.verdict
+    (network,) = view.document()["networks"]
     assert network["verdict"] is None
     assert all(row[key] is None for row in network["rules"] for key in ("verdict", "low", "high"))
     assert [row["difference_low"] for row in network["rules"][1:]] == [None] * 2
