@@ -271,7 +271,8 @@ def schema_for(kind: str) -> type[Section]:
 def build(model: type[S], tree: Tree) -> S:
     """The value of a config; ConfigError with every problem, each with its file and line, option or keyword.
 
-    A user's file is executed last, where there is no other problem.
+    The tree is validated without a user's files, then, where there is no problem, with them. Where texts such as 1e-3
+    stand for numbers, which shows only in the problems, they are replaced, and it begins again.
     """
     how = USER_CODE.get()
     steps: tuple[Handling, ...] = ("last", "executed") if how == "executed" else (how,)
