@@ -10,11 +10,12 @@ from annotated_types import Ge, Gt, Le, Len
 from pydantic import Strict
 
 from optilab.config.claims import PATH, Claims, measured
-from optilab.config.section import OneOf, ScalarOrList, Section
-from optilab.optimize import OBJECTIVES, RULES, SCHEDULES, Objective, Regime, Rule
+from optilab.config.section import OneOf, OneRule, ScalarOrList, Section
+from optilab.optimize import OBJECTIVES, SCHEDULES, Objective, Regime, Rule
 from optilab.optimize import schedules as around
 from optilab.optimize.objective import called
 from optilab.optimize.schedules import Constant
+from optilab.optimize.user_code import formula_of
 from optilab.words import plural, short_setting
 
 
@@ -28,19 +29,28 @@ def point_text(point: Sequence[float]) -> str:
     return ",".join(f"{w:g}" for w in point)
 
 
+class OneFunction(OneOf):
+    """A test function, or a function of Python, which is read as a formula."""
+
+    def entry(self, name: Any, settings: dict[str, Any]) -> Any:
+        if callable(name):
+            return super().entry("expression", {"formula": formula_of(name)})
+        return super().entry(name, settings)
+
+
 class OptimizeConfig(Section):
     """`optilab optimize`: the paths of one or several optimizers on one function."""
 
     kind: ClassVar[str] = "optimize"
 
     algo: Annotated[
-        tuple[Annotated[Rule, OneOf(RULES, "optimizer")], ...],
+        tuple[Annotated[Rule, OneRule()], ...],
         Strict(False),
         Len(1, 100),
         ScalarOrList(),
         Doc("the optimizer, or a list of several to compare"),
     ]
-    function: Annotated[Objective, OneOf(OBJECTIVES, "function"), Doc("the test function")] = OBJECTIVES[
+    function: Annotated[Objective, OneFunction(OBJECTIVES, "function"), Doc("the test function")] = OBJECTIVES[
         "ravine"
     ]()
     start: Annotated[

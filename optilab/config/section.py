@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from functools import cache
 from importlib import import_module
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin, get_type_hints
@@ -30,7 +30,6 @@ from optilab.optimize.rule import is_formula, typed
 from optilab.optimize.user_code import (
     UserCode,
     UserRule,
-    formula_of,
     is_user_code,
     recorded_rule,
     rule_class,
@@ -108,16 +107,13 @@ class OneOf:
     """A field whose value is one entry of a registry: its name, or a mapping of `name` and the entry's fields.
 
     `optional`: null is accepted too. The schema of an entry is made from its class when it is first asked for, so
-    a large registry costs nothing. Where a rule is expected, a formula is accepted too, as its name or as `formula`,
-    and a user's optimizer, unless `allow_user_code` is false: FILE.py:NAME, with the checksum of its file where a run
-    has written the config. A mapping without a name changes the `default` entry. The `excluded` entries, which are
-    refused here, are not `listed`.
+    a large registry costs nothing. A mapping without a name changes the `default` entry. The `excluded` entries, which
+    are refused here, are not `listed`.
     """
 
     registry: Mapping[str, Any]
     noun: str
     optional: bool = False
-    allow_user_code: bool = True
     default: Any = None
     excluded: frozenset[str] = frozenset()
 
@@ -130,43 +126,29 @@ class OneOf:
             return None
         if isinstance(value, str) or callable(value):
             value = {"name": value}
-        if self.registry is RULES and isinstance(value, Mapping) and "formula" in value and "name" not in value:
-            value = {"name": value["formula"], **{key: item for key, item in value.items() if key != "formula"}}
         if not isinstance(value, Mapping):
             raise refusal(f"expected the name of one {self.noun}, or a mapping with `name`, got {shown(value)}")
         if "name" not in value and self.default is not None:
             value = {**(self.dump(self.default) or {}), **value}
         if value.get("name") is None:
             raise refusal(f"missing; expected the name of one {self.noun}", "name")
-        name: Any = value["name"]
-        settings = {key: item for key, item in value.items() if key != "name"}
         try:
-            if self.noun == "function" and callable(name):
-                name, settings = "expression", {"formula": formula_of(name)}
-            entry: Any = self.registry.get(name) if isinstance(name, str) else None
-            if self.registry is RULES and is_formula(name):
-                entry = typed(name)
-            elif self.registry is RULES and is_user_code(name):
-                if not self.allow_user_code:
-                    raise UsageError(f"expected one of optilab's optimizers inside another, got {name}")
-                if USER_CODE.get() == "recorded":
-                    return recorded_rule(value)
-                entry = rule_class(executable(name, settings.pop("sha256", None)))
-            if entry is None:
-                raise refusal(unknown(self.noun, name, self.listed))
-            # Pydantic adds the outer path to the problems of a ValidationError that is raised in here.
-            built = schema_of(entry).model_validate(settings)
-            return entry(**{key: getattr(built, key) for key in type(built).model_fields})
+            return self.entry(value["name"], {key: item for key, item in value.items() if key != "name"})
         except UsageError as error:  # of a formula that cannot be read, or of a file of the user's
             raise refusal(str(error)) from None
 
+    def entry(self, name: Any, settings: dict[str, Any]) -> Any:
+        """The entry of this name with these settings; UsageError or a refusal where there is none."""
+        if not isinstance(name, str) or name not in self.registry:
+            raise refusal(unknown(self.noun, name, self.listed))
+        return _with_settings(self.registry[name], settings)
+
     def dump(self, value: Any) -> dict[str, Any] | None:
-        if value is None:
-            return None
-        inner = {f.name: getattr(value, f.name) for f in fields(value)}
-        wrapped = {key: self.dump(item) for key, item in inner.items() if is_dataclass(item)}
-        code = {"name": value.code.reference, "sha256": value.code.sha256} if isinstance(value, UserRule) else {}
-        return {"name": value.name, **code, **inner, **wrapped}
+        return (
+            None
+            if value is None
+            else {"name": value.name, **{f.name: getattr(value, f.name) for f in fields(value)}}
+        )
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(
@@ -174,18 +156,57 @@ class OneOf:
         )
 
     def __get_pydantic_json_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
-        """A name, or a mapping for each entry (`.ci/schema.py` has them); a user's rule is FILE.py:NAME."""
-        names = {"enum": list(self.listed)}
-        if not self.allow_user_code:  # a rule inside a rule: its keys are those of the rule outside
+        """A name, or a mapping for each entry (`.ci/schema.py` has them)."""
+        choices = [{"enum": list(self.listed)}, *({"entry": entry} for entry in self.listed.values())]
+        return {"anyOf": [*choices, {"type": "null"}] if self.optional else choices}
+
+
+def _with_settings(entry: Any, settings: Mapping[str, Any]) -> Any:
+    # Pydantic adds the outer path to the problems of a ValidationError that is raised in here.
+    built = schema_of(entry).model_validate(settings)
+    return entry(**{key: getattr(built, key) for key in type(built).model_fields})
+
+
+@dataclass(frozen=True)
+class OneRule(OneOf):
+    """An optimizer: one of optilab, a formula, as its name or as `formula`, or unless it is `inside` another one a
+    user's, FILE.py:NAME, with the checksum of its file where a run has written the config.
+    """
+
+    registry: Mapping[str, Any] = field(default_factory=lambda: RULES)
+    noun: str = "optimizer"
+    inside: bool = False
+
+    def build(self, value: Any) -> Any:
+        if isinstance(value, Mapping) and "formula" in value and "name" not in value:
+            value = {"name": value["formula"], **{key: item for key, item in value.items() if key != "formula"}}
+        return super().build(value)
+
+    def entry(self, name: Any, settings: dict[str, Any]) -> Any:
+        if is_formula(name):
+            return _with_settings(typed(name), settings)
+        if not is_user_code(name):
+            return super().entry(name, settings)
+        if self.inside:
+            raise UsageError(f"expected one of optilab's optimizers inside another, got {name}")
+        if USER_CODE.get() == "recorded":
+            return recorded_rule({"name": name, **settings})
+        return _with_settings(rule_class(executable(name, settings.pop("sha256", None))), settings)
+
+    def dump(self, value: Any) -> dict[str, Any] | None:
+        settings = {f.name: getattr(value, f.name) for f in fields(value)}
+        code = {"name": value.code.reference, "sha256": value.code.sha256} if isinstance(value, UserRule) else {}
+        wrapped = {key: self.dump(item) for key, item in settings.items() if is_dataclass(item)}
+        return {"name": value.name, **code, **settings, **wrapped}
+
+    def __get_pydantic_json_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
+        schema = super().__get_pydantic_json_schema__(source, handler)
+        if self.inside:  # its keys are those of the rule outside
+            names = schema["anyOf"][0]
             needs = {} if self.default is not None else {"required": ["name"]}
             return {"anyOf": [names, {"type": "object", "properties": {"name": names}, **needs}]}
-        choices = [names, *({"entry": entry} for entry in self.listed.values())]
-        if self.registry is RULES:
-            choices += [
-                USER_CODE_SCHEMA,
-                {"type": "object", "properties": {"name": USER_CODE_SCHEMA}, "required": ["name"]},
-            ]
-        return {"anyOf": [*choices, {"type": "null"}] if self.optional else choices}
+        code = {"type": "object", "properties": {"name": USER_CODE_SCHEMA}, "required": ["name"]}
+        return {"anyOf": [*schema["anyOf"], USER_CODE_SCHEMA, code]}
 
 
 @dataclass(frozen=True)
@@ -222,7 +243,7 @@ def _inside(hint: Any, default: Any) -> Any:
     kind = get_args(hint)[0] if get_origin(hint) is Annotated else hint
     if kind is Rule:  # a rule around another one
         wrapped = None if default is MISSING else default
-        return Annotated[hint, OneOf(RULES, "optimizer", allow_user_code=False, default=wrapped)]
+        return Annotated[hint, OneRule(inside=True, default=wrapped)]
     return Annotated[hint, Strict(False)] if get_origin(kind) is tuple else hint  # which YAML writes as a list
 
 

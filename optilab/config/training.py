@@ -17,12 +17,12 @@ from pydantic import AfterValidator, Field, Strict, model_validator
 
 from optilab.config.claims import TRAINING, Claims, measured
 from optilab.config.model import ModelConfig
-from optilab.config.section import Name, OneOf, Pattern, ScalarOrList, Section, dump
+from optilab.config.section import Name, OneOf, OneRule, Pattern, ScalarOrList, Section, dump
 from optilab.config.tree import flat, flow
 from optilab.config.user_network import OrUserNetwork, UserNetwork
 from optilab.data.catalog import DATASETS, DatasetInfo
 from optilab.errors import UsageError, shown
-from optilab.optimize import RULES, Rule
+from optilab.optimize import Rule
 from optilab.optimize.rule import innermost, learning_rates
 from optilab.optimize.schedules import SCHEDULES, Constant
 from optilab.optimize.user_code import UserCode, sources
@@ -238,7 +238,7 @@ class TrainConfig(Section):
         Doc("the network: these keys, or FILE.py:NAME, a network of your own"),
     ] = Field(default_factory=ModelConfig)
     data: Annotated[DataConfig, Doc("the dataset")] = Field(default_factory=DataConfig)
-    optimizer: Annotated[Rule, OneOf(RULES, "optimizer", excluded=NOT_TRAINING), Doc("the update rule")]
+    optimizer: Annotated[Rule, OneRule(excluded=NOT_TRAINING), Doc("the update rule")]
     weight_decay: Annotated[float, Ge(0), Doc("L2 penalty: weight_decay * w is added to the gradient")] = 0.0
     clip_norm: Annotated[float | None, Gt(0), Doc("largest Euclidean norm of the gradient; null: no limit")] = None
     clip_value: Annotated[

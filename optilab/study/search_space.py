@@ -14,10 +14,9 @@ from annotated_types import Le, Lt
 
 from optilab.config.axes import read_range
 from optilab.config.load import load
-from optilab.config.section import OneOf
+from optilab.config.section import OneRule
 from optilab.config.tree import Override, Tree
 from optilab.errors import UsageError, unknown
-from optilab.optimize import RULES
 from optilab.optimize.objective import Floats, Objective
 from optilab.optimize.rule import ALIASES, learning_rates
 from optilab.optimize.user_code import UserRule, is_user_code
@@ -193,7 +192,7 @@ def require_tunable(over: Mapping[str, Any], rules: Collection[Any]) -> None:
             if draw := distributions.get(key := field.rpartition(".")[2]):
                 for end in (draw.low, draw.high):
                     where = f"--over {key}"
-                    tree = Tree({"algo": OneOf(RULES, "optimizer").dump(rule)})
+                    tree = Tree({"algo": OneRule().dump(rule)})
                     load(OptimizeConfig, tree, [Override(where, f"algo.{field}", end)], rules="literature")
 
 
