@@ -68,12 +68,6 @@ COLUMNS = (
 BEST = " \u2605"
 
 
-def heading(race: Race) -> str:
-    """The number of optimizers and functions, and the conditions of the race."""
-    counts = plural(len(race.rules), "optimizer"), plural(len(race.functions), "function")
-    return f"{' on '.join(counts)}   {race.conditions.sizes}"
-
-
 def standing_rows(race: Race, rules: Sequence[Rule]) -> list[dict[str, Any]]:
     """The standings as rows of the table; `marked` has a star where a rule uses more than gradients."""
     marks = {rule.name: "*" * bool(extra_knowledge(rule)) for rule in rules}
@@ -190,26 +184,6 @@ def settings_of(race: Race, order: Sequence[str], every: bool) -> Table:
             values = [tuning.settings[name] for tuning in tunings]
             rows.append([rule, name, f"{median(values):.4g}", f"{min(values):.4g} to {max(values):.4g}"])
     return grid(["optimizer", "tuned", "median", "over functions and repeats"], rows, left=(0, 1))
-
-
-def race_details(race: Race, again: str) -> Iterator[Block]:
-    """The curves, the cost on each function, every setting, and the command."""
-    names = [row["rule"] for row in standings(race)]
-    about = (
-        "The profile is the fraction of the problems, each a function with a start, that an optimizer solves within a "
-        "multiple of the lowest cost (Dolan & Moré 2002). The tuning curve is the cost to expect of the best of k "
-        "settings (Dodge et al. 2019), evaluated on other starts; its right end is the cost of the table."
-    )
-    yield Details("Speed and tuning", [Sentence(about, "dim"), race_chart(race)])
-    costs = np.exp(race.log_costs)[[race.rules.index(name) for name in names]]
-    rows = [
-        [function, *(f"{cost:.1f}{BEST * bool(cost == column.min())}" for cost in column)]
-        for function, column in zip(race.functions, costs.T, strict=True)
-    ]
-    about = f"Geometric mean over starts and repeats;{BEST} the lowest on the function."
-    yield Details("Cost on each function", [Sentence(about, "dim"), grid(["function", *names], rows)])
-    yield Details("Every tuned setting", [settings_of(race, names, every=True)], folded=True)
-    yield Details("Repeat it", [Verbatim(again)])
 
 
 def _text(settings: dict[str, float]) -> str:
@@ -501,7 +475,9 @@ class LabRace(Answer):
 
     @property
     def headline(self) -> str:
-        return heading(self.race)
+        """The number of optimizers and functions, and the conditions of the race."""
+        counts = plural(len(self.race.rules), "optimizer"), plural(len(self.race.functions), "function")
+        return f"{' on '.join(counts)}   {self.race.conditions.sizes}"
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -513,7 +489,7 @@ class LabRace(Answer):
         """The standings, what they measure, and the tuned settings."""
         race, rules, functions = self.race, self.rules, self.functions
         table = standing_rows(race, rules)
-        yield Sentence(heading(race), "bold")
+        yield Sentence(self.headline, "bold")
         yield ""
         yield self.table()
         yield ""
@@ -528,8 +504,24 @@ class LabRace(Answer):
         if step := next_race(race, rules):
             yield step
 
-    def details(self) -> Iterable[Block]:
-        return race_details(self.race, self.again)
+    def details(self) -> Iterator[Block]:
+        """The curves, the cost on each function, every setting, and the command."""
+        race, names = self.race, [row["rule"] for row in standings(self.race)]
+        about = (
+            "The profile is the fraction of the problems, each a function with a start, that an optimizer solves "
+            "within a multiple of the lowest cost (Dolan & Moré 2002). The tuning curve is the cost to expect of the "
+            "best of k settings (Dodge et al. 2019), evaluated on other starts; its right end is the cost of the table."
+        )
+        yield Details("Speed and tuning", [Sentence(about, "dim"), self.chart()])
+        costs = np.exp(race.log_costs)[[race.rules.index(name) for name in names]]
+        rows = [
+            [function, *(f"{cost:.1f}{BEST * bool(cost == column.min())}" for cost in column)]
+            for function, column in zip(race.functions, costs.T, strict=True)
+        ]
+        about = f"Geometric mean over starts and repeats;{BEST} the lowest on the function."
+        yield Details("Cost on each function", [Sentence(about, "dim"), grid(["function", *names], rows)])
+        yield Details("Every tuned setting", [settings_of(race, names, every=True)], folded=True)
+        yield Details("Repeat it", [Verbatim(self.again)])
 
     @property
     def question(self) -> str:
