@@ -233,7 +233,7 @@ class LabComparison(Answer):
         return curves([run for group in groups for run in group.runs.values()])
 
     def document(self) -> Mapping[str, Any]:
-        comparison, judgement = self.comparison, self.comparison.comparison
+        comparison, judgement = self.comparison, self.comparison.judgement
         groups: list[Mapping[str, Any]] = []
         for i, candidate in enumerate(comparison.candidates):
             facts: dict[str, Any] = {

@@ -39,7 +39,7 @@ READING = (
 
 def question(comparison: RunComparison) -> str:
     """The question that the comparison answers, in one sentence."""
-    metric, judgement, count = comparison.measure.name, comparison.comparison, len(comparison.candidates)
+    metric, judgement, count = comparison.measure.name, comparison.judgement, len(comparison.candidates)
     if count < 2:
         names = (str(run.manifest.get("config", {}).get("name", run.name)) for run in comparison.records)
         return f"How well does {', '.join(dict.fromkeys(names))} train?"
@@ -59,7 +59,7 @@ def details(comparison: RunComparison, entries: Sequence[Record | Study]) -> Ite
     yield Sentence(_facts(comparison.records, len(chosen)), "dim")
     if blocks := [*_settings(comparison)]:
         yield Details("Settings", blocks)
-    judgement = comparison.comparison
+    judgement = comparison.judgement
     against = (
         comparison.candidates[judgement.baseline.key].groups[0]
         if judgement and not judgement.chosen

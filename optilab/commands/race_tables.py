@@ -109,7 +109,7 @@ def race_notes(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]
 
 def _ends(race: Race) -> list[str]:
     """A note on rules whose best learning rate may lie beyond those that were tried; empty without such a rule."""
-    best = race.comparison.ranked[0].key
+    best = race.judgement.ranked[0].key
     beyond = [f"{rule} on {', '.join(names)}" for rule, names in race.at_end.items() if names and rule != best]
     text = "a better rate may lie beyond those that were tried, so verdicts count these functions as ties"
     return [f"{text}: {some(beyond, 4)}"] if beyond else []
@@ -119,7 +119,7 @@ def race_verdict(race: Race) -> list[str]:
     """The answer of a race on functions, which `study.judge` has decided, and what limits it."""
     if not np.isfinite(race.costs).any():
         return ["no optimizer solved any problem: try more gradient evaluations or a larger accuracy"]
-    lowest, possible = standings(race)[0], race.comparison.possible_best
+    lowest, possible = standings(race)[0], race.judgement.possible_best
     claim = f"{lowest['rule']} has the lowest cost: {lowest['cost']:.1f} gradients"
     best = (
         f"may be the best: {', '.join(possible)}"
@@ -135,7 +135,7 @@ def race_verdict(race: Race) -> list[str]:
 def next_race(race: Race, entered: Sequence[Rule]) -> NextStep | None:
     """The race of those that may be the best: with more rates where a better one may lie beyond those that were tried,
     else on the other functions; None where there is no such race."""
-    possible, beyond = race.comparison.possible_best, race.comparison.improvable
+    possible, beyond = race.judgement.possible_best, race.judgement.improvable
     known = (*race.functions, "expression")
     others = [name for name, objective in OBJECTIVES.items() if name not in known and minima_inside(objective())]
     if (
@@ -293,7 +293,7 @@ def columns(result: RaceResult, sample: str = "repeats") -> list[Column]:
 def rows(table: RaceTable) -> list[dict[str, Any]]:
     """The values of a table, best first; verdicts are None where there are none."""
     values = []
-    for judged in table.comparison.ranked if table.comparison else ():
+    for judged in table.judgement.ranked if table.judgement else ():
         summary, contrast = judged.summary, judged.difference
         row: dict[str, Any] = {"rule": judged.key, "n": summary.n, "mean": summary.mean}
         row |= interval_values("", summary.interval) | {"verdict": judged.verdict if table.has_verdicts else None}
@@ -331,26 +331,26 @@ def verdict_parts(table: RaceTable, result: RaceResult) -> tuple[str, str]:
     """The best mean of a table, and what limits it: how many more repeats or networks would say more, and the option
     that tries more rates. What is the best has been decided by `study.judge`.
     """
-    comparison = table.comparison
-    if comparison is None:
+    judgement = table.judgement
+    if judgement is None:
         return "no result", ""
     learned = any(each.better_than_chance for each in ([table] if table.network else result.networks))
-    names = {row.key: row.key for row in comparison.rows}
-    claim, rest = best_clauses(comparison, JUDGED.metric, _UNITS, True, names)
+    names = {row.key: row.key for row in judgement.rows}
+    claim, rest = best_clauses(judgement, JUDGED.metric, _UNITS, True, names)
     if not table.has_verdicts:
         rest += "; one repeat gives no verdict: repeats are the sample, and three would judge"
-    elif learned and comparison.improvable:
-        rest += f"; a better rate of {listed(comparison.improvable)} may lie beyond those that were tried"
+    elif learned and judgement.improvable:
+        rest += f"; a better rate of {listed(judgement.improvable)} may lie beyond those that were tried"
         rest += f", and a budget of {2 * result.budget} settings tries more"
-    return claim, rest + (more_advice(comparison, table.sample) if learned else "; no row is better than chance")
+    return claim, rest + (more_advice(judgement, table.sample) if learned else "; no row is better than chance")
 
 
 def next_step(result: RaceResult, study: Study) -> NextStep | None:
     """The command that follows a race: more rates, repeats for a verdict, more repeats, or the limits of the best."""
-    judged = [table for table in ([result.overall] if result.overall else result.networks) if table.comparison]
-    comparisons = [table.comparison for table in judged if table.comparison]
+    judged = [table for table in ([result.overall] if result.overall else result.networks) if table.judgement]
+    judgements = [table.judgement for table in judged if table.judgement]
     ranked = (
-        table.raced[row.key] for table in result.networks if table.comparison for row in table.comparison.ranked
+        table.raced[row.key] for table in result.networks if table.judgement for row in table.judgement.ranked
     )
     best = next((record for raced in ranked for record in raced.runs.values()), None)
     if best is None:
@@ -359,16 +359,16 @@ def next_step(result: RaceResult, study: Study) -> NextStep | None:
     again = partial(resume_command, study.path, "resume", race)
     if not any(table.better_than_chance for table in result.networks):
         return NextStep(diagnose, "says why nothing is learned")
-    if all(len(comparison.possible_best) < 2 for comparison in comparisons):
+    if all(len(judgement.possible_best) < 2 for judgement in judgements):
         return NextStep(diagnose, "says what limits the best")
-    if any(comparison.improvable for comparison in comparisons):
+    if any(judgement.improvable for judgement in judgements):
         larger: Any = {"budget" if race == "race" else "tune": 2 * result.budget}
         return NextStep(again(**larger), "tries more rates")
     if not any(table.has_verdicts for table in judged):
         return NextStep(again(repeats=3), "tunes and trains all in 3 repeats, which are judged")
-    if more := further_seeds(comparisons[0]):
+    if more := further_seeds(judgements[0]):
         effect = (
-            f"tunes and trains all in {plural(more, 'more repeat')}, to {purpose_of_seeds(comparisons[0], None)}"
+            f"tunes and trains all in {plural(more, 'more repeat')}, to {purpose_of_seeds(judgements[0], None)}"
         )
         return NextStep(again(repeats=result.repeats + more), effect)
     return NextStep(diagnose, "says what limits the best")
@@ -386,7 +386,7 @@ def blocks(result: RaceResult, study: Study) -> Iterator[Block]:
     for table in [*result.networks, *([result.overall] if result.overall else [])]:
         yield ""
         yield Sentence(_heading(table, result), "bold")
-        if table.comparison is None:
+        if table.judgement is None:
             yield "no optimizer has a judged training"
             continue
         yield Table(columns(result, table.sample), rows(table))
@@ -416,7 +416,7 @@ def details(result: RaceResult, study: Study) -> Iterator[Block]:
     chosen = [
         Group(f"{table.network}: {row.key}" if len(result.networks) > 1 else row.key, {}, dict(trained))
         for table in result.networks
-        for row in (table.comparison.ranked if table.comparison else ())
+        for row in (table.judgement.ranked if table.judgement else ())
         if (trained := table.raced[row.key].runs)  # none where every setting diverged
     ]
     yield from failed([study])
@@ -441,7 +441,7 @@ def _verdicts(table: RaceTable, result: RaceResult) -> dict[str, Any]:
     for row in rows(table):
         values = {key: value for key, value in row.items() if not key.endswith("interval")}
         rules.append(values | (_outcomes(table.raced[row["rule"]]) if table.network else {}))
-    silent = table.comparison is not None and not table.has_verdicts
+    silent = table.judgement is not None and not table.has_verdicts
     return {"verdict": None if silent else "".join(verdict_parts(table, result)), "rules": rules}
 
 
@@ -474,7 +474,7 @@ class LabRace(Answer):
     @property
     def may_be_best(self) -> list[str]:
         """The rules that no verdict excludes, lowest cost first."""
-        return self.race.comparison.possible_best
+        return self.race.judgement.possible_best
 
     @property
     def verdict(self) -> str:
