@@ -303,16 +303,16 @@ class Checker:
         plans: Any = {"remedy": remedy, "race": network_race}.get(kind, sweep)
         if kind == "train":
             trained = load(TrainConfig, source, [*changes, *claimed])
-            spec = sweep.resolve(SweepConfig(config=trained, seeds=self.request.seeds))
+            config = sweep.resolve(SweepConfig(config=trained, seeds=self.request.seeds))
         else:
             if kind == "race" and isinstance(source, dict):
                 source = {"algos": algorithms(NETWORK_ALGOS), **source}
-            spec = plans.resolve(load(schema_for(kind), source, claimed), changes)
-        plan = sweep.plan(spec, kind) if plans is sweep else plans.plan(spec)
-        claims = _require(spec.expect)
-        label = spec.config.name if kind == "remedy" else spec.name
+            config = plans.resolve(load(schema_for(kind), source, claimed), changes)
+        spec = sweep.spec_of(config, kind) if plans is sweep else plans.spec_of(config)
+        claims = _require(config.expect)
+        label = config.config.name if kind == "remedy" else config.name
         jobs = JobOptions.of({"jobs": self.request.jobs})
-        ran = studies.run(plan, runs.new_name(f"{label}-check"), jobs, self.place)
+        ran = studies.run(spec, runs.new_name(f"{label}-check"), jobs, self.place)
         if failed := next((outcome for outcome in ran.all if outcome.failed), None):
             raise TrialsFailed(f"{failed.trial.name} failed: {failed.reason}", str(ran.path))
         return Question(claims, of_study(runs.read_study(ran.path)), ran.path)

@@ -228,10 +228,10 @@ def _checked(file: str) -> str:
     kind = command_of(file)
     config = load(schema_for(kind), file)
     if isinstance(config, SweepConfig):
-        from optilab.study.sweep import plan, resolve
+        from optilab.study.sweep import resolve, spec_of
 
         try:
-            plan(resolve(config))
+            spec_of(resolve(config))
         except OptilabError as error:
             raise at_place(error, read(presets.find("", file))) from None
     return kind

@@ -193,13 +193,13 @@ class NetworkRaceAnswer(EndedStudy):
     """A race on trainings, or of remedies with their own rates, at its end."""
 
     schema_version: ClassVar[int] = 2
-    plan: "RaceSpec"
+    spec: "RaceSpec"
 
     def document(self) -> Mapping[str, Any]:
         from optilab.commands.race_tables import document
 
         assert self.race_result is not None
-        config = self.plan.race.model_dump(mode="json", exclude={"on"})
+        config = self.spec.race.model_dump(mode="json", exclude={"on"})
         return {"run": str(self.ran.path), "asked": config, **document(self.race_result, self.entry)}
 
 

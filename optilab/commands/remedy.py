@@ -61,7 +61,7 @@ class TryRemedies(StudyOptions, RemedyConfig):  # type: ignore[misc]  # `set` is
 class RemedyAnswer(EndedStudy):
     """Remedies at their end, each with the learning rate of the config."""
 
-    plan: "plans.RemedySpec"
+    spec: "plans.RemedySpec"
 
     @property
     def _level(self) -> float:
@@ -74,12 +74,12 @@ class RemedyAnswer(EndedStudy):
         """One per remedy, in the order of the plan."""
         from optilab.study.remedy import results
 
-        return results(self.plan.variants, self.ran.outcomes, self.ran.path, self._level)
+        return results(self.spec.variants, self.ran.outcomes, self.ran.path, self._level)
 
     @property
     def heading(self) -> str:
-        request, remedies = self.plan.request, plural(len(self.results) - 1, "remedy")
-        epochs = plural(self.plan.trials[0].config.epochs, "epoch")
+        request, remedies = self.spec.request, plural(len(self.results) - 1, "remedy")
+        epochs = plural(self.spec.trials[0].config.epochs, "epoch")
         return f"{request.config.name}: {remedies}, {plural(request.seeds, 'seed')}, {epochs}"
 
     def blocks(self) -> Iterable[Block]:
@@ -121,7 +121,7 @@ class RemedyAnswer(EndedStudy):
             Column("change", "change", left=True),
         ]
         seen = "+-: standard deviation over the seeds; the verdicts are about the network as it is"
-        if self.plan.request.seeds == 1:
+        if self.spec.request.seeds == 1:
             seen = "one seed: other seeds can differ by several percentage points, so there is no verdict"
         seen += "; |g1|/|gL|: gradient of layer 1 over that of the last hidden layer, the median of the run"
         chosen = "val_acc is the best epoch's, selected on the same images, so it is slightly optimistic"
@@ -154,7 +154,7 @@ class RemedyAnswer(EndedStudy):
             return ["no training has a result"]
         undecided = [result.variant.name for result in self._ended if result.verdict == "cannot tell"]
         sentences = ["no remedy is better than the network as it is"]
-        if self.plan.request.seeds == 1:
+        if self.spec.request.seeds == 1:
             best = max(self._ended, key=lambda result: result.accuracy or 0.0).variant
             change = f": {best.sets}" if best.sets else ""
             sentences = [f"the most accurate is {best.name}{change}; one seed gives no verdict, three may"]
@@ -162,7 +162,7 @@ class RemedyAnswer(EndedStudy):
             sentences = [
                 f"cannot tell whether {some(undecided, 3)} {'is' if len(undecided) == 1 else 'are'} better"
             ]
-        if (steps := self.plan.request.config.steps) <= PROBE_BATCHES:
+        if (steps := self.spec.request.config.steps) <= PROBE_BATCHES:
             sentences.append(f"{steps} steps are too few to tell: raise --epochs")
         return sentences
 

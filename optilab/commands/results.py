@@ -265,7 +265,7 @@ class EndedStudy(LabStudy):
     """A study at the end of the command that ran it."""
 
     ran: "StudyResult"
-    plan: Any
+    spec: Any
     """Its `study.StudySpec`."""
     judged: "Sequence[ClaimResult]" = field(default=(), kw_only=True)
 

@@ -126,7 +126,7 @@ def answered(
 
     tree, name = source
     config = with_location(tree, plans.resolve, written(request, tree), request.changes)
-    spec = with_location(tree, plans.plan, config)
+    spec = with_location(tree, plans.spec_of, config)
     of = getattr(config, "name", None) or config.config.name
     name = runs.chosen_name(name, f"{of}-{label}")
     if request.dry_run:

@@ -74,7 +74,7 @@ class SweepAnswer(EndedStudy):
 
     schema_version: ClassVar[int] = 2
 
-    plan: "plans.SweepSpec"
+    spec: "plans.SweepSpec"
 
     @cached_property
     def completed(self) -> list[Record]:
@@ -88,7 +88,7 @@ class SweepAnswer(EndedStudy):
         from optilab.study.measure import Measure
 
         comparison = compare_runs(
-            self.completed, Measure(self.plan.request.metric), looks=self.entry.earlier_looks
+            self.completed, Measure(self.spec.request.metric), looks=self.entry.earlier_looks
         )
         notes = (*comparison.notes, *self._choice_notes(comparison))
         return LabComparison(replace(comparison, notes=notes), [self.entry])
@@ -108,7 +108,7 @@ class SweepAnswer(EndedStudy):
         """The effects of the axes, largest first, and of pairs of them; empty for fewer than two axes."""
         from optilab.study.importance import effects
 
-        if len(self.plan.axes) < 2 or not self.completed:
+        if len(self.spec.axes) < 2 or not self.completed:
             return []
         points = {outcome.trial.name: outcome.trial.settings for outcome in self.ran.outcomes}
         return effects(
@@ -122,13 +122,13 @@ class SweepAnswer(EndedStudy):
 
     def _choice_notes(self, comparison: "RunComparison") -> list[str]:
         """Limits of a figure that is the best of many, or was chosen on the images that it is measured on."""
-        notes, points = [], self.plan.points
+        notes, points = [], self.spec.points
         if points > 2 and not self.ran.confirmation and comparison.judgement is not None:
             notes.append(
                 f"the best of {points} settings was chosen by these seeds, so its mean is too high; the option confirm "
                 "trains the best again from new seeds"
             )
-        if points > 1 and not self.plan.base.data.holdout:
+        if points > 1 and not self.spec.base.data.holdout:
             notes.append("the test set chose and measured the settings; the key data.holdout keeps it for the end")
         return notes
 
@@ -137,16 +137,16 @@ class SweepAnswer(EndedStudy):
         """The number of trials by status."""
         counts = Counter(outcome.status for outcome in self.ran.all)
         ended = ", ".join(f"{counts[s]} {s}" for s in ("done", "stopped", "diverged", "failed") if counts[s])
-        return f"{self.plan.base.name}: {self.plan.shape}, {plural(self.plan.base.epochs, 'epoch')}: {ended}"
+        return f"{self.spec.base.name}: {self.spec.shape}, {plural(self.spec.base.epochs, 'epoch')}: {ended}"
 
     def blocks(self) -> Iterable[Block]:
         """The number of trials by status, and the comparison of those that ran to their end."""
         from optilab.commands.charts.settings import importance_table
 
-        plan = self.plan
+        spec = self.spec
         yield Sentence(self.heading, "bold")
-        if plan.request.halving is not None:
-            yield _rungs(plan, plan.request.halving)
+        if spec.request.halving is not None:
+            yield _rungs(spec, spec.request.halving)
         if not self.completed:
             yield Sentence("no training has a result", "red")
         elif self.confirmation:
@@ -169,8 +169,8 @@ class SweepAnswer(EndedStudy):
         """The rows of trials.csv, of the confirmation last, and the comparisons of the completed trials."""
         return {
             "run": str(self.ran.path),
-            "plan": self.plan.shape,
-            "epochs": self.plan.base.epochs,
+            "plan": self.spec.shape,
+            "epochs": self.spec.base.epochs,
             "trials": [outcome.row for outcome in self.ran.all],
             "comparison": self.comparison.document() if self.completed else None,
             "importance": [asdict(effect) for effect in self.effects],
@@ -178,13 +178,13 @@ class SweepAnswer(EndedStudy):
         }
 
 
-def _rungs(plan: "plans.SweepSpec", eta: int) -> str:
+def _rungs(spec: "plans.SweepSpec", eta: int) -> str:
     """The number of points at each rung, and the metric that chose them."""
     from optilab.study.plan import rungs
 
-    ladder = rungs(plan.points, plan.base.epochs, eta)
+    ladder = rungs(spec.points, spec.base.epochs, eta)
     steps = ", ".join(f"{points} to epoch {epochs}" for points, epochs in ladder)
-    return f"{steps}: at each rung the best by mean {plan.request.metric} went on"
+    return f"{steps}: at each rung the best by mean {spec.request.metric} went on"
 
 
 COMMAND = Sweep

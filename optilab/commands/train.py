@@ -356,12 +356,12 @@ def _train_seeds(trained: Any, request: Train, place: Place) -> "SeedsAnswer":
     from optilab.study import sweep as sweeps
 
     config = sweeps.resolve(SweepConfig(config=trained, seeds=request.seeds or 1))
-    plan = sweeps.plan(config, "train")
-    ran = studies.run(plan, runs.chosen_name(request.name, plan.base.name), request, place)
+    spec = sweeps.spec_of(config, "train")
+    ran = studies.run(spec, runs.chosen_name(request.name, spec.base.name), request, place)
     study = runs.read_study(ran.path)
     written = [*_draw(request, study.completed()), str(ran.path)]
-    judged = claims.judge_claims(plan.request.expect, claims.of_study(study))
-    return SeedsAnswer(study, ran, plan, written, request.picture, judged=judged)
+    judged = claims.judge_claims(spec.request.expect, claims.of_study(study))
+    return SeedsAnswer(study, ran, spec, written, request.picture, judged=judged)
 
 
 @dataclass(frozen=True, repr=False)

@@ -193,7 +193,7 @@ def resolve(request: RaceConfig, changes: Sequence[Override] = ()) -> RaceConfig
     return request.model_copy(update={"on": configs, "name": request.name or "-".join(names[:3])})
 
 
-def plan(request: RaceConfig) -> RaceSpec:
+def spec_of(request: RaceConfig) -> RaceSpec:
     """The tunings of a resolved race. UsageError for rules that cannot train, or too many trials."""
     names = dict.fromkeys(request.algos)
     rules = dict(zip(names, rules_named("--algo", [*names], request.over), strict=True))

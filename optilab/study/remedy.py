@@ -68,7 +68,7 @@ def resolve(request: RemedyConfig, changes: Sequence[Override] = ()) -> RemedyCo
     return request.model_copy(update={"set": settings, "config": load(TrainConfig, config)})
 
 
-def plan(request: RemedyConfig) -> RemedySpec | RaceSpec:
+def spec_of(request: RemedyConfig) -> RemedySpec | RaceSpec:
     """The trials of resolved remedies: each as it is, or with `tune` in a race. UsageError without a remedy."""
     variants = variants_of(request)
     if request.tune is not None:

@@ -113,7 +113,7 @@ class SweepSpec(StudySpec):
             metric=self.judged_by,
             keep=self.request.keep,
         )
-        return plan(request)
+        return spec_of(request)
 
 
 def _confirmed(request: SweepConfig) -> int:
@@ -145,7 +145,7 @@ def resolve(request: SweepConfig, changes: Sequence[Override] = ()) -> SweepConf
     return request.model_copy(update={"config": base, "name": request.name or base.name, "expect": expect})
 
 
-def plan(request: SweepConfig, command: str = "sweep") -> SweepSpec:
+def spec_of(request: SweepConfig, command: str = "sweep") -> SweepSpec:
     """The trials of a resolved sweep. UsageError for axes that do not fit, ConfigError for their values."""
     if command == "sweep" and not request.over and request.seeds == 1:
         raise UsageError("a sweep needs an axis (--over) or several seeds (--seeds)")

@@ -45,7 +45,7 @@ def lazy(w, g, lr=0.01, tiny=1e-6):
 
 def plan(**settings):
     asked = {"on": ["relu", "tanh"], "algos": ["sgd", "adam", "rmsprop"], "budget": 4, "repeats": 1, **settings}
-    return network_race.plan(network_race.resolve(RaceConfig(**asked)))
+    return network_race.spec_of(network_race.resolve(RaceConfig(**asked)))
 
 
 # --- the plan ----------------------------------------------------------------------------------------------
@@ -202,7 +202,7 @@ def test_decays_and_schedules_change_no_other_draw(tmp_path):
     assert {c.weight_decay for c in (*adamw, *own)} == {0.0}
     changes = [Override("--set", "schedule", "cosine"), Override("--set", "weight_decay", 0.5)]
     kept = RaceConfig(on=["sigmoid"], algos=["sgd", "adam"], budget=4, **more)
-    kept = network_race.plan(network_race.resolve(kept, changes))
+    kept = network_race.spec_of(network_race.resolve(kept, changes))
     assert {(t.config.schedule.name, t.config.weight_decay) for t in kept.trials} == {("cosine", 0.5)}
 
 
@@ -250,7 +250,7 @@ def test_files_of_earlier_versions_are_planned_as_before():
 
 def test_remedies_are_tuned_at_the_same_rates():
     asked = RemedyConfig(config="sigmoid", only=["batchnorm", "relu", "tanh", "lr"], pairs=True, tune=2, seeds=2)
-    planned = remedy.plan(remedy.resolve(asked))
+    planned = remedy.spec_of(remedy.resolve(asked))
     rates: dict[str, list[float]] = {}
     for entrant in planned.entrants:
         for trial in entrant.tuning:
