@@ -17,7 +17,7 @@ from optilab.commands.options import SetOptions, SilentOptions
 from optilab.commands.paths import read_function, require_bare
 from optilab.commands.request import Place
 from optilab.config.load import load
-from optilab.config.presets import is_config, preset_settings
+from optilab.config.presets import is_config, usual_settings
 from optilab.config.tree import Override
 from optilab.errors import ExitCode, UsageError, shown
 from optilab.marks import Argument, ConfigKey, Flag, Read
@@ -167,7 +167,7 @@ class ComparisonSetup:
             Override(request.flag("against"), "algo", spec.lower() if spec.lower() in RULES else spec),
             *(
                 Override(request.flag("against"), f"algo.{name}", value)
-                for name, value in preset_settings(spec).items()
+                for name, value in usual_settings(spec).items()
             ),
             Override("--epochs", "epochs", STEPS),
             *changes,

@@ -140,7 +140,7 @@ def rules_named(where: str, names: Sequence[Any], tuned: Iterable[str] = ()) -> 
         if name not in RULES and not is_formula(name) and not is_user_code(name):
             raise UsageError(unknown("optimizer", name, RULES), where)
         kind: Any = typed(name) if is_formula(name) else RULES[name] if name in RULES else rule_class(name)
-        settings = preset_settings(name)
+        settings = usual_settings(name)
         needed = [field.name for field in fields(kind) if field.default is MISSING]
         settings |= {setting: 1.0 for setting in needed if setting in tuned and setting not in settings}
         if missing := [setting for setting in needed if setting not in settings]:
@@ -150,10 +150,12 @@ def rules_named(where: str, names: Sequence[Any], tuned: Iterable[str] = ()) -> 
     return rules
 
 
-def preset_settings(name: str) -> dict[str, float]:
-    """The usual values of the settings of a formula, which has none, where they are named like those of known rules."""
-    kind: Any = typed(name) if is_formula(name) else None
-    names = [field.name for field in fields(kind)] if kind else []
+def usual_settings(name: str) -> dict[str, float]:
+    """The usual values of the hyperparameters of a formula that are named like those of known rules."""
+    if not is_formula(name):
+        return {}
+    kind: Any = typed(name)
+    names = [field.name for field in fields(kind)]
     return {name: COMMON_VALUES[name] for name in names if name in COMMON_VALUES}
 
 
@@ -172,15 +174,15 @@ def with_preset_settings(rule: Any, tuned: bool = False) -> Any:
     if not isinstance(rule, dict) or not isinstance(name := rule.get("name", rule.get("formula")), str):
         return rule
     inner = {"base": with_preset_settings(rule["base"])} if "base" in rule else {}
-    preset = rules().get(name, {})
+    preset = preset_sections().get(name, {})
     if tuned:
         with suppress(UsageError):  # of a formula that cannot be read, which is refused where it is built
-            preset = preset or preset_settings(name)
+            preset = preset or usual_settings(name)
     return {**preset, **rule, **inner}
 
 
 @cache
-def rules() -> Mapping[str, Mapping[str, Any]]:
+def preset_sections() -> Mapping[str, Mapping[str, Any]]:
     """The `algo` section of each preset of `optimize`, by the rule's name."""
     sections = (Tree.read(p.path.read_bytes(), p.name).values["algo"] for p in presets("optimize"))
     return {section["name"]: section for section in sections}
