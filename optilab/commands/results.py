@@ -16,7 +16,7 @@ from optilab.errors import DataError, ExitCode, OptilabError, RunError, UsageErr
 from optilab.runs import Record, Study, score
 from optilab.runs.metrics import metric_of
 from optilab.runs.provenance import provenance
-from optilab.runs.tables import record_line
+from optilab.runs.tables import json_line
 from optilab.show.blocks import Block, Verbatim
 from optilab.show.table import Column, Table
 from optilab.words import percent, plural
@@ -294,7 +294,7 @@ def write_watched(
         "config.yaml": yaml_bytes(config),
         "metrics.csv": runs.table([{key: row.get(key) for key in columns} for row in rows]),
         "timings.csv": runs.table(timings),
-        "diagnostics.jsonl": b"".join(record_line(dict(record)) for record in evidence.records),
+        "diagnostics.jsonl": b"".join(json_line(dict(record)) for record in evidence.diagnostics),
     }
     manifest = {
         "command": "watch",

@@ -133,12 +133,12 @@ def outcome(rows: Sequence[Mapping[str, Any]]) -> Row:
     return {"epochs": len(rows), **metrics, "best_epoch": top["epoch"], "best_val_acc": top.get("val_acc")}
 
 
-def record_line(record: Row) -> bytes:
+def json_line(record: Row) -> bytes:
     """One line of diagnostics.jsonl."""
     return (json.dumps(record, allow_nan=False) + "\n").encode()
 
 
-def read_records(path: Path) -> list[Row]:
+def read_diagnostics(path: Path) -> list[Row]:
     """The diagnostics.jsonl of the run at `path`: what diagnostics saw before the training, and in each epoch."""
     records = read_lines(path / "diagnostics.jsonl")
     for number, record in enumerate(records, start=1):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from optilab.optimize.objective import Floats
-from optilab.runs import Record, Row, read_records, score
+from optilab.runs import Record, Row, read_diagnostics, score
 from optilab.runs.metrics import EPOCH_METRICS, metric_of
 from optilab.study.groups import Grouping, groups, relabeled, short, text
 from optilab.study.judge import quantile
@@ -144,7 +144,7 @@ def history(label: str, runs: Mapping[int, Record]) -> History | None:
     tables = {seed: rows for seed, record in runs.items() if (rows := record.rows())}
     if not tables:
         return None
-    records = [read_records(runs[seed].path) for seed in tables]
+    records = [read_diagnostics(runs[seed].path) for seed in tables]
     # A loop that was watched may lack columns: their curves have no number.
     columns = dict.fromkeys([*EPOCH_METRICS, *(key for rows in tables.values() for row in rows for key in row)])
     columns.pop("epoch", None)

@@ -14,7 +14,8 @@ from optilab.train.device import generators, set_generators
 from optilab.train.trees import from_bytes, to_bytes
 
 if TYPE_CHECKING:
-    from optilab.train.engine import Row, Training
+    from optilab.files import Row
+    from optilab.train.engine import Training
 
 MAX_BYTES = 1 << 34
 

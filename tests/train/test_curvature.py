@@ -295,7 +295,7 @@ def shares(small, settings, epochs):
     ratios = []
     for row, _ in training.run(lambda done, total: None, lambda: False):
         if row["epoch"] % 10 == 0:
-            record = training.record["curvature"]
+            record = training.diagnostics["curvature"]
             sharpness = record["sharpness"] if record["preconditioned"] is None else record["preconditioned"]
             ratios.append(sharpness / record["limit"])
     return np.array(ratios)

@@ -615,8 +615,8 @@ def test_sixty_steps_say_nothing_about_labels():
     """Not even in a training that is no probe run."""
     e = longer(mlp(), *FRESH).evidence()
     for steps, expected in ((61, True), (60, False)):
-        start = {**e.records[0], "loop": {**e.loop, "steps": steps}}
-        findings = diagnose(dataclasses.replace(e, records=[start, *e.records[1:]]))
+        start = {**e.diagnostics[0], "loop": {**e.loop, "steps": steps}}
+        findings = diagnose(dataclasses.replace(e, diagnostics=[start, *e.diagnostics[1:]]))
         assert ("labels-unrelated" in [finding.name for finding in findings]) == expected
 
 
