@@ -177,13 +177,13 @@ class LabPaths(Answer):
 
     @property
     def verdicts(self) -> dict[str, str]:
-        """The end of each path: converged, moving or diverged."""
+        """The status of each path: converged, moving or diverged."""
         return {label: path.status.value for label, path in self.paths.items()}
 
     @property
     def sentences(self) -> dict[str, str]:
         """A sentence for each path: how it ended, its last point, and the distance to the minimum."""
-        return {label: verdict(self.config, path) for label, path in self.paths.items()}
+        return {label: ending(self.config, path) for label, path in self.paths.items()}
 
     def chart(self) -> "Chart":
         """The paths on the contours of the function, as `optimize --out` draws them."""
@@ -289,7 +289,7 @@ class LabPaths(Answer):
         yield from self._conditions()
         yield _steps(path)
         yield ""
-        yield Sentence(verdict(config, path), STYLES[path.status])
+        yield Sentence(ending(config, path), STYLES[path.status])
         if sentence := theory(config, rule, path):
             yield sentence
         yield from self._chaos()
@@ -376,8 +376,8 @@ def _end(config: "OptimizeConfig", label: str, path: "Trajectory") -> list[str]:
     ]
 
 
-def verdict(config: "OptimizeConfig", path: "Trajectory") -> str:
-    """One line: how the path ended, where, how far from the minimum, what to do."""
+def ending(config: "OptimizeConfig", path: "Trajectory") -> str:
+    """One line on how the path ended: where, how far from the minimum, and what to do."""
     import numpy as np
 
     from optilab.optimize.path import status_note

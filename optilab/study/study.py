@@ -26,7 +26,7 @@ from optilab.runs.provenance import provenance
 from optilab.study.groups import STAGE_COLUMN, request_of
 from optilab.study.plan import Batch, Forecast, Outcomes, Plan, follow, forecast
 from optilab.study.trials import Cost, Outcome, Places, Trial, cost, require_buildable, task_of
-from optilab.study.workers import Answer, Cluster, Processes, Workers, WorkersLost, cores
+from optilab.study.workers import Cluster, Processes, Reply, Workers, WorkersLost, cores
 from optilab.words import plural
 
 if TYPE_CHECKING:
@@ -421,11 +421,11 @@ class _Runner:
                 trial = waiting.popleft()
                 self._begin(trial, batch.until)
                 running[trial.name] = trial
-            for name, answer in self.workers.ended():
+            for name, reply in self.workers.ended():
                 trial = running.pop(name)
                 attempt = name, _committed(self.study.path / name)
-                attempts[attempt] += answer is None and not self.ending
-                outcome = self._outcome(trial, answer, last=attempts[attempt] == ATTEMPTS)
+                attempts[attempt] += reply is None and not self.ending
+                outcome = self._outcome(trial, reply, last=attempts[attempt] == ATTEMPTS)
                 if outcome is None:  # it goes on from its last checkpoint
                     waiting.appendleft(trial)
                 else:
@@ -447,19 +447,19 @@ class _Runner:
         }
         self.workers.begin(trial.name, task_of("run", trial, self.places, **arguments))
 
-    def _outcome(self, trial: Trial, answer: Answer | None, last: bool) -> Outcome | None:
+    def _outcome(self, trial: Trial, reply: Reply | None, last: bool) -> Outcome | None:
         """The outcome of a trial, recorded; None if it has to be begun again, where this was not the `last` attempt."""
-        if answer is None and last:
+        if reply is None and last:
             reason = f"its process was killed or crashed {ATTEMPTS} times (possibly out of memory)"
-            answer = {"status": "failed", "reason": reason, "seconds": 0.0}
-        if answer is None or answer["status"] == "refused":
+            reply = {"status": "failed", "reason": reason, "seconds": 0.0}
+        if reply is None or reply["status"] == "refused":
             return None
-        if answer["status"] == "unwritten":  # nor could the others be written
-            raise WriteFailure(answer["reason"])
-        row = trial.row(answer["status"], answer["reason"], answer.get("outcome"))
+        if reply["status"] == "unwritten":  # nor could the others be written
+            raise WriteFailure(reply["reason"])
+        row = trial.row(reply["status"], reply["reason"], reply.get("outcome"))
         outcome = Outcome(trial, row, self.study.path)
         self.epochs[trial.name] = outcome.row.get("epochs") or 0
-        self.study.add(outcome.row, answer["seconds"])
+        self.study.add(outcome.row, reply["seconds"])
         self.watcher.epochs(sum(self.epochs.values()))
         self.watcher.done(outcome)
         return outcome

@@ -101,9 +101,9 @@ def task_of(call: str, trial: Trial, places: Places, **arguments: Any) -> Task:
 
 def require_buildable(workers: Workers, places: Places, trial: Trial) -> None:
     """Build the network of a trial, which sees two images. UsageError where that fails."""
-    answer = workers.call(task_of("build", trial, places))
-    if answer and answer.get("code") == ExitCode.USAGE:
-        raise UsageError(answer["reason"])
+    reply = workers.call(task_of("build", trial, places))
+    if reply and reply.get("code") == ExitCode.USAGE:
+        raise UsageError(reply["reason"])
 
 
 @dataclass(frozen=True)

@@ -78,10 +78,10 @@ def serve(study: socket.socket) -> None:
     Thread(target=read, daemon=True).start()
     with contextlib.suppress(BrokenPipeError):
         while (line := lines.get()) and not disconnected.is_set():
-            study.sendall(json.dumps(answer(json.loads(line), disconnected.is_set)).encode() + b"\n")
+            study.sendall(json.dumps(reply(json.loads(line), disconnected.is_set)).encode() + b"\n")
 
 
-def answer(task: Mapping[str, Any], stop: Callable[[], bool]) -> dict[str, Any]:
+def reply(task: Mapping[str, Any], stop: Callable[[], bool]) -> dict[str, Any]:
     """The result of the task's `call`, which is `run`, `build` or `cost`, with its `arguments`.
 
     It also has the `status`, the `reason` of a failure, its exit status (`code`) where the user can mend it, and the

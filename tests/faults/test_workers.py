@@ -27,7 +27,7 @@ from optilab.runs.lock import hold
 from optilab.runs.provenance import provenance
 from optilab.study import workers as study_workers
 from optilab.study.trials import Trial, as_trial, require_buildable, task_of
-from optilab.study.workers import Answer, Processes, Workers, WorkersLost
+from optilab.study.workers import Processes, Reply, Workers, WorkersLost
 from tests.faults.sandbox import Sandbox, study_files
 from tests.faults.test_killed_study import running
 from tests.processes import (
@@ -148,9 +148,9 @@ class Study:
         return table.read_bytes().count(b"\n") - 1 if table.exists() else 0
 
 
-def ended(workers: Workers, count: int) -> dict[str, Answer | None]:
+def ended(workers: Workers, count: int) -> dict[str, Reply | None]:
     """The answers of the next tasks that end."""
-    answers: dict[str, Answer | None] = {}
+    answers: dict[str, Reply | None] = {}
 
     def all_have() -> bool:
         answers.update(workers.ended())
