@@ -21,7 +21,7 @@ from optilab.optimize import RULES
 from optilab.optimize import formula as formulas
 from optilab.optimize.formula import Node
 from optilab.optimize.program import operations_of
-from optilab.optimize.rule import Typed, is_formula
+from optilab.optimize.rule import FormulaRule, is_formula
 from optilab.optimize.user_code import is_user_code
 from optilab.words import settings
 
@@ -258,7 +258,7 @@ _ACROSS = {"grad", "sum", "norm", "solve", "smallest"}
 def _written(worked: "WorkedStep", style: Style) -> Iterator[str]:
     yield style.title.format(_title(worked))
     sentences = [settings(worked.rule)]
-    if not isinstance(worked.rule, Typed):  # whose name it is
+    if not isinstance(worked.rule, FormulaRule):  # whose name it is
         formula = worked.rule.formula
         sentences.append(f"`{formula}`" if style is STYLES["markdown"] and "<-" in formula else formula)
     if worked.function.name == "expression" and (typed := formulas.coordinates(worked.function.formula)):

@@ -23,7 +23,7 @@ from optilab.errors import ExitCode
 from optilab.marks import ConfigKey, Flag, claim_doc
 from optilab.optimize import Status
 from optilab.optimize.formula import coordinates
-from optilab.optimize.rule import Rule, Typed, short_name
+from optilab.optimize.rule import FormulaRule, Rule, short_name
 from optilab.optimize.user_code import UserRule, described, sources
 from optilab.show import terminal
 from optilab.show.blocks import Block, Sentence, Verbatim
@@ -284,7 +284,7 @@ class LabPaths(Answer):
         (path,), (rule,), config = self.paths.values(), self.config.algo, self.config
         yield Sentence(f"{rule.name} on {_where(config)}", "bold")
         yield settings(rule)
-        if not isinstance(rule, Typed):  # whose name it is
+        if not isinstance(rule, FormulaRule):  # whose name it is
             yield rule.formula
         yield from self._conditions()
         yield _steps(path)
@@ -411,7 +411,7 @@ def origin(rule: Any) -> str:
     defaults = [f.default for f in fields(rule)]
     if [getattr(rule, f.name) for f in fields(rule)] == defaults:
         return "default"
-    if isinstance(rule, UserRule | Typed):
+    if isinstance(rule, UserRule | FormulaRule):
         return "set here"
     (preset,) = load(OptimizeConfig, None, [Override("algo", "algo", rule.name)]).algo
     return "preset: exercise" if rule == preset else "set here"

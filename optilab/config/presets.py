@@ -15,7 +15,7 @@ from optilab.config.tree import Tree
 from optilab.errors import UsageError, did_you_mean, shown, unknown
 from optilab.optimize import RULES, Rule
 from optilab.optimize.formula import outside_brackets
-from optilab.optimize.rule import COMMON_VALUES, is_formula, typed
+from optilab.optimize.rule import COMMON_VALUES, formula_rule, is_formula
 from optilab.optimize.user_code import is_user_code, rule_class
 
 REMEDIES = "remedies"
@@ -139,7 +139,7 @@ def rules_named(where: str, names: Sequence[Any], tuned: Iterable[str] = ()) -> 
     for name in dict.fromkeys([*(algorithms(texts, where) if texts or not objects else []), *objects]):
         if name not in RULES and not is_formula(name) and not is_user_code(name):
             raise UsageError(unknown("optimizer", name, RULES), where)
-        kind: Any = typed(name) if is_formula(name) else RULES[name] if name in RULES else rule_class(name)
+        kind: Any = formula_rule(name) if is_formula(name) else RULES[name] if name in RULES else rule_class(name)
         settings = usual_settings(name)
         needed = [field.name for field in fields(kind) if field.default is MISSING]
         settings |= {setting: 1.0 for setting in needed if setting in tuned and setting not in settings}
@@ -154,7 +154,7 @@ def usual_settings(name: str) -> dict[str, float]:
     """The usual values of the hyperparameters of a formula that are named like those of known rules."""
     if not is_formula(name):
         return {}
-    kind: Any = typed(name)
+    kind: Any = formula_rule(name)
     names = [field.name for field in fields(kind)]
     return {name: COMMON_VALUES[name] for name in names if name in COMMON_VALUES}
 

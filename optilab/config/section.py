@@ -26,7 +26,7 @@ from optilab.config.keys import Key, keys_of
 from optilab.config.tree import Path, Tree, decimal, dotted, yaml_bytes
 from optilab.errors import MAX_LISTED, ConfigError, Problem, UsageError, did_you_mean, shown, unknown
 from optilab.optimize import RULES, Rule
-from optilab.optimize.rule import is_formula, typed
+from optilab.optimize.rule import formula_rule, is_formula
 from optilab.optimize.user_code import (
     UserCode,
     UserRule,
@@ -145,7 +145,7 @@ class OneOf:
                 name, settings = "expression", {"formula": formula_of(name)}
             entry: Any = self.registry.get(name) if isinstance(name, str) else None
             if self.registry is RULES and is_formula(name):
-                entry = typed(name)
+                entry = formula_rule(name)
             elif self.registry is RULES and is_user_code(name):
                 if not self.allow_user_code:
                     raise UsageError(f"expected one of optilab's optimizers inside another, got {name}")
@@ -379,7 +379,7 @@ def _accepted_keys(known: Sequence[Key], tree: Tree, path: Path) -> str:
     keys = [key.last for key in known if key.section in within and key.of == entry]
     if is_formula(entry) or is_user_code(entry):
         of_network = section.rpartition(".")[2] == "model"
-        kind: Any = None if of_network else typed(entry) if is_formula(entry) else rule_class(entry)
+        kind: Any = None if of_network else formula_rule(entry) if is_formula(entry) else rule_class(entry)
         keys = [key.name for key in (user_code(entry).parameters if of_network else fields(kind))]
     if keys or any(entry in key.choices for key in known if key.key == section):
         accepted = f"; {getattr(entry, '__name__', entry)} has {', '.join(keys) or 'no settings'}"

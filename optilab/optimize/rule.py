@@ -273,13 +273,13 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
 """Other names of a hyperparameter, in other libraries."""
 
 
-class Typed(Rule):
-    """Base of the rules that are formulas of a user's: `name` is the formula as it is printed."""
+class FormulaRule(Rule):
+    """Base of the rules that are a user's formulas: `name` is the formula as it is printed."""
 
 
 def short_name(rule: Any) -> str:
     """The name of a rule in names of files: `formula-` and eight digits for one that a user typed."""
-    if isinstance(rule, Typed):
+    if isinstance(rule, FormulaRule):
         return f"formula-{sha256(rule.name.encode()).hexdigest()[:8]}"
     return str(rule.name)
 
@@ -290,7 +290,7 @@ def is_formula(name: Any) -> bool:
 
 
 @cache
-def typed(formula: str) -> type[Typed]:
+def formula_rule(formula: str) -> type[FormulaRule]:
     """The rule of a formula: its settings are the names that nothing defines, in the order of the alphabet.
 
     None of them has a default. On a network a formula with `sum`, `norm` or `solve` runs on each weight by itself, as
@@ -307,9 +307,9 @@ def typed(formula: str) -> type[Typed]:
         for statement in program.body
     ):
         raise UsageError("expected w <- ... with a number for each coordinate")
-    reserved = sorted({*program.settings} & {"name", *dir(Typed)})
+    reserved = sorted({*program.settings} & {"name", *dir(FormulaRule)})
     if reserved:
         raise UsageError(f"a setting cannot be called {', '.join(reserved)}")
     definitions = [(name, COMMON_SETTINGS.get(name, float), field(kw_only=True)) for name in program.settings]
     namespace = {"name": text, "text": text, "weights": "each" if program.is_joint else "joined"}
-    return make_dataclass("Formula", definitions, bases=(Typed,), frozen=True, namespace=namespace)
+    return make_dataclass("FormulaRule", definitions, bases=(FormulaRule,), frozen=True, namespace=namespace)

@@ -17,7 +17,7 @@ from optilab.diagnose import CHECKS, Evidence, Setup, Severity, commands, diagno
 from optilab.diagnose.checks import default_rates
 from optilab.diagnose.loop_checks import LOOP_CHECKS
 from optilab.errors import DivergedError, UsageError
-from optilab.optimize.rule import RULES, typed
+from optilab.optimize.rule import RULES, formula_rule
 from optilab.train import engine
 from optilab.train.device import configure
 from tests.data.idx import arrays
@@ -164,10 +164,12 @@ def test_the_usual_rate_of_a_typed_formula():
     def usual(rule):
         return default_rates(Evidence(Setup(optimizer=rule), [], [start]))
 
-    momentum = typed("V <- beta*V + g; w <- w - lr*V")(lr=1.0, beta=0.9)
+    momentum = formula_rule("V <- beta*V + g; w <- w - lr*V")(lr=1.0, beta=0.9)
     assert usual(momentum) == usual(RULES["momentum"]()) == {"optimizer.lr": pytest.approx(0.01)}
     assert usual(RULES["momentum"](form="ema")) == usual(RULES["qhm"]()) == {"optimizer.lr": pytest.approx(0.1)}
-    assert usual(typed("w <- w - lr*sign(g)")(lr=30.0)) == usual(typed("w <- w + lr*g")(lr=1.0)) == {}
+    assert (
+        usual(formula_rule("w <- w - lr*sign(g)")(lr=30.0)) == usual(formula_rule("w <- w + lr*g")(lr=1.0)) == {}
+    )
     assert usual(RULES["signsgd"]()) == {"optimizer.lr": RULES["signsgd"]().lr}
 
 
