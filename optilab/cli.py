@@ -140,7 +140,7 @@ def _function(name: str, command: "type[Request]") -> Callable[..., int]:
             if value is not False or fields[key].default is not False
         }
         if first and POSITIONAL in arguments:
-            _place(arguments, arguments.pop(POSITIONAL), first, fields)
+            _assign_positional(arguments, arguments.pop(POSITIONAL), first, fields)
         silent = bool(
             arguments.get("json_") or arguments.get("quiet") or arguments.get("format", "table") != "table"
         )
@@ -162,7 +162,9 @@ def _function(name: str, command: "type[Request]") -> Callable[..., int]:
     return run
 
 
-def _place(arguments: dict[str, Any], value: str, first: "Field", fields: "Mapping[str, Field]") -> None:
+def _assign_positional(
+    arguments: dict[str, Any], value: str, first: "Field", fields: "Mapping[str, Field]"
+) -> None:
     """Pass a word without a name to its option. UsageError if that option was typed, too."""
     from optilab.commands.request import positional
 

@@ -53,7 +53,7 @@ class Explain(SetOptions, OutputOptions):
         Any,
         ConfigKey("algo"),
         Read(algorithms),
-        Flag("NAME[,NAME...]|RUN", complete="rule", place=True),
+        Flag("NAME[,NAME...]|RUN", complete="rule", positional=True),
         Doc("One or more optimizers, with the settings of their presets, or a run of `optilab optimize`"),
     ] = None
     step: Annotated[

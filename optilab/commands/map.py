@@ -49,7 +49,7 @@ class Map(SetOptions, PictureOptions, SilentOptions):
         Any,
         ConfigKey("algo"),
         Read(algorithms),
-        Flag("NAME", complete="rule", place=True),
+        Flag("NAME", complete="rule", positional=True),
         Doc("Optimizer, with the settings of its preset"),
     ] = None
     x: Annotated[str | None, Flag("AXIS", complete="axis"), Doc(f"Horizontal axis, a setting or w1: {RANGE}")] = (

@@ -37,7 +37,7 @@ Algo = Annotated[
     Any,
     ConfigKey("algo"),
     Read(algorithms),
-    Flag("NAME[,NAME...]", complete="rule", place=True),
+    Flag("NAME[,NAME...]", complete="rule", positional=True),
     Doc("One or more optimizers, with the settings of their presets"),
 ]
 Source = Annotated[Any, Flag("FILE", complete="preset:optimize"), Doc("YAML file or preset")]

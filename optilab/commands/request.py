@@ -365,7 +365,7 @@ def options_of(command: type[Request]) -> Mapping[str, Field]:
 def optimizers_of(command: type[Request]) -> Field | None:
     """The option whose name may be left out, as in `optilab optimize adam`."""
     return next(
-        (field for field in options_of(command).values() if getattr(field.mark(Flag), "place", False)), None
+        (field for field in options_of(command).values() if getattr(field.mark(Flag), "positional", False)), None
     )
 
 

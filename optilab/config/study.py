@@ -218,7 +218,7 @@ class FunctionRaceConfig(Section):
     algos: Annotated[
         list[Annotated[Any, BeforeValidator(_optimizer), WithJsonSchema({"type": "string"})]] | None,
         MinLen(1),
-        Flag("NAME,...", names=("--algo",), complete="rule", place=True),
+        Flag("NAME,...", names=("--algo",), complete="rule", positional=True),
         Read(read_names),
         Doc("Optimizers to compare [ten, other ones with --on]"),
     ] = None
@@ -266,7 +266,7 @@ Trainings = Annotated[
 TrainingRules = Annotated[
     list[str],
     MinLen(2),
-    Flag("NAME,...", names=("--algo",), complete="rule", place=True),
+    Flag("NAME,...", names=("--algo",), complete="rule", positional=True),
     Read(algorithms),
     Doc("The optimizers to compare"),
 ]

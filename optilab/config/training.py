@@ -120,7 +120,7 @@ class DataConfig(Section):
         return DATASETS[self.dataset]
 
     @property
-    def place(self) -> tuple[str, str | None]:
+    def source(self) -> tuple[str, str | None]:
         """The dataset, and where it is."""
         return self.dataset, self.dir
 

@@ -266,30 +266,30 @@ def require_nothing_dropped(spec: StudySpec, path: Path) -> None:
         written = study.planned().items()
         lines = [line for name, line in written if (path / name).is_dir()]
     by_mark = {trial.mark: trial for trial in planned.trials}
-    by_place = {_place(trial.planned): trial for trial in planned.trials}
-    trials = [(line, by_mark.get(line["digest"]) or by_place.get(_place(line))) for line in lines]
+    by_identity = {_identity(trial.planned): trial for trial in planned.trials}
+    trials = [(line, by_mark.get(line["digest"]) or by_identity.get(_identity(line))) for line in lines]
     by_network = {line.get("network"): (line, trial) for line, trial in reversed(trials) if trial}
     keep = str(request_of(study).get("keep", "last"))
     for line, trial in by_network.values():
         if changed := _changed(path / line["trial"], trial, keep):
             raise RunError(f"{path} was started with other settings: {'; '.join(changed)}")
     # Which settings are trained again follows from outcomes, so other ones may be; of those that are, all seeds stay.
-    settings = {place[:-1] for place in by_place}
+    settings = {identity[:-1] for identity in by_identity}
     lost = [
         line
         for line in lines
         if line["digest"] not in by_mark
-        and (line.get(STAGE_COLUMN) in (None, "tuning") or _place(line)[:-1] in settings)
+        and (line.get(STAGE_COLUMN) in (None, "tuning") or _identity(line)[:-1] in settings)
     ]
     if lost:
-        few = [", ".join(f"{key}={value}" for key, value in _place(line)) for line in lost[:3]]
+        few = [", ".join(f"{key}={value}" for key, value in _identity(line)) for line in lost[:3]]
         few += ["..."] if lost[3:] else []
         raise RunError(f"{path} has {plural(len(lost), 'trial')} that would be left out: {'; '.join(few)}")
     if again := spec.confirmation(path, planned.outcomes):
         require_nothing_dropped(again, path / runs.CONFIRMED_DIRECTORY)
 
 
-def _place(line: runs.Row) -> tuple[tuple[str, Any], ...]:
+def _identity(line: runs.Row) -> tuple[tuple[str, Any], ...]:
     """The settings and the seed of a line of plan.jsonl."""
     entries = [*line.items()]
     return tuple(entries[1 : [*line].index("seed") + 1])
@@ -346,13 +346,13 @@ def _places(spec: StudySpec, datasets: Datasets, how: ExecutionOptions) -> Place
 
     UsageError where a dataset has too few images for a trial.
     """
-    configs = {trial.config.data.place: trial.config.data for trial in spec.trials}
+    configs = {trial.config.data.source: trial.config.data for trial in spec.trials}
     ready = {place: datasets(config) for place, config in configs.items()}
     for trial in spec.trials:
         for code in trial.config.user_files.values():
             if code.definition is not None:
                 raise UsageError(f"expected FILE.py:NAME, which other processes can read, got {code.reference}")
-        trial.config.data.require_enough(len(ready[trial.config.data.place].train_labels))
+        trial.config.data.require_enough(len(ready[trial.config.data.source].train_labels))
     paths = [(place, dataset.directory) for place, dataset in ready.items()]
     return {place: None if f is None else str(f.absolute() if how.cluster else f) for place, f in paths}
 

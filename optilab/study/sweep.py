@@ -193,7 +193,7 @@ def spec_of(request: SweepConfig, command: str = "sweep") -> SweepSpec:
 def _labels(spec: SweepSpec) -> list[str] | None:
     """The labels that a claim can name; None where no claim has a label, and where the labels follow from outcomes."""
     chosen = spec.request.search or spec.request.halving or spec.confirmed
-    several = len({trial.config.data.place for trial in spec.trials}) > 1
+    several = len({trial.config.data.source for trial in spec.trials}) > 1
     if chosen or several or not any(claim.of for claim in spec.request.expect):
         return None
     return [*planned_labels(trial.config for trial in spec.trials), BEST]

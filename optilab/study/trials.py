@@ -95,7 +95,7 @@ Places = Mapping[tuple[str, str | None], str | None]
 
 def task_of(call: str, trial: Trial, places: Places, **arguments: Any) -> Task:
     """A call of `optilab.train.worker` for a trial."""
-    arguments |= {"config": dump(trial.config), "dataset": places[trial.config.data.place]}
+    arguments |= {"config": dump(trial.config), "dataset": places[trial.config.data.source]}
     return {"call": call, "arguments": arguments, "versions": study_versions()}
 
 

@@ -134,7 +134,7 @@ class Study:
         return Trial("trial", as_trial(load(TrainConfig, {**tree, "epochs": epochs}), seed=seed))
 
     def task(self, trial: Trial, **changes: Any) -> dict[str, Any]:
-        places = {trial.config.data.place: str(self.data)}
+        places = {trial.config.data.source: str(self.data)}
         facts = {
             "name": trial.name,
             "provenance": provenance([], []),
@@ -254,7 +254,7 @@ class Contract:
         (sandbox.folder / "net.py").write_text(NETWORK)
         trial = study.trial(1, model={"name": f"{sandbox.folder}/net.py:wrong"})
         with pytest.raises(UsageError, match=r"net\.py"):
-            require_buildable(workers, {trial.config.data.place: str(study.data)}, trial)
+            require_buildable(workers, {trial.config.data.source: str(study.data)}, trial)
         workers.begin("trial", study.task(trial))
         answer = ended(workers, 1)["trial"]
         assert answer["status"] == "failed"
