@@ -261,7 +261,7 @@ def _written(worked: "WorkedStep", style: Style) -> Iterator[str]:
     if not isinstance(worked.rule, FormulaRule):  # whose name it is
         formula = worked.rule.formula
         sentences.append(f"`{formula}`" if style is STYLES["markdown"] and "<-" in formula else formula)
-    if worked.function.name == "expression" and (typed := formulas.coordinates(worked.function.formula)):
+    if worked.function.name == "expression" and (typed := formulas.spelled_coordinates(worked.function.formula)):
         sentences.append(typed)
     yield from map(style.sentence.format, sentences)
     yield style.begin

@@ -14,7 +14,18 @@ from optilab import runs
 from optilab.call import Call, Command
 from optilab.commands.answer import Answer
 from optilab.commands.options import OUT, PICTURES, OutputOptions, PictureOptions, SaveOptions, SetOptions
-from optilab.commands.paths import Algo, Function, LearningRate, Source, Start, chosen, follow, judge, rows, tuned
+from optilab.commands.paths import (
+    Algo,
+    Function,
+    LearningRate,
+    Source,
+    Start,
+    chosen,
+    follow,
+    judge_paths,
+    rows,
+    tuned,
+)
 from optilab.commands.request import Conflicts, Place
 from optilab.config.load import load
 from optilab.config.section import dump, to_yaml
@@ -22,7 +33,7 @@ from optilab.config.tree import Override
 from optilab.errors import ExitCode
 from optilab.marks import ConfigKey, Flag, claim_doc
 from optilab.optimize import Status
-from optilab.optimize.formula import coordinates
+from optilab.optimize.formula import spelled_coordinates
 from optilab.optimize.rule import FormulaRule, Rule, short_name
 from optilab.optimize.user_code import UserRule, described, sources
 from optilab.show import terminal
@@ -101,7 +112,7 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
         return replace(
             answer,
             run=run,
-            judged=judge(config, paths),
+            judged=judge_paths(config, paths),
             picture=self.picture,
             written=[file for file in (self.plot, self.animate, run) if file],
             fail_on_divergence=self.fail_on_divergence,
@@ -326,7 +337,7 @@ def _where(config: "OptimizeConfig") -> str:
     named = [f.name for f in fields(function) if f.name not in ("formula", "dimension")]
     parameters = "".join(f"   {name} {setting(getattr(function, name))}" for name in named)
     start = _point(config.start or function.start)
-    typed = coordinates(function.formula) if function.name == "expression" else ""
+    typed = spelled_coordinates(function.formula) if function.name == "expression" else ""
     return f"{function.name}   f(w) = {function.formula}{f', where {typed}' * bool(typed)}{parameters}   start {start}"
 
 

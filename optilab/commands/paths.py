@@ -119,7 +119,7 @@ def results_of(config: "OptimizeConfig", paths: "Sequence[Trajectory]") -> "Resu
     return of_paths(config, list(rows(named)), {label: path.status.value for label, path in named.items()})
 
 
-def judge(config: "OptimizeConfig", paths: "Sequence[Trajectory]") -> "list[ClaimResult]":
+def judge_paths(config: "OptimizeConfig", paths: "Sequence[Trajectory]") -> "list[ClaimResult]":
     """The results of the config's claims about its paths."""
     if not config.expect:
         return []

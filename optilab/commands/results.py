@@ -13,7 +13,7 @@ from optilab.commands.answer import Answer
 from optilab.commands.compare import LabComparison, compared, curves, judged_runs, no_epoch
 from optilab.config.tree import yaml_bytes
 from optilab.errors import DataError, ExitCode, OptilabError, RunError, UsageError
-from optilab.runs import Record, Study, score
+from optilab.runs import Record, Study, best_column
 from optilab.runs.metrics import metric_of
 from optilab.runs.provenance import provenance
 from optilab.runs.tables import json_line
@@ -89,7 +89,7 @@ class LabRun(LabEntry[Record]):
             return ""
         count = plural(len(rows), "epoch")
         tested = f", test_acc {percent(acc)}" if isinstance(acc := self.manifest.get("test_acc"), float) else ""
-        key = score(rows)
+        key = best_column(rows)
         return f", {count}, {key} {metric_of(key).text(rows[-1][key])}{tested}"
 
     @property
@@ -141,7 +141,7 @@ class LabRun(LabEntry[Record]):
         """The run alone, as a comparison of one group."""
         from optilab.study.groups import Selection
 
-        metric = "test_acc" if "test_acc" in self.manifest else score(self.rows)
+        metric = "test_acc" if "test_acc" in self.manifest else best_column(self.rows)
         return compared(Selection([self.entry], entries=[self.entry]), metric)
 
     @cached_property

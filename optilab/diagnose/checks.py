@@ -99,7 +99,7 @@ def single_class(run: Evidence) -> Seen | None:
     """All training labels are the same."""
     if run.start.get("classes", 2) > 1:
         return None
-    text = f"all training {run.setup.sample}s have the same label, so there is nothing to distinguish"
+    text = f"all training {run.setup.noun}s have the same label, so there is nothing to distinguish"
     return Seen(text, {"classes": 1}, bound="1", normal="2 or more", certain=True)
 
 
@@ -144,9 +144,7 @@ def nothing_learned_on_the_way(run: Evidence) -> Seen | None:
     text = f"every layer has moved by {path:.2g} times its weights' norm in {run.steps} steps, and the training loss, "
     text += f"{run.loss:.3g}, is still {run.loss / run.chance_loss:.1%} of the chance-level loss"
     # A network that is slow to begin looks the same.
-    fix = (
-        f"check that {run.setup.sample}s and labels belong together; if they do, train longer, or at another rate"
-    )
+    fix = f"check that {run.setup.noun}s and labels belong together; if they do, train longer, or at another rate"
     bound = f"{MAX_UNLEARNED_LOSS:.0%} to {MAX_CHANCE_LOSS:.0%}"
     return Seen(text, {"loss": run.loss, "path": path}, (), bound, "below 80%", fix, only_alone=True)
 
@@ -314,7 +312,7 @@ def batch_norm_small_batch(run: Evidence) -> Seen | None:
     bound = MAX_SMALL_BATCH if certain or (ended and run.skill < MAX_HARDLY_SKILL) else MAX_PAIR
     if norm not in ("batch", "standardize") or size > bound:
         return None
-    text = f"{norm} normalization computes mean and variance over {plural(size, run.setup.sample)}"
+    text = f"{norm} normalization computes mean and variance over {plural(size, run.setup.noun)}"
     text += _gap(run) if certain else ""
     sets, numbers = (*remedy_sets("layernorm"), ("data.batch_size=64",)), {"batch_size": size, "held_back": gap}
     return Seen(text, numbers, sets, f"{bound} or fewer", "16 or more", certain=certain)
@@ -382,9 +380,7 @@ def dead_units(run: Evidence) -> Seen | None:
     layer, fraction = run.worst("dead")
     if fraction < MAX_DEAD or not dead_from_the_start(run):
         return None
-    text = (
-        f"{fraction:.0%} of the units of {run.layer(layer)} have been dead, the same for every {run.setup.sample}"
-    )
+    text = f"{fraction:.0%} of the units of {run.layer(layer)} have been dead, the same for every {run.setup.noun}"
     first = ("model.bias_init=null",) if run.setup.bias_init else ("model.init=kaiming",)
     sets, numbers = (first, ("model.activation=leaky-relu",)), {"layer": layer, "share": fraction}
     return Seen(
@@ -470,7 +466,7 @@ def too_few_images(run: Evidence) -> Seen | None:
     if count is None or not classes or count * max(1.0, labels) >= MIN_IMAGES * classes or gap < MAX_GAP:
         return None
     more = f"training accuracy is {points(gap)} percentage points above validation accuracy"
-    text = f"{count / classes:.3g} training {run.setup.sample}s per class, and {more}"
+    text = f"{count / classes:.3g} training {run.setup.noun}s per class, and {more}"
     sets: tuple[Sets, ...] = (("data.images=null",),) if run.setup.subset else ()
     return Seen(text, {"train_images": count}, sets, f"below {MIN_IMAGES}", "hundreds or more", certain=True)
 

@@ -113,7 +113,7 @@ class Setup:
     """The config, as its keys; empty for a loop, as are the two before."""
 
     @property
-    def sample(self) -> str:
+    def noun(self) -> str:
         """The noun for a training sample."""
         return "sample" if self.loop else "image"
 

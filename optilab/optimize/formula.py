@@ -324,7 +324,7 @@ def put_in(node: Node, values: Mapping[str, Node]) -> Node:
     return changed(node)
 
 
-def coordinates(formula: str) -> str:
+def spelled_coordinates(formula: str) -> str:
     """`x is w1 and y is w2`, of those that a typed function names; empty for one of w1, w2, ..."""
     names = (name for name in COORDINATES if re.search(rf"(?<![A-Za-z_]){name}(?!\w)", formula))
     return " and ".join(f"{name} is {COORDINATES[name]}" for name in names)

@@ -115,12 +115,12 @@ def best(rows: Sequence[Mapping[str, Any]]) -> Row:
 
     A loop that was watched may have none: its lowest validation loss counts then, or its lowest training loss.
     """
-    key = score(rows)
+    key = best_column(rows)
     sign = metric_of(key).sign
     return dict(max((row for row in rows if key in row), key=lambda row: (sign * row[key], -row["epoch"])))
 
 
-def score(rows: Sequence[Mapping[str, Any]]) -> str:
+def best_column(rows: Sequence[Mapping[str, Any]]) -> str:
     """The column by which epochs are compared: `val_acc`, or the nearest that there is."""
     return next((key for key in ("val_acc", "val_loss") if rows and key in rows[-1]), "train_loss")
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from optilab.optimize.objective import Floats
-from optilab.runs import Record, Row, read_diagnostics, score
+from optilab.runs import Record, Row, best_column, read_diagnostics
 from optilab.runs.metrics import EPOCH_METRICS, metric_of
 from optilab.study.groups import Grouping, groups, relabeled, short, text
 from optilab.study.judge import quantile
@@ -148,7 +148,7 @@ def history(label: str, runs: Mapping[int, Record]) -> History | None:
     # A loop that was watched may lack columns: their curves have no number.
     columns = dict.fromkeys([*EPOCH_METRICS, *(key for rows in tables.values() for row in rows for key in row)])
     columns.pop("epoch", None)
-    best = score([row for rows in tables.values() for row in rows])
+    best = best_column([row for rows in tables.values() for row in rows])
     curves = {key: curve({seed: _column(rows, key) for seed, rows in tables.items()}, key) for key in columns}
     return History(
         label,

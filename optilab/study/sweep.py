@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from optilab import runs
-from optilab.config.axes import Axis, Choices, listed, read_choices, read_range
+from optilab.config.axes import Axis, Choices, choices_of, read_choices, read_range
 from optilab.config.claims import BEST
 from optilab.config.keys import keys_of
 from optilab.config.load import load
@@ -221,7 +221,7 @@ def read_axis(key: str, values: Any) -> AxisLike:
     if key in _NOT_AXES or (section and last == "name"):
         raise UsageError(f"not an axis{f'; expected {section}' if last == 'name' and section else ''}", where)
     if isinstance(values, list):
-        return listed(where, key, values)
+        return choices_of(where, key, values)
     if isinstance(values, dict):
         raise UsageError(f"expected {RANGE} or KEY=VALUE,VALUE, got a mapping", where)
     if not re.fullmatch(r"[-+0-9.eE]+:[-+0-9.eE]+(:.*)?", text):

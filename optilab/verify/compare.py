@@ -16,7 +16,7 @@ import numpy as np
 from optilab.optimize import OBJECTIVES, descend
 from optilab.optimize.objective import Floats
 from optilab.optimize.rule import settings_of, with_settings
-from optilab.verify.candidate import MAX_LITERAL, STEPS, Candidate, Start
+from optilab.verify.candidate import MAX_MAGNITUDE, STEPS, Candidate, Start
 
 TOLERANCE = 1e-11
 MAX_ROUNDING_RATIO = 30.0
@@ -262,9 +262,9 @@ def hyperparameters(rule: Any) -> dict[str, Any]:
 
 
 def padded(points: Floats, steps: int) -> Floats:
-    """A path as (steps + 1, d), with NaN from its first point that is not finite or beyond `MAX_LITERAL`."""
+    """A path as (steps + 1, d), with NaN from its first point that is not finite or beyond `MAX_MAGNITUDE`."""
     with np.errstate(invalid="ignore"):
-        bad = ~(np.abs(points) < MAX_LITERAL).all(axis=1)
+        bad = ~(np.abs(points) < MAX_MAGNITUDE).all(axis=1)
     end = int(np.argmax(bad)) if bad.any() else len(points)
     return np.concatenate([points[:end], np.full((steps + 1 - end, points.shape[1]), np.nan)])
 

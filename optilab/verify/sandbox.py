@@ -30,7 +30,15 @@ import numpy as np
 from optilab.errors import SystemFailure, UsageError, printable
 from optilab.optimize.objective import Floats
 from optilab.optimize.user_code import exception_text, rule_class
-from optilab.verify.candidate import MAX_LITERAL, Candidate, Walk, find_optimizer, literals, parameters, start_walk
+from optilab.verify.candidate import (
+    MAX_MAGNITUDE,
+    Candidate,
+    Walk,
+    find_optimizer,
+    literals,
+    parameters,
+    start_walk,
+)
 
 LEVELS = {
     "bubblewrap": "isolated by bubblewrap",
@@ -257,7 +265,7 @@ class Submission:
         name, known, numbers = reply.get("name"), reply.get("parameters"), reply.get("literals")
         if not (isinstance(name, str) and isinstance(known, dict) and isinstance(numbers, list)):
             raise self._wrong()
-        numbers = [n for n in numbers[:1000] if isinstance(n, float) and abs(n) < MAX_LITERAL]
+        numbers = [n for n in numbers[:1000] if isinstance(n, float) and abs(n) < MAX_MAGNITUDE]
         return Candidate(
             self._printable(name), {str(key): bool(value) for key, value in known.items()}, numbers, self._begin
         )

@@ -137,7 +137,7 @@ class Chance:
         single = {"single_by_chance": by_chance} if self._sizes else {}
         return {**self._facts, **single, "task": self.task, "classes_seen": int((self._counts > 0).sum())}
 
-    def level(self, losses: Sequence[float], loop: dict[str, Any]) -> dict[str, Any]:
+    def chance_level(self, losses: Sequence[float], loop: dict[str, Any]) -> dict[str, Any]:
         """The chance-level loss and accuracy; their source is noted in `loop`."""
         from optilab.diagnose.evidence import EQUAL_CLASSES, FIRST_STEPS
 

@@ -517,7 +517,7 @@ class Watch:
                 start |= {"finite_losses": infinite, "loss_before": self._losses[infinite - 1]}
         if self._ends and samples:
             start["train_images"] = round(samples)
-        return start | self._chance.level(self._losses, loop)
+        return start | self._chance.chance_level(self._losses, loop)
 
     def _setup(self) -> "Setup":
         from optilab.diagnose import Setup
