@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from optilab import runs
-from optilab.config.flat import FLAT
+from optilab.config.saturation import FLAT
 from optilab.config.load import load
 from optilab.config.section import dump, handling_user_code
 from optilab.config.training import TrainConfig

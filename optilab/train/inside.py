@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from optilab.config.flat import FLAT
+from optilab.config.saturation import FLAT
 from optilab.optimize.rules import Adamax
 from optilab.optimize.theory import eps_exponent
 from optilab.train.device import generators, set_generators
