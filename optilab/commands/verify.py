@@ -344,11 +344,11 @@ class LabVerification(Answer):
 
 def outcome(verdict: "CodeComparison") -> str:
     """The verdict in words: equal, or the first step that differs, with the difference and the coordinate."""
-    from optilab.verify.compare import TOLERANCE as AGREEMENT
+    from optilab.verify.compare import TOLERANCE
 
     if verdict.equal:
         reading = f", with {verdict.reading}" if verdict.reading else ""
-        return f"equal to {AGREEMENT:g} at every step{reading}"
+        return f"equal to {TOLERANCE:g} at every step{reading}"
     assert verdict.difference is not None
     finite = isfinite(verdict.difference)
     far = f"by {verdict.difference:.3g} of the path's size" if finite else "where it is not finite"

@@ -11,8 +11,7 @@ from pydantic import Strict
 
 from optilab.config.claims import PATH, Claims, measured
 from optilab.config.section import OneOf, ScalarOrList, Section
-from optilab.optimize import OBJECTIVES, RULES, SCHEDULES, Objective, Regime, Rule
-from optilab.optimize import schedules as around
+from optilab.optimize import OBJECTIVES, RULES, SCHEDULES, Objective, Regime, Rule, schedules
 from optilab.optimize.objective import called
 from optilab.optimize.schedules import Constant
 from optilab.words import plural, short_setting
@@ -51,12 +50,12 @@ class OptimizeConfig(Section):
     tolerance: Annotated[float, Gt(0), Doc("converged when the gradient's norm is below this")] = 1e-3
 
     schedule: Annotated[Any, OneOf(SCHEDULES, "schedule"), Doc("factor of the learning rate")] = Constant()
-    weight_decay: around.DecayStrength = 0.0
-    weight_decay_form: around.DecayForm = "coupled"
-    clip_norm: around.Clip = None
-    clip_value: around.ClipValue = None
-    noise: around.Noise = 0.0
-    seed: around.Seed = 0
+    weight_decay: schedules.DecayStrength = 0.0
+    weight_decay_form: schedules.DecayForm = "coupled"
+    clip_norm: schedules.Clip = None
+    clip_value: schedules.ClipValue = None
+    noise: schedules.Noise = 0.0
+    seed: schedules.Seed = 0
     expect: Annotated[Claims, measured(PATH)] = ()
 
     @property

@@ -23,7 +23,7 @@ from pydantic_core import PydanticCustomError, core_schema
 
 from optilab.config import SCHEMAS
 from optilab.config.keys import Key, keys_of
-from optilab.config.tree import Path, Tree, decimal, dotted, yaml_bytes
+from optilab.config.tree import KeyPath, Tree, decimal, dotted, yaml_bytes
 from optilab.errors import MAX_LISTED, ConfigError, Problem, UsageError, did_you_mean, shown, unknown
 from optilab.optimize import RULES, Rule
 from optilab.optimize.rule import formula_rule, is_formula
@@ -355,7 +355,7 @@ def _problem(known: Sequence[Key], tree: Tree, error: Any) -> Problem:
     return Problem(where, name, f"{part}: {message}" if part else message)
 
 
-def _setting(tree: Tree, where: str, section: Path, formula: str, name: str) -> str:
+def _setting(tree: Tree, where: str, section: KeyPath, formula: str, name: str) -> str:
     """The way in which a setting of a typed formula is given."""
     if not isinstance(section[-1], int) or len(tree.at(section[:-1])) == 1:
         if re.fullmatch("--[a-z]+", where):
@@ -365,13 +365,13 @@ def _setting(tree: Tree, where: str, section: Path, formula: str, name: str) -> 
     return f"{{formula: {formula}, {name}: NUMBER}}"
 
 
-def _key_at(known: Sequence[Key], tree: Tree, path: Path) -> Key | None:
+def _key_at(known: Sequence[Key], tree: Tree, path: KeyPath) -> Key | None:
     """The key at a path."""
     names = ("", *_names(tree.at(path[:-1])))
     return next((key for key in known if key.key == _bare(path) and key.of in names), None)
 
 
-def _accepted_keys(known: Sequence[Key], tree: Tree, path: Path) -> str:
+def _accepted_keys(known: Sequence[Key], tree: Tree, path: KeyPath) -> str:
     """The key that is near an unknown one, or what its entry or section has."""
     section = _bare(path[:-1])
     entry: Any = _names(tree.at(path[:-1]))[0] if path[1:] else None
@@ -398,7 +398,7 @@ def _names(value: Any) -> list[Any]:
     return [entry.get("name", entry.get("formula")) if isinstance(entry, Mapping) else entry for entry in listed]
 
 
-def _bare(path: Path) -> str:
+def _bare(path: KeyPath) -> str:
     """A dotted path without the numbers of lists."""
     return ".".join(part for part in path if isinstance(part, str))
 

@@ -15,8 +15,8 @@ from types import MappingProxyType
 from typing import Any
 
 from optilab import runs
-from optilab.config.saturation import FLAT
 from optilab.config.load import load
+from optilab.config.saturation import SATURATION
 from optilab.config.section import dump, handling_user_code
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Tree
@@ -129,7 +129,7 @@ class Setup:
                 "dropouts": {"model.dropout": model.dropout, "model.input_dropout": model.input_dropout},
                 "norm": model.norm.name,
                 "activation": model.activation.name,
-                "saturates": math.isfinite(FLAT.get(model.activation.name, (0.0, math.inf))[1]),
+                "saturates": math.isfinite(SATURATION.get(model.activation.name, (0.0, math.inf))[1]),
             }
         return cls(
             lr=getattr(rule, "lr", 0.0),

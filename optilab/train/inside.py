@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from optilab.config.saturation import FLAT
+from optilab.config.saturation import SATURATION
 from optilab.optimize.rules import Adamax
 from optilab.optimize.theory import eps_exponent
 from optilab.train.device import generators, set_generators
@@ -60,7 +60,7 @@ EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 BY_CHANNEL = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED, *BATCH_NORMS, nn.GroupNorm)
 """Layers with the channels on the second axis; others have their features on the last one."""
 _NEVER_FLAT = ("leakyrelu", "prelu", "gelu", "silu", "mish")
-BOUNDS = dict.fromkeys(_NEVER_FLAT, (-math.inf, math.inf)) | {k.replace("-", ""): b for k, b in FLAT.items()}
+BOUNDS = dict.fromkeys(_NEVER_FLAT, (-math.inf, math.inf)) | {k.replace("-", ""): b for k, b in SATURATION.items()}
 """Activation, by its module or its operation in the graph -> the bounds at which it is flat."""
 _VIEWS = frozenset(
     ["View", "UnsafeView", "Reshape", "ReshapeAlias", "Squeeze", "Unsqueeze", "Transpose", "Permute", "Select",
