@@ -10,7 +10,7 @@ from optilab.call import Call
 from optilab.runs import Record, Study, resume_command, sweep_of
 from optilab.show.blocks import NextStep
 from optilab.show.table import Column, Interval, interval_columns, interval_values
-from optilab.words import percent, plural, points, ranges, some
+from optilab.words import SEVERAL, percent, plural, points, ranges, some
 
 if TYPE_CHECKING:
     from optilab.study.comparison import ComparedRuns, RunComparison
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 MAX_CONFIRMED = 8
 """Settings that the command after an open answer trains again, at most."""
-MAX_ROWS_LISTED = 6
-"""Values of one key, or labels, that a line lists."""
 MAX_KEYS_LISTED = 8
 """Keys that a line about differences lists."""
 
@@ -75,17 +73,17 @@ def differences(comparison: "RunComparison") -> list[str]:
         values = list(
             dict.fromkeys(text(settings[key]) if key in settings else "-" for settings in settings_of_groups)
         )
-        varied.append(f"{key.removesuffix('.name')} ({some(values, MAX_ROWS_LISTED)})")
+        varied.append(f"{key.removesuffix('.name')} ({some(values, SEVERAL)})")
     equal = [f"{len(grouping.shared)} settings"]
     seeds = [set(group.runs) for group in grouping.groups]
     if all(values_of_group == seeds[0] for values_of_group in seeds):
-        equal.append(f"{'seed' if len(seeds[0]) == 1 else 'seeds'} {ranges(sorted(seeds[0]), MAX_ROWS_LISTED)}")
+        equal.append(f"{'seed' if len(seeds[0]) == 1 else 'seeds'} {ranges(sorted(seeds[0]), SEVERAL)}")
     around = {key: values for key, values in comparison.circumstances.items() if key != "git.commit"}
     equal += [word for word in ("data", "versions", "host") if not any(k.startswith(f"{word}.") for k in around)]
     lines = [f"differs: {some(varied, MAX_KEYS_LISTED) or 'nothing'}   equal: {', '.join(equal)}"]
     for key, numbers in comparison.circumstances.items():
         counts = [f"{value[:40]} in {plural(number, 'run')}" for value, number in numbers.items()]
-        lines.append(f"also differs: {key} ({some(counts, MAX_ROWS_LISTED)})")
+        lines.append(f"also differs: {key} ({some(counts, SEVERAL)})")
     return lines
 
 
@@ -282,11 +280,9 @@ def _answer_vs_baseline(comparison: "RunComparison", labels: Sequence[str]) -> t
         for word in ("better", "worse", "cannot tell")
     }
     better, verb = named.pop("better"), "is" if sum(row.verdict == "better" for row in rows) == 1 else "are"
-    claim = (
-        f"{some(better, MAX_ROWS_LISTED)} {verb} better than {base}" if better else f"no row is better than {base}"
-    )
+    claim = f"{some(better, SEVERAL)} {verb} better than {base}" if better else f"no row is better than {base}"
     reached = [f"{labels[row.key]} {show.value(row.summary.mean)}" for row in (rows[0], judgement.baseline)]
-    rest = [f"; {word}: {some(names, MAX_ROWS_LISTED)}" for word, names in named.items() if names]
+    rest = [f"; {word}: {some(names, SEVERAL)}" for word, names in named.items() if names]
     return f"{claim} by {comparison.measure.name}: {', '.join(reached)}", "".join(rest)
 
 
@@ -355,7 +351,7 @@ def again_by(comparison: "RunComparison") -> str:
     images = "validation images held out" if held_out else "the test set, which was also used to choose them"
     images = "the test set" if comparison.measure.metric in TESTED else images
     count = plural(len(comparison.candidates), "setting")
-    return f"the best {count} again, from the new seeds {ranges(seeds, MAX_ROWS_LISTED)}, on {images}"
+    return f"the best {count} again, from the new seeds {ranges(seeds, SEVERAL)}, on {images}"
 
 
 def next_step(comparison: "RunComparison", entries: "Sequence[Record | Study]") -> NextStep | None:

@@ -22,7 +22,7 @@ from optilab.runs.metrics import metric_of
 from optilab.show import terminal
 from optilab.show.blocks import Block, Sentence, Verbatim
 from optilab.show.table import Column, Table, grid
-from optilab.words import duration, of_key, percent, plural, some
+from optilab.words import FEW, SEVERAL, duration, of_key, percent, plural, some
 
 if TYPE_CHECKING:
     from optilab.show.chart import Chart
@@ -39,8 +39,6 @@ RunName = Annotated[
 _NAMES = Doc("Names of runs and studies, paths to them, `latest`, or patterns such as '2026*'")
 RunNames = Annotated[list[str], Argument("RUN...", complete="run"), _NAMES]
 AnyRunNames = Annotated[list[str] | None, Argument("RUN...", complete="run"), _NAMES]
-MAX_NAMES_LISTED = 3
-"""Directories, and runs, that a line about those left out names."""
 
 
 # --- ls ----------------------------------------------------------------------------------------------------
@@ -119,7 +117,7 @@ def _skipped(unreadable: Mapping[str, str], folder: Path) -> str:
     number = (
         "1 directory is not a readable run" if single else f"{len(unreadable)} directories are not readable runs"
     )
-    names = some([repr(printable(name)) for name in unreadable], MAX_NAMES_LISTED)
+    names = some([repr(printable(name)) for name in unreadable], FEW)
     return f"{folder}: {number}: {names}; `optilab runs show NAME` gives the reason"
 
 
@@ -200,10 +198,6 @@ def _document(line: "ListedRun") -> dict[str, Any]:
     return facts | {"best_val_acc": line.about.get("best_val_acc")}
 
 
-MAX_CHANGES_LISTED = 6
-"""Changes that a line lists."""
-
-
 def _configured(line: "ListedRun") -> str:
     """`sigmoid, lr 0.1, norm batch`; of a study also its axes: `sigmoid, 9 values of lr x 3 seeds`, or before all
     of its trials have ended `sigmoid, over lr`."""
@@ -212,7 +206,7 @@ def _configured(line: "ListedRun") -> str:
     if "stage" in line.axes:  # a race: its settings and seeds depend on each other
         kinds = [key for key in ("rule", "remedy", "network", "repeat", "setting") if key in line.axes]
         return " x ".join(plural(line.axes[key], "optimizer" if key == "rule" else key) for key in kinds)
-    words = [line.variant.preset, _changes(line, MAX_CHANGES_LISTED)]
+    words = [line.variant.preset, _changes(line, SEVERAL)]
     if sum(line.counts.values()) < line.about.get(
         "trials", 0
     ):  # the trials that are missing may have other values
@@ -466,9 +460,7 @@ class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
         self.draw(lambda: chart)
         for reason, records in left_out.items():
             if records and not place.silent:
-                terminal.note(
-                    f"not drawn: {some([record.name for record in records], MAX_NAMES_LISTED)}: {reason}"
-                )
+                terminal.note(f"not drawn: {some([record.name for record in records], FEW)}: {reason}")
         if file is None and not place.silent:
             terminal.draw(chart)
         return SimpleAnswer([], facts, [] if file is None else [file])

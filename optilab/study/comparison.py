@@ -23,12 +23,10 @@ from optilab.study.groups import (
 )
 from optilab.study.judge import Judgement, alpha, confidence_of, judge
 from optilab.study.measure import GroupValues, Measure, length, values_of
-from optilab.words import plural, some
+from optilab.words import FEW, plural, some
 
 MIN_ABOVE_CHANCE = 0.02
 """An accuracy, or a loss in nats, that is not better than the chance level by more than this has learned nothing."""
-MAX_RUNS_NAMED = 3
-"""Runs that a note names."""
 VALIDATED_ON = ("data.dataset", DATA_DIGEST, "data.holdout", "replay.split_seed")
 """Settings that choose the images a run is validated on."""
 
@@ -329,4 +327,4 @@ def _trial_notes(result: RunComparison) -> Iterator[tuple[Any, str]]:
     excluded += [
         f"{record.name}: another run has the same settings and seed" for record in result.grouping.repeated
     ]
-    yield excluded, f"left out: {some(excluded, MAX_RUNS_NAMED)}"
+    yield excluded, f"left out: {some(excluded, FEW)}"

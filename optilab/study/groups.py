@@ -22,7 +22,7 @@ from optilab.errors import CheckpointError, RunError, UsageError, did_you_mean, 
 from optilab.optimize.user_code import is_user_code
 from optilab.runs import Record, Row, Study
 from optilab.runs.record import MANIFEST
-from optilab.words import listed, plural, some
+from optilab.words import SEVERAL, listed, plural, some
 
 _MEASURED = ("probes", "curvature", "curvature.every", "curvature.images")
 NOT_SETTINGS = frozenset(
@@ -37,8 +37,6 @@ STAGE_COLUMN = "stage"
 """The column of trials.csv of a race: tuning, finalist or final."""
 
 _LABEL_CHARACTERS = 48
-MAX_LISTED = 6
-"""Labels that a refusal lists."""
 
 L = TypeVar("L", bound=Any)
 """A group, or another dataclass with a label."""
@@ -228,7 +226,7 @@ def relabeled(items: Sequence[L], labels: Sequence[str]) -> tuple[L, ...]:
         matches = [label for label in names if label == part] or [label for label in names if part in label]
         if not (sign and part and name and len(matches) == 1):
             near = did_you_mean(part, list(names))
-            known = some([shown(label) for label in names], MAX_LISTED)
+            known = some([shown(label) for label in names], SEVERAL)
             accepted = f"LABEL=NAME with a part of exactly one label of {known}"
             raise UsageError(f"expected {accepted}, got {shown(text)}{near}", "--label")
         if name in names.values():
