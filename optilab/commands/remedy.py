@@ -47,18 +47,18 @@ class TryRemedies(StudyOptions, RemedyConfig):  # type: ignore[misc]  # `set` is
     lr: LearningRate = None
 
     def run(self, place: Place) -> "LabStudy | PlannedStudy":
-        from optilab.commands.race import NetworkRaceAnswer
+        from optilab.commands.race import EndedRace
         from optilab.study import remedy as plans
 
         started = {"finalists": FINALISTS} if self.tune is not None else {}
         source = studies.source("remedy", self, self.config, place, **started)
         tuned = source[0].values.get("tune") is not None or self.tune is not None
-        answer = NetworkRaceAnswer if tuned else RemedyAnswer
+        answer = EndedRace if tuned else EndedRemedies
         return studies.answered(self, place, source, plans, "remedies", answer)
 
 
 @dataclass(frozen=True, repr=False)
-class RemedyAnswer(EndedStudy):
+class EndedRemedies(EndedStudy):
     """Remedies at their end, each with the learning rate of the config."""
 
     spec: "plans.RemedySpec"

@@ -299,7 +299,7 @@ class ShowRun(FormatOptions, FolderOptions, OutputOptions):
 
     def run(self, place: Place) -> Answer:
         entry = runs.read_entry(runs.locate(place.folder, self.name))
-        return OneStudy(entry) if isinstance(entry, Study) else OneRun(entry, self.config)
+        return ShownStudy(entry) if isinstance(entry, Study) else ShownRun(entry, self.config)
 
 
 MAX_BYTES_READ = 10 << 20
@@ -307,7 +307,7 @@ MAX_BYTES_READ = 10 << 20
 
 
 @dataclass(frozen=True, repr=False)
-class OneRun(LabRun):
+class ShownRun(LabRun):
     """A run in full: its facts, its last and its best row; in other formats every row."""
 
     config: bool = False
@@ -355,7 +355,7 @@ class OneRun(LabRun):
 
 
 @dataclass(frozen=True, repr=False)
-class OneStudy(LabStudy):
+class ShownStudy(LabStudy):
     """A study in full: its facts and its trials."""
 
     def blocks(self) -> Iterator[Block]:

@@ -65,11 +65,11 @@ class Sweep(StudyOptions, SweepConfig):
         source = studies.source("sweep", self, self.config, place)
         from optilab.study import sweep as plans
 
-        return studies.answered(self, place, source, plans, "sweep", SweepAnswer)
+        return studies.answered(self, place, source, plans, "sweep", EndedSweep)
 
 
 @dataclass(frozen=True, repr=False)
-class SweepAnswer(EndedStudy):
+class EndedSweep(EndedStudy):
     """A sweep at its end."""
 
     schema_version: ClassVar[int] = 2

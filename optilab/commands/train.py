@@ -351,7 +351,7 @@ def _curves(records: Sequence[Record], picture: bool | None) -> Iterator[Block]:
 # --- several seeds ------------------------------------------------------------------------------------------
 
 
-def _train_seeds(trained: Any, request: Train, place: Place) -> "SeedsAnswer":
+def _train_seeds(trained: Any, request: Train, place: Place) -> "EndedSeeds":
     """Train from several seeds: a sweep without an axis."""
     from optilab.config.study import SweepConfig
     from optilab.study import claims
@@ -363,11 +363,11 @@ def _train_seeds(trained: Any, request: Train, place: Place) -> "SeedsAnswer":
     study = runs.read_study(ran.path)
     written = [*_draw(request, study.completed()), str(ran.path)]
     judged = claims.judge_claims(spec.request.expect, claims.of_study(study))
-    return SeedsAnswer(study, ran, spec, written, request.picture, judged=judged)
+    return EndedSeeds(study, ran, spec, written, request.picture, judged=judged)
 
 
 @dataclass(frozen=True, repr=False)
-class SeedsAnswer(EndedStudy):
+class EndedSeeds(EndedStudy):
     """One network from several seeds."""
 
     written: Sequence[str] = ()
