@@ -189,7 +189,7 @@ def present(answer: Answer, request: object) -> int:
         blocks = answer.blocks()
         paint(with_columns(blocks, answer.table(), columns, "--columns") if columns else blocks)
         paint(file for file in getattr(request, "saved", ()) if file not in answer.written)
-    return max(answer.code, after(answer.judged, silent=quiet or format != "table"))
+    return max(answer.code, show_claims(answer.judged, silent=quiet or format != "table"))
 
 
 def cell(value: Any) -> str:
@@ -205,7 +205,7 @@ STYLES = {"holds": "", "fails": "bold red", "cannot tell": "bold yellow", "error
 """Style of a claim's line, by its result."""
 
 
-def after(judged: "Sequence[ClaimResult]", silent: bool = False) -> ExitCode:
+def show_claims(judged: "Sequence[ClaimResult]", silent: bool = False) -> ExitCode:
     """Show the claims of a command that was run with `--expect`, and the exit status: 9 unless all hold.
 
     `silent`: only what does not hold, on stderr.

@@ -229,7 +229,7 @@ class Checker:
         except OptilabError as error:
             yield CheckedTarget(target, errors=[error])
             return
-        chosen, named = file.chosen(self.request.slow, self.request.only), file.chosen(True, self.request.only)
+        chosen, named = file.select(self.request.slow, self.request.only), file.select(True, self.request.only)
         if not chosen:
             condition = "" if self.request.slow else " that is not slow"
             names = some([entry.name for entry in file.checks], 5)

@@ -10,7 +10,7 @@ from annotated_doc import Doc
 
 from optilab.commands.answer import Answer
 from optilab.commands.options import QUIET, OutputOptions, SetOptions
-from optilab.commands.paths import Function, LearningRate, Start, chosen, require_bare
+from optilab.commands.paths import Function, LearningRate, Start, chosen_config, require_bare
 from optilab.commands.request import Conflicts, Place
 from optilab.config.load import load
 from optilab.config.presets import algorithms
@@ -75,7 +75,7 @@ class Explain(SetOptions, OutputOptions):
         """
         steps = _steps(self.step, self.flag("step"))
         run = self._run(place)
-        config = chosen(self) if run is None else _config_of(run, self.changes)
+        config = chosen_config(self) if run is None else _config_of(run, self.changes)
         require_bare(config, "explain")
         from optilab.optimize.path import worked_steps
 

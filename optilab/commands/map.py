@@ -10,14 +10,14 @@ from annotated_doc import Doc
 
 from optilab.commands.answer import Answer
 from optilab.commands.options import PictureOptions, SetOptions, SilentOptions
-from optilab.commands.paths import Function, LearningRate, Source, Start, chosen, require_bare
+from optilab.commands.paths import Function, LearningRate, Source, Start, chosen_config, require_bare
 from optilab.commands.request import Place
 from optilab.config.axes import Axis, read_map_axis
 from optilab.config.presets import algorithms
 from optilab.config.tree import Override
 from optilab.errors import UsageError, unknown
 from optilab.marks import RANGE, ConfigKey, Flag, Read
-from optilab.optimize.objective import called
+from optilab.optimize.objective import label_of
 from optilab.optimize.rule import is_formula, rule_setting, settings_of
 from optilab.show.blocks import Sentence
 from optilab.show.chart import Chart, Contour, Heatmap, Mark, Panel, PanelRow, Points, Scale
@@ -71,7 +71,7 @@ class Map(SetOptions, PictureOptions, SilentOptions):
     def run(self, place: Place) -> "LabMap":
         """The map, and its picture file. UsageError for axes that the rule or the function does not have."""
         typed = [(self.flag(name), str(text)) for name in ("x", "y") if (text := getattr(self, name))]
-        config = chosen(self, EPOCHS, *_first_values(self.algo, typed))
+        config = chosen_config(self, EPOCHS, *_first_values(self.algo, typed))
         if len(config.algo) != 1:
             names = ",".join(rule.name for rule in config.algo)
             raise UsageError(f"a map shows one optimizer, got {names}", self.flag("algo"))
@@ -81,7 +81,7 @@ class Map(SetOptions, PictureOptions, SilentOptions):
             values = [
                 Override(f"{flag} {text}", key, value) for flag, text, key, value in ends if rule_setting(key)
             ]
-            chosen(self, EPOCHS, *values)
+            chosen_config(self, EPOCHS, *values)
         if not self.basins and len(read) < 2:
             raise UsageError("a map needs two axes, --x and --y, or --basins")
         axes = _box(config) if self.basins else [*read.values()]
@@ -116,10 +116,10 @@ def _box(config: "OptimizeConfig") -> list[Axis]:
     """The starts of the function's box. UsageError where it has no plane of starts, or no minimum."""
     function = config.function
     if len(function.start) != 2:
-        count = f"{called(function)} has {len(function.start)}"
+        count = f"{label_of(function)} has {len(function.start)}"
         raise UsageError(f"--basins needs a function of two variables; {count}")
     if not function.minima:
-        message = f"no minimum of {called(function)} is known, so --basins has nothing to map"
+        message = f"no minimum of {label_of(function)} is known, so --basins has nothing to map"
         raise UsageError(message)
     return [Axis(f"w{i + 1}", low, high, STARTS) for i, (low, high) in enumerate(function.box)]
 

@@ -20,7 +20,6 @@ from optilab.commands.paths import (
     LearningRate,
     Source,
     Start,
-    chosen,
     follow,
     judge_paths,
     rows,
@@ -100,7 +99,7 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
 
     def run(self, place: Place) -> "LabPaths":
         """Follow the paths, write what is asked for, and the run; that of a script where it has a name."""
-        config, note = chosen(self), ""
+        config, note = chosen_config(self), ""
         if self.tune:
             config, note = tuned(config, self.tune, self.changes)
         paths = follow(config)

@@ -52,8 +52,8 @@ Start = Annotated[Any, ConfigKey("start"), Read(numbers), Flag("W1,W2"), Doc("St
 LearningRate = Annotated[Any, ConfigKey("algo.lr"), Flag("LR"), Doc("Learning rate (algo.lr)")]
 
 
-def chosen(request: Request, epochs: int | None = None, *more: Override) -> "OptimizeConfig":
-    """The config that a request chooses: its own with the keys that were given, and `more`.
+def chosen_config(request: Request, epochs: int | None = None, *more: Override) -> "OptimizeConfig":
+    """The config of a request, with the keys that its options set, and `more`.
 
     Without a config there are `epochs` unless they are given. UsageError without an optimizer, ConfigError with every
     problem at once.

@@ -22,7 +22,17 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from optilab.commands.answer import Answer
 from optilab.commands.options import OutputOptions, SetOptions
-from optilab.commands.paths import Algo, Function, LearningRate, Source, Start, chosen, follow, require_bare, tuned
+from optilab.commands.paths import (
+    Algo,
+    Function,
+    LearningRate,
+    Source,
+    Start,
+    chosen_config,
+    follow,
+    require_bare,
+    tuned,
+)
 from optilab.commands.request import Place
 from optilab.config.load import load
 from optilab.config.section import dump
@@ -31,7 +41,7 @@ from optilab.marks import ConfigKey, Field, Flag
 from optilab.optimize import OBJECTIVES, RULES, Objective, Rule, Status
 from optilab.optimize import formula as formulas
 from optilab.optimize.formula import MAX_LENGTH, Node
-from optilab.optimize.objective import called
+from optilab.optimize.objective import label_of
 from optilab.optimize.program import compiled
 from optilab.optimize.rule import settings_in_formula
 from optilab.optimize.user_code import UserRule
@@ -78,7 +88,7 @@ class Play(SetOptions, OutputOptions):
         """Write the page. UsageError for what a page cannot run."""
         out, note = os.fspath(self.out), ""
         file = page_file(out, self.flag("out"))
-        config = chosen(self, EPOCHS)
+        config = chosen_config(self, EPOCHS)
         require(config, "play")
         if self.tune:
             config, note = tuned(config, self.tune, self.changes)
@@ -146,12 +156,12 @@ def require(config: "OptimizeConfig", subject: str) -> None:
     if config.epochs > MAX_EPOCHS:
         raise UsageError(f"{subject} computes at most {MAX_EPOCHS:,} epochs, got {config.epochs:,}")
     if (count := len(function.start)) > 2:
-        raise UsageError(f"{called(function)} has {count} variables, and a page needs one or two")
+        raise UsageError(f"{label_of(function)} has {count} variables, and a page needs one or two")
     without: list[Any] = [] if function.nodes() else [function]
     without += [rule for rule in config.algo if not has_formula(rule)]
     if without:
         attribute = "; its attribute `formula` states one" if isinstance(without[0], UserRule) else ""
-        raise UsageError(f"{called(without[0])} has no formula that a page could run{attribute}")
+        raise UsageError(f"{label_of(without[0])} has no formula that a page could run{attribute}")
 
 
 def has_formula(rule: Rule) -> bool:

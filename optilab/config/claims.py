@@ -332,7 +332,7 @@ class CheckFile(Section):
 
     checks: Annotated[tuple[ClaimsEntry, ...], Strict(False), MinLen(1), Doc("commands and their claims")]
 
-    def chosen(self, slow: bool, pattern: str) -> Sequence[tuple[int, ClaimsEntry]]:
+    def select(self, slow: bool, pattern: str) -> Sequence[tuple[int, ClaimsEntry]]:
         """The entries whose names match the pattern, each with its number; slow entries only if `slow`."""
         return [
             (number, check)

@@ -173,7 +173,7 @@ def _written(value: Any) -> str:
     return str(value["name"]) if isinstance(value, dict) and "name" in value else flow(value)
 
 
-def part(keys: Sequence[Key], name: str) -> list[Key]:
+def keys_of_part(keys: Sequence[Key], name: str) -> list[Key]:
     """The keys of a part of a config: one key, a section, the entries of a choice, or all that an entry has.
 
     `name` is a dotted key (`model.norm`), a section, or an entry (`adam`, `model.norm.batch`). UsageError names the

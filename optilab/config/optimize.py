@@ -12,7 +12,7 @@ from pydantic import Strict
 from optilab.config.claims import PATH, Claims, measured
 from optilab.config.section import OneOf, ScalarOrList, Section
 from optilab.optimize import OBJECTIVES, RULES, SCHEDULES, Objective, Regime, Rule, schedules
-from optilab.optimize.objective import called
+from optilab.optimize.objective import label_of
 from optilab.optimize.schedules import Constant
 from optilab.words import plural, short_setting
 
@@ -86,7 +86,7 @@ class OptimizeConfig(Section):
     def misfits(self) -> Iterator[tuple[str, str]]:
         dimension = len(self.function.start)
         if self.start is not None and len(self.start) != dimension:
-            expected = f"expected {plural(dimension, 'coordinate')} for {called(self.function)}"
+            expected = f"expected {plural(dimension, 'coordinate')} for {label_of(self.function)}"
             yield f"{expected}, got {plural(len(self.start), 'number')}", "start"
             return
         import numpy as np

@@ -92,7 +92,7 @@ def _overlap(key: str, other: str) -> bool:
     return key == other or key.startswith(f"{other}.") or other.startswith(f"{key}.")
 
 
-def chosen(only: Sequence[str] | None) -> list[Remedy]:
+def chosen_remedies(only: Sequence[str] | None) -> list[Remedy]:
     """The remedies of these names, or all; UsageError names the nearest to an unknown one."""
     known = remedies()
     names = list(known) if only is None else chosen_names("--only", ",".join(only), "remedy", known)

@@ -15,7 +15,7 @@ import numpy as np
 
 from optilab.config.study import FunctionRaceConfig
 from optilab.errors import UsageError
-from optilab.optimize.objective import Floats, Objective, called, minima_inside
+from optilab.optimize.objective import Floats, Objective, label_of, minima_inside
 from optilab.optimize.rule import Rule, reject_matrix_rule
 from optilab.study import search_space
 from optilab.study.judge import Judgement, judge
@@ -87,7 +87,7 @@ def check(rules: Sequence[Rule], functions: Sequence[Objective], over: Mapping[s
             reject_matrix_rule(rule)
         except UsageError as error:
             problems.append(f"--algo: {error}")
-    unknown = [called(function) for function in functions if not minima_inside(function)]
+    unknown = [label_of(function) for function in functions if not minima_inside(function)]
     problems += [f"--function: {name} has no known minimum" for name in unknown]
     names = Counter(rule.name for rule in rules)
     problems += [f"{name}: two optimizers have that name" for name, count in names.items() if count > 1]

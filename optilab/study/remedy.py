@@ -13,7 +13,7 @@ from optilab.config.study import RaceConfig, RemedyConfig
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
 from optilab.diagnose import of_run
-from optilab.diagnose.remedies import BASE, Remedy, chosen, pairs
+from optilab.diagnose.remedies import BASE, Remedy, chosen_remedies, pairs
 from optilab.errors import ConfigError, UsageError
 from optilab.study.groups import Group
 from optilab.study.judge import JudgedGroup, judge
@@ -103,7 +103,7 @@ def variants_of(request: RemedyConfig) -> list[Variant]:
     changes = [Override(f"--set {key}", key, value) for key, value in request.set.items()]
     base = load(TrainConfig, config, changes)
     variants = [Variant(None, _as_variant(AS_IT_IS, base))]
-    remedies = chosen(request.only)
+    remedies = chosen_remedies(request.only)
     if request.tune is not None:  # the rate of every remedy is tuned
         remedies = [remedy for remedy in remedies if remedy.changes.keys() != {"optimizer.lr"}]
     if request.pairs and len(remedies) == 1:
