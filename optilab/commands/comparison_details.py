@@ -111,31 +111,29 @@ def _training(chosen: Sequence[Group], grouping: Grouping, against: Group | None
     if len(groups) <= MAX_COLORS and all(group in grouping.groups for group in groups):
         groups.sort(key=list(grouping.groups).index)
     histories = {group.label: history(group.label, group.runs) for group in groups}
-    drawn = [drawn_history for drawn_history in histories.values() if drawn_history is not None]
-    if any(drawn_history.epochs > 1 for drawn_history in drawn):
+    drawn = [h for h in histories.values() if h is not None]
+    if any(h.epochs > 1 for h in drawn):
         left = len(chosen) - len(groups)
         note = [Sentence(f"The first {MAX_DRAWN} groups of the table; {left} others are not drawn.", "dim")] * (
             left > 0
         )
         yield Details("Curves", [Sentence(READING, "dim"), *note, curves_chart(drawn)])
-    if any(drawn_history.curvature for drawn_history in drawn):
+    if any(h.curvature for h in drawn):
         about = (
             "The sharpness is the largest curvature of the loss, for adaptive optimizers in the coordinates that they "
             "scale; above the dashed limit of stability, steps along that direction grow on a quadratic. Thin: the "
             "curvature along the gradient, where it is positive."
         )
         yield Details("Curvature", [Sentence(about, "dim"), curvature_chart(drawn)])
-    if layered := [drawn_history for drawn_history in drawn if drawn_history.layers]:
+    if layered := [h for h in drawn if h.layers]:
         about = (
             "Layer 1 is next to the input. A gradient that falls by orders of magnitude from the output to layer 1 "
             "vanishes: the first layers hardly learn."
         )
         pair = dict.fromkeys((chosen[0].label, (against or chosen[0]).label))
-        layered_histories = [
-            drawn_history
-            for name in pair
-            if (drawn_history := histories.get(name)) is not None and drawn_history.layers
-        ] or layered[:1]
+        layered_histories = [h for name in pair if (h := histories.get(name)) is not None and h.layers] or layered[
+            :1
+        ]
         table = Details("Every layer after its last epoch", [_last_layers(layered)], folded=True)
         yield Details("Layers", [Sentence(about, "dim"), layers_chart(layered_histories), table])
 

@@ -76,7 +76,7 @@ def differences(comparison: "RunComparison") -> list[str]:
         varied.append(f"{key.removesuffix('.name')} ({some(values, SEVERAL)})")
     equal = [f"{len(grouping.shared)} settings"]
     seeds = [set(group.runs) for group in grouping.groups]
-    if all(values_of_group == seeds[0] for values_of_group in seeds):
+    if all(other == seeds[0] for other in seeds):
         equal.append(f"{'seed' if len(seeds[0]) == 1 else 'seeds'} {ranges(sorted(seeds[0]), SEVERAL)}")
     around = {key: values for key, values in comparison.circumstances.items() if key != "git.commit"}
     equal += [word for word in ("data", "versions", "host") if not any(k.startswith(f"{word}.") for k in around)]

@@ -209,9 +209,7 @@ class Panel:
         def bounded(scale: Scale, values: list[Any]) -> Scale:
             if scale.is_bounded:
                 return scale
-            finite = [
-                float(v) for mark_values in values for v in mark_values if isfinite(v) and (v > 0 or not scale.log)
-            ]
+            finite = [float(v) for column in values for v in column if isfinite(v) and (v > 0 or not scale.log)]
             return replace(scale, low=min(finite, default=0.0), high=max(finite, default=1.0))
 
         drawn = [mark for mark in self.marks if isinstance(mark, Polyline | Points)]
