@@ -20,6 +20,7 @@ from optilab.commands.paths import (
     LearningRate,
     Source,
     Start,
+    chosen_config,
     follow,
     judge_paths,
     rows,
