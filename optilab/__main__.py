@@ -30,7 +30,7 @@ def main() -> None:
         """Take the place of os._exit, by which code of a user's would end a command with 0, as if its claims held.
 
         It raises, so that the error names the line. In a thread, or after the command (`atexit`), it leaves with the
-        status of the command, or of an error. A fork ends as it asks to.
+        status of the command, or of an error. A forked process leaves with the status that it asks for.
         """
         if os.getpid() == process:
             if not ended and threading.current_thread() is threading.main_thread():
@@ -149,7 +149,7 @@ def _leave_working_directory() -> None:
 def _open_streams() -> None:
     """Open /dev/null for each standard stream that is closed, and escape what an encoding does not have."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:  # so that no file of a run gets its number
+        if getattr(sys, name) is None:  # else a file of a run would get its descriptor
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

@@ -288,7 +288,7 @@ class GroupedCommand(TyperCommand):
 
 
 def _is_list(parameter: Any) -> bool:
-    """True of an option for a list or an axis, which a second one would replace."""
+    """True for an option for a list or an axis, which a second one would replace."""
     metavar = parameter.metavar or ""
     return isinstance(parameter, TyperOption) and not parameter.multiple and ("," in metavar or metavar == "AXIS")
 

@@ -228,7 +228,7 @@ class LabComparison(Answer):
         return map(Verbatim, self.may_be_best)
 
     def chart(self) -> "Chart":
-        """The curves of the groups, the best MOST of them."""
+        """The curves of the groups, the best `MAX_GROUPS_DRAWN` of them."""
         groups = [group for row in tables.ranked(self.comparison)[:MAX_GROUPS_DRAWN] for group in row.groups]
         return curves([run for group in groups for run in group.runs.values()])
 

@@ -127,7 +127,7 @@ def _steps(text: Any, flag: str) -> list[int]:
 
 @dataclass(frozen=True, repr=False)
 class WorkedSteps(Answer):
-    """Steps that were worked out."""
+    """The steps of one optimizer, each with its formula and its numbers."""
 
     steps: "Sequence[WorkedStep]"
     style: str

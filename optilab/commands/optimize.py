@@ -474,8 +474,8 @@ def theory(config: "OptimizeConfig", rule: Any, path: "Trajectory") -> str | Non
         return f"theory: no formula for {rule.name}{rate}; {_best_possible(known.bounds)}"
     if not prediction.stable and not prediction.unstable_fraction:
         return (
-            f"theory: unstable above lr {prediction.largest_lr:.4g}, but this start has no part in the unstable "
-            f"direction{measured}"
+            f"theory: unstable above lr {prediction.largest_lr:.4g}, but this start has no component along the "
+            f"unstable direction{measured}"
         )
     best = ", ".join(f"{key} {value:.4g}" for key, value in prediction.best.items())
     best = f"; best: {best} with x{prediction.best_rate:.4g}" if best else ""

@@ -71,7 +71,7 @@ def chosen_config(request: Request, epochs: int | None = None, *more: Override) 
 
 
 def require_bare(config: "OptimizeConfig", subject: str) -> None:
-    """UsageError where the config puts something around the optimizer, which `what` runs as it is."""
+    """UsageError where the config puts something around the optimizer, which `subject` runs as it is."""
     from optilab.optimize import Regime
 
     nothing = Regime()

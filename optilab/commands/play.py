@@ -150,7 +150,7 @@ class Playground(Answer):
 
 
 def require(config: "OptimizeConfig", subject: str) -> None:
-    """Raise UsageError for a config that a page cannot run; `what` names what would run it."""
+    """Raise UsageError for a config that a page cannot run; `subject` names it in the message."""
     require_bare(config, subject)
     function = config.function
     if config.epochs > MAX_EPOCHS:
@@ -165,7 +165,7 @@ def require(config: "OptimizeConfig", subject: str) -> None:
 
 
 def has_formula(rule: Rule) -> bool:
-    """True of a rule whose formula a page can run: statements that renew w, and read settings that are numbers."""
+    """True for a rule whose formula a page can run: statements that renew w, and read settings that are numbers."""
     try:
         program = compiled(rule.formula)
     except UsageError:  # a sentence

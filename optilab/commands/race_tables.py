@@ -237,7 +237,9 @@ def notes(result: RaceResult) -> list[str]:
         f"judged on the test set, from {plural(result.seeds, 'new seed')}"
     ]
     if result.repeats > 1:
-        lines.append("verdicts hold for all rows of a table at once; the luck of tuning is part of the intervals")
+        lines.append(
+            "verdicts hold for all rows of a table at once; the intervals include the randomness of tuning"
+        )
     raced = {rule: on_network for table in result.networks for rule, on_network in table.raced.items()}
     for rule, last in raced.items():
         lines += untuned(rule, last.optimizer, {key for settings in last.settings for key in settings})

@@ -185,7 +185,7 @@ class Request(Section):
 
     @property
     def typed(self) -> bool:
-        """True of a command line, where errors name options."""
+        """True for a command line, where errors name options."""
         return self._typed
 
     def flag(self, name: str) -> str:
@@ -370,7 +370,7 @@ def optimizers_of(command: type[Request]) -> Field | None:
 
 
 def positional(field: Field, item: Any, known: Mapping[str, Field]) -> str:
-    """The option that a value without a name is for: `one`, which takes optimizers, or the config. UsageError for
+    """The option that a value without a name is for: `field`, which takes optimizers, or the config. UsageError for
     anything else."""
     from optilab.config.presets import is_config
     from optilab.optimize import OBJECTIVES, RULES

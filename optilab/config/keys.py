@@ -19,7 +19,7 @@ class Key:
     """A key of a config by its dotted name, with its default as YAML.
 
     A key with `choices` takes the name of one of them; of the type `ENTRY` also a mapping of `name` and the settings
-    of the entry, and `of` is the entry that has this key. A key of the type `SECTION` holds others.
+    of the entry; `of` is the entry that the key belongs to. A key of the type `SECTION` holds others.
     """
 
     key: str

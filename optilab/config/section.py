@@ -302,7 +302,7 @@ def _read_numbers(tree: Tree, problems: Sequence[Any]) -> bool:
 
 
 def _follows(problem: Any, problems: Sequence[Any]) -> bool:
-    """True of a list that is too short only because one of its entries has a problem."""
+    """True for a list that is too short only because one of its entries has a problem."""
     path = problem["loc"]
     return problem["type"] == "too_short" and any(
         other["loc"][: len(path)] == path and other is not problem for other in problems
@@ -366,7 +366,7 @@ def _setting(tree: Tree, where: str, section: KeyPath, formula: str, name: str) 
 
 
 def _key_at(known: Sequence[Key], tree: Tree, path: KeyPath) -> Key | None:
-    """The key at a path."""
+    """The key that a path of a config means, among those of its section or entry; None if it is unknown."""
     names = ("", *_names(tree.at(path[:-1])))
     return next((key for key in known if key.key == _bare(path) and key.of in names), None)
 

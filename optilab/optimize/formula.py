@@ -480,12 +480,12 @@ _ENCLOSED = {("divide", 0), ("divide", 1), ("power", 1)}
 
 
 def text(node: Node, leaf_text: Callable[[str], str] = lambda name: name) -> str:
-    """Plain text; `shown` maps a symbol to its name or its number (negative numbers in parentheses)."""
+    """Plain text; `leaf_text` maps a symbol to its name or its number (negative numbers in parentheses)."""
     return _written(node, leaf_text, _TEXT)
 
 
 def latex(node: Node, leaf_text: Callable[[str], str]) -> str:
-    """LaTeX; `shown` as in `text`."""
+    """LaTeX; `leaf_text` as in `text`."""
     return _written(node, leaf_text, _LATEX)
 
 

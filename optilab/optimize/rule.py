@@ -207,7 +207,7 @@ class UnknownName(UsageError, KeyError):
 
 class Registry(Mapping[str, Any]):
     """The classes of `modules` that have a `name`, by name; the modules are imported when it is first
-    asked for. `what` is what an entry is called in the sentence of UnknownName."""
+    used. `kind` is the noun for an entry in the message of UnknownName."""
 
     def __init__(self, kind: str, *modules: str) -> None:
         self._kind, self._modules = kind, modules

@@ -121,7 +121,7 @@ E = TypeVar("E", bound=Entry)
 
 
 class Record(Entry):
-    """A run."""
+    """A run: its manifest and its tables. The table of a study's trials is made from its plan and these manifests."""
 
     FILE = CONFIG
 

@@ -28,7 +28,7 @@ def again(run: Path, command: str = "train", **options: Any) -> Call:
 
 
 def read_table(path: Path) -> list[Row]:
-    """The complete lines of a table that `table` wrote, without a torn last line; no rows if there is no file.
+    """The complete lines of a table that `files.table` wrote, without a torn last line; no rows if there is no file.
 
     Raises DataError, with the line, if the table is damaged or holds a number that is not finite.
     """
@@ -111,7 +111,7 @@ def _parse(cell: str, path: Path, line: int) -> Any:
 
 
 def best(rows: Sequence[Mapping[str, Any]]) -> Row:
-    """The row with the highest validation accuracy, the first of equals.
+    """The row with the highest validation accuracy; on a tie, the first.
 
     A loop that was watched may have none: its lowest validation loss counts then, or its lowest training loss.
     """

@@ -133,7 +133,7 @@ class ReferenceLine:
 class Heatmap:
     """Values (rows, columns), rows upwards, at the points of y and x; nan is not known.
 
-    With `kinds`, values are numbers of series, -1 for none.
+    If it is `categorical`, values are numbers of series, -1 for none.
     """
 
     values: Any

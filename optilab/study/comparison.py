@@ -308,7 +308,10 @@ def _seed_notes(rows: Sequence[ComparedRuns], judgement: Judgement[int] | None) 
     yield unpaired, f"too few common seeds for pairs (Welch): {_together(unpaired)} with {base.label}"
     yield single, f"no interval with a single seed: {_together(single)}; {again}"
     luck = any(difference.shared for _, difference in pairs)
-    yield luck, "seeds may agree by luck, so a verdict assumes that no row varies less than the average row"
+    note = (
+        "seeds may agree by chance, so a verdict assumes that each row varies at least as much as the average row"
+    )
+    yield luck, note
 
 
 def _together(labels: Sequence[str]) -> str:

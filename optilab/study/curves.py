@@ -68,7 +68,7 @@ class History:
 
     label: str
     curves: Mapping[str, Curve]  # by column of metrics.csv
-    best: int  # epoch with the highest mean validation accuracy, the first of equals
+    best: int  # epoch with the highest mean validation accuracy; on a tie, the first
     layers: LayerHistory | None
     curvature: CurvatureHistory | None  # None where it was not measured
     runs: int  # those without an epoch included

@@ -66,7 +66,7 @@ class FirstDifference:
 
 @dataclass(frozen=True)
 class Diff:
-    """The differences of two runs."""
+    """What differs between two runs: their configs, data and environment, then their metrics."""
 
     config: Pairs
     data: Pairs

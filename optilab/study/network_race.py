@@ -4,7 +4,7 @@ tuned on.
 Settings are drawn from one space (`search_space.network_space`) and chosen by the accuracy on held-out training images,
 the best of them from two seeds; the chosen ones train again from new seeds and are judged on the test set. All rules
 share their uniform numbers, their seeds and the order of images. Repeats draw settings and seeds again. They are the
-sample, so the luck of tuning is part of every interval, and one repeat has no verdict.
+sample, so every interval includes the randomness of tuning, and a single repeat has no verdict.
 """
 
 import zlib

@@ -220,7 +220,7 @@ def train_to_end(training: Training, run: runs.Run, listener: Listener, stop: Ca
             run.release()
             if status == "done":
                 raise
-            # The disk that failed the run fails this too; the free lock still marks the run as interrupted.
+            # Likely the same disk error again; the lock that is free marks the run as interrupted.
     return status
 
 

@@ -710,7 +710,7 @@ COMPILERS = {
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("name", COMPILERS)
 def test_a_watched_network_compiles_alike(name):
-    """In a step that is looked into; the training and the watch go on."""
+    """In a step that is probed; the training and the watch go on."""
     programs, weights = [], []
     for watched in (False, True):
         torch.manual_seed(0)
