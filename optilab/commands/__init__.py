@@ -1,4 +1,4 @@
-"""A module for each command of `TASKS`: its options, its work and its answer. The others are shared by several commands:
+"""A module for each command of `TASKS`: its options, its work and its answer. Several commands share the other modules:
 requests and options, answers, tables and details of comparisons and races, and charts.
 """
 

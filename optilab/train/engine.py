@@ -20,12 +20,12 @@ from optilab.config.training import EarlyStopping, ReduceOnPlateau, Replay, Trai
 from optilab.config.user_network import UserNetwork
 from optilab.data.read import Dataset, channels_first
 from optilab.errors import DivergedError, UsageError
-from optilab.files import Row
 from optilab.optimize.path import DIVERGENCE_FACTOR
 from optilab.optimize.rule import innermost, learning_rates
 from optilab.optimize.rules import SAM
 from optilab.optimize.schedules import scheduled
 from optilab.optimize.theory import stability_limit
+from optilab.runs import Row
 from optilab.runs.metrics import METRICS, QUANTITIES
 from optilab.train import curvature, inside, optimizers
 from optilab.train.batches import Images, as_input, draw_loaders, draw_order, finish_epoch_order, generator, split
