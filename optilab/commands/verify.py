@@ -316,7 +316,7 @@ class LabVerification(Answer):
 
     @property
     def _rule(self) -> Any:
-        """The variant that the verdict is about, in words."""
+        """The variant that the verdict is about."""
         return self.setup.other if self.verdict.reading else self.setup.rule
 
     @property

@@ -641,7 +641,7 @@ def weights_grew(run: Evidence) -> Seen | None:
 @check(*RATE)
 def steps_too_large(run: Evidence) -> Seen | None:
     """A single step changes a layer's weights by more than {MAX_STEP:.0%}, and the training loss does not fall."""
-    step, improves = _largest_step(run), run.beats_chance and (run.fall or 0.0) >= MIN_FALL
+    step, improves = _largest_step(run), run.beats_chance and (run.late_fall or 0.0) >= MIN_FALL
     if not run.rows or not run.chance_loss or run.steps <= PROBE_BATCHES or run.probe_run:
         return None
     if step <= MAX_STEP or improves or sees(run, "vanishing-gradient"):

@@ -383,7 +383,7 @@ class Evidence:
         return accuracy > self.chance + 4 * error + 1 / self.validation_samples
 
     @property
-    def fall(self) -> float | None:
+    def late_fall(self) -> float | None:
         """Fraction of the training loss that the last half of the epochs has taken away; None with fewer than four."""
         if len(self.rows) < 4:
             return None
@@ -391,7 +391,7 @@ class Evidence:
         return 1 - self.loss / middle if middle > 0 else 0.0
 
     @property
-    def rise(self) -> float:
+    def late_rise(self) -> float:
         """The accuracy that the last half of the epochs has added."""
         middle, last = (
             row.get(self.measured_accuracy) for row in (self.rows[len(self.rows) // 2 - 1], self.rows[-1])

@@ -146,7 +146,7 @@ class Family:
         rows = min(len(variances), MAX_ROWS if chosen else MAX_ROWS_NAMED)
         return cls(level, pairs, rows, mean_variance(variances))
 
-    def raises(self, test: Contrast) -> bool:
+    def raises_variance(self, test: Contrast) -> bool:
         """True if the variance of the table counts, because that of the row is smaller."""
         return self.rows > 1 and test.n > 1 and test.variance < self.variance
 
@@ -336,7 +336,7 @@ def judge(
         interval = (max(-span, d - half), min(span, d + half)) if half else None
         verdicts[i] = verdict
         differences[i] = Difference(
-            test.n, test.paired, d, interval, test.win_rate, p, family.raises(test), verdict, more
+            test.n, test.paired, d, interval, test.win_rate, p, family.raises_variance(test), verdict, more
         )
     alone = tests and {*verdicts.values()} == {"worse"}
     verdicts[first] = "baseline" if baseline is not None else "best" if alone else "cannot tell"

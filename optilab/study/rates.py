@@ -91,7 +91,7 @@ class RangeTest:
         return self.ramp.rates[: len(self.losses)]
 
     @property
-    def floor(self) -> float:
+    def lowest_loss(self) -> float:
         """The lowest smoothed loss in the valley, or of all where there is none."""
         if self.lowest is None:
             return float(self.smooth.min())
