@@ -1,4 +1,4 @@
-"""`optilab diagnose`: why a network does not learn, and the command that changes it; also the end of a training."""
+"""`optilab diagnose`: why a network does not learn, and the remedies that help; also the end of a training."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

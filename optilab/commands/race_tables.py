@@ -340,7 +340,7 @@ def verdict_parts(table: RaceTable, result: RaceResult) -> tuple[str, str]:
     names = {row.key: row.key for row in judgement.rows}
     claim, rest = best_clauses(judgement, JUDGED.metric, _UNITS, True, names)
     if not table.has_verdicts:
-        rest += "; one repeat gives no verdict: repeats are the sample, and three would judge"
+        rest += "; one repeat gives no verdict, because the repeats are the sample: use at least three"
     elif learned and judgement.improvable:
         rest += f"; a better rate of {listed(judgement.improvable)} may lie beyond those that were tried"
         rest += f", and a budget of {2 * result.budget} settings tries more"

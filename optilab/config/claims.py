@@ -81,7 +81,7 @@ NETWORK_RACE = Subject(_ON_NETWORKS := ("test_acc", "verdict"), _VERDICTS, _ON_N
 RATE = Subject(_OF_RATE := ("rate", "status"), {"status": ("found", "unmoved")}, _OF_RATE)
 """`optilab lr`: the recommended rate, and whether there is one (found or unmoved)."""
 SUBJECTS = {"train": TRAINING, "optimize": PATH, "race": RACE, "race --on": NETWORK_RACE, "lr": RATE}
-"""By command."""
+"""The subject of each command."""
 
 WORDS = ("status", "verdict", "diagnosis")
 """The metrics whose values are words."""

@@ -101,7 +101,7 @@ class Setup:
     bias_init: bool = False
     plateau: bool = False
     subset: bool = False
-    """A setting leaves training samples out."""
+    """True if a setting leaves training samples out."""
     loop: bool = False
     """A user's loop: remedies are lines of PyTorch, not settings."""
     custom: bool = False
@@ -180,7 +180,7 @@ LOOP_FACTS = (
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of a training: its setup, its rows, its diagnostics, and how it ended.
+    """A training as the checks read it: its setup, its rows, its diagnostics, and how it ended.
 
     The first diagnostics are from before training (`engine.initial_diagnostics`), then come those of each epoch. In a
     `probe_run` the only row is about a few batches. The rows of a loop may lack columns.
@@ -522,7 +522,7 @@ def reason_unreadable(record: runs.Record) -> str:
     """The reason why the layers of a run cannot be read; empty where they can."""
     if not record.last_row() or os.path.lexists(file := record.path / "diagnostics.jsonl"):
         return ""
-    return f"{file} is missing, from which diagnose reads the layers"
+    return f"{file} is missing; diagnose reads the layers from it"
 
 
 def of_run(record: runs.Record) -> Evidence:

@@ -27,7 +27,7 @@ QUANTITIES = {
     "loss": Quantity("loss", False, "nats", lambda classes: log(classes) if classes else None),
     "acc": Quantity("accuracy", True, "fraction", lambda classes: 1 / classes if classes else None),
 }
-"""By the end of a column's name."""
+"""The quantity of a column, by the end of its name."""
 
 
 @dataclass(frozen=True)

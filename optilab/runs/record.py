@@ -227,8 +227,8 @@ class Study(Entry):
         return notes
 
     def planned(self) -> dict[str, Row]:
-        """By trial, in the order of the plan: its settings, seed and checksum; of one that stopped or failed, `status`
-        and `reason`. DataError, with the line, if the file is damaged or cut.
+        """The settings, seed and checksum of each trial, in the order of the plan; for one that stopped or failed also
+        `status` and `reason`. DataError, with the line, if the file is damaged or cut.
 
         optilab 0.2 had no plan but trials.csv, where a sweep also had the trials that confirmed its best settings.
         """

@@ -141,7 +141,7 @@ class Heatmap:
     y: Any
     scale: Scale = Scale()
     series: int | None = None
-    """Whose values they are."""
+    """The number of the series that the values belong to."""
     categorical: bool = False
     diverged: Any = None
     """A mask of the cells that have diverged."""

@@ -36,9 +36,9 @@ class ClaimResult:
 
     claim: str
     of: str
-    """Whose result it is: a rule, or a group of trainings by its label."""
+    """The label of a rule, or of a group of trainings, that the claim is about."""
     measured: float | str | None
-    """Over several seeds the mean, or without a confidence the value that is furthest from the claim."""
+    """The mean over several seeds; without a confidence, the value that is furthest from the claim."""
     result: Literal["holds", "fails", "cannot tell"]
     why: str = ""
     """The interval, the number of seeds, or why there is no value."""
@@ -56,7 +56,7 @@ class Measured:
     """The measurement of one label."""
 
     values: Mapping[int, Any]
-    """By seed, or a single one; a claim without a confidence has to hold for all of them."""
+    """The value of each seed, or a single value; a claim without a confidence has to hold for all of them."""
     missing: str = ""
     """The reason why a value is missing, so that no claim can be checked."""
     fails: bool = False

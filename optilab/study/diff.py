@@ -66,7 +66,7 @@ class FirstDifference:
 
 @dataclass(frozen=True)
 class Diff:
-    """What differs between two runs: their configs, data and environment, then their metrics."""
+    """The differences of two runs in their configs, data, environments and metrics."""
 
     config: Pairs
     data: Pairs

@@ -51,7 +51,7 @@ class Group:
     settings: dict[str, Any]
     """Dotted keys of the config, with this group's values, that are not the same in all groups."""
     runs: dict[int, Record]
-    """By seed, in ascending order."""
+    """The run of each seed, in ascending order."""
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ class Level:
     low: Any
     high: Any
     summary: Summary
-    """Over the seeds where each value has been tried with the same other settings, else over the points."""
+    """The sample are the seeds, where each value was tried with the same other settings; else the points."""
 
 
 def levels(key: str, outcomes: Outcomes, limits: Limits = UNLIMITED) -> list[Level]:

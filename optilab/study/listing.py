@@ -111,7 +111,7 @@ class PresetDiff:
     preset: str
     """The preset of the config's name; empty where there is none."""
     changed: Mapping[str, Any]
-    """Dotted keys, with the values of the config that are not those of the preset, or without one not the defaults."""
+    """The settings, by dotted key, that differ from those of the preset, or without a preset from the defaults."""
 
 
 def config_of(record: Record) -> dict[str, Any]:

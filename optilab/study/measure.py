@@ -187,7 +187,7 @@ class GroupValues:
     """The outcomes of one group."""
 
     values: Values
-    """By seed; the trials in `imputed` are among them."""
+    """The outcome of each seed, those in `imputed` included."""
     imputed: Mapping[int, str] = field(default_factory=dict)
     """Trials that diverged or never reached the target, and which of the two; what stands for them does not depend on
     other groups."""

@@ -316,7 +316,7 @@ class RaceResult:
     budget: int
     seeds: int
     finalists: int
-    """At most how many of the best settings were trained from a second seed before one was chosen."""
+    """The largest number of the best settings that were trained from a second seed before one was chosen."""
     kinds: tuple[str, str]
     """The noun for what is compared, in singular and plural."""
     networks: Sequence[RaceTable]

@@ -78,7 +78,7 @@ class StudySpec:
 
 @dataclass(frozen=True)
 class ExecutionOptions:
-    """Where the trials of a study run, how many at once, and whether a failure ends it."""
+    """The workers of a study: their place and number, and whether a failure ends it."""
 
     jobs: int | None = None
     """Trials at once; None: one per physical core, or on a GPU one."""

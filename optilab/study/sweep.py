@@ -84,7 +84,7 @@ class SweepSpec(StudySpec):
 
     @property
     def judged_by(self) -> str:
-        """The metric of the settings that are trained again: of the test set, where that did not choose them."""
+        """The metric that compares the settings that are trained again: on the test set, unless that chose them."""
         tested = f"test_{self.request.metric.rpartition('_')[2]}"
         return tested if self.base.data.holdout and tested in METRICS else self.request.metric
 

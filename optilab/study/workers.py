@@ -54,7 +54,7 @@ class Workers(ABC):
     @property
     @abstractmethod
     def slots(self) -> int:
-        """Tasks at once; the number of a cluster changes."""
+        """The number of tasks that can run at once; that of a cluster may change."""
 
     @abstractmethod
     def begin(self, name: str, task: Task) -> None:

@@ -450,7 +450,7 @@ def without_gradient(probe: Probe, optimized: Collection[int]) -> list[str]:
 
 
 def batch_as_time(probe: Probe, output: Tensor | None) -> dict[str, list[int]]:
-    """Layer over sequences that takes samples for time steps -> what it takes for samples, and for time steps.
+    """The layers over sequences that take samples for time steps: the lengths that each takes for samples and steps.
 
     The network has one output per sample of the batch, (samples,) or (samples, values), and as many time steps.
     """
