@@ -334,7 +334,9 @@ def _steps(
         about = (
             f"{rule.name} at lr {lr:.3g} and beta {beta:.3g}: the distance shrinks fastest in the long run, by "
         )
-        about += f"×{prediction.best_rate:.3f} per step. With more beta the trajectory oscillates, with less it is slow."
+        about += (
+            f"×{prediction.best_rate:.3f} per step. With more beta the trajectory swings, with less it is slow."
+        )
         yield f"the best lr and beta of {rule.name}", f"{place}.lr={lr:.6g}&{place}.beta={beta:.6g}", about
     for place, rule, path in zip(places, config.algo, paths, strict=True):
         away = path.points - np.array(function.minima[0])
