@@ -205,7 +205,9 @@ def test_seeds_of_one_training_are_a_study(optilab, small, tmp_path):
     together = json.loads(optilab(*options, "--seed", 7, "--seeds", 3, "--name", "study").stdout)
     assert [run["seed"] for run in together["runs"]] == [7, 8, 9]
     accuracies = [run["rows"][-1]["val_acc"] for run in together["runs"]]
-    assert together["summary"]["val_acc"] == pytest.approx({"mean": mean(accuracies), "std": stdev(accuracies)}, rel=1e-15)
+    assert together["summary"]["val_acc"] == pytest.approx(
+        {"mean": mean(accuracies), "std": stdev(accuracies)}, rel=1e-15
+    )
     alone = json.loads(optilab(*options, "--seed", 8).stdout)
     assert alone["rows"] == together["runs"][1]["rows"]
     manifest = json.loads((tmp_path / together["runs"][1]["run"] / "manifest.json").read_text())
