@@ -16,7 +16,7 @@ from optilab.show.table import Column, Table, grid
 from optilab.study.comparison import RunComparison
 from optilab.study.curves import MEASURED, History, history, title
 from optilab.study.diff import circumstances, varying
-from optilab.study.groups import DATA_DIGEST, Group, Grouping, distinguishing_keys, short, text
+from optilab.study.groups import DATA_DIGEST, Group, Grouping, distinguishing_keys, short_names, value_text
 from optilab.study.importance import effects
 from optilab.words import percent, plural, ranges
 
@@ -46,7 +46,9 @@ def question(comparison: RunComparison) -> str:
     if judgement is not None and not judgement.chosen:
         return f"Is anything better than {comparison.candidates[judgement.baseline.key].label} by {metric}?"
     rows = [candidate.settings for candidate in comparison.candidates]
-    words = [*short(distinguishing_keys(list(dict.fromkeys(key for row in rows for key in row)), rows)).values()]
+    words = [
+        *short_names(distinguishing_keys(list(dict.fromkeys(key for row in rows for key in row)), rows)).values()
+    ]
     if not 0 < len(words) <= MAX_NAMED:
         return f"Which of {count} settings is the best by {metric}?"
     named = " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
@@ -156,7 +158,7 @@ def _conditions(grouping: Grouping, records: Sequence[Record]) -> Iterator[Block
     """The conditions that were equal; the differences stand above the table."""
     around = [circumstances(record) for record in records]
     varied = varying(around)
-    equal = [[key, text(value)] for key, value in grouping.shared.items() if key != DATA_DIGEST]
+    equal = [[key, value_text(value)] for key, value in grouping.shared.items() if key != DATA_DIGEST]
     machine = [[key, value] for key, value in (around[0] if around else {}).items() if key not in varied]
     folded = [
         Details(f"{len(rows)} equal {noun}", [grid(["", ""], rows, left=(0, 1), header=False)], folded=True)

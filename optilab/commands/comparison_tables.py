@@ -64,14 +64,14 @@ def ranked(comparison: "RunComparison") -> "list[ComparedRuns]":
 
 def differences(comparison: "RunComparison") -> list[str]:
     """Lines about the settings, versions and hosts that differ between the runs, and about those that are equal."""
-    from optilab.study.groups import distinguishing_keys, text
+    from optilab.study.groups import distinguishing_keys, value_text
 
     grouping = comparison.grouping
     varied = []
     settings_of_groups = [group.settings for group in grouping.groups]
     for key in distinguishing_keys(grouping.differing, settings_of_groups):
         values = list(
-            dict.fromkeys(text(settings[key]) if key in settings else "-" for settings in settings_of_groups)
+            dict.fromkeys(value_text(settings[key]) if key in settings else "-" for settings in settings_of_groups)
         )
         varied.append(f"{key.removesuffix('.name')} ({some(values, SEVERAL)})")
     equal = [f"{len(grouping.shared)} settings"]

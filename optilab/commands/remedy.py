@@ -20,7 +20,7 @@ from optilab.config.study import FINALISTS, RemedyConfig
 from optilab.marks import ConfigKey, Flag
 from optilab.show.blocks import Block, Hint, Sentence
 from optilab.show.table import Column, Table
-from optilab.words import duration, percent, plural, some
+from optilab.words import FEW, duration, percent, plural, some
 
 if TYPE_CHECKING:
     from optilab.study import remedy as plans
@@ -160,7 +160,7 @@ class EndedRemedies(EndedStudy):
             sentences = [f"the most accurate is {best.name}{change}; one seed gives no verdict, three may"]
         elif undecided:
             sentences = [
-                f"cannot tell whether {some(undecided, 3)} {'is' if len(undecided) == 1 else 'are'} better"
+                f"cannot tell whether {some(undecided, FEW)} {'is' if len(undecided) == 1 else 'are'} better"
             ]
         if (steps := self.spec.request.config.steps) <= PROBE_BATCHES:
             sentences.append(f"{steps} steps are too few to tell: raise --epochs")

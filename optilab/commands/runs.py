@@ -201,7 +201,7 @@ def _document(line: "ListedRun") -> dict[str, Any]:
 def _configured(line: "ListedRun") -> str:
     """`sigmoid, lr 0.1, norm batch`; of a study also its axes: `sigmoid, 9 values of lr x 3 seeds`, or before all
     of its trials have ended `sigmoid, over lr`."""
-    from optilab.study.groups import short
+    from optilab.study.groups import short_names
 
     if "stage" in line.axes:  # a race: its settings and seeds depend on each other
         kinds = [key for key in ("rule", "remedy", "network", "repeat", "setting") if key in line.axes]
@@ -210,10 +210,10 @@ def _configured(line: "ListedRun") -> str:
     if sum(line.counts.values()) < line.about.get(
         "trials", 0
     ):  # the trials that are missing may have other values
-        axes = short([key for key in line.axes if key != "seed"]).values()
+        axes = short_names([key for key in line.axes if key != "seed"]).values()
         words += [f"over {', '.join(axes)}"] if axes else []
     elif len(line.axes) > 1 or line.axes.get("seed", 0) > 1:
-        names = short([key for key in line.axes if key != "seed"])
+        names = short_names([key for key in line.axes if key != "seed"])
         counts = [of_key(line.axes[key], name) for key, name in names.items()]
         words.append(" x ".join([*counts, plural(line.axes.get("seed", 1), "seed")]))
     return ", ".join(filter(None, words))
@@ -221,13 +221,13 @@ def _configured(line: "ListedRun") -> str:
 
 def _changes(line: "ListedRun", limit: int) -> str:
     """At most `limit` settings that differ from the preset and that no axis varies: `lr 0.1, norm batch`."""
-    from optilab.study.groups import short, text
+    from optilab.study.groups import short_names, value_text
 
     fixed = ("threads", "device") if isinstance(line.entry, Study) else ()  # of all trials: they run on one thread
     varied = [key for key in line.variant.changed if any(f"{key}.".startswith(f"{axis}.") for axis in line.axes)]
     changed = {key: v for key, v in line.variant.changed.items() if key not in fixed and key not in varied}
-    names = short(list(changed))
-    return some([f"{names[key].rpartition('/')[2]} {text(value)}" for key, value in changed.items()], limit)
+    names = short_names(list(changed))
+    return some([f"{names[key].rpartition('/')[2]} {value_text(value)}" for key, value in changed.items()], limit)
 
 
 def _result(line: "ListedRun") -> str:
@@ -257,13 +257,13 @@ def _progress(line: "ListedRun") -> str:
 
 def _trials(lines: "Sequence[ListedRun]", axes: Sequence[str]) -> Table:
     """The trials of a study."""
-    from optilab.study.groups import short, text
+    from optilab.study.groups import short_names, value_text
 
     def axis_text(value: Any) -> str:
         """The value of an axis as text; empty for null, a hyperparameter that an optimizer of a race lacks."""
-        return "" if value == "null" and "setting" in axes else text(value)
+        return "" if value == "null" and "setting" in axes else value_text(value)
 
-    names = short(axes)
+    names = short_names(axes)
     columns = [
         Column("run", "trial", left=True),
         *(Column(key, names[key], axis_text, left=True) for key in axes),
@@ -378,7 +378,7 @@ class ShownStudy(LabStudy):
 
 
 def _facts(entry: Record | Study) -> Iterator[Block]:
-    from optilab.study.groups import text
+    from optilab.study.groups import value_text
     from optilab.study.listing import lines
 
     manifest = entry.manifest
@@ -393,7 +393,7 @@ def _facts(entry: Record | Study) -> Iterator[Block]:
         facts.append(["fork of", f"{origin['run']} after epoch {origin['epoch']}: {', '.join(origin['changed'])}"])
     facts.append(["versions", ", ".join(f"{name} {version}" for name, version in manifest["versions"].items())])
     facts.append(["git", str(manifest.get("git", {}).get("commit", "none"))])
-    changed = [f"{key} {text(value)}" for key, value in line.variant.changed.items()]
+    changed = [f"{key} {value_text(value)}" for key, value in line.variant.changed.items()]
     if line.variant.preset:
         facts.append(["preset", line.variant.preset])
     if line.variant.preset or changed:
@@ -633,9 +633,9 @@ def _pairs(section: str, pairs: "Pairs") -> list[dict[str, str]]:
 
 
 def _value(value: Any) -> str:
-    from optilab.study.groups import text
+    from optilab.study.groups import value_text
 
-    words = "-" if value is None else text(value) if not isinstance(value, str) else value
+    words = "-" if value is None else value_text(value) if not isinstance(value, str) else value
     return words if len(words) <= 40 else f"{words[:37]}..."
 
 

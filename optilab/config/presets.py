@@ -63,17 +63,17 @@ def _below(root: Path) -> tuple[Preset, ...]:
     paths = sorted(
         root.rglob("*.yaml"), key=lambda path: (path.parent != root, path.parent.name != REMEDIES, path)
     )
-    return tuple(Preset(root.name, _bare(path.relative_to(root).as_posix()), path) for path in paths)
+    return tuple(Preset(root.name, _preset_name(path.relative_to(root).as_posix()), path) for path in paths)
 
 
-def _bare(config: str) -> str:
+def _preset_name(config: str) -> str:
     """The name of the preset that `config` names: `remedies/relu.yaml` is `relu`."""
     return config.removesuffix(".yaml").removesuffix(".yml").removeprefix(f"{REMEDIES}/")
 
 
 def lookup(kind: str, config: str) -> Preset | None:
     """The preset that `config` names, with or without `.yaml` and `remedies/`; of any command where `kind` is empty."""
-    named = (p for p in presets(kind) if p.name == _bare(config.removeprefix(f"{p.kind}/")))
+    named = (p for p in presets(kind) if p.name == _preset_name(config.removeprefix(f"{p.kind}/")))
     return next(named, None)
 
 
@@ -97,8 +97,8 @@ def _unknown(kind: str, config: str) -> str:
     if other := lookup("", config):
         return f"{shown(config)} is a preset of {other.kind}, not of {kind}"
     names = {preset.name: preset.name for preset in presets(kind)}
-    names |= {_bare(str(file)): str(file) for file in Path(config).parent.glob("*.y*ml")}
-    close = get_close_matches(_bare(config), names, n=1, cutoff=0.75)
+    names |= {_preset_name(str(file)): str(file) for file in Path(config).parent.glob("*.y*ml")}
+    close = get_close_matches(_preset_name(config), names, n=1, cutoff=0.75)
     near = f'did you mean "{names[close[0]]}"?' if close else "expected a YAML file or a preset"
     return f"unknown config {shown(config, 300)}; {near}"
 
@@ -108,7 +108,7 @@ def named(name: str) -> Preset:
     if preset := lookup("", name):
         return preset
     accepted = [*KINDS, *(preset.name for preset in presets())]
-    raise UsageError(f"unknown preset {shown(name)}{did_you_mean(_bare(name), accepted)}")
+    raise UsageError(f"unknown preset {shown(name)}{did_you_mean(_preset_name(name), accepted)}")
 
 
 def algorithms(text: str, where: str = "--algo") -> list[str]:

@@ -330,7 +330,7 @@ def _problem(known: Sequence[Key], tree: Tree, error: Any) -> Problem:
             and len(tree.at(path[:-2])) > 1
         ):
             message += (
-                f"; expected a key that each has, or {{name: NAME, {path[-1]}: VALUE}} in {_bare(path[:-2])}"
+                f"; expected a key that each has, or {{name: NAME, {path[-1]}: VALUE}} in {_dotted_key(path[:-2])}"
             )
     elif kind == "missing":
         message = f"missing; expected {key.takes}" if key and not part else "missing"
@@ -359,21 +359,21 @@ def _setting(tree: Tree, where: str, section: KeyPath, formula: str, name: str) 
     """The way in which a setting of a typed formula is given."""
     if not isinstance(section[-1], int) or len(tree.at(section[:-1])) == 1:
         if re.fullmatch("--[a-z]+", where):
-            return f"--set {_bare(section)}.{name}=NUMBER"
+            return f"--set {_dotted_key(section)}.{name}=NUMBER"
         if where in (section[0], "against"):
-            return f"set={{'{_bare(section)}.{name}': NUMBER}}"
+            return f"set={{'{_dotted_key(section)}.{name}': NUMBER}}"
     return f"{{formula: {formula}, {name}: NUMBER}}"
 
 
 def _key_at(known: Sequence[Key], tree: Tree, path: KeyPath) -> Key | None:
     """The key that a path of a config means, among those of its section or entry; None if it is unknown."""
     names = ("", *_names(tree.at(path[:-1])))
-    return next((key for key in known if key.key == _bare(path) and key.of in names), None)
+    return next((key for key in known if key.key == _dotted_key(path) and key.of in names), None)
 
 
 def _accepted_keys(known: Sequence[Key], tree: Tree, path: KeyPath) -> str:
     """The key that is near an unknown one, or what its entry or section has."""
-    section = _bare(path[:-1])
+    section = _dotted_key(path[:-1])
     entry: Any = _names(tree.at(path[:-1]))[0] if path[1:] else None
     within = (section, section.partition(".")[0])  # of a rule around another one
     keys = [key.last for key in known if key.section in within and key.of == entry]
@@ -398,7 +398,7 @@ def _names(value: Any) -> list[Any]:
     return [entry.get("name", entry.get("formula")) if isinstance(entry, Mapping) else entry for entry in listed]
 
 
-def _bare(path: KeyPath) -> str:
+def _dotted_key(path: KeyPath) -> str:
     """A dotted path without the numbers of lists."""
     return ".".join(part for part in path if isinstance(part, str))
 

@@ -650,7 +650,7 @@ def steps_too_large(run: Evidence) -> Seen | None:
     text = f"a single step changes weights by {step:.1%}{_once_fell(run) if certain else ''}"
     result = _too_high(run, text, f"above {MAX_STEP:g}", "near 0.001", certain)
     # The default rate may be too low for a network that learns.
-    return result if run.setup.loop else result._replace(remedies=result.remedies[-1:])
+    return result if run.setup.loop else result._replace(changes=result.changes[-1:])
 
 
 # --- gradients that vanish, steps that are too small ---

@@ -77,8 +77,8 @@ def _finding(run: Evidence, check: Check, result: Seen, follows: bool) -> Findin
     """The finding of a result; `follows`: another finding explains it."""
     harmless = result.informational or follows or (run.learned and not result.certain)
     severity = Severity.INFO if harmless else Severity.WARNING if run.beats_chance else Severity.CRITICAL
-    remedies = () if harmless else tuple(sets for sets in result.remedies if _changes(run, sets))
-    advice = "" if harmless and not result.informational else result.fix or ("" if result.remedies else check.fix)
+    remedies = () if harmless else tuple(sets for sets in result.changes if _changes(run, sets))
+    advice = "" if harmless and not result.informational else result.fix or ("" if result.changes else check.fix)
     code = tuple(in_pytorch(sets) if _in_code(run, sets) else "" for sets in remedies)
     return Finding(
         check.name, severity, result.text, result.bound, result.normal, result.numbers, remedies, advice, code

@@ -18,12 +18,12 @@ from optilab.study.groups import (
     groups,
     relabeled,
     settings_label,
-    short,
-    text,
+    short_names,
+    value_text,
 )
 from optilab.study.judge import Judgement, alpha, confidence_of, judge
 from optilab.study.measure import GroupValues, Measure, length, values_of
-from optilab.words import FEW, plural, some
+from optilab.words import FEW, SEVERAL, plural, some
 
 MIN_ABOVE_CHANCE = 0.02
 """An accuracy, or a loss in nats, that is not better than the chance level by more than this has learned nothing."""
@@ -155,7 +155,7 @@ def _rows(
     for columns in table.values():
         cells = [cell for column, cell in columns.items() if every or column in common]
         settings = {key: value for key, value in cells[0][0].settings.items() if key in keys}
-        label = settings_label(settings, words) or f"no {', '.join(short(words).values())}"
+        label = settings_label(settings, words) or f"no {', '.join(short_names(words).values())}"
         value = (_at_their_best if best else _mean)([cell for _, cell in cells], higher_is_better)
         rows.append(ComparedRuns(label, settings, tuple(group for group, _ in cells), value))
     most = max((row.groups for row in rows), key=len)
@@ -171,7 +171,7 @@ def _identity(group: Group, keys: Sequence[str]) -> str:
 def _keys(grouping: Grouping, by: Sequence[str]) -> tuple[list[str], list[str]]:
     """The keys that tell rows apart, and those of the other settings. UsageError for one that nothing differs in."""
     differing = distinguishing_keys(grouping.differing, [group.settings for group in grouping.groups])
-    named = {word: key for key, word in short(differing).items()}  # as a label tells them
+    named = {word: key for key, word in short_names(differing).items()}  # as a label tells them
     wanted = [named.get(key, key) for key in by]
     keys = [key for key in grouping.differing if any(f"{key}.".startswith(f"{name}.") for name in wanted)]
     known = [f"{key}." for key in (*grouping.differing, *grouping.shared)]
@@ -256,9 +256,12 @@ def _notes(result: RunComparison, looks: int) -> list[str]:
             result.problems and not result.best,
             f"each row is the mean over {settings}; verdicts hold for these settings, with the seeds as the sample",
         ),
-        (data, f"the outcomes are measured on different images ({some(data, 6)})"),
-        (len(lengths) > 1 and advice, f"not the same epochs: {some([*map(text, lengths)], 6)}; {advice}"),
-        (exact, f"equal seeds do not give equal digits ({some(exact, 6)})"),
+        (data, f"the outcomes are measured on different images ({some(data, SEVERAL)})"),
+        (
+            len(lengths) > 1 and advice,
+            f"not the same epochs: {some([*map(value_text, lengths)], SEVERAL)}; {advice}",
+        ),
+        (exact, f"equal seeds do not give equal digits ({some(exact, SEVERAL)})"),
         (
             no_better_than_chance([row.outcomes for row in rows], measure.metric_higher_is_better),
             "no row is better than chance: more seeds will hardly help",

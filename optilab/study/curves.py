@@ -14,7 +14,7 @@ import numpy as np
 from optilab.optimize.objective import Floats
 from optilab.runs import Record, Row, best_column, read_diagnostics
 from optilab.runs.metrics import EPOCH_METRICS, metric_of
-from optilab.study.groups import Grouping, groups, relabeled, short, text
+from optilab.study.groups import Grouping, groups, relabeled, short_names, value_text
 from optilab.study.judge import quantile
 from optilab.study.listing import config_of, variant_of
 from optilab.study.measure import bounds
@@ -125,8 +125,8 @@ def title(grouping: Grouping) -> str:
     changed = [key for variant in variants[:1] for key in variant.changed]
     if records and records[0].is_watched:  # whose config has no presets
         changed = [key for key in grouping.shared if not key.startswith("watch.")]
-    words = short([key for key in changed if key in grouping.shared])
-    settings = [f"{word} {text(grouping.shared[key])}" for key, word in words.items()]
+    words = short_names([key for key in changed if key in grouping.shared])
+    settings = [f"{word} {value_text(grouping.shared[key])}" for key, word in words.items()]
     seeds = _seeds_text(sorted({seed for group in grouping.groups for seed in group.runs}))
     return ", ".join([*([preset] if preset and not others else []), *settings, seeds])
 

@@ -158,7 +158,7 @@ def settings(record: Record) -> dict[str, Any]:
         return {**tree, "name": record.name}
     for key in ("optimizer", "model"):
         if is_user_code(tree.get(f"{key}.name")):
-            tree[f"{key}.name"] = text(tree[f"{key}.name"])
+            tree[f"{key}.name"] = value_text(tree[f"{key}.name"])
             tree[f"{key}.sha256"] = str(tree.get(f"{key}.sha256"))[:8]
     digests = record.manifest.get("data", {}).get("sha256", {})
     return {**tree, DATA_DIGEST: _digest(digests), **_fork(record.manifest.get("fork"))}
@@ -308,8 +308,8 @@ def _labels(different: Sequence[Mapping[str, Any]], names: Sequence[str]) -> lis
 
 def settings_label(tree: Mapping[str, Any], keys: Sequence[str]) -> str:
     """`lr 0.1, norm batch`: the settings in `keys`, each by as much of its key as tells it from the others."""
-    words = short(keys)
-    return ", ".join(f"{words[key]} {text(tree[key])}" for key in keys if key in tree)
+    words = short_names(keys)
+    return ", ".join(f"{words[key]} {value_text(tree[key])}" for key in keys if key in tree)
 
 
 def distinguishing_keys(keys: Sequence[str], trees: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -329,7 +329,7 @@ def _is_implied_by_name(key: str, different: Sequence[Mapping[str, Any]]) -> boo
 _PARTS = re.compile(r"\.(?!.*py:)", re.DOTALL)
 
 
-def short(keys: Sequence[str]) -> dict[str, str]:
+def short_names(keys: Sequence[str]) -> dict[str, str]:
     """Each dotted key by as few of its last parts as tell it from the others: `optimizer.lr` is `lr`.
 
     `.name` of an entry is left out: `model.norm.name` is `norm`. The file of an optimizer stays whole: `own.py:Own.lr`.
@@ -353,12 +353,12 @@ def without_directory(value: Any) -> Any:
     return _USER_FILE.sub(r"\1", value) if isinstance(value, str) else value
 
 
-def text(value: Any) -> str:
+def value_text(value: Any) -> str:
     """A setting as it is shown: numbers in short form, lists as YAML, those of equal entries as `5 x 128`, the file of
     an optimizer without its directory.
     """
     if isinstance(value, list) and len(value) > 3 and all(entry == value[0] for entry in value):
-        return f"{len(value)} x {text(value[0])}"
+        return f"{len(value)} x {value_text(value[0])}"
     if (name := without_directory(value)) != value:
         return str(name)
     return f"{value:g}" if isinstance(value, float) else flow(value)

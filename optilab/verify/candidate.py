@@ -106,7 +106,7 @@ def find_optimizer(path: Path, preferred: str = "") -> UserCode:
     names = names or [
         n for n in functions if GRADIENTS.intersection([*inspect.signature(defined[n]).parameters][1:2])
     ]
-    names = [n for n in names if _bare(n) == _bare(preferred)] or names
+    names = [n for n in names if _letters(n) == _letters(preferred)] or names
     if len(names) == 1:
         return replace(code, name=names[0])
     if names:
@@ -117,7 +117,7 @@ def find_optimizer(path: Path, preferred: str = "") -> UserCode:
     )
 
 
-def _bare(name: str) -> str:
+def _letters(name: str) -> str:
     """A name as `adam_w`, `AdamW` and `adamw` have it in common."""
     return "".join(filter(str.isalnum, name)).lower()
 
