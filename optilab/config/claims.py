@@ -41,7 +41,7 @@ class Subject:
     words: Mapping[str, Sequence[str]]
     """The metrics whose values are words, each with its words."""
     once: Sequence[str] = ()
-    """Metrics that have one value, not one per epoch."""
+    """Metrics with a single value instead of a value for each epoch."""
     confident: Sequence[str] = ()
     """Metrics of which several trainings are a sample."""
     first: int = 0

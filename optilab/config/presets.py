@@ -78,7 +78,7 @@ def lookup(kind: str, config: str) -> Preset | None:
 
 
 def find(kind: str, config: str) -> Path:
-    """The file of a config argument: the one at that path, else the preset of that name. UsageError for any other."""
+    """The file of a config argument, a path or the name of a preset. UsageError for anything else."""
     try:
         mode = os.stat(config).st_mode
     except (FileNotFoundError, NotADirectoryError, ValueError):

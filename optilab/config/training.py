@@ -403,7 +403,7 @@ def without_former_keys(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without_train(stage: Any) -> Any:
-    """A stage without the key that earlier versions wrote, where it has the only value that is left."""
+    """A stage without the key `train` of earlier versions, if it has the only value that still exists."""
     if isinstance(stage, Mapping) and stage.get("train") == "all":
         return {key: value for key, value in stage.items() if key != "train"}
     return stage

@@ -55,12 +55,12 @@ def rate_times(run: Evidence, factor: float) -> tuple[Sets, ...]:
 
 
 def default_rates(run: Evidence) -> dict[str, float]:
-    """A learning rate that the network is likely to learn with, for each key that has one.
+    """The learning rates with which the network is likely to learn, by key.
 
-    Where the length of a step is about the rate, whatever the gradient, that is the default of its optimizer, and also
-    where inputs out of scale say nothing about gradients; where it is proportional to the gradient, the rate at which
-    the first step has the usual size. A user's rule or loop, or a run without a record of its first gradients, has
-    none; nor has a typed formula whose step is about the rate, which has no default.
+    If the length of a step is about the rate, whatever the gradient, or if inputs out of scale say nothing about
+    gradients, that is the default of the optimizer. If the step is proportional to the gradient, it is the rate at
+    which the first step has the usual size. A user's rule or loop, a run without its first gradients, and a typed
+    formula whose step is about the rate have none.
     """
     from optilab.optimize.theory import is_scale_invariant, linear_step  # NumPy, which a refusal does not load
 

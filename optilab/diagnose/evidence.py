@@ -41,8 +41,8 @@ EQUAL_CLASSES = "equally frequent classes"
 """The classes that are assumed for the chance-level loss where a loop gives no targets."""
 MIN_NATS = 10.0
 """Nats, over all validation images, by which a loss is below that of the labels' frequencies before it is evidence: a
-network that knows nothing of the images gets there once in e^10 = 22,000 times (Ville 1939). That is of the mean over
-images; where batches are averaged, and the last one is much smaller, and in regressions, it is about that."""
+network that knows nothing of the images gets there once in e^10 = 22,000 times (Ville 1939). That holds for
+the mean over images; for regressions and means of batches, of which the last is much smaller, it holds about."""
 
 
 @dataclass(frozen=True)

@@ -161,7 +161,7 @@ _TOKEN = re.compile(r"(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[jJ]?)|(?P<
 
 
 def _second_factors(text: str, functions: Mapping[str, str]) -> set[int]:
-    """The columns at which a factor begins that only stands next to the one before it."""
+    """The columns at which a factor follows another without an operator, as in `2 x`."""
     columns, before = set(), None
     for token in _TOKEN.finditer(text):
         if before is not None and not keyword.iskeyword(before[0]) and (token["name"] or token[0] == "("):

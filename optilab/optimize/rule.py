@@ -124,13 +124,13 @@ class Rule:
 
 
 def settings_in_formula(rule: Any) -> dict[str, Any]:
-    """Every setting by the name that it has in the formula, those of a rule that it wraps included."""
+    """Every setting of a rule, and of a rule that it wraps, by the name that it has in the formula."""
     values = {f.name: getattr(rule, f.name) for f in fields(rule)}
     return {**settings_in_formula(values["base"]), **values} if "base" in values else values
 
 
 def reject_matrix_rule(rule: Any) -> None:
-    """UsageError for a rule that works on the matrices of a network, where the point is that of a function."""
+    """UsageError for a rule that needs the matrices of a network, and cannot run on a test function."""
     if rule.weights == "matrices":
         raise UsageError(f"{rule.name} needs weight matrices, so it cannot run on a test function")
 
@@ -178,8 +178,8 @@ def rule_setting(key: str) -> str:
 
 
 def rules_with_lr(rule: Any) -> dict[str, Any]:
-    """The rules that have a learning rate, by its key: the rule itself as `lr`, one that it wraps as `base.lr`, and one
-    that it gives other weights to as `others.lr`. The first one makes most steps."""
+    """The rules with a learning rate, by its key: the rule itself as `lr`, its base as `base.lr`, and the rule of
+    its other weights as `others.lr`. The first rule makes most steps."""
     rules = {"lr": rule} if hasattr(rule, "lr") else {}
     for part in ("base", "others"):
         if hasattr(rule, part):

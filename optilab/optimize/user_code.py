@@ -604,7 +604,7 @@ class UserRule(Rule):
         return rule
 
     def arguments(self, cell: int = 0, shape: tuple[int, ...] = ()) -> dict[str, Any]:
-        """The code's parameters; of settings that are arrays (..., 1), those of one point of `shape`."""
+        """The parameters of the code for a single point of `shape`; settings may be arrays (..., 1)."""
         arguments: dict[str, Any] = {}
         for key, parameter in self.parameters.items():
             value = getattr(self, key)

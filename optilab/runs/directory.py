@@ -375,8 +375,9 @@ def read_checkpoint(path: Path, limit: int) -> bytes:
 
 @dataclass
 class OpenStudy:
-    """A study, a directory of trials that one command makes, which this process writes; it holds the lock until
-    `finish`.
+    """A study that this process writes: the directory of all trials of a command.
+
+    It holds the lock until `finish`.
 
         runs/20261124-231207-sigmoid-sweep-91c07d4e/
           study.yaml     the request; `optilab sweep --config .../study.yaml` repeats it
@@ -460,7 +461,7 @@ def _line(row: Row) -> Row:
 
 
 def open_study(directory: Path, name: str, request: bytes, manifest: Mapping[str, Any]) -> OpenStudy:
-    """A new study, or the one of that name and command, to be continued, which still has its earlier request.
+    """A new study, or the study of that name and command to continue, with its earlier request.
 
     RunError if the name is taken by anything else, or a process writes the study.
     """

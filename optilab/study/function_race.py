@@ -1,6 +1,6 @@
 """A fair race: every rule is tuned with the same budget, then evaluated on starts that it was not tuned on.
 
-`tuning` does that for one rule on one function; a race is every rule on every function, several times with other
+`tuning` tunes and evaluates a rule on a function; a race is every rule on every function, several times with other
 draws of settings and starts. Verdicts take the functions as the sample and hold for the whole table (`comparison`).
 """
 
@@ -64,7 +64,7 @@ class Race:
 
     @property
     def at_end(self) -> dict[str, list[str]]:
-        """The functions on which a better rate of a rule may lie beyond those that were tried, by rule."""
+        """By rule, the functions on which the best rate is the lowest or the highest that was tried."""
         return {r: [f for f in self.functions if any(t.at_end for t in self.of(r, f))] for r in self.rules}
 
     @cached_property
@@ -115,9 +115,9 @@ def run(
 
 
 def standings(race: Race) -> list[dict[str, Any]]:
-    """The rows of the judge, lowest cost first: the geometric mean of the gradients until solved, of which a problem
-    that is not solved has twice those allowed; its ratio to the lowest with an interval, p, the fraction of the
-    problems that are solved, and the verdict.
+    """The rows of the judge, lowest cost first: cost, its ratio to the lowest with an interval, p, the fraction of
+    the problems that are solved, and the verdict. The cost is the geometric mean of the gradients until a problem is
+    solved; an unsolved problem counts as twice the gradients that are allowed.
     """
     solved = dict(zip(race.rules, np.isfinite(race.costs).mean(axis=1).tolist(), strict=True))
     rows = []
@@ -178,7 +178,7 @@ def expected_best(scores: Floats) -> Floats:
     """The mean score of the setting that tuning chooses among k of the n, over all choices of k: (..., n), k = 1..n.
 
     `scores` (..., n) stand in the order in which tuning prefers them: sum over i of s_i * C(n-i, k-1)/C(n, k) (Dodge
-    et al. 2019, without replacement as Tang et al. 2020; there the scores that are averaged are those that decided).
+    et al. 2019, without replacement as Tang et al. 2020; there the averaged scores also decide).
     """
     n = scores.shape[-1]
     weights = [[comb(n - i, k - 1) / comb(n, k) for i in range(1, n + 1)] for k in range(1, n + 1)]

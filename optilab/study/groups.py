@@ -262,7 +262,7 @@ class _Distinct:
         return identity
 
     def split_shared(self) -> tuple[dict[str, Any], list[dict[str, Any]], list[str]]:
-        """The settings that all have, those by which each differs, and the labels."""
+        """The common settings, the settings by which each group differs, and the labels."""
         first, *others = self._trees.values() or [{}]
         absent = object()
         shared = {key: v for key, v in first.items() if all(tree.get(key, absent) == v for tree in others)}
@@ -291,8 +291,8 @@ def request_of(study: Study) -> dict[str, Any]:
 
 
 def _labels(different: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:
-    """One label per group: its settings with short keys; where those are long, the configs' names, or where names are
-    the same the first settings that tell all groups apart."""
+    """The label of each group: its settings with short keys. If those are long, the names of the configs; if names are
+    equal, too, the first settings that tell all groups apart."""
     keys = distinguishing_keys(list(dict.fromkeys(key for tree in different for key in tree)), different)
     labels = [settings_label(tree, keys) or name for tree, name in zip(different, names, strict=True)]
     if max(map(len, labels), default=0) <= _LABEL_CHARACTERS:

@@ -421,7 +421,7 @@ def _chance(record: runs.Record) -> float:
 
 
 def _over_all(tables: Sequence[RaceTable], level: float) -> RaceTable | None:
-    """The table with the networks as the sample; None for one network, and where a row has no result on one of them."""
+    """The table with the networks as the sample; None for a single network, and if a row lacks a result."""
     rules = dict.fromkeys(rule for table in tables for rule in table.raced)
     judged = [table for table in tables if table.judgement]
     means = {

@@ -52,8 +52,8 @@ class Variant:
 class RemedySpec(StudySpec):
     """The trials: the config as it is, then each remedy, from the same seeds: seed, seed + 1, ... of the config.
 
-    Each trial runs on one thread of the CPU, so that several at once give the bits that one alone gives; or on the
-    device that the config names.
+    Each trial runs on one thread of the CPU, so that its bits do not depend on other trials; or on the device that the
+    config names.
     """
 
     request: RemedyConfig
@@ -214,8 +214,8 @@ def results(variants: Sequence[Variant], outcomes: Sequence[Outcome], study: Pat
 
 
 def smallest_fix(results: Sequence[Result], level: float) -> Result | None:
-    """The remedy that changes the fewest settings, then the most accurate, of those that are better than the config as
-    it is, and not worse than the best of them, which is a further test at `level`. None where none is.
+    """Of the remedies that are better than the config as it is, and not worse than the best remedy (a further test at
+    `level`), the remedy that changes the fewest settings; on a tie, the most accurate. None without such a remedy.
     """
     better = {result.variant.name: result for result in results if result.verdict == "better"}
     if not better:

@@ -302,7 +302,7 @@ class Probe:
             self.activations.append(name)
 
     def _through_time(self, name: str, module: nn.RNNBase, args: Any, kwargs: Any) -> Any:
-        """Note the gradient by the inputs of each time step; inputs without one are given one, which changes no bit."""
+        """Note the gradient by the inputs of each time step; inputs get a gradient, which changes no bit."""
         inputs = first_tensor([args, kwargs])
         if name in self.called or not torch.is_grad_enabled() or inputs is None or not inputs.is_floating_point():
             return None

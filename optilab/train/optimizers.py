@@ -87,7 +87,7 @@ class RuleOptimizer(EagerOptimizer):
         return replace(rule, lr=lr) if rule is not self.rule and hasattr(rule, "lr") else rule
 
     def initial_states(self) -> list[dict[str, Any]]:
-        """The state before the first step: one for each parameter that has one."""
+        """The state of each parameter before the first step; parameters without a state are left out."""
         blocks = self._blocks(self.param_groups[0]["params"])
         return [_initial_state(part, block) for part, block in zip(self._parts(self.rule), blocks, strict=True)]
 

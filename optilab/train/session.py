@@ -63,7 +63,7 @@ def fork(
     """A new run that continues another from one of its checkpoints; it begins with that run's rows up to there.
 
     The optimizer keeps its state where the changed one has the same, else it starts afresh. Raises what `start`
-    raises, CheckpointError where the checkpoint is not usable, RunError where the dataset is another one.
+    raises, CheckpointError where the checkpoint is not usable, RunError for another dataset.
     """
     source, config = plan.source, plan.config
     _require_same_data(source, dataset)

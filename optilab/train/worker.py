@@ -5,8 +5,8 @@
 The process that a study starts imports PyTorch, and forks a worker for each connection that it gets over its standard
 input. The end of a worker's connection, also by the death of its study, stops it at the next batch.
 
-A trial may be requested again at any time: one that is done is read, one that was stopped is resumed, to the bytes of
-an undisturbed run. A worker trains one trial after another, each of which sets all that it depends on.
+A trial may be requested again at any time. If it is done, it is read; if it was stopped, it is resumed, to the bytes of
+an undisturbed run. A worker trains one trial after another; each sets all that it depends on.
 """
 
 import contextlib

@@ -183,8 +183,8 @@ _processes: set["subprocess.Popen[bytes]"] = set()
 def running(file: Path, code: bytes | None, name: str, like: str, sandbox: Sandbox) -> Iterator["Submission"]:
     """A submission, not loaded yet; its process is gone at the end, and if it is enclosed all that it has started.
 
-    `code`: the program, if it is not `file` itself that is executed. `name`: the class or function; empty for the only
-    one that fits, or that is called `like`.
+    `code`: the program, if `file` itself is not executed. `name`: the class or function; if it is empty, the only class
+    or function that fits, or that has the name `like`.
     """
     copied = "" if sandbox.level in ENCLOSED or code is None else tempfile.mkdtemp(prefix="optilab-")
     path = file if code is None else Path(copied or DIRECTORY, "submission.py")

@@ -335,7 +335,7 @@ class Watch:
                 self._check_parameters(self._probe)
 
     def _check_parameters(self, probe: Probe) -> None:
-        """Note, in the first step, the parameters that are trained, and those that are not although they should be."""
+        """Note, in the first step, which parameters are trained, and which are not although they should be."""
         optimized = self._optimized
         named = [(name, p) for name, p in self._model.named_parameters() if p.requires_grad]
         hidden = [(name, p) for name, p in inside.unregistered(self._model) if p.requires_grad]
