@@ -131,7 +131,7 @@ def judged_runs(
 ) -> tuple["Selection", str]:
     """The trainings to compare, and the metric.
 
-    For a race those are the judged trainings, not those of its tuning, by the test set unless `metric` is another or
+    For a race those are the evaluated trainings, not those of its tuning, by the test set unless `metric` is another or
     times to a target are compared (`timed`); a single sweep is compared by its own metric.
     """
     from optilab.study.groups import request_of, select_runs

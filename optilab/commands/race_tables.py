@@ -234,7 +234,7 @@ def notes(result: RaceResult) -> list[str]:
     lines = [
         f"tuned on {plural(result.budget, 'setting')} of one space, one seed each"
         f"{f', the best {again} from a second one' if again > 1 else ''}, by the accuracy on held-out images; "
-        f"judged on the test set, from {plural(result.seeds, 'new seed')}"
+        f"evaluated on the test set, from {plural(result.seeds, 'new seed')}"
     ]
     if result.repeats > 1:
         lines.append(
@@ -367,7 +367,7 @@ def next_step(result: RaceResult, study: Study) -> NextStep | None:
         larger: Any = {"budget" if race == "race" else "tune": 2 * result.budget}
         return NextStep(again(**larger), "tries more rates")
     if not any(table.has_verdicts for table in judged):
-        return NextStep(again(repeats=3), "tunes and trains all in 3 repeats, which are judged")
+        return NextStep(again(repeats=3), "tunes and trains all in 3 repeats, which give a verdict")
     if more := further_seeds(judgements[0]):
         effect = (
             f"tunes and trains all in {plural(more, 'more repeat')}, to {purpose_of_seeds(judgements[0], None)}"
@@ -389,7 +389,7 @@ def blocks(result: RaceResult, study: Study) -> Iterator[Block]:
         yield ""
         yield Sentence(_heading(table, result), "bold")
         if table.judgement is None:
-            yield "no optimizer has a judged training"
+            yield "no optimizer has an evaluated training"
             continue
         yield Table(columns(result, table.sample), rows(table))
         verdict = Verdict(*verdict_parts(table, result))

@@ -311,7 +311,7 @@ def _accuracy(run: Evidence) -> str:
     text += f" for {EQUAL_CLASSES}" if reference == EQUAL_CLASSES else ""
     if not _chance_is_known(run):
         missing = "from a loss of this kind" if run.loop.get("task") else "without target=y in watch.step"
-        text += f"; what it has learned cannot be told {missing}"
+        text += f"; its chance level is not known {missing}"
     return text
 
 

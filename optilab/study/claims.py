@@ -376,7 +376,7 @@ def of_network_race(result: "RaceResult") -> Results:
                 rules[f"{table.network}/{row.key}" if len(result.networks) > 1 else row.key] = rule
         return rules
 
-    return Results(measured, "no optimizer has a judged training", looks=result.looks)
+    return Results(measured, "no optimizer has an evaluated training", looks=result.looks)
 
 
 def of_rate(rate: float | None, of: str) -> Results:

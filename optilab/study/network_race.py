@@ -2,7 +2,7 @@
 tuned on.
 
 Settings are drawn from one space (`search_space.network_space`) and chosen by the accuracy on held-out training images,
-the best of them from two seeds; the chosen ones train again from new seeds and are judged on the test set. All rules
+the best of them from two seeds; the chosen ones train again from new seeds and are evaluated on the test set. All rules
 share their uniform numbers, their seeds and the order of images. Repeats draw settings and seeds again. They are the
 sample, so every interval includes the randomness of tuning, and a single repeat has no verdict.
 """
@@ -338,7 +338,7 @@ class RaceResult:
 def read(study: runs.Study) -> RaceResult | None:
     """The result of a study that raced on trainings so far, from its tables; None for another study.
 
-    What has no judged training has no row. A user's rule is not loaded. DataError for a damaged table or run,
+    What has no evaluated training has no row. A user's rule is not loaded. DataError for a damaged table or run,
     ConfigError for a damaged study.yaml.
     """
     rows, race = study.trials(), study.manifest["command"] == "race"
@@ -371,7 +371,7 @@ def _raced(rows: Sequence[runs.Row], records: Mapping[str, runs.Record], budget:
     """The result of the rows of a rule or a remedy on a network, of `budget` settings, judged from `seeds` seeds.
 
     A race that has grown may have chosen other settings before; the rows of its plan now come first. A repeat of which
-    every setting diverged has the accuracy of the chance level, as has a judged training.
+    every setting diverged has the accuracy of the chance level, as has an evaluated training.
     """
     settings, judged, boundary_notes = list[Settings](), dict[int, runs.Record](), dict[int, str]()
     accuracy, imputed, means = dict[int, float](), dict[int, str](), dict[int, float]()
