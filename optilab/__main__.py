@@ -130,7 +130,7 @@ def _leave_working_directory() -> None:
 def _open_streams() -> None:
     """Open /dev/null for each standard stream that is closed, and escape what an encoding does not have."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:  # so that no file of a run gets its number
+        if getattr(sys, name) is None:  # else a file of a run would get its descriptor
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

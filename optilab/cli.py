@@ -138,7 +138,7 @@ def _function(name: str, command: "type[OutputOptions]") -> Callable[..., int]:
             if value not in (None, [], ()) and (value is not False or fields[key].default is not False)
         }
         if first and completion.POSITIONAL in arguments:
-            _place(arguments, arguments.pop(completion.POSITIONAL), first, fields)
+            _assign_positional(arguments, arguments.pop(completion.POSITIONAL), first, fields)
         request = command.of(arguments, True)
         answer = request.run(Place.of(arguments.get("runs_dir"), sys.argv, request.silent))
         return answer if isinstance(answer, int) else present(answer, request)
@@ -153,7 +153,9 @@ def _function(name: str, command: "type[OutputOptions]") -> Callable[..., int]:
     return run
 
 
-def _place(arguments: dict[str, Any], value: str, first: "Field", fields: "Mapping[str, Field]") -> None:
+def _assign_positional(
+    arguments: dict[str, Any], value: str, first: "Field", fields: "Mapping[str, Field]"
+) -> None:
     """Pass a word without a name to its option. UsageError if that option was typed, too."""
     from optilab.commands.request import positional
 
@@ -277,7 +279,7 @@ class GroupedCommand(TyperCommand):
 
 
 def _is_list(parameter: Any) -> bool:
-    """True of an option for a list or an axis, which a second one would replace."""
+    """True for an option for a list or an axis, which a second one would replace."""
     metavar = parameter.metavar or ""
     return isinstance(parameter, TyperOption) and not parameter.multiple and ("," in metavar or metavar == "AXIS")
 

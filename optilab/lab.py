@@ -196,7 +196,7 @@ def _answer(
     if "runs_dir" in spelled:
         raise UsageError("only the command has this option; Lab(folder) names the directory", "runs_dir")
     if twice := [place for place, _ in zip(places, values, strict=False) if place in spelled]:
-        raise UsageError(f"{', '.join(twice)}: given twice, by place and by name")
+        raise UsageError(f"{', '.join(twice)}: given twice, by position and by name")
     everything = {**dict(zip(places, values, strict=False)), **spelled}
     with system_failures():
         try:

@@ -32,7 +32,7 @@ class Flag:
     """It may be typed several times; a list without `Read` may always."""
     path: bool = False
     """A file or a directory: an empty text, such as an unset variable leaves, is refused."""
-    place: bool = False
+    positional: bool = False
     """Its name may be left out; a config in its place is the config of the command."""
     named: bool = False
     """The library always needs its name: a value in its place belongs to the list before it."""

@@ -73,7 +73,7 @@ def on_signal() -> Iterator[Stop]:
 
 @contextlib.contextmanager
 def without_sigpipe() -> Iterator[None]:
-    """Make a write to a pipe or socket that nobody reads an OSError, which does not end the process.
+    """Make a write to a pipe or socket without a reader an OSError, which does not end the process.
 
     Signals belong to the main thread alone: in another one nothing changes.
     """

@@ -7,6 +7,9 @@ from decimal import ROUND_HALF_UP, Decimal
 from math import isfinite
 from typing import Any
 
+FEW, SEVERAL = 3, 6
+"""Names that a sentence lists at most."""
+
 
 def plural(count: int, noun: str) -> str:
     """1 seed, 20 seeds, 1,000 seeds, 2 remedies."""

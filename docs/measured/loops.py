@@ -496,7 +496,7 @@ def stored_form(e: Evidence, skill: float) -> dict[str, Any]:
     """Evidence as `stored.evidence` reads it."""
     rule = {"lr": e.setup.lr, "weight_decay": e.setup.decoupled_decay}
     setup = {"rule": rule, **{key: getattr(e.setup, key) for key in LOOP_FACTS}}
-    seen = {"setup": setup, "rows": list(e.rows), "records": list(e.records), "divergence": e.divergence}
+    seen = {"setup": setup, "rows": list(e.rows), "records": list(e.diagnostics), "divergence": e.divergence}
     return {**seen, "trial": e.probe_run, "skill": skill}
 
 

@@ -253,7 +253,7 @@ def watched(every: int) -> Callable[..., Any]:
 
 
 def steps(rounds: int, folder: Path) -> Iterator[figures.Row]:
-    """A watched step next to a plain one: not looked into, looked into, and one in fifty; and the process's memory."""
+    """A watched step next to a plain one: not probed, probed, and one in fifty probed; and the process's memory."""
     torch.set_num_threads(1)
     for name in NETWORKS:
         made = {"plain": None, "rarely": watched(10**6), "always": watched(1)}

@@ -1,4 +1,6 @@
-"""One module for each command: its options, its work and its answer."""
+"""A module for each command of `TASKS`: its options, its work and its answer. Several commands share the other modules:
+requests and options, answers, tables and details of comparisons and races, and charts.
+"""
 
 TASKS = {
     "Optimizers on test functions": {

@@ -184,7 +184,7 @@ STYLES = {"holds": "", "fails": "bold red", "cannot tell": "bold yellow", "error
 """Style of a claim's line, by its result."""
 
 
-def after(judged: "Sequence[ClaimResult]", silent: bool = False) -> ExitCode:
+def show_claims(judged: "Sequence[ClaimResult]", silent: bool = False) -> ExitCode:
     """Show the claims of a command that was run with `--expect`, and the exit status: 9 unless all hold.
 
     `silent`: only what does not hold, on stderr.

@@ -85,33 +85,25 @@ class CheckClaims(SetOptions, DataOptions, JobOptions, FolderOptions, SilentOpti
         junit = None if self.junit is None else runs.output_file(self.junit, (".xml",), "--out")
         checked: list[CheckedTarget] = []
         for target in self.targets:
-            for target_result in Checker(self, place).checks(target):
-                checked.append(target_result)
-                _show(target_result, place.silent, self.quiet)
+            for each in Checker(self, place).checks(target):
+                checked.append(each)
+                _show(each, place.silent, self.quiet)
         if junit is not None:
-            runs.write_atomic(junit, xml([target_result.suite() for target_result in checked]))
-        errors = [target_result.error for target_result in checked if target_result.error is not None]
-        if errors and place.library and not any(target_result.judged for target_result in checked):
+            runs.write_atomic(junit, xml([each.suite() for each in checked]))
+        errors = [each.error for each in checked if each.error is not None]
+        if errors and place.library and not any(each.judged for each in checked):
             raise errors[0]
-        holds = all(claim.holds for target_result in checked for claim in target_result.judged)
+        holds = all(claim.holds for each in checked for claim in each.judged)
         code = errors[0].code if errors else ExitCode.OK if holds else ExitCode.EXPECTATION
         summary = _summary(checked)
-        rows = [
-            {"target": target_result.target, **claim.document()}
-            for target_result in checked
-            for claim in target_result.judged
-        ]
+        rows = [{"target": each.target, **claim.document()} for each in checked for claim in each.judged]
         lines: list[Any] = [summary]
         if place.library:
-            lines += [
-                f"{target_result.target}: {target_result.error}"
-                for target_result in checked
-                if target_result.error is not None
-            ]
+            lines += [f"{each.target}: {each.error}" for each in checked if each.error is not None]
             lines += [Table([Column(key, key, left=True) for key in rows[0]], rows)] if rows else []
         return SimpleAnswer(
             lines,
-            {"summary": summary, "checks": [target_result.document() for target_result in checked]},
+            {"summary": summary, "checks": [each.document() for each in checked]},
             exit_code=code,
         )
 
@@ -229,7 +221,7 @@ class Checker:
         except OptilabError as error:
             yield CheckedTarget(target, errors=[error])
             return
-        chosen, named = file.chosen(self.request.slow, self.request.only), file.chosen(True, self.request.only)
+        chosen, named = file.select(self.request.slow, self.request.only), file.select(True, self.request.only)
         if not chosen:
             condition = "" if self.request.slow else " that is not slow"
             names = some([entry.name for entry in file.checks], 5)

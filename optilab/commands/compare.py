@@ -131,7 +131,7 @@ def judged_runs(
 ) -> tuple["Selection", str]:
     """The trainings to compare, and the metric.
 
-    For a race those are the judged trainings, not those of its tuning, by the test set unless `metric` is another or
+    For a race those are the evaluated trainings, not those of its tuning, by the test set unless `metric` is another or
     times to a target are compared (`timed`); a single sweep is compared by its own metric.
     """
     from optilab.study.groups import request_of, select_runs
@@ -228,12 +228,12 @@ class LabComparison(Answer):
         return map(Verbatim, self.may_be_best)
 
     def chart(self) -> "Chart":
-        """The curves of the groups, the best MOST of them."""
+        """The curves of the groups, the best `MAX_GROUPS_DRAWN` of them."""
         groups = [group for row in tables.ranked(self.comparison)[:MAX_GROUPS_DRAWN] for group in row.groups]
         return curves([run for group in groups for run in group.runs.values()])
 
     def document(self) -> Mapping[str, Any]:
-        comparison, judgement = self.comparison, self.comparison.comparison
+        comparison, judgement = self.comparison, self.comparison.judgement
         groups: list[Mapping[str, Any]] = []
         for i, candidate in enumerate(comparison.candidates):
             facts: dict[str, Any] = {

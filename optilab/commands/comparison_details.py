@@ -16,7 +16,7 @@ from optilab.show.table import Column, Table, grid
 from optilab.study.comparison import RunComparison
 from optilab.study.curves import MEASURED, History, history, title
 from optilab.study.diff import circumstances, varying
-from optilab.study.groups import DATA_DIGEST, Group, Grouping, distinguishing_keys, short, text
+from optilab.study.groups import DATA_DIGEST, Group, Grouping, distinguishing_keys, short_names, value_text
 from optilab.study.importance import effects
 from optilab.words import percent, plural, ranges
 
@@ -39,14 +39,16 @@ READING = (
 
 def question(comparison: RunComparison) -> str:
     """The question that the comparison answers, in one sentence."""
-    metric, judgement, count = comparison.measure.name, comparison.comparison, len(comparison.candidates)
+    metric, judgement, count = comparison.measure.name, comparison.judgement, len(comparison.candidates)
     if count < 2:
         names = (str(run.manifest.get("config", {}).get("name", run.name)) for run in comparison.records)
         return f"How well does {', '.join(dict.fromkeys(names))} train?"
     if judgement is not None and not judgement.chosen:
         return f"Is anything better than {comparison.candidates[judgement.baseline.key].label} by {metric}?"
     rows = [candidate.settings for candidate in comparison.candidates]
-    words = [*short(distinguishing_keys(list(dict.fromkeys(key for row in rows for key in row)), rows)).values()]
+    words = [
+        *short_names(distinguishing_keys(list(dict.fromkeys(key for row in rows for key in row)), rows)).values()
+    ]
     if not 0 < len(words) <= MAX_NAMED:
         return f"Which of {count} settings is the best by {metric}?"
     named = " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
@@ -59,7 +61,7 @@ def details(comparison: RunComparison, entries: Sequence[Record | Study]) -> Ite
     yield Sentence(_facts(comparison.records, len(chosen)), "dim")
     if blocks := [*_settings(comparison)]:
         yield Details("Settings", blocks)
-    judgement = comparison.comparison
+    judgement = comparison.judgement
     against = (
         comparison.candidates[judgement.baseline.key].groups[0]
         if judgement and not judgement.chosen
@@ -111,31 +113,29 @@ def _training(chosen: Sequence[Group], grouping: Grouping, against: Group | None
     if len(groups) <= MAX_COLORS and all(group in grouping.groups for group in groups):
         groups.sort(key=list(grouping.groups).index)
     histories = {group.label: history(group.label, group.runs) for group in groups}
-    drawn = [drawn_history for drawn_history in histories.values() if drawn_history is not None]
-    if any(drawn_history.epochs > 1 for drawn_history in drawn):
+    drawn = [h for h in histories.values() if h is not None]
+    if any(h.epochs > 1 for h in drawn):
         left = len(chosen) - len(groups)
         note = [Sentence(f"The first {MAX_DRAWN} groups of the table; {left} others are not drawn.", "dim")] * (
             left > 0
         )
         yield Details("Curves", [Sentence(READING, "dim"), *note, curves_chart(drawn)])
-    if any(drawn_history.curvature for drawn_history in drawn):
+    if any(h.curvature for h in drawn):
         about = (
             "The sharpness is the largest curvature of the loss, for adaptive optimizers in the coordinates that they "
             "scale; above the dashed limit of stability, steps along that direction grow on a quadratic. Thin: the "
             "curvature along the gradient, where it is positive."
         )
         yield Details("Curvature", [Sentence(about, "dim"), curvature_chart(drawn)])
-    if layered := [drawn_history for drawn_history in drawn if drawn_history.layers]:
+    if layered := [h for h in drawn if h.layers]:
         about = (
             "Layer 1 is next to the input. A gradient that falls by orders of magnitude from the output to layer 1 "
             "vanishes: the first layers hardly learn."
         )
         pair = dict.fromkeys((chosen[0].label, (against or chosen[0]).label))
-        layered_histories = [
-            drawn_history
-            for name in pair
-            if (drawn_history := histories.get(name)) is not None and drawn_history.layers
-        ] or layered[:1]
+        layered_histories = [h for name in pair if (h := histories.get(name)) is not None and h.layers] or layered[
+            :1
+        ]
         table = Details("Every layer after its last epoch", [_last_layers(layered)], folded=True)
         yield Details("Layers", [Sentence(about, "dim"), layers_chart(layered_histories), table])
 
@@ -158,7 +158,7 @@ def _conditions(grouping: Grouping, records: Sequence[Record]) -> Iterator[Block
     """The conditions that were equal; the differences stand above the table."""
     around = [circumstances(record) for record in records]
     varied = varying(around)
-    equal = [[key, text(value)] for key, value in grouping.shared.items() if key != DATA_DIGEST]
+    equal = [[key, value_text(value)] for key, value in grouping.shared.items() if key != DATA_DIGEST]
     machine = [[key, value] for key, value in (around[0] if around else {}).items() if key not in varied]
     folded = [
         Details(f"{len(rows)} equal {noun}", [grid(["", ""], rows, left=(0, 1), header=False)], folded=True)

@@ -10,16 +10,14 @@ from optilab.call import Call
 from optilab.runs import Record, Study, resume_command, sweep_of
 from optilab.show.blocks import NextStep
 from optilab.show.table import Column, Interval, interval_columns, interval_values
-from optilab.words import percent, plural, points, ranges, some
+from optilab.words import SEVERAL, percent, plural, points, ranges, some
 
 if TYPE_CHECKING:
     from optilab.study.comparison import ComparedRuns, RunComparison
-    from optilab.study.judge import Comparison
+    from optilab.study.judge import Judgement
 
 MAX_CONFIRMED = 8
 """Settings that the command after an open answer trains again, at most."""
-MAX_ROWS_LISTED = 6
-"""Values of one key, or labels, that a line lists."""
 MAX_KEYS_LISTED = 8
 """Keys that a line about differences lists."""
 
@@ -42,7 +40,7 @@ def tuning_notes(entries: Sequence[Record | Study]) -> list[str]:
     ]
 
 
-def to_confirm(judgement: "Comparison[int]") -> int:
+def to_confirm(judgement: "Judgement[int]") -> int:
     """The number of best means that hold all rows that may be the best, at most MAX_CONFIRMED.
 
     `--confirm` counts rows by their means, without those that diverged.
@@ -54,7 +52,7 @@ def to_confirm(judgement: "Comparison[int]") -> int:
 
 def ranked(comparison: "RunComparison") -> "list[ComparedRuns]":
     """The rows, best first, then those without an outcome."""
-    order = list(comparison.comparison.order) if comparison.comparison else []
+    order = list(comparison.judgement.order) if comparison.judgement else []
     return [
         comparison.candidates[i]
         for i in [*order, *(i for i in range(len(comparison.candidates)) if i not in order)]
@@ -66,26 +64,26 @@ def ranked(comparison: "RunComparison") -> "list[ComparedRuns]":
 
 def differences(comparison: "RunComparison") -> list[str]:
     """Lines about the settings, versions and hosts that differ between the runs, and about those that are equal."""
-    from optilab.study.groups import distinguishing_keys, text
+    from optilab.study.groups import distinguishing_keys, value_text
 
     grouping = comparison.grouping
     varied = []
     settings_of_groups = [group.settings for group in grouping.groups]
     for key in distinguishing_keys(grouping.differing, settings_of_groups):
         values = list(
-            dict.fromkeys(text(settings[key]) if key in settings else "-" for settings in settings_of_groups)
+            dict.fromkeys(value_text(settings[key]) if key in settings else "-" for settings in settings_of_groups)
         )
-        varied.append(f"{key.removesuffix('.name')} ({some(values, MAX_ROWS_LISTED)})")
+        varied.append(f"{key.removesuffix('.name')} ({some(values, SEVERAL)})")
     equal = [f"{len(grouping.shared)} settings"]
     seeds = [set(group.runs) for group in grouping.groups]
-    if all(values_of_group == seeds[0] for values_of_group in seeds):
-        equal.append(f"{'seed' if len(seeds[0]) == 1 else 'seeds'} {ranges(sorted(seeds[0]), MAX_ROWS_LISTED)}")
+    if all(other == seeds[0] for other in seeds):
+        equal.append(f"{'seed' if len(seeds[0]) == 1 else 'seeds'} {ranges(sorted(seeds[0]), SEVERAL)}")
     around = {key: values for key, values in comparison.circumstances.items() if key != "git.commit"}
     equal += [word for word in ("data", "versions", "host") if not any(k.startswith(f"{word}.") for k in around)]
     lines = [f"differs: {some(varied, MAX_KEYS_LISTED) or 'nothing'}   equal: {', '.join(equal)}"]
     for key, numbers in comparison.circumstances.items():
         counts = [f"{value[:40]} in {plural(number, 'run')}" for value, number in numbers.items()]
-        lines.append(f"also differs: {key} ({some(counts, MAX_ROWS_LISTED)})")
+        lines.append(f"also differs: {key} ({some(counts, SEVERAL)})")
     return lines
 
 
@@ -106,7 +104,7 @@ _MORE = "about how many until the difference, if it is real, gives a verdict wit
 def columns(comparison: "RunComparison") -> list[Column]:
     """The columns of the table; those of a narrow terminal are fewer."""
     show = Units(comparison.measure.is_fraction)
-    judgement = comparison.comparison
+    judgement = comparison.judgement
     base = (
         "the best"
         if judgement is None or judgement.chosen
@@ -141,7 +139,7 @@ def columns(comparison: "RunComparison") -> list[Column]:
 
 def rows(comparison: "RunComparison") -> list[dict[str, Any]]:
     """The values of the table, best first, then the groups without an outcome."""
-    judgement = comparison.comparison
+    judgement = comparison.judgement
     if judgement is None:
         return [{"group": candidate.label, "n": 0, "verdict": "no outcome"} for candidate in comparison.candidates]
     table = []
@@ -221,21 +219,21 @@ def verdict_parts(comparison: "RunComparison") -> tuple[str, str]:
 
     claim, rest = verdict_clauses(comparison)
     if (
-        comparison.comparison is not None
-        and comparison.comparison.chosen
-        and len(comparison.comparison.order) > 1
+        comparison.judgement is not None
+        and comparison.judgement.chosen
+        and len(comparison.judgement.order) > 1
         and not comparison.unreached
         and not no_better_than_chance(
             [row.outcomes for row in comparison.candidates], comparison.measure.metric_higher_is_better
         )
     ):
-        rest += more_advice(comparison.comparison, "seeds", dict(enumerate(_labels(comparison))))
+        rest += more_advice(comparison.judgement, "seeds", dict(enumerate(_labels(comparison))))
     return claim, rest
 
 
 def verdict_clauses(comparison: "RunComparison") -> tuple[str, str]:
     """The answer: which row is ahead and what it reaches, and the clauses on the others."""
-    judgement, labels = comparison.comparison, _labels(comparison)
+    judgement, labels = comparison.judgement, _labels(comparison)
     if judgement is None:
         return "no run has an outcome yet", ""
     if comparison.unreached:
@@ -247,7 +245,7 @@ def verdict_clauses(comparison: "RunComparison") -> tuple[str, str]:
 
 
 def best_clauses(
-    judgement: "Comparison[Any]", metric: str, show: "Units", higher: bool, labels: Mapping[Any, str]
+    judgement: "Judgement[Any]", metric: str, show: "Units", higher: bool, labels: Mapping[Any, str]
 ) -> tuple[str, str]:
     """The best mean with its interval, and how far it is ahead and of what."""
     base, measured = labels[judgement.baseline.key], _measured(judgement, show)
@@ -270,7 +268,7 @@ def best_clauses(
 
 def _answer_vs_baseline(comparison: "RunComparison", labels: Sequence[str]) -> tuple[str, str]:
     """The answer where a baseline was named: what is better than it, and what both reach."""
-    judgement = comparison.comparison
+    judgement = comparison.judgement
     assert judgement is not None
     base = labels[judgement.baseline.key]
     show, rows = (
@@ -282,11 +280,9 @@ def _answer_vs_baseline(comparison: "RunComparison", labels: Sequence[str]) -> t
         for word in ("better", "worse", "cannot tell")
     }
     better, verb = named.pop("better"), "is" if sum(row.verdict == "better" for row in rows) == 1 else "are"
-    claim = (
-        f"{some(better, MAX_ROWS_LISTED)} {verb} better than {base}" if better else f"no row is better than {base}"
-    )
+    claim = f"{some(better, SEVERAL)} {verb} better than {base}" if better else f"no row is better than {base}"
     reached = [f"{labels[row.key]} {show.value(row.summary.mean)}" for row in (rows[0], judgement.baseline)]
-    rest = [f"; {word}: {some(names, MAX_ROWS_LISTED)}" for word, names in named.items() if names]
+    rest = [f"; {word}: {some(names, SEVERAL)}" for word, names in named.items() if names]
     return f"{claim} by {comparison.measure.name}: {', '.join(reached)}", "".join(rest)
 
 
@@ -296,20 +292,20 @@ def _labels(comparison: "RunComparison") -> list[str]:
     return [f'"{label}"' for label in labels] if any("," in label for label in labels) else labels
 
 
-def _is_overtaken(judgement: "Comparison[Any]", higher: bool) -> bool:
+def _is_overtaken(judgement: "Judgement[Any]", higher: bool) -> bool:
     """True if a row with too few seeds to be the reference has a better mean than the best of the others."""
     means = [row.summary.mean for row in judgement.ranked if row.summary.n]
     return judgement.baseline.summary.mean != (max(means) if higher else min(means))
 
 
-def _measured(judgement: "Comparison[Any]", show: Units) -> str:
+def _measured(judgement: "Judgement[Any]", show: Units) -> str:
     """The mean of the best row with its interval."""
     summary = judgement.baseline.summary
     interval = f" (95% interval {show.interval(summary.interval)})" if summary.interval else ""
     return f"{show.value(summary.mean)}{interval}"
 
 
-def _ahead(judgement: "Comparison[Any]", show: Units, labels: Mapping[Any, str]) -> str:
+def _ahead(judgement: "Judgement[Any]", show: Units, labels: Mapping[Any, str]) -> str:
     """The distance of the best row from the next."""
     best = judgement.baseline
     second = next(row for row in judgement.ranked if row.key != best.key)
@@ -325,7 +321,7 @@ def _ahead(judgement: "Comparison[Any]", show: Units, labels: Mapping[Any, str])
 
 def max_gain(comparison: "RunComparison") -> list[str]:
     """The most that could be gained by choosing another row that may be the best; nothing where the best is known."""
-    judgement, labels, higher = comparison.comparison, _labels(comparison), comparison.measure.higher_is_better
+    judgement, labels, higher = comparison.judgement, _labels(comparison), comparison.measure.higher_is_better
     if judgement is None or not judgement.chosen:
         return []
     possible = [
@@ -355,7 +351,7 @@ def again_by(comparison: "RunComparison") -> str:
     images = "validation images held out" if held_out else "the test set, which was also used to choose them"
     images = "the test set" if comparison.measure.metric in TESTED else images
     count = plural(len(comparison.candidates), "setting")
-    return f"the best {count} again, from the new seeds {ranges(seeds, MAX_ROWS_LISTED)}, on {images}"
+    return f"the best {count} again, from the new seeds {ranges(seeds, SEVERAL)}, on {images}"
 
 
 def next_step(comparison: "RunComparison", entries: "Sequence[Record | Study]") -> NextStep | None:
@@ -368,7 +364,7 @@ def next_step(comparison: "RunComparison", entries: "Sequence[Record | Study]") 
     from optilab.study.groups import request_of
     from optilab.study.sweep import new_seeds
 
-    judgement = comparison.comparison
+    judgement = comparison.judgement
     if judgement is None or any(record.is_watched for record in comparison.records):
         return None
     better = [row.key for row in judgement.ranked if row.verdict == "better"]
@@ -397,7 +393,7 @@ def next_step(comparison: "RunComparison", entries: "Sequence[Record | Study]") 
     return NextStep(diagnose, f"says what limits {'the best' if len(judgement.order) > 1 else 'it'}")
 
 
-def _closest(judgement: "Comparison[Any]") -> "tuple[Any, int] | None":
+def _closest(judgement: "Judgement[Any]") -> "tuple[Any, int] | None":
     """The row that the fewest more seeds would tell from the best, and their number; None where no number would."""
     numbers = {
         row.key: row.difference.more
@@ -407,12 +403,12 @@ def _closest(judgement: "Comparison[Any]") -> "tuple[Any, int] | None":
     return min(numbers.items(), key=lambda pair: pair[1], default=None)
 
 
-def further_seeds(judgement: "Comparison[Any]") -> int:
+def further_seeds(judgement: "Judgement[Any]") -> int:
     """The number of further seeds that would tell the closest row from the best; 0 where no number would."""
     return (_closest(judgement) or (None, 0))[1]
 
 
-def more_advice(judgement: "Comparison[Any]", sample: str, labels: Mapping[Any, str] | None = None) -> str:
+def more_advice(judgement: "Judgement[Any]", sample: str, labels: Mapping[Any, str] | None = None) -> str:
     """A clause on the number of seeds that would exclude the first of the candidates, if the difference is real;
     `labels` name the rows, where their keys do not."""
     if (closest := _closest(judgement)) is None:
@@ -423,7 +419,7 @@ def more_advice(judgement: "Comparison[Any]", sample: str, labels: Mapping[Any, 
     return f"; if the difference is real, {number} would, with a probability of 80%, {purpose}"
 
 
-def purpose_of_seeds(judgement: "Comparison[Any]", labels: Mapping[Any, str] | None) -> str:
+def purpose_of_seeds(judgement: "Judgement[Any]", labels: Mapping[Any, str] | None) -> str:
     """The purpose of these seeds, as a clause."""
     closest = _closest(judgement)
     if closest is None or len(judgement.possible_best) == 2:

@@ -94,7 +94,7 @@ def key(ctx: typer.Context, incomplete: str) -> list[str]:
     """`KEY=` of a config, and after it the values of a key that has a choice of them."""
     from optilab.config.keys import keys_of
 
-    keys = {config_key.key: config_key.choices for config_key in keys_of(config_kind(ctx.info_name))}
+    keys = {k.key: k.choices for k in keys_of(config_kind(ctx.info_name))}
     prefix = os.environ.get(_PREFIX, "")
     name, equals, _ = (prefix + incomplete).partition("=")
     if not equals:

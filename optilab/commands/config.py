@@ -88,7 +88,7 @@ class ShowConfig(OutputOptions):
 
     def run(self, place: Place) -> SimpleAnswer:
         from optilab.config import presets
-        from optilab.config.keys import is_within, keys_of, part
+        from optilab.config.keys import is_within, keys_of, keys_of_part
 
         name, chosen = self.name, self.part
         if chosen is None and name not in KINDS:  # a key of one of them
@@ -102,7 +102,7 @@ class ShowConfig(OutputOptions):
             return SimpleAnswer(
                 [Verbatim(text.removesuffix("\n"))], {**_facts(preset), "text": text}, [f"{preset.name}.yaml"]
             )
-        keys = keys_of(name) if chosen is None else part(keys_of(name), chosen)
+        keys = keys_of(name) if chosen is None else keys_of_part(keys_of(name), chosen)
         facts = {"command": name, "keys": [asdict(key) for key in keys]}
         keys = sorted(keys, key=lambda key: bool(key.of))
         return SimpleAnswer([*_tables(keys, chosen is None)], facts, [*dict.fromkeys(key.key for key in keys)])

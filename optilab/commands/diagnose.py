@@ -1,4 +1,4 @@
-"""`optilab diagnose`: why a network does not learn, and the command that changes it; also the end of a training."""
+"""`optilab diagnose`: why a network does not learn, and the remedies that help; also the end of a training."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -190,7 +190,7 @@ class Diagnosis(Answer):
         """The layers, the verdict, and for each finding what to try."""
         evidence, epochs = self.evidence, plural(len(self.evidence.rows), "epoch")
         if evidence.setup.loop:
-            scope = f"{evidence.steps:,} steps watched, {evidence.loop.get('samples', 0)} looked into"
+            scope = f"{evidence.steps:,} steps watched, {evidence.loop.get('samples', 0)} probed"
         else:
             scope = f"probe run of {evidence.steps} batches, nothing is written" if evidence.probe_run else epochs
         yield Sentence(f"{self.target} ({scope})", "bold")

@@ -10,7 +10,7 @@ from annotated_doc import Doc
 
 from optilab.commands.answer import Answer
 from optilab.commands.options import QUIET, OutputOptions, SetOptions
-from optilab.commands.paths import Function, LearningRate, Start, chosen, require_bare
+from optilab.commands.paths import Function, LearningRate, Start, chosen_config, require_bare
 from optilab.commands.request import Conflicts, Place
 from optilab.config.load import load
 from optilab.config.presets import algorithms
@@ -21,7 +21,7 @@ from optilab.optimize import RULES
 from optilab.optimize import formula as formulas
 from optilab.optimize.formula import Node
 from optilab.optimize.program import operations_of
-from optilab.optimize.rule import Typed, is_formula
+from optilab.optimize.rule import FormulaRule, is_formula
 from optilab.optimize.user_code import is_user_code
 from optilab.words import settings
 
@@ -53,7 +53,7 @@ class Explain(SetOptions, OutputOptions):
         Any,
         ConfigKey("algo"),
         Read(algorithms),
-        Flag("NAME[,NAME...]|RUN", complete="rule", place=True),
+        Flag("NAME[,NAME...]|RUN", complete="rule", positional=True),
         Doc("One or more optimizers, with the settings of their presets, or a run of `optilab optimize`"),
     ] = None
     step: Annotated[
@@ -75,7 +75,7 @@ class Explain(SetOptions, OutputOptions):
         """
         steps = _steps(self.step, self.flag("step"))
         run = self._run(place)
-        config = chosen(self) if run is None else _config_of(run, self.changes)
+        config = chosen_config(self) if run is None else _config_of(run, self.changes)
         require_bare(config, "explain")
         from optilab.optimize.path import worked_steps
 
@@ -127,7 +127,7 @@ def _steps(text: Any, flag: str) -> list[int]:
 
 @dataclass(frozen=True, repr=False)
 class WorkedSteps(Answer):
-    """Steps that were worked out."""
+    """The steps of one optimizer, each with its formula and its numbers."""
 
     steps: "Sequence[WorkedStep]"
     style: str
@@ -258,10 +258,10 @@ _ACROSS = {"grad", "sum", "norm", "solve", "smallest"}
 def _written(worked: "WorkedStep", style: Style) -> Iterator[str]:
     yield style.title.format(_title(worked))
     sentences = [settings(worked.rule)]
-    if not isinstance(worked.rule, Typed):  # whose name it is
+    if not isinstance(worked.rule, FormulaRule):  # whose name it is
         formula = worked.rule.formula
         sentences.append(f"`{formula}`" if style is STYLES["markdown"] and "<-" in formula else formula)
-    if worked.function.name == "expression" and (typed := formulas.coordinates(worked.function.formula)):
+    if worked.function.name == "expression" and (typed := formulas.spelled_coordinates(worked.function.formula)):
         sentences.append(typed)
     yield from map(style.sentence.format, sentences)
     yield style.begin

@@ -229,7 +229,7 @@ class LabRate(Answer):
                 "low": test.ramp.rates[0],
                 "high": test.ramp.rates[-1],
                 "guessing": test.chance_loss,
-                "lowest_loss": test.floor,
+                "lowest_loss": test.lowest_loss,
                 "half": test.half,
                 "steepest": test.steepest,
                 "lowest": test.lowest,
@@ -286,7 +286,7 @@ MEMORIZED = 0.02
 
 def _memorized(test: "RangeTest") -> bool:
     """True if the images were learned before the rates became large: the loss does not show which are too large."""
-    return test.rate is not None and test.diverging is None and test.floor < MEMORIZED * test.chance_loss
+    return test.rate is not None and test.diverging is None and test.lowest_loss < MEMORIZED * test.chance_loss
 
 
 def _doubts(test: "RangeTest") -> list[str]:
@@ -303,7 +303,7 @@ def _doubts(test: "RangeTest") -> list[str]:
         )
     if _memorized(test):
         doubts.append(
-            f"the loss falls to {test.floor:.1g}: these images are memorized before the rates become large, and "
+            f"the loss falls to {test.lowest_loss:.1g}: these images are memorized before the rates become large, and "
             "the rate may be many times too high; confirm it with seeds"
         )
     return doubts
@@ -314,7 +314,7 @@ def _evidence(test: "RangeTest") -> str:
     rise = "it does not rise again" if test.diverging is None else f"it rises again from {test.diverging:.2g} on"
     return (
         f"the middle of the valley on a log scale: half of the gain is made at {test.half:.2g}, {rise}; the loss falls "
-        f"fastest at {test.steepest:.2g} and is lowest at {test.lowest:.2g} ({test.floor:.3g}; chance level "
+        f"fastest at {test.steepest:.2g} and is lowest at {test.lowest:.2g} ({test.lowest_loss:.3g}; chance level "
         f"{test.chance_loss:.3g})"
     )
 

@@ -10,15 +10,15 @@ from annotated_doc import Doc
 
 from optilab.commands.answer import Answer
 from optilab.commands.options import PictureOptions, SetOptions, SilentOptions
-from optilab.commands.paths import Function, LearningRate, Source, Start, chosen, require_bare
+from optilab.commands.paths import Function, LearningRate, Source, Start, chosen_config, require_bare
 from optilab.commands.request import Place
 from optilab.config.axes import Axis, read_map_axis
 from optilab.config.presets import algorithms
 from optilab.config.tree import Override
 from optilab.errors import UsageError, unknown
 from optilab.marks import RANGE, ConfigKey, Flag, Read
-from optilab.optimize.objective import called
-from optilab.optimize.rule import is_formula, setting_of, settings_of
+from optilab.optimize.objective import label_of
+from optilab.optimize.rule import is_formula, rule_setting, settings_of
 from optilab.show.blocks import Sentence
 from optilab.show.chart import Chart, Contour, Heatmap, Mark, Panel, PanelRow, Points, Scale
 from optilab.words import plural, setting, short_setting
@@ -49,7 +49,7 @@ class Map(SetOptions, PictureOptions, SilentOptions):
         Any,
         ConfigKey("algo"),
         Read(algorithms),
-        Flag("NAME", complete="rule", place=True),
+        Flag("NAME", complete="rule", positional=True),
         Doc("Optimizer, with the settings of its preset"),
     ] = None
     x: Annotated[str | None, Flag("AXIS", complete="axis"), Doc(f"Horizontal axis, a setting or w1: {RANGE}")] = (
@@ -71,19 +71,21 @@ class Map(SetOptions, PictureOptions, SilentOptions):
     def run(self, place: Place) -> "LabMap":
         """The map, and its picture file. UsageError for axes that the rule or the function does not have."""
         typed = [(self.flag(name), str(text)) for name in ("x", "y") if (text := getattr(self, name))]
-        config = chosen(self, EPOCHS, *_first_values(self.algo, typed))
+        config = chosen_config(self, EPOCHS, *_first_values(self.algo, typed))
         if len(config.algo) != 1:
             names = ",".join(rule.name for rule in config.algo)
             raise UsageError(f"a map shows one optimizer, got {names}", self.flag("algo"))
         read = {flag: _axis(self, config, flag, text) for flag, text in typed}
         for end in ("low", "high"):  # the ends are validated as settings
             ends = [(flag, text, read[flag].key, getattr(read[flag], end)) for flag, text in typed]
-            values = [Override(f"{flag} {text}", key, value) for flag, text, key, value in ends if setting_of(key)]
-            chosen(self, EPOCHS, *values)
+            values = [
+                Override(f"{flag} {text}", key, value) for flag, text, key, value in ends if rule_setting(key)
+            ]
+            chosen_config(self, EPOCHS, *values)
         if not self.basins and len(read) < 2:
             raise UsageError("a map needs two axes, --x and --y, or --basins")
         axes = _box(config) if self.basins else [*read.values()]
-        if self.start is not None and not any(setting_of(axis.key) for axis in axes):
+        if self.start is not None and not any(rule_setting(axis.key) for axis in axes):
             raise UsageError("each cell has another starting point", self.flag("start"))
         require_bare(config, "map")
         x, y = (axis.key for axis in axes)
@@ -106,7 +108,7 @@ def _first_values(algo: Any, axes: Sequence[tuple[str, str]]) -> Iterator[Overri
     if any(map(is_formula, algo if isinstance(algo, list | tuple) else [algo])):
         for flag, text in axes:
             axis = read_map_axis(flag, text)
-            if setting_of(axis.key):
+            if rule_setting(axis.key):
                 yield Override(f"{flag} {text}", axis.key, axis.low)
 
 
@@ -114,10 +116,10 @@ def _box(config: "OptimizeConfig") -> list[Axis]:
     """The starts of the function's box. UsageError where it has no plane of starts, or no minimum."""
     function = config.function
     if len(function.start) != 2:
-        count = f"{called(function)} has {len(function.start)}"
+        count = f"{label_of(function)} has {len(function.start)}"
         raise UsageError(f"--basins needs a function of two variables; {count}")
     if not function.minima:
-        message = f"no minimum of {called(function)} is known, so --basins has nothing to map"
+        message = f"no minimum of {label_of(function)} is known, so --basins has nothing to map"
         raise UsageError(message)
     return [Axis(f"w{i + 1}", low, high, STARTS) for i, (low, high) in enumerate(function.box)]
 
@@ -131,7 +133,7 @@ def _axis(request: Map, config: "OptimizeConfig", flag: str, text: str) -> Axis:
             raise UsageError(unknown("numeric setting", key, numeric), flag)
     axis = read_map_axis(flag, text)
     variables = [f"w{i + 1}" for i in range(len(config.function.start))]
-    if not setting_of(axis.key) and axis.key not in variables:
+    if not rule_setting(axis.key) and axis.key not in variables:
         raise UsageError(unknown("variable", axis.key, variables), flag)
     for change in request.changes:
         if change.key == axis.key:

@@ -14,7 +14,18 @@ from optilab import runs
 from optilab.call import Call, Command
 from optilab.commands.answer import Answer
 from optilab.commands.options import OUT, PICTURES, OutputOptions, PictureOptions, SaveOptions, SetOptions
-from optilab.commands.paths import Algo, Function, LearningRate, Source, Start, chosen, follow, judge, rows, tuned
+from optilab.commands.paths import (
+    Algo,
+    Function,
+    LearningRate,
+    Source,
+    Start,
+    chosen_config,
+    follow,
+    judge_paths,
+    rows,
+    tuned,
+)
 from optilab.commands.request import Conflicts, Place
 from optilab.config.load import load
 from optilab.config.section import dump, to_yaml
@@ -22,8 +33,8 @@ from optilab.config.tree import Override
 from optilab.errors import ExitCode
 from optilab.marks import ConfigKey, Flag, claim_doc
 from optilab.optimize import Status
-from optilab.optimize.formula import coordinates
-from optilab.optimize.rule import Rule, Typed, short_name
+from optilab.optimize.formula import spelled_coordinates
+from optilab.optimize.rule import FormulaRule, Rule, short_name
 from optilab.optimize.user_code import UserRule, described, sources
 from optilab.show import terminal
 from optilab.show.blocks import Block, Sentence, Verbatim
@@ -88,7 +99,7 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
 
     def run(self, place: Place) -> "LabPaths":
         """Follow the paths, write what is asked for, and the run; that of a script where it has a name."""
-        config, note = chosen(self), ""
+        config, note = chosen_config(self), ""
         if self.tune:
             config, note = tuned(config, self.tune, self.changes)
         paths = follow(config)
@@ -100,7 +111,7 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
         return replace(
             answer,
             run=run,
-            judged=judge(config, paths),
+            judged=judge_paths(config, paths),
             picture=self.picture,
             written=[file for file in (self.plot, self.animate, run) if file],
             fail_on_divergence=self.fail_on_divergence,
@@ -197,13 +208,13 @@ class LabPaths(Answer):
 
     @property
     def verdicts(self) -> dict[str, str]:
-        """The end of each path: converged, moving or diverged."""
+        """The status of each path: converged, moving or diverged."""
         return {label: path.status.value for label, path in self.paths.items()}
 
     @property
     def sentences(self) -> dict[str, str]:
         """A sentence for each path: how it ended, its last point, and the distance to the minimum."""
-        return {label: verdict(self.config, path) for label, path in self.paths.items()}
+        return {label: ending(self.config, path) for label, path in self.paths.items()}
 
     def chart(self) -> "Chart":
         """The paths on the contours of the function, as `optimize --out` draws them."""
@@ -289,12 +300,12 @@ class LabPaths(Answer):
         ((_, rule, path),), config = self.rule_paths, self.config
         yield Sentence(f"{rule.name} on {_where(config)}", "bold")
         yield settings(rule)
-        if not isinstance(rule, Typed):  # whose name it is
+        if not isinstance(rule, FormulaRule):  # whose name it is
             yield rule.formula
         yield from self._conditions()
         yield _steps(path)
         yield ""
-        yield Sentence(verdict(config, path), STYLES[path.status])
+        yield Sentence(ending(config, path), STYLES[path.status])
         if sentence := theory(config, rule, path):
             yield sentence
         yield from self._chaos()
@@ -330,7 +341,7 @@ def _where(config: "OptimizeConfig") -> str:
     named = [f.name for f in fields(function) if f.name not in ("formula", "dimension")]
     parameters = "".join(f"   {name} {setting(getattr(function, name))}" for name in named)
     start = _point(config.start or function.start)
-    typed = coordinates(function.formula) if function.name == "expression" else ""
+    typed = spelled_coordinates(function.formula) if function.name == "expression" else ""
     return f"{function.name}   f(w) = {function.formula}{f', where {typed}' * bool(typed)}{parameters}   start {start}"
 
 
@@ -380,8 +391,8 @@ def _end(config: "OptimizeConfig", label: str, path: "Trajectory") -> list[str]:
     ]
 
 
-def verdict(config: "OptimizeConfig", path: "Trajectory") -> str:
-    """One line: how the path ended, where, how far from the minimum, what to do."""
+def ending(config: "OptimizeConfig", path: "Trajectory") -> str:
+    """One line on how the path ended: where, how far from the minimum, and what to do."""
     import numpy as np
 
     from optilab.optimize.path import status_note
@@ -415,7 +426,7 @@ def origin(rule: Any) -> str:
     defaults = [f.default for f in fields(rule)]
     if [getattr(rule, f.name) for f in fields(rule)] == defaults:
         return "default"
-    if isinstance(rule, UserRule | Typed):
+    if isinstance(rule, UserRule | FormulaRule):
         return "set here"
     (preset,) = load(OptimizeConfig, None, [Override("algo", "algo", rule.name)]).algo
     return "preset: exercise" if rule == preset else "set here"
@@ -466,8 +477,8 @@ def theory(config: "OptimizeConfig", rule: Any, path: "Trajectory") -> str | Non
         return f"theory: no formula for {rule.name}{rate}; {_best_possible(known.bounds)}"
     if not prediction.stable and not prediction.unstable_fraction:
         return (
-            f"theory: unstable above lr {prediction.largest_lr:.4g}, but this start has no part in the unstable "
-            f"direction{measured}"
+            f"theory: unstable above lr {prediction.largest_lr:.4g}, but this start has no component along the "
+            f"unstable direction{measured}"
         )
     best = ", ".join(f"{key} {value:.4g}" for key, value in prediction.best.items())
     best = f"; best: {best} with x{prediction.best_rate:.4g}" if best else ""

@@ -12,7 +12,7 @@ from annotated_types import Ge, Le
 from pydantic import AfterValidator
 
 from optilab import runs
-from optilab.commands.answer import Answer, after
+from optilab.commands.answer import Answer, show_claims
 from optilab.commands.request import Conflicts, Request
 from optilab.config.tree import Override
 from optilab.errors import Problem, shell, shown
@@ -290,4 +290,4 @@ def present(answer: Answer, request: OutputOptions) -> int:
         paint(with_columns(blocks, answer.table(), columns, "--columns") if columns else blocks)
         if isinstance(request, PictureOptions):
             paint(file for file in request.saved if file not in answer.written)
-    return max(answer.code, after(answer.judged, request.silent))
+    return max(answer.code, show_claims(answer.judged, request.silent))

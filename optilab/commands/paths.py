@@ -36,7 +36,7 @@ Algo = Annotated[
     Any,
     ConfigKey("algo"),
     Read(algorithms),
-    Flag("NAME[,NAME...]", complete="rule", place=True),
+    Flag("NAME[,NAME...]", complete="rule", positional=True),
     Doc("One or more optimizers, with the settings of their presets"),
 ]
 Source = Annotated[Any, Flag("FILE", complete="preset:optimize"), Doc("YAML file or preset")]
@@ -51,8 +51,8 @@ Start = Annotated[Any, ConfigKey("start"), Read(numbers), Flag("W1,W2"), Doc("St
 LearningRate = Annotated[Any, ConfigKey("algo.lr"), Flag("LR"), Doc("Learning rate (algo.lr)")]
 
 
-def chosen(request: Request, epochs: int | None = None, *more: Override) -> "OptimizeConfig":
-    """The config that a request chooses: its own with the keys that were given, and `more`.
+def chosen_config(request: Request, epochs: int | None = None, *more: Override) -> "OptimizeConfig":
+    """The config of a request, with the keys that its options set, and `more`.
 
     Without a config there are `epochs` unless they are given. UsageError without an optimizer, ConfigError with every
     problem at once.
@@ -109,7 +109,7 @@ def results_of(config: "OptimizeConfig", paths: "Mapping[str, Trajectory]") -> "
     return of_paths(config, list(rows(paths)), {label: path.status.value for label, path in paths.items()})
 
 
-def judge(config: "OptimizeConfig", paths: "Mapping[str, Trajectory]") -> "list[ClaimResult]":
+def judge_paths(config: "OptimizeConfig", paths: "Mapping[str, Trajectory]") -> "list[ClaimResult]":
     """The results of the config's claims about its paths."""
     if not config.expect:
         return []

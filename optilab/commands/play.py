@@ -22,7 +22,17 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from optilab.commands.answer import Answer
 from optilab.commands.options import OutputOptions, SetOptions
-from optilab.commands.paths import Algo, Function, LearningRate, Source, Start, chosen, follow, require_bare, tuned
+from optilab.commands.paths import (
+    Algo,
+    Function,
+    LearningRate,
+    Source,
+    Start,
+    chosen_config,
+    follow,
+    require_bare,
+    tuned,
+)
 from optilab.commands.request import Place
 from optilab.config.load import load
 from optilab.config.section import dump
@@ -31,7 +41,7 @@ from optilab.marks import ConfigKey, Field, Flag
 from optilab.optimize import OBJECTIVES, RULES, Objective, Rule, Status
 from optilab.optimize import formula as formulas
 from optilab.optimize.formula import MAX_LENGTH, Node
-from optilab.optimize.objective import called
+from optilab.optimize.objective import label_of
 from optilab.optimize.program import compiled
 from optilab.optimize.rule import settings_in_formula
 from optilab.optimize.user_code import UserRule
@@ -78,7 +88,7 @@ class Play(SetOptions, OutputOptions):
         """Write the page. UsageError for what a page cannot run."""
         out, note = os.fspath(self.out), ""
         file = page_file(out, self.flag("out"))
-        config = chosen(self, EPOCHS)
+        config = chosen_config(self, EPOCHS)
         require(config, "play")
         if self.tune:
             config, note = tuned(config, self.tune, self.changes)
@@ -139,22 +149,22 @@ class Playground(Answer):
 
 
 def require(config: "OptimizeConfig", subject: str) -> None:
-    """Raise UsageError for a config that a page cannot run; `what` names what would run it."""
+    """Raise UsageError for a config that a page cannot run; `subject` names it in the message."""
     require_bare(config, subject)
     function = config.function
     if config.epochs > MAX_EPOCHS:
         raise UsageError(f"{subject} computes at most {MAX_EPOCHS:,} epochs, got {config.epochs:,}")
     if (count := len(function.start)) > 2:
-        raise UsageError(f"{called(function)} has {count} variables, and a page needs one or two")
+        raise UsageError(f"{label_of(function)} has {count} variables, and a page needs one or two")
     without: list[Any] = [] if function.nodes() else [function]
     without += [rule for rule in config.algo if not has_formula(rule)]
     if without:
         attribute = "; its attribute `formula` states one" if isinstance(without[0], UserRule) else ""
-        raise UsageError(f"{called(without[0])} has no formula that a page could run{attribute}")
+        raise UsageError(f"{label_of(without[0])} has no formula that a page could run{attribute}")
 
 
 def has_formula(rule: Rule) -> bool:
-    """True of a rule whose formula a page can run: statements that renew w, and read settings that are numbers."""
+    """True for a rule whose formula a page can run: statements that renew w, and read settings that are numbers."""
     try:
         program = compiled(rule.formula)
     except UsageError:  # a sentence
@@ -324,7 +334,7 @@ def _steps(
             f"{rule.name} at lr {lr:.3g} and beta {beta:.3g}: the distance shrinks fastest in the long run, by "
         )
         about += (
-            f"×{prediction.best_rate:.3f} per step. With more beta the trajectory swings, with less it crawls."
+            f"×{prediction.best_rate:.3f} per step. With more beta the trajectory swings, with less it is slow."
         )
         yield f"the best lr and beta of {rule.name}", f"{place}.lr={lr:.6g}&{place}.beta={beta:.6g}", about
     for place, rule, path in zip(places, config.algo, paths, strict=True):

@@ -95,7 +95,7 @@ class TrainingRace(StudyOptions, RaceOptions, RaceConfig):
 
         if tuned := next((change for change in self.changes if change.key.startswith("optimizer.")), None):
             raise UsageError("a race tunes the optimizers that --algo names", tuned.where)
-        return studies.answered(self, place, source, plans, "race", NetworkRaceAnswer)
+        return studies.answered(self, place, source, plans, "race", EndedRace)
 
     def _source(self, place: Place) -> tuple[Tree, str | None]:
         """The trainings of `on`, or the study that is repeated or continued."""
@@ -188,7 +188,7 @@ def race_on_functions(config: FunctionRaceConfig, request: FunctionRace, place: 
 
 
 @dataclass(frozen=True, repr=False)
-class NetworkRaceAnswer(EndedStudy):
+class EndedRace(EndedStudy):
     """A race on trainings, or of remedies with their own rates, at its end."""
 
     schema_version: ClassVar[int] = 2

@@ -21,7 +21,7 @@ from optilab.config.study import FINALISTS, RemedyConfig
 from optilab.marks import ConfigKey, Flag
 from optilab.show.blocks import Block, Hint, Sentence
 from optilab.show.table import Column, Table
-from optilab.words import duration, percent, plural, some
+from optilab.words import FEW, duration, percent, plural, some
 
 if TYPE_CHECKING:
     from optilab.study import remedy as plans
@@ -49,18 +49,18 @@ class TryRemedies(StudyOptions, RemedyConfig):  # type: ignore[misc]  # `set` is
     lr: LearningRate = None
 
     def run(self, place: Place) -> "LabStudy | PlannedStudy":
-        from optilab.commands.race import NetworkRaceAnswer
+        from optilab.commands.race import EndedRace
         from optilab.study import remedy as plans
 
         started = {"finalists": FINALISTS} if self.tune is not None else {}
         source = studies.source("remedy", self, self.config, place, **started)
         tuned = source[0].values.get("tune") is not None or self.tune is not None
-        answer = NetworkRaceAnswer if tuned else RemedyAnswer
+        answer = EndedRace if tuned else EndedRemedies
         return studies.answered(self, place, source, plans, "remedies", answer)
 
 
 @dataclass(frozen=True, repr=False)
-class RemedyAnswer(EndedStudy):
+class EndedRemedies(EndedStudy):
     """Remedies at their end, each with the learning rate of the config."""
 
     spec: "plans.RemedySpec"
@@ -162,7 +162,7 @@ class RemedyAnswer(EndedStudy):
             sentences = [f"the most accurate is {best.name}{change}; one seed gives no verdict, three may"]
         elif undecided:
             sentences = [
-                f"cannot tell whether {some(undecided, 3)} {'is' if len(undecided) == 1 else 'are'} better"
+                f"cannot tell whether {some(undecided, FEW)} {'is' if len(undecided) == 1 else 'are'} better"
             ]
         if (steps := self.spec.request.config.steps) <= PROBE_BATCHES:
             sentences.append(f"{steps} steps are too few to tell: raise --epochs")

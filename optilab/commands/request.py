@@ -185,7 +185,7 @@ class Request(Section):
 
     @property
     def typed(self) -> bool:
-        """True of a command line, where errors name options."""
+        """True for a command line, where errors name options."""
         return self._typed
 
     def flag(self, name: str) -> str:
@@ -361,12 +361,12 @@ def options_of(command: type[Request]) -> Mapping[str, Field]:
 def optimizers_of(command: type[Request]) -> Field | None:
     """The option whose name may be left out, as in `optilab optimize adam`."""
     return next(
-        (field for field in options_of(command).values() if getattr(field.mark(Flag), "place", False)), None
+        (field for field in options_of(command).values() if getattr(field.mark(Flag), "positional", False)), None
     )
 
 
 def positional(field: Field, item: Any, known: Mapping[str, Field]) -> str:
-    """The option that a value without a name is for: `one`, which takes optimizers, or the config. UsageError for
+    """The option that a value without a name is for: `field`, which takes optimizers, or the config. UsageError for
     anything else."""
     from optilab.config.presets import is_config
     from optilab.optimize import OBJECTIVES, RULES

@@ -13,10 +13,10 @@ from optilab.commands.answer import Answer
 from optilab.commands.compare import LabComparison, compared, curves, judged_runs, no_epoch
 from optilab.config.tree import yaml_bytes
 from optilab.errors import DataError, ExitCode, OptilabError, RunError, UsageError
-from optilab.runs import Record, Study, score
+from optilab.runs import Record, Study, best_column
 from optilab.runs.metrics import metric_of
 from optilab.runs.provenance import provenance
-from optilab.runs.tables import record_line
+from optilab.runs.tables import json_line
 from optilab.show.blocks import Block, Verbatim
 from optilab.show.table import Column, Table
 from optilab.words import percent, plural
@@ -90,7 +90,7 @@ class LabRun(LabEntry[Record]):
             return ""
         count = plural(len(rows), "epoch")
         tested = f", test_acc {percent(acc)}" if isinstance(acc := self.manifest.get("test_acc"), float) else ""
-        key = score(rows)
+        key = best_column(rows)
         return f", {count}, {key} {metric_of(key).text(rows[-1][key])}{tested}"
 
     @property
@@ -144,7 +144,7 @@ class LabRun(LabEntry[Record]):
 
         if not self._is_training:
             return self._paths
-        metric = "test_acc" if "test_acc" in self.manifest else score(self.rows)
+        metric = "test_acc" if "test_acc" in self.manifest else best_column(self.rows)
         return compared(Selection([self.entry], entries=[self.entry]), metric)
 
     @cached_property
@@ -276,7 +276,7 @@ def write_watched(
         "config.yaml": yaml_bytes(config),
         "metrics.csv": runs.table([{key: row.get(key) for key in columns} for row in rows]),
         "timings.csv": runs.table(timings),
-        "diagnostics.jsonl": b"".join(record_line(dict(record)) for record in evidence.records),
+        "diagnostics.jsonl": b"".join(json_line(dict(record)) for record in evidence.diagnostics),
     }
     manifest = {
         "command": "watch",

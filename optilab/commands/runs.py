@@ -23,7 +23,7 @@ from optilab.runs.metrics import metric_of
 from optilab.show import terminal
 from optilab.show.blocks import Block, Sentence, Verbatim
 from optilab.show.table import Column, Table, grid
-from optilab.words import duration, of_key, percent, plural, some
+from optilab.words import FEW, SEVERAL, duration, of_key, percent, plural, some
 
 if TYPE_CHECKING:
     from optilab.show.chart import Chart
@@ -37,8 +37,6 @@ _RUN = "20261124-143512-sigmoid-1c2d9e05"  # a name as `train` makes them
 RunName = Annotated[
     str, Argument("RUN", complete="run"), Doc("Name of a run or study, a path to one, or `latest`")
 ]
-MAX_NAMES_LISTED = 3
-"""Directories, and runs, that a line about those left out names."""
 
 
 # --- ls ----------------------------------------------------------------------------------------------------
@@ -117,7 +115,7 @@ def _skipped(unreadable: Mapping[str, str], folder: Path) -> str:
     number = (
         "1 directory is not a readable run" if single else f"{len(unreadable)} directories are not readable runs"
     )
-    names = some([repr(printable(name)) for name in unreadable], MAX_NAMES_LISTED)
+    names = some([repr(printable(name)) for name in unreadable], FEW)
     return f"{folder}: {number}: {names}; `optilab runs show NAME` gives the reason"
 
 
@@ -198,26 +196,22 @@ def _document(line: "ListedRun") -> dict[str, Any]:
     return facts | {"best_val_acc": line.about.get("best_val_acc")}
 
 
-MAX_CHANGES_LISTED = 6
-"""Changes that a line lists."""
-
-
 def _configured(line: "ListedRun") -> str:
     """`sigmoid, lr 0.1, norm batch`; of a study also its axes: `sigmoid, 9 values of lr x 3 seeds`, or before all
     of its trials have ended `sigmoid, over lr`."""
-    from optilab.study.groups import short
+    from optilab.study.groups import short_names
 
     if "stage" in line.axes:  # a race: its settings and seeds depend on each other
         kinds = [key for key in ("rule", "remedy", "network", "repeat", "setting") if key in line.axes]
         return " x ".join(plural(line.axes[key], "optimizer" if key == "rule" else key) for key in kinds)
-    words = [line.variant.preset, _changes(line, MAX_CHANGES_LISTED)]
+    words = [line.variant.preset, _changes(line, SEVERAL)]
     if sum(line.counts.values()) < line.about.get(
         "trials", 0
     ):  # the trials that are missing may have other values
-        axes = short([key for key in line.axes if key != "seed"]).values()
+        axes = short_names([key for key in line.axes if key != "seed"]).values()
         words += [f"over {', '.join(axes)}"] if axes else []
     elif len(line.axes) > 1 or line.axes.get("seed", 0) > 1:
-        names = short([key for key in line.axes if key != "seed"])
+        names = short_names([key for key in line.axes if key != "seed"])
         counts = [of_key(line.axes[key], name) for key, name in names.items()]
         words.append(" x ".join([*counts, plural(line.axes.get("seed", 1), "seed")]))
     return ", ".join(filter(None, words))
@@ -225,13 +219,13 @@ def _configured(line: "ListedRun") -> str:
 
 def _changes(line: "ListedRun", limit: int) -> str:
     """At most `limit` settings that differ from the preset and that no axis varies: `lr 0.1, norm batch`."""
-    from optilab.study.groups import short, text
+    from optilab.study.groups import short_names, value_text
 
     fixed = ("threads", "device") if isinstance(line.entry, Study) else ()  # of all trials: they run on one thread
     varied = [key for key in line.variant.changed if any(is_within(key, axis) for axis in line.axes)]
     changed = {key: v for key, v in line.variant.changed.items() if key not in fixed and key not in varied}
-    names = short(list(changed))
-    return some([f"{names[key].rpartition('/')[2]} {text(value)}" for key, value in changed.items()], limit)
+    names = short_names(list(changed))
+    return some([f"{names[key].rpartition('/')[2]} {value_text(value)}" for key, value in changed.items()], limit)
 
 
 def _result(line: "ListedRun") -> str:
@@ -259,13 +253,13 @@ def _progress(line: "ListedRun") -> str:
 
 def _trials(lines: "Sequence[ListedRun]", axes: Sequence[str]) -> Table:
     """The trials of a study."""
-    from optilab.study.groups import short, text
+    from optilab.study.groups import short_names, value_text
 
     def axis_text(value: Any) -> str:
         """The value of an axis as text; empty for null, a hyperparameter that an optimizer of a race lacks."""
-        return "" if value == "null" and "setting" in axes else text(value)
+        return "" if value == "null" and "setting" in axes else value_text(value)
 
-    names = short(axes)
+    names = short_names(axes)
     columns = [
         Column("run", "trial", left=True),
         *(Column(key, names[key], axis_text, left=True) for key in axes),
@@ -301,7 +295,7 @@ class ShowRun(FormatOptions, FolderOptions, OutputOptions):
 
     def run(self, place: Place) -> Answer:
         entry = runs.read_entry(runs.locate(place.folder, self.name))
-        return OneStudy(entry) if isinstance(entry, Study) else OneRun(entry, self.config)
+        return ShownStudy(entry) if isinstance(entry, Study) else ShownRun(entry, self.config)
 
 
 MAX_BYTES_READ = 10 << 20
@@ -309,7 +303,7 @@ MAX_BYTES_READ = 10 << 20
 
 
 @dataclass(frozen=True, repr=False)
-class OneRun(LabRun):
+class ShownRun(LabRun):
     """A run in full: its facts, its last and its best row; in other formats every row."""
 
     config: bool = False
@@ -357,7 +351,7 @@ class OneRun(LabRun):
 
 
 @dataclass(frozen=True, repr=False)
-class OneStudy(LabStudy):
+class ShownStudy(LabStudy):
     """A study in full: its facts and its trials."""
 
     def blocks(self) -> Iterator[Block]:
@@ -380,7 +374,7 @@ class OneStudy(LabStudy):
 
 
 def _facts(entry: Record | Study) -> Iterator[Block]:
-    from optilab.study.groups import text
+    from optilab.study.groups import value_text
     from optilab.study.listing import lines
 
     manifest = entry.manifest
@@ -395,7 +389,7 @@ def _facts(entry: Record | Study) -> Iterator[Block]:
         facts.append(["fork of", f"{origin['run']} after epoch {origin['epoch']}: {', '.join(origin['changed'])}"])
     facts.append(["versions", ", ".join(f"{name} {version}" for name, version in manifest["versions"].items())])
     facts.append(["git", str(manifest.get("git", {}).get("commit", "none"))])
-    changed = [f"{key} {text(value)}" for key, value in line.variant.changed.items()]
+    changed = [f"{key} {value_text(value)}" for key, value in line.variant.changed.items()]
     if line.variant.preset:
         facts.append(["preset", line.variant.preset])
     if line.variant.preset or changed:
@@ -462,9 +456,7 @@ class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
         self.draw(lambda: chart)
         for reason, records in left_out.items():
             if records and not place.silent:
-                terminal.note(
-                    f"not drawn: {some([record.name for record in records], MAX_NAMES_LISTED)}: {reason}"
-                )
+                terminal.note(f"not drawn: {some([record.name for record in records], FEW)}: {reason}")
         if file is None and not place.silent:
             terminal.draw(chart)
         return SimpleAnswer([], facts, [] if file is None else [file])
@@ -637,9 +629,9 @@ def _pairs(section: str, pairs: "Pairs") -> list[dict[str, str]]:
 
 
 def _value(value: Any) -> str:
-    from optilab.study.groups import text
+    from optilab.study.groups import value_text
 
-    words = "-" if value is None else text(value) if not isinstance(value, str) else value
+    words = "-" if value is None else value_text(value) if not isinstance(value, str) else value
     return words if len(words) <= 40 else f"{words[:37]}..."
 
 

@@ -67,11 +67,11 @@ class Sweep(StudyOptions, SweepConfig):
         source = studies.source("sweep", self, self.config, place)
         from optilab.study import sweep as plans
 
-        return studies.answered(self, place, source, plans, "sweep", SweepAnswer)
+        return studies.answered(self, place, source, plans, "sweep", EndedSweep)
 
 
 @dataclass(frozen=True, repr=False)
-class SweepAnswer(EndedStudy):
+class EndedSweep(EndedStudy):
     """A sweep at its end."""
 
     schema_version: ClassVar[int] = 2
@@ -125,7 +125,7 @@ class SweepAnswer(EndedStudy):
     def _choice_notes(self, comparison: "RunComparison") -> list[str]:
         """Limits of a figure that is the best of many, or was chosen on the images that it is measured on."""
         notes, points = [], self.spec.points
-        if points > 2 and not self.ran.confirmation and comparison.comparison is not None:
+        if points > 2 and not self.ran.confirmation and comparison.judgement is not None:
             notes.append(
                 f"the best of {points} settings was chosen by these seeds, so its mean is too high; the option confirm "
                 "trains the best again from new seeds"

@@ -298,7 +298,9 @@ class LabTraining(LabRun):
         record, rows = self.entry, self.rows
         evidence = of_run(record)
         facts: dict[str, Any] = {"run": str(self.path), "status": record.state, "rows": rows}
-        if measured := [{"epoch": r["epoch"], **r["curvature"]} for r in evidence.records if r.get("curvature")]:
+        if measured := [
+            {"epoch": r["epoch"], **r["curvature"]} for r in evidence.diagnostics if r.get("curvature")
+        ]:
             facts["curvature"] = measured
         if origin := record.manifest.get("fork"):
             facts["fork"] = {key: value for key, value in origin.items() if key not in ("config", "fork")}
@@ -351,7 +353,7 @@ def _curves(records: Sequence[Record], picture: bool | None) -> Iterator[Block]:
 # --- several seeds ------------------------------------------------------------------------------------------
 
 
-def _train_seeds(trained: Any, request: Train, place: Place) -> "SeedsAnswer":
+def _train_seeds(trained: Any, request: Train, place: Place) -> "EndedSeeds":
     """Train from several seeds: a sweep without an axis."""
     from optilab.config.study import SweepConfig
     from optilab.study import claims
@@ -363,11 +365,11 @@ def _train_seeds(trained: Any, request: Train, place: Place) -> "SeedsAnswer":
     study = runs.read_study(ran.path)
     written = [*_draw(request, study.completed()), str(ran.path)]
     judged = claims.judge_claims(config.expect, claims.of_study(study))
-    return SeedsAnswer(study, ran, spec, written, request.picture, judged=judged)
+    return EndedSeeds(study, ran, spec, written, request.picture, judged=judged)
 
 
 @dataclass(frozen=True, repr=False)
-class SeedsAnswer(EndedStudy):
+class EndedSeeds(EndedStudy):
     """One network from several seeds."""
 
     written: Sequence[str] = ()
@@ -464,12 +466,12 @@ def _widths(widths: Sequence[int]) -> str:
     return "-".join(map(str, widths))
 
 
-def line_of(row: Row, epochs: int, seconds: float, record: Row | None = None) -> str:
-    """One line per epoch for a pipe or a log; with the curvature that the epoch's record may have."""
+def line_of(row: Row, epochs: int, seconds: float, diagnostics: Row | None = None) -> str:
+    """One line per epoch for a pipe or a log; with the curvature, where it was measured."""
     from optilab.diagnose import Stability
 
     numbers = [f"{key} {decimals(value)}" for key, value in row.items() if isinstance(value, float)]
-    if (measured := Stability.of(record or {})) is not None:
+    if (measured := Stability.of(diagnostics or {})) is not None:
         numbers.append(f"sharpness {measured.sharpness:.4g} limit {measured.limit:.4g}")
     return f"epoch {row['epoch']}/{epochs} {' '.join(numbers)} {seconds:.2f}s"
 
@@ -502,10 +504,10 @@ class TrainingDisplay(Bar):
         text = f"epoch {self._done + 1}/{self._epochs}   batch {done}/{total}"
         self.show(epochs, text, f"{duration(left)} left")
 
-    def epoch(self, row: Row, seconds: float, record: Row) -> None:
+    def epoch(self, row: Row, seconds: float, diagnostics: Row) -> None:
         self._done += 1
         if not self._quiet:
-            terminal.say(line_of(row, self._epochs, seconds, record))
+            terminal.say(line_of(row, self._epochs, seconds, diagnostics))
             left = seconds * (self._epochs - self._done)
             if self._done == self._first + 1 and self.disable and left > LONG:
                 terminal.note(f"about {duration(left)} left")

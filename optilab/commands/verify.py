@@ -17,7 +17,7 @@ from optilab.commands.options import SetOptions, SilentOptions
 from optilab.commands.paths import read_function, require_bare
 from optilab.commands.request import Place
 from optilab.config.load import load
-from optilab.config.presets import is_config, preset_settings
+from optilab.config.presets import is_config, usual_settings
 from optilab.config.tree import Override
 from optilab.errors import ExitCode, UsageError, shown
 from optilab.marks import Argument, ConfigKey, Flag, Read
@@ -167,7 +167,7 @@ class ComparisonSetup:
             Override(request.flag("against"), "algo", spec.lower() if spec.lower() in RULES else spec),
             *(
                 Override(request.flag("against"), f"algo.{name}", value)
-                for name, value in preset_settings(spec).items()
+                for name, value in usual_settings(spec).items()
             ),
             Override("--epochs", "epochs", STEPS),
             *changes,
@@ -316,7 +316,7 @@ class LabVerification(Answer):
 
     @property
     def _rule(self) -> Any:
-        """The variant that the verdict is about, in words."""
+        """The variant that the verdict is about."""
         return self.setup.other if self.verdict.reading else self.setup.rule
 
     @property
@@ -344,11 +344,11 @@ class LabVerification(Answer):
 
 def outcome(verdict: "CodeComparison") -> str:
     """The verdict in words: equal, or the first step that differs, with the difference and the coordinate."""
-    from optilab.verify.compare import TOLERANCE as AGREEMENT
+    from optilab.verify.compare import TOLERANCE
 
     if verdict.equal:
         reading = f", with {verdict.reading}" if verdict.reading else ""
-        return f"equal to {AGREEMENT:g} at every step{reading}"
+        return f"equal to {TOLERANCE:g} at every step{reading}"
     assert verdict.difference is not None
     finite = isfinite(verdict.difference)
     far = f"by {verdict.difference:.3g} of the path's size" if finite else "where it is not finite"

@@ -123,10 +123,10 @@ def read_choices(where: str, key: str, text: str) -> Choices:
         values = list(map(value, parts))
     except ValueError:
         raise UsageError(f"expected {RANGE} or KEY=VALUE,VALUE, got {shown(text)}", where) from None
-    return listed(where, key, values)
+    return choices_of(where, key, values)
 
 
-def listed(where: str, key: str, values: list[Any]) -> Choices:
+def choices_of(where: str, key: str, values: list[Any]) -> Choices:
     """The axis of these values. UsageError if there is none."""
     texts = [flow(item) for item in values]
     if not values or "" in texts:

@@ -41,7 +41,7 @@ class Subject:
     words: Mapping[str, Sequence[str]]
     """The metrics whose values are words, each with its words."""
     once: Sequence[str] = ()
-    """Metrics that have one value, not one per epoch."""
+    """Metrics with a single value instead of a value for each epoch."""
     confident: Sequence[str] = ()
     """Metrics of which several trainings are a sample."""
     first: int = 0
@@ -81,7 +81,7 @@ NETWORK_RACE = Subject(_ON_NETWORKS := ("test_acc", "verdict"), _VERDICTS, _ON_N
 RATE = Subject(_OF_RATE := ("rate", "status"), {"status": ("found", "unmoved")}, _OF_RATE)
 """`optilab lr`: the recommended rate, and whether there is one (found or unmoved)."""
 SUBJECTS = {"train": TRAINING, "optimize": PATH, "race": RACE, "race --on": NETWORK_RACE, "lr": RATE}
-"""By command."""
+"""The subject of each command."""
 
 WORDS = ("status", "verdict", "diagnosis")
 """The metrics whose values are words."""
@@ -332,7 +332,7 @@ class CheckFile(Section):
 
     checks: Annotated[tuple[ClaimsEntry, ...], Strict(False), MinLen(1), Doc("commands and their claims")]
 
-    def chosen(self, slow: bool, pattern: str) -> Sequence[tuple[int, ClaimsEntry]]:
+    def select(self, slow: bool, pattern: str) -> Sequence[tuple[int, ClaimsEntry]]:
         """The entries whose names match the pattern, each with its number; slow entries only if `slow`."""
         return [
             (number, check)

@@ -19,7 +19,7 @@ class Key:
     """A key of a config by its dotted name, with its default as YAML.
 
     A key with `choices` takes the name of one of them; of the type `ENTRY` also a mapping of `name` and the settings
-    of the entry, and `of` is the entry that has this key. A key of the type `SECTION` holds others.
+    of the entry; `of` is the entry that the key belongs to. A key of the type `SECTION` holds others.
     """
 
     key: str
@@ -184,7 +184,7 @@ def top_keys(kind: str) -> frozenset[str]:
     return frozenset(key.key for key in keys_of(kind) if not key.section)
 
 
-def part(keys: Sequence[Key], name: str) -> list[Key]:
+def keys_of_part(keys: Sequence[Key], name: str) -> list[Key]:
     """The keys of a part of a config: one key, a section, the entries of a choice, or all that an entry has.
 
     `name` is a dotted key (`model.norm`), a section, or an entry (`adam`, `model.norm.batch`). UsageError names the

@@ -12,8 +12,7 @@ from typing import Any, Literal, TypeVar
 from optilab.config import SCHEMAS, presets
 from optilab.config.keys import keys_of, top_keys
 from optilab.config.section import Section, build
-from optilab.config.tree import MAX_BYTES, Override, Tree
-from optilab.config.tree import Path as Location
+from optilab.config.tree import MAX_BYTES, KeyPath, Override, Tree
 from optilab.errors import ConfigError, OptilabError, Problem, SystemFailure, UsageError, did_you_mean, shown
 from optilab.runs import run_name
 
@@ -116,7 +115,7 @@ def _name_of(path: Path) -> str:
         return "train"
 
 
-def at_place(error: OptilabError, tree: Tree, at: Location = (), inner: Location = ()) -> OptilabError:
+def at_place(error: OptilabError, tree: Tree, at: KeyPath = (), inner: KeyPath = ()) -> OptilabError:
     """An error of values that stand in `tree` below `at`, with the file and line of each.
 
     `inner` is where the keys of the config stand, which may be below what changes them.

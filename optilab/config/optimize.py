@@ -11,9 +11,8 @@ from pydantic import Strict
 
 from optilab.config.claims import PATH, Claims, measured
 from optilab.config.section import OneOf, OneRule, ScalarOrList, Section
-from optilab.optimize import OBJECTIVES, SCHEDULES, Objective, Regime, Rule
-from optilab.optimize import schedules as around
-from optilab.optimize.objective import called
+from optilab.optimize import OBJECTIVES, SCHEDULES, Objective, Regime, Rule, schedules
+from optilab.optimize.objective import label_of
 from optilab.optimize.schedules import Constant
 from optilab.optimize.user_code import formula_of
 from optilab.words import plural, short_setting
@@ -61,12 +60,12 @@ class OptimizeConfig(Section):
     tolerance: Annotated[float, Gt(0), Doc("converged when the gradient's norm is below this")] = 1e-3
 
     schedule: Annotated[Any, OneOf(SCHEDULES, "schedule"), Doc("factor of the learning rate")] = Constant()
-    weight_decay: around.DecayStrength = 0.0
-    weight_decay_form: around.DecayForm = "coupled"
-    clip_norm: around.Clip = None
-    clip_value: around.ClipValue = None
-    noise: around.Noise = 0.0
-    seed: around.Seed = 0
+    weight_decay: schedules.DecayStrength = 0.0
+    weight_decay_form: schedules.DecayForm = "coupled"
+    clip_norm: schedules.Clip = None
+    clip_value: schedules.ClipValue = None
+    noise: schedules.Noise = 0.0
+    seed: schedules.Seed = 0
     expect: Annotated[Claims, measured(PATH)] = ()
 
     @property
@@ -97,7 +96,7 @@ class OptimizeConfig(Section):
     def misfits(self) -> Iterator[tuple[str, str]]:
         dimension = len(self.function.start)
         if self.start is not None and len(self.start) != dimension:
-            expected = f"expected {plural(dimension, 'coordinate')} for {called(self.function)}"
+            expected = f"expected {plural(dimension, 'coordinate')} for {label_of(self.function)}"
             yield f"{expected}, got {plural(len(self.start), 'number')}", "start"
             return
         import numpy as np

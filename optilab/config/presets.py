@@ -15,7 +15,7 @@ from optilab.config.tree import Tree
 from optilab.errors import UsageError, did_you_mean, shown, unknown
 from optilab.optimize import RULES, Rule
 from optilab.optimize.formula import outside_brackets
-from optilab.optimize.rule import COMMON_VALUES, is_formula, typed
+from optilab.optimize.rule import COMMON_VALUES, formula_rule, is_formula
 from optilab.optimize.user_code import is_user_code, rule_class
 
 REMEDIES = "remedies"
@@ -63,22 +63,22 @@ def _below(root: Path) -> tuple[Preset, ...]:
     paths = sorted(
         root.rglob("*.yaml"), key=lambda path: (path.parent != root, path.parent.name != REMEDIES, path)
     )
-    return tuple(Preset(root.name, _bare(path.relative_to(root).as_posix()), path) for path in paths)
+    return tuple(Preset(root.name, _preset_name(path.relative_to(root).as_posix()), path) for path in paths)
 
 
-def _bare(config: str) -> str:
+def _preset_name(config: str) -> str:
     """The name of the preset that `config` names: `remedies/relu.yaml` is `relu`."""
     return config.removesuffix(".yaml").removesuffix(".yml").removeprefix(f"{REMEDIES}/")
 
 
 def lookup(kind: str, config: str) -> Preset | None:
     """The preset that `config` names, with or without `.yaml` and `remedies/`; of any command where `kind` is empty."""
-    named = (p for p in presets(kind) if p.name == _bare(config.removeprefix(f"{p.kind}/")))
+    named = (p for p in presets(kind) if p.name == _preset_name(config.removeprefix(f"{p.kind}/")))
     return next(named, None)
 
 
 def find(kind: str, config: str) -> Path:
-    """The file of a config argument: the one at that path, else the preset of that name. UsageError for any other."""
+    """The file of a config argument, a path or the name of a preset. UsageError for anything else."""
     try:
         mode = os.stat(config).st_mode
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -97,8 +97,8 @@ def _unknown(kind: str, config: str) -> str:
     if other := lookup("", config):
         return f"{shown(config)} is a preset of {other.kind}, not of {kind}"
     names = {preset.name: preset.name for preset in presets(kind)}
-    names |= {_bare(str(file)): str(file) for file in Path(config).parent.glob("*.y*ml")}
-    close = get_close_matches(_bare(config), names, n=1, cutoff=0.75)
+    names |= {_preset_name(str(file)): str(file) for file in Path(config).parent.glob("*.y*ml")}
+    close = get_close_matches(_preset_name(config), names, n=1, cutoff=0.75)
     near = f'did you mean "{names[close[0]]}"?' if close else "expected a YAML file or a preset"
     return f"unknown config {shown(config, 300)}; {near}"
 
@@ -108,7 +108,7 @@ def named(name: str) -> Preset:
     if preset := lookup("", name):
         return preset
     accepted = [*KINDS, *(preset.name for preset in presets())]
-    raise UsageError(f"unknown preset {shown(name)}{did_you_mean(_bare(name), accepted)}")
+    raise UsageError(f"unknown preset {shown(name)}{did_you_mean(_preset_name(name), accepted)}")
 
 
 def algorithms(text: str, where: str = "--algo") -> list[str]:
@@ -139,8 +139,8 @@ def rules_named(where: str, names: Sequence[Any], tuned: Iterable[str] = ()) -> 
     for name in dict.fromkeys([*(algorithms(texts, where) if texts or not objects else []), *objects]):
         if name not in RULES and not is_formula(name) and not is_user_code(name):
             raise UsageError(unknown("optimizer", name, RULES), where)
-        kind: Any = typed(name) if is_formula(name) else RULES[name] if name in RULES else rule_class(name)
-        settings = preset_settings(name)
+        kind: Any = formula_rule(name) if is_formula(name) else RULES[name] if name in RULES else rule_class(name)
+        settings = usual_settings(name)
         needed = [field.name for field in fields(kind) if field.default is MISSING]
         settings |= {setting: 1.0 for setting in needed if setting in tuned and setting not in settings}
         if missing := [setting for setting in needed if setting not in settings]:
@@ -150,10 +150,12 @@ def rules_named(where: str, names: Sequence[Any], tuned: Iterable[str] = ()) -> 
     return rules
 
 
-def preset_settings(name: str) -> dict[str, float]:
-    """The usual values of the settings of a formula, which has none, where they are named like those of known rules."""
-    kind: Any = typed(name) if is_formula(name) else None
-    names = [field.name for field in fields(kind)] if kind else []
+def usual_settings(name: str) -> dict[str, float]:
+    """The usual values of the hyperparameters of a formula that are named like those of known rules."""
+    if not is_formula(name):
+        return {}
+    kind: Any = formula_rule(name)
+    names = [field.name for field in fields(kind)]
     return {name: COMMON_VALUES[name] for name in names if name in COMMON_VALUES}
 
 
@@ -172,15 +174,15 @@ def with_preset_settings(rule: Any, tuned: bool = False) -> Any:
     if not isinstance(rule, dict) or not isinstance(name := rule.get("name", rule.get("formula")), str):
         return rule
     inner = {"base": with_preset_settings(rule["base"])} if "base" in rule else {}
-    preset = rules().get(name, {})
+    preset = preset_sections().get(name, {})
     if tuned:
         with suppress(UsageError):  # of a formula that cannot be read, which is refused where it is built
-            preset = preset or preset_settings(name)
+            preset = preset or usual_settings(name)
     return {**preset, **rule, **inner}
 
 
 @cache
-def rules() -> Mapping[str, Mapping[str, Any]]:
+def preset_sections() -> Mapping[str, Mapping[str, Any]]:
     """The `algo` section of each preset of `optimize`, by the rule's name."""
     sections = (Tree.read(p.path.read_bytes(), p.name).values["algo"] for p in presets("optimize"))
     return {section["name"]: section for section in sections}

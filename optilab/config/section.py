@@ -23,10 +23,10 @@ from pydantic_core import PydanticCustomError, core_schema
 
 from optilab.config import SCHEMAS
 from optilab.config.keys import Key, keys_of
-from optilab.config.tree import Path, Tree, decimal, dotted, yaml_bytes
+from optilab.config.tree import KeyPath, Tree, decimal, dotted, yaml_bytes
 from optilab.errors import MAX_LISTED, ConfigError, Problem, UsageError, did_you_mean, shown, unknown
 from optilab.optimize import RULES, Rule
-from optilab.optimize.rule import is_formula, typed
+from optilab.optimize.rule import formula_rule, is_formula
 from optilab.optimize.user_code import (
     UserCode,
     UserRule,
@@ -184,7 +184,7 @@ class OneRule(OneOf):
 
     def entry(self, name: Any, settings: dict[str, Any]) -> Any:
         if is_formula(name):
-            return _with_settings(typed(name), settings)
+            return _with_settings(formula_rule(name), settings)
         if not is_user_code(name):
             return super().entry(name, settings)
         if self.inside:
@@ -324,7 +324,7 @@ def _read_numbers(tree: Tree, problems: Sequence[Any]) -> bool:
 
 
 def _follows(problem: Any, problems: Sequence[Any]) -> bool:
-    """True of a list that is too short only because one of its entries has a problem."""
+    """True for a list that is too short only because one of its entries has a problem."""
     path = problem["loc"]
     return problem["type"] == "too_short" and any(
         other["loc"][: len(path)] == path and other is not problem for other in problems
@@ -352,7 +352,7 @@ def _problem(known: Sequence[Key], tree: Tree, error: Any) -> Problem:
             and len(tree.at(path[:-2])) > 1
         ):
             message += (
-                f"; expected a key that each has, or {{name: NAME, {path[-1]}: VALUE}} in {_bare(path[:-2])}"
+                f"; expected a key that each has, or {{name: NAME, {path[-1]}: VALUE}} in {_dotted_key(path[:-2])}"
             )
     elif kind == "missing":
         message = f"missing; expected {key.takes}" if key and not part else "missing"
@@ -377,31 +377,31 @@ def _problem(known: Sequence[Key], tree: Tree, error: Any) -> Problem:
     return Problem(where, name, f"{part}: {message}" if part else message)
 
 
-def _setting(tree: Tree, where: str, section: Path, formula: str, name: str) -> str:
+def _setting(tree: Tree, where: str, section: KeyPath, formula: str, name: str) -> str:
     """The way in which a setting of a typed formula is given."""
     if not isinstance(section[-1], int) or len(tree.at(section[:-1])) == 1:
         if re.fullmatch("--[a-z]+", where):
-            return f"--set {_bare(section)}.{name}=NUMBER"
+            return f"--set {_dotted_key(section)}.{name}=NUMBER"
         if where in (section[0], "against"):
-            return f"set={{'{_bare(section)}.{name}': NUMBER}}"
+            return f"set={{'{_dotted_key(section)}.{name}': NUMBER}}"
     return f"{{formula: {formula}, {name}: NUMBER}}"
 
 
-def _key_at(known: Sequence[Key], tree: Tree, path: Path) -> Key | None:
-    """The key at a path."""
+def _key_at(known: Sequence[Key], tree: Tree, path: KeyPath) -> Key | None:
+    """The key that a path of a config means, among those of its section or entry; None if it is unknown."""
     names = ("", *_names(tree.at(path[:-1])))
-    return next((key for key in known if key.key == _bare(path) and key.of in names), None)
+    return next((key for key in known if key.key == _dotted_key(path) and key.of in names), None)
 
 
-def _accepted_keys(known: Sequence[Key], tree: Tree, path: Path) -> str:
+def _accepted_keys(known: Sequence[Key], tree: Tree, path: KeyPath) -> str:
     """The key that is near an unknown one, or what its entry or section has."""
-    section = _bare(path[:-1])
+    section = _dotted_key(path[:-1])
     entry: Any = _names(tree.at(path[:-1]))[0] if path[1:] else None
     within = (section, section.partition(".")[0])  # of a rule around another one
     keys = [key.last for key in known if key.section in within and key.of == entry]
     if is_formula(entry) or is_user_code(entry):
         of_network = section.rpartition(".")[2] == "model"
-        kind: Any = None if of_network else typed(entry) if is_formula(entry) else rule_class(entry)
+        kind: Any = None if of_network else formula_rule(entry) if is_formula(entry) else rule_class(entry)
         keys = [key.name for key in (user_code(entry).parameters if of_network else fields(kind))]
     if keys or any(entry in key.choices for key in known if key.key == section):
         accepted = f"; {getattr(entry, '__name__', entry)} has {', '.join(keys) or 'no settings'}"
@@ -420,7 +420,7 @@ def _names(value: Any) -> list[Any]:
     return [entry.get("name", entry.get("formula")) if isinstance(entry, Mapping) else entry for entry in listed]
 
 
-def _bare(path: Path) -> str:
+def _dotted_key(path: KeyPath) -> str:
     """A dotted path without the numbers of lists."""
     return ".".join(part for part in path if isinstance(part, str))
 

@@ -21,11 +21,7 @@ FINALISTS = 3
 
 
 def read_axes(texts: str | Sequence[str]) -> dict[str, str]:
-    """The text after the `=` of each `--over`, by key. UsageError for text without a key, and for a key that is
-    repeated.
-
-    UsageError for what is not that, and for a key that is repeated.
-    """
+    """The text after the `=` of each `--over`, by key. UsageError for text without a key, and for a repeated key."""
     axes: dict[str, str] = {}
     for text in [texts] if isinstance(texts, str) else texts:
         key, equals, span = (part.strip() for part in text.partition("="))
@@ -213,9 +209,9 @@ class FunctionRaceConfig(Section):
     algos: Annotated[
         list[Annotated[Any, BeforeValidator(_optimizer), WithJsonSchema({"type": "string"})]] | None,
         MinLen(1),
-        Flag("NAME,...", names=("--algo",), complete="rule", place=True),
+        Flag("NAME,...", names=("--algo",), complete="rule", positional=True),
         Read(read_names),
-        Doc("Optimizers to compare [ten, other ones with --on]"),
+        Doc("Optimizers to compare [ten; with --on, a different ten]"),
     ] = None
     functions: Annotated[
         list[str] | None,
@@ -261,7 +257,7 @@ Trainings = Annotated[
 TrainingRules = Annotated[
     list[str],
     MinLen(2),
-    Flag("NAME,...", names=("--algo",), complete="rule", place=True),
+    Flag("NAME,...", names=("--algo",), complete="rule", positional=True),
     Read(algorithms),
     Doc("The optimizers to compare"),
 ]

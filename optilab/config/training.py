@@ -120,7 +120,7 @@ class DataConfig(Section):
         return DATASETS[self.dataset]
 
     @property
-    def place(self) -> tuple[str, str | None]:
+    def source(self) -> tuple[str, str | None]:
         """The dataset, and where it is."""
         return self.dataset, self.dir
 
@@ -403,7 +403,7 @@ def without_former_keys(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without_train(stage: Any) -> Any:
-    """A stage without the key that earlier versions wrote, where it has the only value that is left."""
+    """A stage without the key `train` of earlier versions, if it has the only value that still exists."""
     if isinstance(stage, Mapping) and stage.get("train") == "all":
         return {key: value for key, value in stage.items() if key != "train"}
     return stage

@@ -17,7 +17,7 @@ import yaml
 
 from optilab.errors import CONTROL, ConfigError, Problem, shown
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_DIGITS = 1 << 20, 20, 10_000, 30
 
@@ -55,7 +55,7 @@ class Tree:
     values: dict[str, Any] = field(default_factory=dict)
     source: str = ""
     """The name of the source in messages; empty for typed values, and for the keywords of a script."""
-    places: dict[Path, str] = field(default_factory=dict)
+    places: dict[KeyPath, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, data: bytes, source: str) -> "Tree":
@@ -84,7 +84,7 @@ class Tree:
         """The keys of a mapping of Python."""
         return cls(_copied(values), source)
 
-    def _value(self, node: Any, path: Path) -> Any:
+    def _value(self, node: Any, path: KeyPath) -> Any:
         """The value of a node of YAML; its place, and those of its parts, are noted."""
         line = node.start_mark.line + 1
         if path:
@@ -109,9 +109,9 @@ class Tree:
     def put(self, change: Override) -> None:
         """Set a dotted key; through a list of mappings, in each of them; `adam` is short for `{name: adam}`."""
         *way, last = change.key.split(".")
-        nodes: list[tuple[Path, Any]] = [((), self.values)]
+        nodes: list[tuple[KeyPath, Any]] = [((), self.values)]
         for part in way:
-            below: list[tuple[Path, Any]] = []
+            below: list[tuple[KeyPath, Any]] = []
             for path, node in nodes:
                 inner, location = node.get(part), (*path, part)
                 if not isinstance(inner, dict | list | str) and not callable(inner):
@@ -140,11 +140,11 @@ class Tree:
             if last == "name":  # it decides which keys stand next to it
                 self.places[path] = change.where
 
-    def forget(self, path: Path) -> None:
+    def forget(self, path: KeyPath) -> None:
         """Forget the places below a path whose value is replaced."""
         self.places = {place: where for place, where in self.places.items() if place[: len(path)] != path}
 
-    def at(self, path: Path) -> Any:
+    def at(self, path: KeyPath) -> Any:
         """The value at a path; None where there is none."""
         node: Any = self.values
         for part in path:
@@ -154,7 +154,7 @@ class Tree:
                 node = node.get(part) if isinstance(node, Mapping) else None
         return node
 
-    def locate(self, loc: Path) -> tuple[Path, str]:
+    def locate(self, loc: KeyPath) -> tuple[KeyPath, str]:
         """The path of a problem without the names of union branches, and where its nearest part was written."""
         node: Any = self.values
         path = list[str | int]()
@@ -166,7 +166,7 @@ class Tree:
                 node = self.at(tuple(path))
         return tuple(path), self.place(tuple(path))
 
-    def place(self, path: Path) -> str:
+    def place(self, path: KeyPath) -> str:
         """The place where a path was written, or the nearest part of it above, or else below."""
         above = (path[:n] for n in range(len(path), 0, -1) if path[:n] in self.places)
         below = (place for place in self.places if path and place[: len(path)] == path)
@@ -288,7 +288,7 @@ def flow(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def dotted(path: Path) -> str:
+def dotted(path: KeyPath) -> str:
     """A path as text: `("model", "hidden", 1)` is `model.hidden[1]`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
 

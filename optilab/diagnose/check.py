@@ -11,7 +11,7 @@ Sets = tuple[str, ...]
 
 
 class Seen(NamedTuple):
-    """The result of a check: a sentence with its number, all numbers, remedies, the bound that was crossed.
+    """The result of a check: a sentence with its number, all numbers, changes that help, the bound crossed.
 
     A result that is `certain` is a finding even in a network that has learned; otherwise it is a note there. One that
     is `informational` is never more than a note. One that is `only_alone` counts only if no other check sees anything.
@@ -19,7 +19,7 @@ class Seen(NamedTuple):
 
     text: str
     numbers: dict[str, Any]
-    remedies: Sequence[Sets] = ()
+    changes: Sequence[Sets] = ()
     bound: str = ""
     normal: str = ""
     fix: str = ""

@@ -55,12 +55,12 @@ def rate_times(run: Evidence, factor: float) -> tuple[Sets, ...]:
 
 
 def default_rates(run: Evidence) -> dict[str, float]:
-    """A learning rate that the network is likely to learn with, for each key that has one.
+    """The learning rates with which the network is likely to learn, by key.
 
-    Where the length of a step is about the rate, whatever the gradient, that is the default of its optimizer, and also
-    where inputs out of scale say nothing about gradients; where it is proportional to the gradient, the rate at which
-    the first step has the usual size. A user's rule or loop, or a run without a record of its first gradients, has
-    none; nor has a typed formula whose step is about the rate, which has no default.
+    If the length of a step is about the rate, whatever the gradient, or if inputs out of scale say nothing about
+    gradients, that is the default of the optimizer. If the step is proportional to the gradient, it is the rate at
+    which the first step has the usual size. A user's rule or loop, a run without its first gradients, and a typed
+    formula whose step is about the rate have none.
     """
     from optilab.optimize.theory import is_scale_invariant, linear_step  # NumPy, which a refusal does not load
 
@@ -99,7 +99,7 @@ def single_class(run: Evidence) -> Seen | None:
     """All training labels are the same."""
     if run.start.get("classes", 2) > 1:
         return None
-    text = f"all training {run.setup.sample}s have the same label, so there is nothing to distinguish"
+    text = f"all training {run.setup.noun}s have the same label, so there is nothing to distinguish"
     return Seen(text, {"classes": 1}, bound="1", normal="2 or more", certain=True)
 
 
@@ -144,9 +144,7 @@ def nothing_learned_on_the_way(run: Evidence) -> Seen | None:
     text = f"every layer has moved by {path:.2g} times its weights' norm in {run.steps} steps, and the training loss, "
     text += f"{run.loss:.3g}, is still {run.loss / run.chance_loss:.1%} of the chance-level loss"
     # A network that is slow to begin looks the same.
-    fix = (
-        f"check that {run.setup.sample}s and labels belong together; if they do, train longer, or at another rate"
-    )
+    fix = f"check that {run.setup.noun}s and labels belong together; if they do, train longer, or at another rate"
     bound = f"{MAX_UNLEARNED_LOSS:.0%} to {MAX_CHANCE_LOSS:.0%}"
     return Seen(text, {"loss": run.loss, "path": path}, (), bound, "below 80%", fix, only_alone=True)
 
@@ -314,7 +312,7 @@ def batch_norm_small_batch(run: Evidence) -> Seen | None:
     bound = MAX_SMALL_BATCH if certain or (ended and run.skill < MAX_HARDLY_SKILL) else MAX_PAIR
     if norm not in ("batch", "standardize") or size > bound:
         return None
-    text = f"{norm} normalization computes mean and variance over {plural(size, run.setup.sample)}"
+    text = f"{norm} normalization computes mean and variance over {plural(size, run.setup.noun)}"
     text += _gap(run) if certain else ""
     sets, numbers = (*remedy_sets("layernorm"), ("data.batch_size=64",)), {"batch_size": size, "held_back": gap}
     return Seen(text, numbers, sets, f"{bound} or fewer", "16 or more", certain=certain)
@@ -382,9 +380,7 @@ def dead_units(run: Evidence) -> Seen | None:
     layer, fraction = run.worst("dead")
     if fraction < MAX_DEAD or not dead_from_the_start(run):
         return None
-    text = (
-        f"{fraction:.0%} of the units of {run.layer(layer)} have been dead, the same for every {run.setup.sample}"
-    )
+    text = f"{fraction:.0%} of the units of {run.layer(layer)} have been dead, the same for every {run.setup.noun}"
     first = ("model.bias_init=null",) if run.setup.bias_init else ("model.init=kaiming",)
     sets, numbers = (first, ("model.activation=leaky-relu",)), {"layer": layer, "share": fraction}
     return Seen(
@@ -470,7 +466,7 @@ def too_few_images(run: Evidence) -> Seen | None:
     if count is None or not classes or count * max(1.0, labels) >= MIN_IMAGES * classes or gap < MAX_GAP:
         return None
     more = f"training accuracy is {points(gap)} percentage points above validation accuracy"
-    text = f"{count / classes:.3g} training {run.setup.sample}s per class, and {more}"
+    text = f"{count / classes:.3g} training {run.setup.noun}s per class, and {more}"
     sets: tuple[Sets, ...] = (("data.images=null",),) if run.setup.subset else ()
     return Seen(text, {"train_images": count}, sets, f"below {MIN_IMAGES}", "hundreds or more", certain=True)
 
@@ -645,7 +641,7 @@ def weights_grew(run: Evidence) -> Seen | None:
 @check(*RATE)
 def steps_too_large(run: Evidence) -> Seen | None:
     """A single step changes a layer's weights by more than {MAX_STEP:.0%}, and the training loss does not fall."""
-    step, improves = _largest_step(run), run.beats_chance and (run.fall or 0.0) >= MIN_FALL
+    step, improves = _largest_step(run), run.beats_chance and (run.late_fall or 0.0) >= MIN_FALL
     if not run.rows or not run.chance_loss or run.steps <= PROBE_BATCHES or run.probe_run:
         return None
     if step <= MAX_STEP or improves or sees(run, "vanishing-gradient"):
@@ -654,7 +650,7 @@ def steps_too_large(run: Evidence) -> Seen | None:
     text = f"a single step changes weights by {step:.1%}{_once_fell(run) if certain else ''}"
     result = _too_high(run, text, f"above {MAX_STEP:g}", "near 0.001", certain)
     # The default rate may be too low for a network that learns.
-    return result if run.setup.loop else result._replace(remedies=result.remedies[-1:])
+    return result if run.setup.loop else result._replace(changes=result.changes[-1:])
 
 
 # --- gradients that vanish, steps that are too small ---

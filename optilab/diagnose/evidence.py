@@ -15,16 +15,14 @@ from types import MappingProxyType
 from typing import Any
 
 from optilab import runs
-from optilab.config.flat import FLAT
 from optilab.config.load import load
+from optilab.config.saturation import SATURATION
 from optilab.config.section import dump, handling_user_code
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Tree
 from optilab.config.user_network import UserNetwork
 from optilab.errors import CheckpointError
 from optilab.optimize.rule import learning_rates
-
-Row = Mapping[str, Any]
 
 PROBE_BATCHES = 60
 """Training steps of a probe run."""
@@ -43,8 +41,8 @@ EQUAL_CLASSES = "equally frequent classes"
 """The classes that are assumed for the chance-level loss where a loop gives no targets."""
 MIN_NATS = 10.0
 """Nats, over all validation images, by which a loss is below that of the labels' frequencies before it is evidence: a
-network that knows nothing of the images gets there once in e^10 = 22,000 times (Ville 1939). That is of the mean over
-images; where batches are averaged, and the last one is much smaller, and in regressions, it is about that."""
+network that knows nothing of the images gets there once in e^10 = 22,000 times (Ville 1939). That holds for
+the mean over images; for regressions and means of batches, of which the last is much smaller, it holds about."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +55,14 @@ class Stability:
     preconditioned: bool
 
     @classmethod
-    def of(cls, record: Mapping[str, Any]) -> "Stability | None":
+    def of(cls, line: Mapping[str, Any]) -> "Stability | None":
         """The stability of an epoch; None where it was not measured, or there is no limit."""
-        measured = record.get("curvature") or {}
+        measured = line.get("curvature") or {}
         limit, scaled = measured.get("limit"), measured.get("preconditioned")
         value = measured.get("sharpness") if scaled is None else scaled
         if value is None or limit is None or limit <= 0:
             return None
-        return cls(record["epoch"], value, limit, scaled is not None)
+        return cls(line["epoch"], value, limit, scaled is not None)
 
     @property
     def fraction(self) -> float:
@@ -103,7 +101,7 @@ class Setup:
     bias_init: bool = False
     plateau: bool = False
     subset: bool = False
-    """A setting leaves training samples out."""
+    """True if a setting leaves training samples out."""
     loop: bool = False
     """A user's loop: remedies are lines of PyTorch, not settings."""
     custom: bool = False
@@ -115,7 +113,7 @@ class Setup:
     """The config, as its keys; empty for a loop, as are the two before."""
 
     @property
-    def sample(self) -> str:
+    def noun(self) -> str:
         """The noun for a training sample."""
         return "sample" if self.loop else "image"
 
@@ -131,7 +129,7 @@ class Setup:
                 "dropouts": {"model.dropout": model.dropout, "model.input_dropout": model.input_dropout},
                 "norm": model.norm.name,
                 "activation": model.activation.name,
-                "saturates": math.isfinite(FLAT.get(model.activation.name, (0.0, math.inf))[1]),
+                "saturates": math.isfinite(SATURATION.get(model.activation.name, (0.0, math.inf))[1]),
             }
         return cls(
             lr=getattr(rule, "lr", 0.0),
@@ -182,15 +180,15 @@ LOOP_FACTS = (
 
 @dataclass(frozen=True)
 class Evidence:
-    """The records of a run: its setup, its rows, its records of layers, and how it ended.
+    """A training as the checks read it: its setup, its rows, its diagnostics, and how it ended.
 
-    The first record is from before training (`engine.initial_record`), then there is one for each epoch. In a
-    `probe_run` the one row is about a few batches. The rows of a loop may lack columns.
+    The first diagnostics are from before training (`engine.initial_diagnostics`), then come those of each epoch. In a
+    `probe_run` the only row is about a few batches. The rows of a loop may lack columns.
     """
 
     setup: Setup
-    rows: Sequence[Row]
-    records: Sequence[Mapping[str, Any]]
+    rows: Sequence[Mapping[str, Any]]
+    diagnostics: Sequence[Mapping[str, Any]]
     divergence: str = ""
     probe_run: bool = False
 
@@ -202,18 +200,18 @@ class Evidence:
 
     @cached_property
     def start(self) -> Mapping[str, Any]:
-        """The record from before training; empty where diagnostics are off."""
-        return next((record for record in self.records if record["epoch"] == 0), {})
+        """The diagnostics from before training; empty where diagnostics are off."""
+        return next((line for line in self.diagnostics if line["epoch"] == 0), {})
 
     @cached_property
     def epochs(self) -> Sequence[Mapping[str, Any]]:
-        """The records of epochs in which layers were probed."""
-        return [record for record in self.records if record["epoch"] > 0 and "layers" in record]
+        """The diagnostics of the epochs in which layers were probed."""
+        return [line for line in self.diagnostics if line["epoch"] > 0 and "layers" in line]
 
     @cached_property
     def stability(self) -> Stability | None:
         """The last measured curvature and its limit; None where it was not measured, or the rule has no limit."""
-        return next(filter(None, map(Stability.of, reversed(self.records))), None)
+        return next(filter(None, map(Stability.of, reversed(self.diagnostics))), None)
 
     @property
     def chance_loss(self) -> float:
@@ -385,7 +383,7 @@ class Evidence:
         return accuracy > self.chance + 4 * error + 1 / self.validation_samples
 
     @property
-    def fall(self) -> float | None:
+    def late_fall(self) -> float | None:
         """Fraction of the training loss that the last half of the epochs has taken away; None with fewer than four."""
         if len(self.rows) < 4:
             return None
@@ -393,7 +391,7 @@ class Evidence:
         return 1 - self.loss / middle if middle > 0 else 0.0
 
     @property
-    def rise(self) -> float:
+    def late_rise(self) -> float:
         """The accuracy that the last half of the epochs has added."""
         middle, last = (
             row.get(self.measured_accuracy) for row in (self.rows[len(self.rows) // 2 - 1], self.rows[-1])
@@ -403,9 +401,9 @@ class Evidence:
     def latest(self, name: str, layer: int) -> float | None:
         """A quantity of one layer (from 1; 0 is the output layer)."""
         values = [
-            record["layers"][layer - 1].get(name)
-            for record in self.epochs[-RECENT:]
-            if layer <= len(record["layers"]) - 1
+            line["layers"][layer - 1].get(name)
+            for line in self.epochs[-RECENT:]
+            if layer <= len(line["layers"]) - 1
         ]
         known = [value for value in values if value is not None]
         return median(known) if known else None
@@ -419,7 +417,7 @@ class Evidence:
     @property
     def relative_steps(self) -> list[float]:
         """|dw|/|w| of a step, the mean over all recorded epochs, of each layer; layers without it are left out."""
-        stage = [record["layers"] for record in self.epochs if len(record["layers"]) == self.hidden + 1]
+        stage = [line["layers"] for line in self.epochs if len(line["layers"]) == self.hidden + 1]
         columns = [[layer.get("update_to_weight") for layer in column] for column in zip(*stage, strict=True)]
         known = [[step for step in column if step is not None] for column in columns]
         return [sum(steps) / len(steps) for steps in known if steps]
@@ -448,12 +446,12 @@ class Evidence:
     @property
     def measured_ratio(self) -> float | None:
         """`ratio`, where each of the last epochs has its record; else None."""
-        last, probed = [row["epoch"] for row in self.rows[-RECENT:]], {record["epoch"] for record in self.epochs}
+        last, probed = [row["epoch"] for row in self.rows[-RECENT:]], {line["epoch"] for line in self.epochs}
         return self.ratio if probed.issuperset(last) else None
 
     def gradient_ratio(self, epochs: int = 0) -> float | None:
         """|g1|/|gL| of the hidden layers, the median over the last `epochs`, or over all (0)."""
-        ratios = [ratio for record in self.epochs[-epochs:] if (ratio := _ratio(record)) is not None]
+        ratios = [ratio for line in self.epochs[-epochs:] if (ratio := _ratio(line)) is not None]
         return median(ratios) if ratios else None
 
     @property
@@ -465,7 +463,7 @@ class Evidence:
     @property
     def probed_rates(self) -> list[float]:
         """The learning rate of each probed epoch."""
-        return [record["lr"] for record in self.epochs if record.get("lr") is not None]
+        return [line["lr"] for line in self.epochs if line.get("lr") is not None]
 
     @property
     def spread_ratio(self) -> float:
@@ -499,11 +497,11 @@ def _last_over_first(values: Sequence[float]) -> float:
     return values[-1] / values[0] if len(values) > 1 and values[0] > 0 else 1.0
 
 
-def _ratio(record: Mapping[str, Any]) -> float | None:
+def _ratio(line: Mapping[str, Any]) -> float | None:
     # Rows of an embedding that a batch does not ask for have no gradient: its norm is that of other layers' parts.
-    norms = [layer["gradient_norm"] for layer in record["layers"][:-1] if layer.get("kind") != "Embedding"]
+    norms = [layer["gradient_norm"] for layer in line["layers"][:-1] if layer.get("kind") != "Embedding"]
     trained = [norm for norm in norms if norm is not None and norm > 0]
-    return max(trained[: _early(record["layers"])]) / trained[-1] if len(trained) > 1 else None
+    return max(trained[: _early(line["layers"])]) / trained[-1] if len(trained) > 1 else None
 
 
 def _early(layers: Sequence[Mapping[str, Any]]) -> int:
@@ -524,16 +522,16 @@ def reason_unreadable(record: runs.Record) -> str:
     """The reason why the layers of a run cannot be read; empty where they can."""
     if not record.last_row() or os.path.lexists(file := record.path / "diagnostics.jsonl"):
         return ""
-    return f"{file} is missing, from which diagnose reads the layers"
+    return f"{file} is missing; diagnose reads the layers from it"
 
 
 def of_run(record: runs.Record) -> Evidence:
     """The evidence in a run directory; a run without diagnostics, or of an older version, has less."""
     divergence = str(record.manifest.get("reason", "")) if record.state == "diverged" else ""
-    records = with_present_keys(runs.read_records(record.path))
+    diagnostics = with_present_keys(runs.read_diagnostics(record.path))
     if record.is_watched:
-        short = bool(records and records[0].get("loop", {}).get("short"))
-        return Evidence(Setup.read(record), record.rows(), records, divergence, short)
+        short = bool(diagnostics and diagnostics[0].get("loop", {}).get("short"))
+        return Evidence(Setup.read(record), record.rows(), diagnostics, divergence, short)
     config = _config(record)
     facts, assumed = record.manifest.get("data", {}), config.data.info
     start = {
@@ -542,21 +540,21 @@ def of_run(record: runs.Record) -> Evidence:
         "validation_images": facts.get("validation", assumed.test),
         "prior_entropy": math.log(facts.get("classes", len(assumed.classes))),
     }
-    if records and not records[0]["epoch"]:
-        start |= records.pop(0)
-    return Evidence(Setup.of(config, start.get("network", {})), record.rows(), [start, *records], divergence)
+    if diagnostics and not diagnostics[0]["epoch"]:
+        start |= diagnostics.pop(0)
+    return Evidence(Setup.of(config, start.get("network", {})), record.rows(), [start, *diagnostics], divergence)
 
 
 SILENT = 1e-4
 """Gradient of a layer over the output layer's, of single images, by which version 0.1 knew that its units are dead."""
 
 
-def with_present_keys(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def with_present_keys(diagnostics: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Records with the present keys, also of version 0.1: equal units, and units dead before training."""
     written = []
-    for record in records:
-        layers = [_with_equal_units(layer) for layer in record.get("layers", ())]
-        written.append({**record, "layers": layers} if layers else {**record})
+    for line in diagnostics:
+        layers = [_with_equal_units(layer) for layer in line.get("layers", ())]
+        written.append({**line, "layers": layers} if layers else {**line})
     if not written or written[0]["epoch"]:
         return written
     start, gradients = written[0], written[0].get("sample_gradients")

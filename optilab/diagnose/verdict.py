@@ -78,8 +78,8 @@ def _finding(run: Evidence, check: Check, result: Seen, follows: bool) -> Findin
     """The finding of a result; `follows`: another finding explains it."""
     harmless = result.informational or follows or (run.learned and not result.certain)
     severity = Severity.INFO if harmless else Severity.WARNING if run.beats_chance else Severity.CRITICAL
-    remedies = () if harmless else tuple(sets for sets in result.remedies if _changes(run, sets))
-    advice = "" if harmless and not result.informational else result.fix or ("" if result.remedies else check.fix)
+    remedies = () if harmless else tuple(sets for sets in result.changes if _changes(run, sets))
+    advice = "" if harmless and not result.informational else result.fix or ("" if result.changes else check.fix)
     code = tuple(in_pytorch(sets) if _in_code(run, sets) else "" for sets in remedies)
     return Finding(
         check.name, severity, result.text, result.bound, result.normal, result.numbers, remedies, advice, code
@@ -267,11 +267,11 @@ def sentence(run: Evidence, findings: Sequence[Finding]) -> str:
     if run.learned:
         lost = "" if run.epochs else "; its layers were not recorded"
         return f"{'healthy' if healthy(run, findings) else 'no sign of trouble'}: {accuracy}{lost}"
-    fall = run.fall or 0.0
+    fall = run.late_fall or 0.0
     fell = f"fell by {fall:.0%}" if fall >= 0.005 else "fell by less than 1%" if fall > 0 else "did not fall"
-    if fall < MIN_FALL and run.fall is not None and still_learning(run):
-        fell = f"{fell}, and the accuracy rose by {points(run.rise)} percentage points,"
-    course = "" if run.fall is None else f"; the training loss {fell} in the second half of the epochs"
+    if fall < MIN_FALL and run.late_fall is not None and still_learning(run):
+        fell = f"{fell}, and the accuracy rose by {points(run.late_rise)} percentage points,"
+    course = "" if run.late_fall is None else f"; the training loss {fell} in the second half of the epochs"
     if run.steps < PROBE_BATCHES and not run.beats_chance:
         course += f"; only {plural(run.steps, 'step')} in all: train longer before you look for a cause"
     lacks = "it has not learned much" if run.skill <= MIN_SKILL else "its loss is not below the chance level"
@@ -288,7 +288,7 @@ def reason_without_epochs(run: Evidence) -> str:
 def still_learning(run: Evidence) -> bool:
     """True if it beats chance, and its training loss falls, its accuracy rises, or it has too few epochs to say that
     they do not."""
-    return run.beats_chance and (run.fall is None or run.fall >= MIN_FALL or run.rise >= MIN_FALL)
+    return run.beats_chance and (run.late_fall is None or run.late_fall >= MIN_FALL or run.late_rise >= MIN_FALL)
 
 
 def _accuracy(run: Evidence) -> str:
@@ -308,7 +308,7 @@ def _accuracy(run: Evidence) -> str:
     text += f" for {EQUAL_CLASSES}" if reference == EQUAL_CLASSES else ""
     if not _chance_is_known(run):
         missing = "from a loss of this kind" if run.loop.get("task") else "without target=y in watch.step"
-        text += f"; what it has learned cannot be told {missing}"
+        text += f"; its chance level is not known {missing}"
     return text
 
 

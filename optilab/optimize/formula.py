@@ -161,7 +161,7 @@ _TOKEN = re.compile(r"(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[jJ]?)|(?P<
 
 
 def _second_factors(text: str, functions: Mapping[str, str]) -> set[int]:
-    """The columns at which a factor begins that only stands next to the one before it."""
+    """The columns at which a factor follows another without an operator, as in `2 x`."""
     columns, before = set(), None
     for token in _TOKEN.finditer(text):
         if before is not None and not keyword.iskeyword(before[0]) and (token["name"] or token[0] == "("):
@@ -324,7 +324,7 @@ def put_in(node: Node, values: Mapping[str, Node]) -> Node:
     return changed(node)
 
 
-def coordinates(formula: str) -> str:
+def spelled_coordinates(formula: str) -> str:
     """`x is w1 and y is w2`, of those that a typed function names; empty for one of w1, w2, ..."""
     names = (name for name in COORDINATES if re.search(rf"(?<![A-Za-z_]){name}(?!\w)", formula))
     return " and ".join(f"{name} is {COORDINATES[name]}" for name in names)
@@ -480,12 +480,12 @@ _ENCLOSED = {("divide", 0), ("divide", 1), ("power", 1)}
 
 
 def text(node: Node, leaf_text: Callable[[str], str] = lambda name: name) -> str:
-    """Plain text; `shown` maps a symbol to its name or its number (negative numbers in parentheses)."""
+    """Plain text; `leaf_text` maps a symbol to its name or its number (negative numbers in parentheses)."""
     return _written(node, leaf_text, _TEXT)
 
 
 def latex(node: Node, leaf_text: Callable[[str], str]) -> str:
-    """LaTeX; `shown` as in `text`."""
+    """LaTeX; `leaf_text` as in `text`."""
     return _written(node, leaf_text, _LATEX)
 
 

@@ -159,7 +159,7 @@ class Saddle(Formula):
 
 
 def _chained(x: Floats, before: Floats, after: Floats) -> Floats:
-    """The gradient of a sum over pairs of neighbors, (..., d), from those by the one before and the one after."""
+    """The gradient, (..., d), of a sum over pairs of neighbors, from the derivatives by the first and the second."""
     import numpy as np
 
     gradient = np.zeros_like(x)

@@ -117,7 +117,7 @@ class Formula(Objective):
         return _compiled(self)[1](x)
 
 
-def called(function: Objective) -> str:
+def label_of(function: Objective) -> str:
     """The name of a function in messages; of a typed function, its formula."""
     return function.formula if function.name == "expression" else function.name
 

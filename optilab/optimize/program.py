@@ -375,8 +375,8 @@ FLUSH_EVERY = 16
 class Expansion:
     """A step of a program over single coordinates, with a function put in.
 
-    Inputs are t, settings, and what is `moving`: the coordinates w1, ..., wd, then the states, one for each coordinate
-    or one that is the same for all.
+    Inputs are t, settings, and what is `moving`: the coordinates w1, ..., wd, then the states, each with a value for
+    each coordinate or a common value.
     """
 
     moving: tuple[str, ...]

@@ -124,13 +124,13 @@ class Rule:
 
 
 def settings_in_formula(rule: Any) -> dict[str, Any]:
-    """Every setting by the name that it has in the formula, those of a rule that it wraps included."""
+    """Every setting of a rule, and of a rule that it wraps, by the name that it has in the formula."""
     values = {f.name: getattr(rule, f.name) for f in fields(rule)}
     return {**settings_in_formula(values["base"]), **values} if "base" in values else values
 
 
 def reject_matrix_rule(rule: Any) -> None:
-    """UsageError for a rule that works on the matrices of a network, where the point is that of a function."""
+    """UsageError for a rule that needs the matrices of a network, and cannot run on a test function."""
     if rule.weights == "matrices":
         raise UsageError(f"{rule.name} needs weight matrices, so it cannot run on a test function")
 
@@ -172,14 +172,14 @@ def with_settings(rule: Any, settings: Mapping[str, Any]) -> Any:
     return replace(rule, **changes)
 
 
-def setting_of(key: str) -> str:
+def rule_setting(key: str) -> str:
     """The setting of the rule that an axis of a map is, as `base.lr`; empty for a coordinate."""
     return key.removeprefix("algo.") if key.startswith("algo.") else ""
 
 
 def rules_with_lr(rule: Any) -> dict[str, Any]:
-    """The rules that have a learning rate, by its key: the rule itself as `lr`, one that it wraps as `base.lr`, and one
-    that it gives other weights to as `others.lr`. The first one makes most steps."""
+    """The rules with a learning rate, by its key: the rule itself as `lr`, its base as `base.lr`, and the rule of
+    its other weights as `others.lr`. The first rule makes most steps."""
     rules = {"lr": rule} if hasattr(rule, "lr") else {}
     for part in ("base", "others"):
         if hasattr(rule, part):
@@ -207,7 +207,7 @@ class UnknownName(UsageError, KeyError):
 
 class Registry(Mapping[str, Any]):
     """The classes of `modules` that have a `name`, by name; the modules are imported when it is first
-    asked for. `what` is what an entry is called in the sentence of UnknownName."""
+    used. `kind` is the noun for an entry in the message of UnknownName."""
 
     def __init__(self, kind: str, *modules: str) -> None:
         self._kind, self._modules = kind, modules
@@ -273,13 +273,13 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
 """Other names of a hyperparameter, in other libraries."""
 
 
-class Typed(Rule):
-    """Base of the rules that are formulas of a user's: `name` is the formula as it is printed."""
+class FormulaRule(Rule):
+    """Base of the rules that are a user's formulas: `name` is the formula as it is printed."""
 
 
 def short_name(rule: Any) -> str:
     """The name of a rule in names of files: `formula-` and eight digits for one that a user typed."""
-    if isinstance(rule, Typed):
+    if isinstance(rule, FormulaRule):
         return f"formula-{sha256(rule.name.encode()).hexdigest()[:8]}"
     return str(rule.name)
 
@@ -290,7 +290,7 @@ def is_formula(name: Any) -> bool:
 
 
 @cache
-def typed(formula: str) -> type[Typed]:
+def formula_rule(formula: str) -> type[FormulaRule]:
     """The rule of a formula: its settings are the names that nothing defines, in the order of the alphabet.
 
     None of them has a default. On a network a formula with `sum`, `norm` or `solve` runs on each weight by itself, as
@@ -307,9 +307,9 @@ def typed(formula: str) -> type[Typed]:
         for statement in program.body
     ):
         raise UsageError("expected w <- ... with a number for each coordinate")
-    reserved = sorted({*program.settings} & {"name", *dir(Typed)})
+    reserved = sorted({*program.settings} & {"name", *dir(FormulaRule)})
     if reserved:
         raise UsageError(f"a setting cannot be called {', '.join(reserved)}")
     definitions = [(name, COMMON_SETTINGS.get(name, float), field(kw_only=True)) for name in program.settings]
     namespace = {"name": text, "text": text, "weights": "each" if program.is_joint else "joined"}
-    return make_dataclass("Formula", definitions, bases=(Typed,), frozen=True, namespace=namespace)
+    return make_dataclass("FormulaRule", definitions, bases=(FormulaRule,), frozen=True, namespace=namespace)

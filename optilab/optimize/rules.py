@@ -542,7 +542,7 @@ class ScheduleFreeAdamW(ScheduleFreeSGD):
 
 
 class Wrapper(Rule):
-    """A rule around another one, which gets the weights of a network as that one asks for them."""
+    """A rule around a base rule. It gets the weights of a network in the shape that its base needs."""
 
     base: Rule
 

@@ -37,7 +37,7 @@ from typing import Any, ClassVar
 from optilab.errors import Interrupted, SystemFailure, UsageError, did_you_mean, printable, shown
 from optilab.optimize import formula as formulas
 from optilab.optimize.arrays import Array
-from optilab.optimize.rule import COMMON_VALUES, Rule, State, is_formula, typed
+from optilab.optimize.rule import COMMON_VALUES, Rule, State, formula_rule, is_formula
 
 CHDIR = os.chdir
 MAX_ERROR, MAX_LINE = 500, 80
@@ -594,7 +594,7 @@ class UserRule(Rule):
         """
         if not is_formula(self.formula):
             return None
-        kind: Any = typed(self.formula)
+        kind: Any = formula_rule(self.formula)
         names = [field.name for field in fields(kind)]
         if missing := [name for name in names if not hasattr(self, name)]:
             raise UsageError(
@@ -604,7 +604,7 @@ class UserRule(Rule):
         return rule
 
     def arguments(self, cell: int = 0, shape: tuple[int, ...] = ()) -> dict[str, Any]:
-        """The code's parameters; of settings that are arrays (..., 1), those of one point of `shape`."""
+        """The parameters of the code for a single point of `shape`; settings may be arrays (..., 1)."""
         arguments: dict[str, Any] = {}
         for key, parameter in self.parameters.items():
             value = getattr(self, key)

@@ -49,4 +49,12 @@ from optilab.runs.record import (
     sweep_of,
     was_made_by_optilab,
 )
-from optilab.runs.tables import best, outcome, read_metrics, read_records, read_table, read_timings, score
+from optilab.runs.tables import (
+    best,
+    best_column,
+    outcome,
+    read_diagnostics,
+    read_metrics,
+    read_table,
+    read_timings,
+)

@@ -57,7 +57,7 @@ from optilab.runs.record import (
     request_digest,
     was_made_by_optilab,
 )
-from optilab.runs.tables import read_records, read_timings, record_line
+from optilab.runs.tables import json_line, read_diagnostics, read_timings
 
 _CHECKPOINT = re.compile(r"(\d{6,7})\.([0-9a-f]{16})\.ckpt")  # `epochs` is at most a million
 _HIDDEN = re.compile(r"\.(new|old)-[0-9a-f]{16}")
@@ -97,16 +97,16 @@ class Run:
         seconds: float,
         checkpoint: bytes | None = None,
         best: int | None = None,
-        record: Row | None = None,
+        diagnostics: Row | None = None,
     ) -> None:
         """Write one epoch: its checkpoint, then its row. Once this returns, the epoch survives any kill.
 
-        `best` is the epoch whose checkpoint is kept next to the last two, `record` the epoch's diagnostics.
+        `best` is the epoch whose checkpoint is kept next to the last two, `diagnostics` those of the epoch.
         """
         self._require_lock()
         # First what a resume drops where it is ahead of its checkpoint, but could not recompute where it is missing.
-        if record:
-            append(self.path / "diagnostics.jsonl", lambda first: record_line(record))
+        if diagnostics:
+            append(self.path / "diagnostics.jsonl", lambda first: json_line(diagnostics))
         append(self.path / "timings.csv", partial(table, [{"epoch": row["epoch"], "seconds": round(seconds, 6)}]))
         if checkpoint is not None:
             newest = self.path / checkpoint_file(row["epoch"], checkpoint)
@@ -134,7 +134,7 @@ class Run:
         for name, content in (("metrics.csv", rows), ("timings.csv", timings)):
             write_atomic(self.path / name, table(content))
         if os.path.lexists(file := self.path / "diagnostics.jsonl"):
-            write_atomic(file, b"".join(map(record_line, up_to_last(read_records, self.path))))
+            write_atomic(file, b"".join(map(json_line, up_to_last(read_diagnostics, self.path))))
         for leftover in [*self.path.glob(".*.tmp-*"), *(self.path / "checkpoints").glob(".*.tmp-*")]:
             leftover.unlink()
         return messages
@@ -375,8 +375,9 @@ def read_checkpoint(path: Path, limit: int) -> bytes:
 
 @dataclass
 class OpenStudy:
-    """A study, a directory of trials that one command makes, which this process writes; it holds the lock until
-    `finish`.
+    """A study that this process writes: the directory of all trials of a command.
+
+    It holds the lock until `finish`.
 
         runs/20261124-231207-sigmoid-sweep-91c07d4e/
           study.yaml     the request; `optilab sweep --config .../study.yaml` repeats it
@@ -427,14 +428,14 @@ class OpenStudy:
         }
         self.planned = now | before
         self.current |= batch.keys()
-        write_atomic(self.path / PLAN, b"".join(map(record_line, self.planned.values())))
+        write_atomic(self.path / PLAN, b"".join(map(json_line, self.planned.values())))
 
     def add(self, row: Row, seconds: float) -> None:
         """Record that a trial has ended, and the seconds that it took here; its run has the outcome, if it has one."""
         if row["trial"] not in self.planned or row["status"] in ("failed", "stopped"):
             self.planned[row["trial"]] = line = _line(row)
             self.current.add(row["trial"])
-            append(self.path / PLAN, lambda first: record_line(line), flush=False)
+            append(self.path / PLAN, lambda first: json_line(line), flush=False)
         timing = {"trial": row["trial"], "seconds": round(seconds, 3)}
         append(self.path / "timings.csv", partial(table, [timing]), flush=False)
 
@@ -460,7 +461,7 @@ def _line(row: Row) -> Row:
 
 
 def open_study(directory: Path, name: str, request: bytes, manifest: Mapping[str, Any]) -> OpenStudy:
-    """A new study, or the one of that name and command, to be continued, which still has its earlier request.
+    """A new study, or the study of that name and command to continue, with its earlier request.
 
     RunError if the name is taken by anything else, or a process writes the study.
     """

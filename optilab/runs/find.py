@@ -118,7 +118,7 @@ def _missing(directory: Path) -> str:
 def select(directory: Path, names: Sequence[str], older_than: timedelta | None = None) -> list[Path]:
     """The runs and studies that names, paths and patterns like `2026*` mean, or all older than an age.
 
-    Both together mean those of the named that are old enough. A pattern or an age leaves out runs that a process
+    Both together mean the named entries that are old enough. A pattern or an age leaves out runs that a process
     writes; a pattern means damaged runs, too. Raises what `locate` raises, and RunError for a pattern that matches
     nothing.
     """

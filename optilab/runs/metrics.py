@@ -27,7 +27,7 @@ QUANTITIES = {
     "loss": Quantity("loss", False, "nats", lambda classes: log(classes) if classes else None),
     "acc": Quantity("accuracy", True, "fraction", lambda classes: 1 / classes if classes else None),
 }
-"""By the end of a column's name."""
+"""The quantity of a column, by the end of its name."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,8 @@ with the highest validation accuracy (`best_test_acc`)."""
 
 
 def metric_of(name: str) -> Metric:
-    """A metric by its name. A column that only a watched loop has, such as top5_acc, is the quantity that its name ends
-    in, whose chance level is not known, else a number of which lower is better."""
+    """A metric by its name. The end of the name gives the quantity of a column that only a watched loop has, such as
+    top5_acc; its chance level is unknown. Any other column is a number of which lower is better."""
     if name in METRICS:
         return METRICS[name]
     quantity = QUANTITIES.get(name.rpartition("_")[2], _NUMBER)

@@ -25,7 +25,7 @@ from optilab.files import Row, is_regular, read_json, read_regular
 from optilab.runs.lock import is_held
 from optilab.runs.metrics import TESTED
 from optilab.runs.tables import outcome, read_last_row, read_lines, read_metrics, read_table
-from optilab.words import some
+from optilab.words import FEW, some
 
 SCHEMA_VERSION = 2
 """The version of manifests. Version 1, by optilab 0.2, is read, too; the plan of its studies is in trials.csv."""
@@ -121,7 +121,7 @@ E = TypeVar("E", bound=Entry)
 
 
 class Record(Entry):
-    """A run."""
+    """A run: its manifest and its tables. The table of a study's trials is made from its plan and these manifests."""
 
     FILE = CONFIG
 
@@ -223,12 +223,12 @@ class Study(Entry):
             notes.append(f"{self.name}: the best settings were trained again from new seeds: {compare}")
         paths = [path for path in directories(self.path) if path.name not in planned]
         if others := [path.name for path in paths if not os.path.lexists(path / STUDY)]:
-            notes.append(f"{self.name}: left out, because its plan does not name them: {some(others, 3)}")
+            notes.append(f"{self.name}: left out, because its plan does not name them: {some(others, FEW)}")
         return notes
 
     def planned(self) -> dict[str, Row]:
-        """By trial, in the order of the plan: its settings, seed and checksum; of one that stopped or failed, `status`
-        and `reason`. DataError, with the line, if the file is damaged or cut.
+        """The settings, seed and checksum of each trial, in the order of the plan; for one that stopped or failed also
+        `status` and `reason`. DataError, with the line, if the file is damaged or cut.
 
         optilab 0.2 had no plan but trials.csv, where a sweep also had the trials that confirmed its best settings.
         """

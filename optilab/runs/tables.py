@@ -22,7 +22,7 @@ _LONGEST_LINE = 64 << 10
 
 
 def read_table(path: Path) -> list[Row]:
-    """The complete lines of a table that `table` wrote, without a torn last line; no rows if there is no file.
+    """The complete lines of a table that `files.table` wrote, without a torn last line; no rows if there is no file.
 
     Raises DataError, with the line, if the table is damaged or holds a number that is not finite.
     """
@@ -105,16 +105,16 @@ def _parse(cell: str, path: Path, line: int) -> Any:
 
 
 def best(rows: Sequence[Mapping[str, Any]]) -> Row:
-    """The row with the highest validation accuracy, the first of equals.
+    """The row with the highest validation accuracy; on a tie, the first.
 
     A loop that was watched may have none: its lowest validation loss counts then, or its lowest training loss.
     """
-    key = score(rows)
+    key = best_column(rows)
     sign = metric_of(key).sign
     return dict(max((row for row in rows if key in row), key=lambda row: (sign * row[key], -row["epoch"])))
 
 
-def score(rows: Sequence[Mapping[str, Any]]) -> str:
+def best_column(rows: Sequence[Mapping[str, Any]]) -> str:
     """The column by which epochs are compared: `val_acc`, or the nearest that there is."""
     return next((key for key in ("val_acc", "val_loss") if rows and key in rows[-1]), "train_loss")
 
@@ -127,12 +127,12 @@ def outcome(rows: Sequence[Mapping[str, Any]]) -> Row:
     return {"epochs": len(rows), **metrics, "best_epoch": top["epoch"], "best_val_acc": top.get("val_acc")}
 
 
-def record_line(record: Row) -> bytes:
+def json_line(record: Row) -> bytes:
     """One line of diagnostics.jsonl."""
     return (json.dumps(record, allow_nan=False) + "\n").encode()
 
 
-def read_records(path: Path) -> list[Row]:
+def read_diagnostics(path: Path) -> list[Row]:
     """The diagnostics.jsonl of the run at `path`: what diagnostics saw before the training, and in each epoch."""
     records = read_lines(path / "diagnostics.jsonl")
     for number, record in enumerate(records, start=1):

@@ -133,7 +133,7 @@ class ReferenceLine:
 class Heatmap:
     """Values (rows, columns), rows upwards, at the points of y and x; nan is not known.
 
-    With `kinds`, values are numbers of series, -1 for none.
+    If it is `categorical`, values are numbers of series, -1 for none.
     """
 
     values: Any
@@ -141,7 +141,7 @@ class Heatmap:
     y: Any
     scale: Scale = Scale()
     series: int | None = None
-    """Whose values they are."""
+    """The number of the series that the values belong to."""
     categorical: bool = False
     diverged: Any = None
     """A mask of the cells that have diverged."""
@@ -209,9 +209,7 @@ class Panel:
         def bounded(scale: Scale, values: list[Any]) -> Scale:
             if scale.is_bounded:
                 return scale
-            finite = [
-                float(v) for mark_values in values for v in mark_values if isfinite(v) and (v > 0 or not scale.log)
-            ]
+            finite = [float(v) for column in values for v in column if isfinite(v) and (v > 0 or not scale.log)]
             return replace(scale, low=min(finite, default=0.0), high=max(finite, default=1.0))
 
         drawn = [mark for mark in self.marks if isinstance(mark, Polyline | Points)]

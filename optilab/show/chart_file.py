@@ -122,7 +122,7 @@ def _figure(chart: Chart, palette: Palette, size: PaperSize | None) -> "Figure":
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    rows = [*chart.rows] if size is None else [part for row in chart.rows for part in _parts(row, size)]
+    rows = [*chart.rows] if size is None else [part for row in chart.rows for part in _split_row(row, size)]
     width = size.width if size else 11.0 if any(len(row.panels) > 1 for row in rows) else 7.0
     points = size.points if size else 11.0
     letters = 143 * width / points
@@ -156,7 +156,7 @@ def _figure(chart: Chart, palette: Palette, size: PaperSize | None) -> "Figure":
     return figure
 
 
-def _parts(row: PanelRow, size: PaperSize) -> Iterator[PanelRow]:
+def _split_row(row: PanelRow, size: PaperSize) -> Iterator[PanelRow]:
     """The panels of a row that fit side by side; those of layers stay together."""
     if row.panels[0].shows_layers:
         yield row

@@ -155,15 +155,15 @@ def _kind(scale: Scale) -> str:
     return " ".join(filter(None, ("log" * scale.log, scale.unit, "names" * bool(scale.names))))
 
 
-def caption(chart: Chart) -> str:
-    """The title of a chart, of a single map with that of its panel, which may need several lines."""
+def title_line(chart: Chart) -> str:
+    """The title of a chart in one line; that of a single map also names its panel."""
     alone = chart.panels[0].title if len(chart.panels) == 1 and chart.panels[0].has_map else ""
     return ", ".join(filter(None, (chart.title, alone))).replace("\n", ", ")
 
 
 def _title(panel: Panel, chart: Chart) -> str:
     heats = [mark.scale.label for mark in panel.marks if isinstance(mark, Heatmap)]
-    title = "" if panel.title and panel.title in caption(chart) else panel.title.replace("\n", ", ")
+    title = "" if panel.title and panel.title in title_line(chart) else panel.title.replace("\n", ", ")
     return ", ".join(dict.fromkeys(filter(None, (title, *heats)))) or panel.y.label
 
 

@@ -97,7 +97,7 @@ def _chart(chart: Chart) -> Any:
     from optilab.show import chart_svg  # NumPy is slow to import
 
     return SimpleNamespace(
-        title=chart_svg.caption(chart),
+        title=chart_svg.title_line(chart),
         panels=chart_svg.figure(chart),
         series=chart_svg.switches(chart),
         signs=list(chart_svg.signs(chart)),

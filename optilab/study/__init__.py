@@ -7,6 +7,6 @@ machine or of a cluster (`workers`), and every outcome is a row of its table (`r
 Runs that differ only in the seed are `groups`, each with the value taken from its runs; `comparison` judges any
 candidates by such values, by the tests of `judge`; `claims` says whether a result is the one expected.
 
-`function_race`, `tuning` and `maps` follow paths on test functions; `rates` reads a range test; `listing`, `diff`,
+`function_race` and `tuning` follow trajectories on test functions; `rates` reads a range test; `listing`, `diff`,
 `curves` and `export` read what is on disk.
 """

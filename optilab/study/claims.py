@@ -36,9 +36,9 @@ class ClaimResult:
 
     claim: str
     of: str
-    """Whose result it is: a rule, or a group of trainings by its label."""
+    """The label of a rule, or of a group of trainings, that the claim is about."""
     measured: float | str | None
-    """Over several seeds the mean, or without a confidence the value that is furthest from the claim."""
+    """The mean over several seeds; without a confidence, the value that is furthest from the claim."""
     result: Literal["holds", "fails", "cannot tell"]
     why: str = ""
     """The interval, the number of seeds, or why there is no value."""
@@ -56,7 +56,7 @@ class Measured:
     """The measurement of one label."""
 
     values: Mapping[int, Any]
-    """By seed, or a single one; a claim without a confidence has to hold for all of them."""
+    """The value of each seed, or a single value; a claim without a confidence has to hold for all of them."""
     missing: str = ""
     """The reason why a value is missing, so that no claim can be checked."""
     fails: bool = False
@@ -368,7 +368,7 @@ def of_network_race(result: "RaceResult") -> Results:
     def measured(metric: str, at: At) -> Mapping[str, Measured]:
         rules = {}
         for table in result.networks:
-            for row in table.comparison.rows if table.comparison else ():
+            for row in table.judgement.rows if table.judgement else ():
                 rule = Measured(table.raced[row.key].accuracy.values, sample=row.values, unit="repeat")
                 if metric == "verdict":
                     missing = Missing("a verdict needs several repeats")
@@ -376,7 +376,7 @@ def of_network_race(result: "RaceResult") -> Results:
                 rules[f"{table.network}/{row.key}" if len(result.networks) > 1 else row.key] = rule
         return rules
 
-    return Results(measured, "no optimizer has a judged training", looks=result.looks)
+    return Results(measured, "no optimizer has an evaluated training", looks=result.looks)
 
 
 def of_rate(rate: float | None, of: str) -> Results:

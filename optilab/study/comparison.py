@@ -19,17 +19,15 @@ from optilab.study.groups import (
     groups,
     relabeled,
     settings_label,
-    short,
-    text,
+    short_names,
+    value_text,
 )
-from optilab.study.judge import Comparison, alpha, confidence_of, judge
+from optilab.study.judge import Judgement, alpha, confidence_of, judge
 from optilab.study.measure import GroupValues, Measure, length, values_of
-from optilab.words import plural, some
+from optilab.words import FEW, SEVERAL, plural, some
 
 MIN_ABOVE_CHANCE = 0.02
 """An accuracy, or a loss in nats, that is not better than the chance level by more than this has learned nothing."""
-MAX_RUNS_NAMED = 3
-"""Runs that a note names."""
 VALIDATED_ON = ("data.dataset", DATA_DIGEST, "data.holdout", "replay.split_seed")
 """Settings that choose the images a run is validated on."""
 
@@ -51,7 +49,7 @@ class RunComparison:
     measure: Measure
     grouping: Grouping
     candidates: tuple[ComparedRuns, ...]
-    comparison: Comparison[int] | None
+    judgement: Judgement[int] | None
     """None where no run has an outcome."""
     best: bool
     """True if each row is at the best of its other settings, which the other seeds choose for each seed."""
@@ -78,7 +76,7 @@ class RunComparison:
     @property
     def possible_best(self) -> list[str]:
         """The labels of the rows that no verdict excludes from being the best; against a baseline, those not worse."""
-        return [] if self.comparison is None else [self.candidates[i].label for i in self.comparison.possible_best]
+        return [] if self.judgement is None else [self.candidates[i].label for i in self.judgement.possible_best]
 
 
 def compare_runs(
@@ -117,11 +115,11 @@ def compare_runs(
     if reference is not None and not outcomes[reference]:
         raise UsageError(f"--baseline {shown(baseline)}: expected a group with at least one outcome")
     diverged = {i: row.outcomes.diverged for i, row in enumerate(rows)}
-    comparison = None
+    judgement = None
     if any(outcomes.values()):
-        comparison = judge(outcomes, measure.higher_is_better, reference, alpha(looks), diverged, measure.limits)
+        judgement = judge(outcomes, measure.higher_is_better, reference, alpha(looks), diverged, measure.limits)
     around = varying([circumstances(record) for record in records])
-    result = RunComparison(measure, grouping, tuple(rows), comparison, best, tuple(problems), around, ())
+    result = RunComparison(measure, grouping, tuple(rows), judgement, best, tuple(problems), around, ())
     return replace(result, notes=(*left_out, *_notes(result, looks)))
 
 
@@ -158,7 +156,7 @@ def _rows(
     for columns in table.values():
         cells = [cell for column, cell in columns.items() if every or column in common]
         settings = {key: value for key, value in cells[0][0].settings.items() if key in keys}
-        label = settings_label(settings, words) or f"no {', '.join(short(words).values())}"
+        label = settings_label(settings, words) or f"no {', '.join(short_names(words).values())}"
         value = (_at_their_best if best else _mean)([cell for _, cell in cells], higher_is_better)
         rows.append(ComparedRuns(label, settings, tuple(group for group, _ in cells), value))
     most = max((row.groups for row in rows), key=len)
@@ -174,7 +172,7 @@ def _identity(group: Group, keys: Sequence[str]) -> str:
 def _keys(grouping: Grouping, by: Sequence[str]) -> tuple[list[str], list[str]]:
     """The keys that tell rows apart, and those of the other settings. UsageError for one that nothing differs in."""
     differing = distinguishing_keys(grouping.differing, [group.settings for group in grouping.groups])
-    named = {word: key for key, word in short(differing).items()}  # as a label tells them
+    named = {word: key for key, word in short_names(differing).items()}  # as a label tells them
     wanted = [named.get(key, key) for key in by]
     keys = [key for key in grouping.differing if any(is_within(key, name) for name in wanted)]
     known = (*grouping.differing, *grouping.shared)
@@ -236,7 +234,7 @@ def _named(rows: Sequence[ComparedRuns], name: str) -> int:
 def _notes(result: RunComparison, looks: int) -> list[str]:
     """Limits of a comparison, as notes: on its rows, the settings that they do not share, its measure, its seeds, those
     that diverged or are left out, and earlier comparisons."""
-    grouping, rows, measure, comparison = result.grouping, result.candidates, result.measure, result.comparison
+    grouping, rows, measure, judgement = result.grouping, result.candidates, result.measure, result.judgement
     settings = plural(len(result.problems), "other setting")
     data = [key for key in VALIDATED_ON if key in grouping.differing]
     lengths = sorted({_epochs(group) for group in grouping.groups}) if "epochs" in grouping.differing else [0]
@@ -248,7 +246,7 @@ def _notes(result: RunComparison, looks: int) -> list[str]:
     advice = compared.get(str(measure.at)) if measure.target is None else None
     exact = [key for key in result.circumstances if key.startswith(("numerics.", "versions.torch"))]
     optimistic = measure.at == "best" and measure.metric.startswith("val_")
-    chosen = "" if comparison is None or comparison.chosen else " or without this baseline"
+    chosen = "" if judgement is None or judgement.chosen else " or without this baseline"
     notes = [
         (len(rows) < 2, "one group: nothing to compare with; a group differs in nothing but the seed"),
         (
@@ -259,9 +257,12 @@ def _notes(result: RunComparison, looks: int) -> list[str]:
             result.problems and not result.best,
             f"each row is the mean over {settings}; verdicts hold for these settings, with the seeds as the sample",
         ),
-        (data, f"the outcomes are measured on different images ({some(data, 6)})"),
-        (len(lengths) > 1 and advice, f"not the same epochs: {some([*map(text, lengths)], 6)}; {advice}"),
-        (exact, f"equal seeds do not give equal digits ({some(exact, 6)})"),
+        (data, f"the outcomes are measured on different images ({some(data, SEVERAL)})"),
+        (
+            len(lengths) > 1 and advice,
+            f"not the same epochs: {some([*map(value_text, lengths)], SEVERAL)}; {advice}",
+        ),
+        (exact, f"equal seeds do not give equal digits ({some(exact, SEVERAL)})"),
         (
             no_better_than_chance([row.outcomes for row in rows], measure.metric_higher_is_better),
             "no row is better than chance: more seeds will hardly help",
@@ -270,9 +271,9 @@ def _notes(result: RunComparison, looks: int) -> list[str]:
             optimistic,
             "the best epoch is chosen on the images that it is measured on, so its outcome is optimistic",
         ),
-        *_seed_notes(rows, comparison),
+        *_seed_notes(rows, judgement),
         *_trial_notes(result),
-        (looks and comparison, looked_before(looks, f"with other trainings{chosen}")),
+        (looks and judgement, looked_before(looks, f"with other trainings{chosen}")),
     ]
     return [note for is_needed, note in notes if is_needed]
 
@@ -293,13 +294,13 @@ def no_better_than_chance(rows: Sequence[GroupValues], higher_is_better: bool) -
     )
 
 
-def _seed_notes(rows: Sequence[ComparedRuns], comparison: Comparison[int] | None) -> Iterator[tuple[Any, str]]:
+def _seed_notes(rows: Sequence[ComparedRuns], judgement: Judgement[int] | None) -> Iterator[tuple[Any, str]]:
     """Notes on the seeds that each row shares with its reference, and on rows that share too few."""
-    if comparison is None:
+    if judgement is None:
         return
-    base = rows[comparison.baseline.key]
+    base = rows[judgement.baseline.key]
     pairs = [
-        (row, judged.difference) for row, judged in zip(rows, comparison.rows, strict=True) if judged.difference
+        (row, judged.difference) for row, judged in zip(rows, judgement.rows, strict=True) if judged.difference
     ]
     partial = [r.label for r, d in pairs if d.paired and r.outcomes.values.keys() != base.outcomes.values.keys()]
     unpaired = [row.label for row, difference in pairs if not difference.paired]
@@ -311,7 +312,10 @@ def _seed_notes(rows: Sequence[ComparedRuns], comparison: Comparison[int] | None
     yield unpaired, f"too few common seeds for pairs (Welch): {_together(unpaired)} with {base.label}"
     yield single, f"no interval with a single seed: {_together(single)}; {again}"
     luck = any(difference.shared for _, difference in pairs)
-    yield luck, "seeds may agree by luck, so a verdict assumes that no row varies less than the average row"
+    note = (
+        "seeds may agree by chance, so a verdict assumes that each row varies at least as much as the average row"
+    )
+    yield luck, note
 
 
 def _together(labels: Sequence[str]) -> str:
@@ -330,4 +334,4 @@ def _trial_notes(result: RunComparison) -> Iterator[tuple[Any, str]]:
     excluded += [
         f"{record.name}: another run has the same settings and seed" for record in result.grouping.repeated
     ]
-    yield excluded, f"left out: {some(excluded, MAX_RUNS_NAMED)}"
+    yield excluded, f"left out: {some(excluded, FEW)}"

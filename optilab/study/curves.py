@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from optilab.optimize.objective import Floats
-from optilab.runs import Record, Row, read_records, score
+from optilab.runs import Record, Row, best_column, read_diagnostics
 from optilab.runs.metrics import EPOCH_METRICS, metric_of
-from optilab.study.groups import Grouping, groups, relabeled, short, text
+from optilab.study.groups import Grouping, groups, relabeled, short_names, value_text
 from optilab.study.judge import quantile
 from optilab.study.listing import config_of, variant_of
 from optilab.study.measure import bounds
@@ -68,7 +68,7 @@ class History:
 
     label: str
     curves: Mapping[str, Curve]  # by column of metrics.csv
-    best: int  # epoch with the highest mean validation accuracy, the first of equals
+    best: int  # epoch with the highest mean validation accuracy; on a tie, the first
     layers: LayerHistory | None
     curvature: CurvatureHistory | None  # None where it was not measured
     runs: int  # those without an epoch included
@@ -125,8 +125,8 @@ def title(grouping: Grouping) -> str:
     changed = [key for variant in variants[:1] for key in variant.changed]
     if records and records[0].is_watched:  # whose config has no presets
         changed = [key for key in grouping.shared if not key.startswith("watch.")]
-    words = short([key for key in changed if key in grouping.shared])
-    settings = [f"{word} {text(grouping.shared[key])}" for key, word in words.items()]
+    words = short_names([key for key in changed if key in grouping.shared])
+    settings = [f"{word} {value_text(grouping.shared[key])}" for key, word in words.items()]
     seeds = _seeds_text(sorted({seed for group in grouping.groups for seed in group.runs}))
     return ", ".join([*([preset] if preset and not others else []), *settings, seeds])
 
@@ -144,11 +144,11 @@ def history(label: str, runs: Mapping[int, Record]) -> History | None:
     tables = {seed: rows for seed, record in runs.items() if (rows := record.rows())}
     if not tables:
         return None
-    records = [read_records(runs[seed].path) for seed in tables]
+    records = [read_diagnostics(runs[seed].path) for seed in tables]
     # A loop that was watched may lack columns: their curves have no number.
     columns = dict.fromkeys([*EPOCH_METRICS, *(key for rows in tables.values() for row in rows for key in row)])
     columns.pop("epoch", None)
-    best = score([row for rows in tables.values() for row in rows])
+    best = best_column([row for rows in tables.values() for row in rows])
     curves = {key: curve({seed: _column(rows, key) for seed, rows in tables.items()}, key) for key in columns}
     return History(
         label,

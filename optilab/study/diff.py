@@ -8,7 +8,7 @@ from optilab.config.training import edited
 from optilab.config.tree import Tree, flat
 from optilab.errors import OptilabError, UsageError
 from optilab.runs import Record, Row, Study
-from optilab.study.groups import NOT_SETTINGS, changed_settings, text
+from optilab.study.groups import NOT_SETTINGS, changed_settings, value_text
 from optilab.study.listing import config_of
 
 SECTIONS = ("versions", "host", "numerics", "environment")
@@ -22,7 +22,7 @@ def circumstances(record: Record) -> dict[str, str]:
     facts |= {f"data.{name}": digest for name, digest in manifest.get("data", {}).get("sha256", {}).items()}
     git = manifest.get("git", {})
     facts["git.commit"] = f"{git.get('commit', 'none')}{' (changed)' if git.get('dirty') else ''}"
-    return {key: text(value) if not isinstance(value, str) else value for key, value in facts.items()}
+    return {key: value_text(value) if not isinstance(value, str) else value for key, value in facts.items()}
 
 
 def varying(facts: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
@@ -66,7 +66,7 @@ class FirstDifference:
 
 @dataclass(frozen=True)
 class Diff:
-    """The differences of two runs."""
+    """The differences of two runs in their configs, data, environments and metrics."""
 
     config: Pairs
     data: Pairs

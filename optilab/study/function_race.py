@@ -1,6 +1,6 @@
 """A fair race: every rule is tuned with the same budget, then evaluated on starts that it was not tuned on.
 
-`tuning` does that for one rule on one function; a race is every rule on every function, several times with other
+`tuning` tunes and evaluates a rule on a function; a race is every rule on every function, several times with other
 draws of settings and starts. Verdicts take the functions as the sample and hold for the whole table (`comparison`).
 """
 
@@ -15,10 +15,10 @@ import numpy as np
 
 from optilab.config.study import FunctionRaceConfig
 from optilab.errors import UsageError
-from optilab.optimize.objective import Floats, Objective, called, minima_inside
+from optilab.optimize.objective import Floats, Objective, label_of, minima_inside
 from optilab.optimize.rule import Rule, reject_matrix_rule
 from optilab.study import search_space
-from optilab.study.judge import Comparison, judge
+from optilab.study.judge import Judgement, judge
 from optilab.study.tuning import Tuning, extra_knowledge, log_costs, measure
 
 CONDITIONS = ("budget", "starts", "repeats", "gradients", "accuracy", "seed", "over")
@@ -64,11 +64,11 @@ class Race:
 
     @property
     def at_end(self) -> dict[str, list[str]]:
-        """The functions on which a better rate of a rule may lie beyond those that were tried, by rule."""
+        """By rule, the functions on which the best rate is the lowest or the highest that was tried."""
         return {r: [f for f in self.functions if any(t.at_end for t in self.of(r, f))] for r in self.rules}
 
     @cached_property
-    def comparison(self) -> Comparison[str]:
+    def judgement(self) -> Judgement[str]:
         """The log costs of the rules, with the functions as the sample."""
         costs = [dict(zip(self.functions, row, strict=True)) for row in self.log_costs.tolist()]
         return judge(dict(zip(self.rules, costs, strict=True)), higher_is_better=False, improvable=self.at_end)
@@ -87,7 +87,7 @@ def check(rules: Sequence[Rule], functions: Sequence[Objective], over: Mapping[s
             reject_matrix_rule(rule)
         except UsageError as error:
             problems.append(f"--algo: {error}")
-    unknown = [called(function) for function in functions if not minima_inside(function)]
+    unknown = [label_of(function) for function in functions if not minima_inside(function)]
     problems += [f"--function: {name} has no known minimum" for name in unknown]
     names = Counter(rule.name for rule in rules)
     problems += [f"{name}: two optimizers have that name" for name, count in names.items() if count > 1]
@@ -115,13 +115,13 @@ def run(
 
 
 def standings(race: Race) -> list[dict[str, Any]]:
-    """The rows of the judge, lowest cost first: the geometric mean of the gradients until solved, of which a problem
-    that is not solved has twice those allowed; its ratio to the lowest with an interval, p, the fraction of the
-    problems that are solved, and the verdict.
+    """The rows of the judge, lowest cost first: cost, its ratio to the lowest with an interval, p, the fraction of
+    the problems that are solved, and the verdict. The cost is the geometric mean of the gradients until a problem is
+    solved; an unsolved problem counts as twice the gradients that are allowed.
     """
     solved = dict(zip(race.rules, np.isfinite(race.costs).mean(axis=1).tolist(), strict=True))
     rows = []
-    for row in race.comparison.ranked:
+    for row in race.judgement.ranked:
         against = row.difference
         rows.append(
             {
@@ -178,7 +178,7 @@ def expected_best(scores: Floats) -> Floats:
     """The mean score of the setting that tuning chooses among k of the n, over all choices of k: (..., n), k = 1..n.
 
     `scores` (..., n) stand in the order in which tuning prefers them: sum over i of s_i * C(n-i, k-1)/C(n, k) (Dodge
-    et al. 2019, without replacement as Tang et al. 2020; there the scores that are averaged are those that decided).
+    et al. 2019, without replacement as Tang et al. 2020; there the averaged scores also decide).
     """
     n = scores.shape[-1]
     weights = [[comb(n - i, k - 1) / comb(n, k) for i in range(1, n + 1)] for k in range(1, n + 1)]

@@ -22,7 +22,7 @@ from optilab.errors import CheckpointError, RunError, UsageError, did_you_mean, 
 from optilab.optimize.user_code import is_user_code
 from optilab.runs import Record, Row, Study
 from optilab.runs.record import MANIFEST
-from optilab.words import listed, plural, some
+from optilab.words import SEVERAL, listed, plural, some
 
 _MEASURED = ("probes", "curvature", "curvature.every", "curvature.images")
 NOT_SETTINGS = frozenset(
@@ -37,8 +37,6 @@ STAGE_COLUMN = "stage"
 """The column of trials.csv of a race: tuning, finalist or final."""
 
 _LABEL_CHARACTERS = 48
-MAX_LISTED = 6
-"""Labels that a refusal lists."""
 
 L = TypeVar("L", bound=Any)
 """A group, or another dataclass with a label."""
@@ -53,7 +51,7 @@ class Group:
     settings: dict[str, Any]
     """Dotted keys of the config, with this group's values, that are not the same in all groups."""
     runs: dict[int, Record]
-    """By seed, in ascending order."""
+    """The run of each seed, in ascending order."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +158,7 @@ def settings(record: Record) -> dict[str, Any]:
         return {**tree, "name": record.name}
     for key in ("optimizer", "model"):
         if is_user_code(tree.get(f"{key}.name")):
-            tree[f"{key}.name"] = text(tree[f"{key}.name"])
+            tree[f"{key}.name"] = value_text(tree[f"{key}.name"])
             tree[f"{key}.sha256"] = str(tree.get(f"{key}.sha256"))[:8]
     digests = record.manifest.get("data", {}).get("sha256", {})
     return {**tree, DATA_DIGEST: _digest(digests), **_fork(record.manifest.get("fork"))}
@@ -228,7 +226,7 @@ def relabeled(items: Sequence[L], labels: Sequence[str]) -> tuple[L, ...]:
         matches = [label for label in names if label == part] or [label for label in names if part in label]
         if not (sign and part and name and len(matches) == 1):
             near = did_you_mean(part, list(names))
-            known = some([shown(label) for label in names], MAX_LISTED)
+            known = some([shown(label) for label in names], SEVERAL)
             accepted = f"LABEL=NAME with a part of exactly one label of {known}"
             raise UsageError(f"expected {accepted}, got {shown(text)}{near}", "--label")
         if name in names.values():
@@ -264,7 +262,7 @@ class _Distinct:
         return identity
 
     def split_shared(self) -> tuple[dict[str, Any], list[dict[str, Any]], list[str]]:
-        """The settings that all have, those by which each differs, and the labels."""
+        """The common settings, the settings by which each group differs, and the labels."""
         first, *others = self._trees.values() or [{}]
         absent = object()
         shared = {key: v for key, v in first.items() if all(tree.get(key, absent) == v for tree in others)}
@@ -293,8 +291,8 @@ def request_of(study: Study) -> dict[str, Any]:
 
 
 def _labels(different: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:
-    """One label per group: its settings with short keys; where those are long, the configs' names, or where names are
-    the same the first settings that tell all groups apart."""
+    """The label of each group: its settings with short keys. If those are long, the names of the configs; if names are
+    equal, too, the first settings that tell all groups apart."""
     keys = distinguishing_keys(list(dict.fromkeys(key for tree in different for key in tree)), different)
     labels = [settings_label(tree, keys) or name for tree, name in zip(different, names, strict=True)]
     if max(map(len, labels), default=0) <= _LABEL_CHARACTERS:
@@ -310,8 +308,8 @@ def _labels(different: Sequence[Mapping[str, Any]], names: Sequence[str]) -> lis
 
 def settings_label(tree: Mapping[str, Any], keys: Sequence[str]) -> str:
     """`lr 0.1, norm batch`: the settings in `keys`, each by as much of its key as tells it from the others."""
-    words = short(keys)
-    return ", ".join(f"{words[key]} {text(tree[key])}" for key in keys if key in tree)
+    words = short_names(keys)
+    return ", ".join(f"{words[key]} {value_text(tree[key])}" for key in keys if key in tree)
 
 
 def distinguishing_keys(keys: Sequence[str], trees: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -331,7 +329,7 @@ def _is_implied_by_name(key: str, different: Sequence[Mapping[str, Any]]) -> boo
 _PARTS = re.compile(r"\.(?!.*py:)", re.DOTALL)
 
 
-def short(keys: Sequence[str]) -> dict[str, str]:
+def short_names(keys: Sequence[str]) -> dict[str, str]:
     """Each dotted key by as few of its last parts as tell it from the others: `optimizer.lr` is `lr`.
 
     `.name` of an entry is left out: `model.norm.name` is `norm`. The file of an optimizer stays whole: `own.py:Own.lr`.
@@ -355,12 +353,12 @@ def without_directory(value: Any) -> Any:
     return _USER_FILE.sub(r"\1", value) if isinstance(value, str) else value
 
 
-def text(value: Any) -> str:
+def value_text(value: Any) -> str:
     """A setting as it is shown: numbers in short form, lists as YAML, those of equal entries as `5 x 128`, the file of
     an optimizer without its directory.
     """
     if isinstance(value, list) and len(value) > 3 and all(entry == value[0] for entry in value):
-        return f"{len(value)} x {text(value[0])}"
+        return f"{len(value)} x {value_text(value[0])}"
     if (name := without_directory(value)) != value:
         return str(name)
     return f"{value:g}" if isinstance(value, float) else flow(value)

@@ -50,7 +50,7 @@ class Level:
     low: Any
     high: Any
     summary: Summary
-    """Over the seeds where each value has been tried with the same other settings, else over the points."""
+    """The sample are the seeds, where each value was tried with the same other settings; else the points."""
 
 
 def levels(key: str, outcomes: Outcomes, limits: Limits = UNLIMITED) -> list[Level]:
@@ -100,10 +100,10 @@ def effects(outcomes: Outcomes) -> list[Effect]:
     for place, (_, row) in zip(places, outcomes, strict=True):
         values[place] = [row[seed] for seed in seeds]
     terms = [*((a,) for a in axes), *combinations(axes, 2)]
-    parts = _parts(values, terms)
+    parts = _fractions(values, terms)
     intervals: list[tuple[float, float] | None] = [None] * len(terms)
     if len(seeds) > 1:
-        single = np.array([_parts(values[..., [seed]], terms) for seed in range(len(seeds))])
+        single = np.array([_fractions(values[..., [seed]], terms) for seed in range(len(seeds))])
         half = quantile(len(seeds) - 1, 0.05) * single.std(axis=0, ddof=1) / sqrt(len(seeds))
         intervals = [(max(0.0, p - h), min(1.0, p + h)) for p, h in zip(parts, half.tolist(), strict=True)]
     ordered = []
@@ -114,7 +114,7 @@ def effects(outcomes: Outcomes) -> list[Effect]:
     return sorted(ordered, key=lambda effect: (len(effect.keys), -effect.part))
 
 
-def _parts(values: Floats, terms: Sequence[tuple[int, ...]]) -> list[float]:
+def _fractions(values: Floats, terms: Sequence[tuple[int, ...]]) -> list[float]:
     """Omega squared of each term; without a second seed, the plain parts of the sum of squares."""
     seeds, cells = values.shape[-1], values[..., 0].size
     centered = values - values.mean(axis=tuple(range(values.ndim - 1)), keepdims=True)

@@ -146,7 +146,7 @@ class Family:
         rows = min(len(variances), MAX_ROWS if chosen else MAX_ROWS_NAMED)
         return cls(level, pairs, rows, mean_variance(variances))
 
-    def raises(self, test: Contrast) -> bool:
+    def raises_variance(self, test: Contrast) -> bool:
         """True if the variance of the table counts, because that of the row is smaller."""
         return self.rows > 1 and test.n > 1 and test.variance < self.variance
 
@@ -246,7 +246,7 @@ class JudgedGroup(Generic[Key]):
 
 
 @dataclass(frozen=True)
-class Comparison(Generic[Key]):
+class Judgement(Generic[Key]):
     """The whole table, in the order in which the groups were given."""
 
     rows: tuple[JudgedGroup[Key], ...]
@@ -291,7 +291,7 @@ def judge(
     diverged: Mapping[Key, Collection[Any]] | None = None,
     limits: Limits = UNLIMITED,
     improvable: Mapping[Key, Collection[Any]] | None = None,
-) -> Comparison[Key]:
+) -> Judgement[Key]:
     """Each group against `baseline`, or against the best of those with at least half of the largest number of
     outcomes.
 
@@ -336,7 +336,7 @@ def judge(
         interval = (max(-span, d - half), min(span, d + half)) if half else None
         verdicts[i] = verdict
         differences[i] = Difference(
-            test.n, test.paired, d, interval, test.win_rate, p, family.raises(test), verdict, more
+            test.n, test.paired, d, interval, test.win_rate, p, family.raises_variance(test), verdict, more
         )
     alone = tests and {*verdicts.values()} == {"worse"}
     verdicts[first] = "baseline" if baseline is not None else "best" if alone else "cannot tell"
@@ -351,7 +351,7 @@ def judge(
         )
         for i, key in enumerate(keys)
     )
-    return Comparison(rows, rows[first], baseline is None, tuple(order), level)
+    return Judgement(rows, rows[first], baseline is None, tuple(order), level)
 
 
 def _best(order: Sequence[int], outcomes: Sequence[Values], ran: Sequence[Sequence[float]], sign: int) -> int:

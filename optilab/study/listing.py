@@ -111,7 +111,7 @@ class PresetDiff:
     preset: str
     """The preset of the config's name; empty where there is none."""
     changed: Mapping[str, Any]
-    """Dotted keys, with the values of the config that are not those of the preset, or without one not the defaults."""
+    """The settings, by dotted key, that differ from those of the preset, or without a preset from the defaults."""
 
 
 def config_of(record: Record) -> dict[str, Any]:
@@ -167,8 +167,8 @@ def _defaults(command: str) -> dict[tuple[str, str], str]:
 
 
 def _changed(command: str, config: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that are neither those of the base nor, of an entry that the base has otherwise, its defaults: `adam`
-    for `sgd`, without its betas. Without a base, those that are not the defaults."""
+    """The values that differ from those of the base. An entry that the base does not have is named without its
+    defaults: `adam` in place of `sgd`, without its betas. Without a base, the values that differ from the defaults."""
     entries = {key: str(value) for key, value in config.items() if key.endswith(".name")}
 
     def is_default(key: str, value: Any) -> bool:

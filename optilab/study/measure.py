@@ -187,7 +187,7 @@ class GroupValues:
     """The outcomes of one group."""
 
     values: Values
-    """By seed; the trials in `imputed` are among them."""
+    """The outcome of each seed, those in `imputed` included."""
     imputed: Mapping[int, str] = field(default_factory=dict)
     """Trials that diverged or never reached the target, and which of the two; what stands for them does not depend on
     other groups."""
@@ -204,8 +204,9 @@ class GroupValues:
 def values_of(groups: Sequence[Group], measure: Measure, where: str = "--metric") -> list[GroupValues]:
     """The outcomes of every group.
 
-    The best epoch is one of those that all trainings were asked for. DataError for a damaged table, UsageError for a
-    metric that no run has, and for times to a target of trainings that were asked for different numbers of epochs.
+    The best epoch is among the epochs that all trainings were asked for. DataError for a damaged table, UsageError
+    for a metric that no run has, and for times to a target of trainings that were asked for different numbers of
+    epochs.
     """
     records = [record for group in groups for record in group.runs.values()]
     lengths = sorted({length(record) for record in records})

@@ -2,9 +2,9 @@
 tuned on.
 
 Settings are drawn from one space (`search_space.network_space`) and chosen by the accuracy on held-out training images,
-the best of them from two seeds; the chosen ones train again from new seeds and are judged on the test set. All rules
+the best of them from two seeds; the chosen ones train again from new seeds and are evaluated on the test set. All rules
 share their uniform numbers, their seeds and the order of images. Repeats draw settings and seeds again. They are the
-sample, so the luck of tuning is part of every interval, and one repeat has no verdict.
+sample, so every interval includes the randomness of tuning, and a single repeat has no verdict.
 """
 
 import zlib
@@ -28,7 +28,7 @@ from optilab.runs.metrics import METRICS
 from optilab.study import search_space
 from optilab.study.comparison import no_better_than_chance
 from optilab.study.groups import request_of
-from optilab.study.judge import Comparison, alpha, judge
+from optilab.study.judge import Judgement, alpha, judge
 from optilab.study.measure import GroupValues, Measure
 from optilab.study.plan import SEEDS_PER_REPEAT, Batch, Plan, final_seeds, ranked
 from optilab.study.search_space import untuned
@@ -288,7 +288,7 @@ class RaceTable:
     """Empty for the table over all networks."""
     raced: Mapping[str, Raced]
     """The entrants on the network, by name, in the order of the plan."""
-    comparison: Comparison[str] | None
+    judgement: Judgement[str] | None
     """The comparison with the repeats as the sample, or over all networks the networks; None where nothing was
     evaluated.
     """
@@ -301,7 +301,7 @@ class RaceTable:
     @property
     def has_verdicts(self) -> bool:
         """One repeat is not a sample."""
-        return self.comparison is not None and any(len(row.values) > 1 for row in self.comparison.rows)
+        return self.judgement is not None and any(len(row.values) > 1 for row in self.judgement.rows)
 
     @property
     def better_than_chance(self) -> bool:
@@ -316,7 +316,7 @@ class RaceResult:
     budget: int
     seeds: int
     finalists: int
-    """At most how many of the best settings were trained from a second seed before one was chosen."""
+    """The largest number of the best settings that were trained from a second seed before one was chosen."""
     kinds: tuple[str, str]
     """The noun for what is compared, in singular and plural."""
     networks: Sequence[RaceTable]
@@ -338,7 +338,7 @@ class RaceResult:
 def read(study: runs.Study) -> RaceResult | None:
     """The result of a study that raced on trainings so far, from its tables; None for another study.
 
-    What has no judged training has no row. A user's rule is not loaded. DataError for a damaged table or run,
+    What has no evaluated training has no row. A user's rule is not loaded. DataError for a damaged table or run,
     ConfigError for a damaged study.yaml.
     """
     rows, race = study.trials(), study.manifest["command"] == "race"
@@ -362,8 +362,8 @@ def read(study: runs.Study) -> RaceResult | None:
         means = {rule: result.repeats for rule, result in raced.items() if result.repeats}
         boundary_notes = {rule: result.boundary_notes for rule, result in raced.items()}
         judged = any(result.runs for result in raced.values())
-        comparison = judge(means, level=level, limits=JUDGED.limits, improvable=boundary_notes) if judged else None
-        tables.append(RaceTable(network, raced, comparison))
+        judgement = judge(means, level=level, limits=JUDGED.limits, improvable=boundary_notes) if judged else None
+        tables.append(RaceTable(network, raced, judgement))
     return RaceResult(budget, seeds, finalists, kinds, tables, _over_all(tables, level), study.earlier_looks)
 
 
@@ -371,7 +371,7 @@ def _raced(rows: Sequence[runs.Row], records: Mapping[str, runs.Record], budget:
     """The result of the rows of a rule or a remedy on a network, of `budget` settings, judged from `seeds` seeds.
 
     A race that has grown may have chosen other settings before; the rows of its plan now come first. A repeat of which
-    every setting diverged has the accuracy of the chance level, as has a judged training.
+    every setting diverged has the accuracy of the chance level, as has an evaluated training.
     """
     settings, judged, boundary_notes = list[Settings](), dict[int, runs.Record](), dict[int, str]()
     accuracy, imputed, means = dict[int, float](), dict[int, str](), dict[int, float]()
@@ -421,9 +421,9 @@ def _chance(record: runs.Record) -> float:
 
 
 def _over_all(tables: Sequence[RaceTable], level: float) -> RaceTable | None:
-    """The table with the networks as the sample; None for one network, and where a row has no result on one of them."""
+    """The table with the networks as the sample; None for a single network, and if a row lacks a result."""
     rules = dict.fromkeys(rule for table in tables for rule in table.raced)
-    judged = [table for table in tables if table.comparison]
+    judged = [table for table in tables if table.judgement]
     means = {
         rule: {t.network: fmean(t.raced[rule].repeats.values()) for t in judged if t.raced[rule].repeats}
         for rule in rules

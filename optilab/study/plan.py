@@ -104,7 +104,7 @@ def halving(trials: Sequence[Trial], eta: int, metric: str) -> Plan:
 
     The paper halves; eta is that of Hyperband (Li et al. 2018). A promoted trial resumes from its checkpoint, so its
     metrics are those of a trial that ran through. The seeds of a point go on together; points are ranked by the mean
-    of a metric over their seeds at the rung's epoch, with diverged seeds as the worst, and the first of equals.
+    of a metric over their seeds at the rung's epoch, with diverged seeds as the worst; on a tie, the first wins.
     """
     alive = _by_point(trials)
     steps = rungs(len(alive), trials[0].config.epochs, eta)
@@ -145,7 +145,7 @@ def best_settings(outcomes: Outcomes, count: int, metric: str) -> list[Mapping[s
 
 
 def ranked(scores: Sequence[float]) -> list[int]:
-    """The places of those that have a score, the highest first and the first of equals."""
+    """The indices of those that have a score, the highest first; ties keep their order."""
     able = [number for number, score in enumerate(scores) if score > -inf]
     return sorted(able, key=lambda number: (-scores[number], number))
 

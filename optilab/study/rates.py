@@ -56,7 +56,7 @@ def rate_ramp(rule: Any, steps: int = STEPS) -> RateRamp:
 
 def at_rate(rule: Any, ramp: RateRamp, rate: float) -> Any:
     """The rule at a rate of its ramp, which moves all of its learning rates by the same factor."""
-    changed = {key: short(lr * rate / ramp.lr) for key, lr in learning_rates(rule).items()}
+    changed = {key: two_digits(lr * rate / ramp.lr) for key, lr in learning_rates(rule).items()}
     return with_settings(rule, {**changed, ramp.key.removeprefix("optimizer."): rate})
 
 
@@ -91,7 +91,7 @@ class RangeTest:
         return self.ramp.rates[: len(self.losses)]
 
     @property
-    def floor(self) -> float:
+    def lowest_loss(self) -> float:
         """The lowest smoothed loss in the valley, or of all where there is none."""
         if self.lowest is None:
             return float(self.smooth.min())
@@ -133,7 +133,9 @@ def read_range_test(ramp: RateRamp, losses: Sequence[float], chance_loss: float)
     diverging = float(rates[last]) if last is not None else float(after[0]) if len(after) else None
     middle = float(rates[half] * (rates[end] if diverging is None else diverging)) ** 0.5
     made, falls, lowest = (float(rates[place]) for place in (half, steepest, bottom))
-    return RangeTest(ramp, finite, smooth, chance_loss, "found", short(middle), made, falls, lowest, diverging)
+    return RangeTest(
+        ramp, finite, smooth, chance_loss, "found", two_digits(middle), made, falls, lowest, diverging
+    )
 
 
 def _end_of_valley(smooth: Floats, chance_loss: float) -> int | None:
@@ -144,7 +146,7 @@ def _end_of_valley(smooth: Floats, chance_loss: float) -> int | None:
     return int(np.argmax(risen)) if risen.any() else None
 
 
-def short(rate: float) -> float:
+def two_digits(rate: float) -> float:
     """A rate with two digits, the precision of the test."""
     return float(f"{rate:.2g}")
 
@@ -180,7 +182,7 @@ def rates_near(test: RangeTest) -> list[float]:
     center = test.rate
     if center is None:
         center = min(float(test.ramp.rates[-1]) / MARGIN, float(test.rates[-1])) / REACH
-    return [short(center * REACH**exponent) for exponent in np.linspace(-1, 1, RATE_COUNT)]
+    return [two_digits(center * REACH**exponent) for exponent in np.linspace(-1, 1, RATE_COUNT)]
 
 
 def axes_near(rule: Any, test: RangeTest) -> dict[str, list[float]]:
@@ -189,7 +191,7 @@ def axes_near(rule: Any, test: RangeTest) -> dict[str, list[float]]:
     settings = [learning_rates(at_rate(rule, test.ramp, rate)) for rate in rates]
     others = [name for name in settings[0] if f"optimizer.{name}" != test.ramp.key]
     return {test.ramp.key: rates} | {
-        f"optimizer.{name}": [short(rates_[name]) for rates_ in settings] for name in others
+        f"optimizer.{name}": [two_digits(rates_[name]) for rates_ in settings] for name in others
     }
 
 

@@ -13,7 +13,7 @@ from optilab.config.study import RaceConfig, RemedyConfig
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
 from optilab.diagnose import of_run
-from optilab.diagnose.remedies import BASE, Remedy, chosen, pairs
+from optilab.diagnose.remedies import BASE, Remedy, chosen_remedies, pairs
 from optilab.errors import ConfigError, UsageError
 from optilab.study.groups import Group
 from optilab.study.judge import JudgedGroup, judge
@@ -52,8 +52,8 @@ class Variant:
 class RemedySpec(StudySpec):
     """The trials: the config as it is, then each remedy, from the same seeds: seed, seed + 1, ... of the config.
 
-    Each trial runs on one thread of the CPU, so that several at once give the bits that one alone gives; or on the
-    device that the config names.
+    Each trial runs on one thread of the CPU, so that its bits do not depend on other trials; or on the device that the
+    config names.
     """
 
     request: RemedyConfig
@@ -103,7 +103,7 @@ def variants_of(request: RemedyConfig) -> list[Variant]:
     changes = [Override(f"--set {key}", key, value) for key, value in request.set.items()]
     base = load(TrainConfig, config, changes)
     variants = [Variant(None, _as_variant(AS_IT_IS, base))]
-    remedies = chosen(request.only)
+    remedies = chosen_remedies(request.only)
     if request.tune is not None:  # the rate of every remedy is tuned
         remedies = [remedy for remedy in remedies if remedy.changes.keys() != {"optimizer.lr"}]
     if request.pairs and len(remedies) == 1:
@@ -214,8 +214,8 @@ def results(variants: Sequence[Variant], outcomes: Sequence[Outcome], study: Pat
 
 
 def smallest_fix(results: Sequence[Result], level: float) -> Result | None:
-    """The remedy that changes the fewest settings, then the most accurate, of those that are better than the config as
-    it is, and not worse than the best of them, which is a further test at `level`. None where none is.
+    """Of the remedies that are better than the config as it is, and not worse than the best remedy (a further test at
+    `level`), the remedy that changes the fewest settings; on a tie, the most accurate. None without such a remedy.
     """
     better = {result.variant.name: result for result in results if result.verdict == "better"}
     if not better:

@@ -197,7 +197,7 @@ def require_tunable(over: Mapping[str, Any], rules: Collection[Any]) -> None:
 
 
 def _numbers(rule: Any) -> list[str]:
-    """The hyperparameters of a rule, and of the one that it wraps, which can have any value of a range."""
+    """The hyperparameters of a rule and of a rule that it wraps that can have any value of a range."""
     kinds = (int, float) if isinstance(rule, UserRule) else (float,)
     names = [field.name for field in fields(rule) if type(getattr(rule, field.name)) in kinds]
     return names + (_numbers(rule.base) if hasattr(rule, "base") else [])
@@ -274,7 +274,7 @@ def _within(value: Any, draw: Distribution | None) -> bool:
 
 
 def name_in_space(field: str) -> str:
-    """The name under which the space has a field, which may be that of a wrapped rule."""
+    """The name of a field in the search space; the field may be that of a wrapped rule."""
     name = field.rpartition(".")[2]
     return SYNONYMS.get(name, name)
 

@@ -26,7 +26,7 @@ from optilab.runs.provenance import provenance
 from optilab.study.groups import STAGE_COLUMN, request_of
 from optilab.study.plan import Batch, Forecast, Outcomes, Plan, follow, forecast
 from optilab.study.trials import Cost, Outcome, Places, Trial, cost, require_buildable, task_of
-from optilab.study.workers import Answer, Cluster, Processes, Workers, WorkersLost, cores
+from optilab.study.workers import Cluster, Processes, Reply, Workers, WorkersLost, cores
 from optilab.words import plural
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class StudySpec:
 
 @dataclass(frozen=True)
 class ExecutionOptions:
-    """Options for the execution of a study."""
+    """The workers of a study: their place and number, and whether a failure ends it."""
 
     jobs: int | None = None
     """Trials at once; None: one per physical core, or on a GPU one."""
@@ -266,30 +266,30 @@ def require_nothing_dropped(spec: StudySpec, path: Path) -> None:
         written = study.planned().items()
         lines = [line for name, line in written if (path / name).is_dir()]
     by_mark = {trial.mark: trial for trial in planned.trials}
-    by_place = {_place(trial.planned): trial for trial in planned.trials}
-    trials = [(line, by_mark.get(line["digest"]) or by_place.get(_place(line))) for line in lines]
+    by_identity = {_identity(trial.planned): trial for trial in planned.trials}
+    trials = [(line, by_mark.get(line["digest"]) or by_identity.get(_identity(line))) for line in lines]
     by_network = {line.get("network"): (line, trial) for line, trial in reversed(trials) if trial}
     keep = str(request_of(study).get("keep", "last"))
     for line, trial in by_network.values():
         if changed := _changed(path / line["trial"], trial, keep):
             raise RunError(f"{path} was started with other settings: {'; '.join(changed)}")
     # Which settings are trained again follows from outcomes, so other ones may be; of those that are, all seeds stay.
-    settings = {place[:-1] for place in by_place}
+    settings = {identity[:-1] for identity in by_identity}
     lost = [
         line
         for line in lines
         if line["digest"] not in by_mark
-        and (line.get(STAGE_COLUMN) in (None, "tuning") or _place(line)[:-1] in settings)
+        and (line.get(STAGE_COLUMN) in (None, "tuning") or _identity(line)[:-1] in settings)
     ]
     if lost:
-        few = [", ".join(f"{key}={value}" for key, value in _place(line)) for line in lost[:3]]
+        few = [", ".join(f"{key}={value}" for key, value in _identity(line)) for line in lost[:3]]
         few += ["..."] if lost[3:] else []
         raise RunError(f"{path} has {plural(len(lost), 'trial')} that would be left out: {'; '.join(few)}")
     if again := spec.confirmation(path, planned.outcomes):
         require_nothing_dropped(again, path / runs.CONFIRMED_DIRECTORY)
 
 
-def _place(line: runs.Row) -> tuple[tuple[str, Any], ...]:
+def _identity(line: runs.Row) -> tuple[tuple[str, Any], ...]:
     """The settings and the seed of a line of plan.jsonl."""
     entries = [*line.items()]
     return tuple(entries[1 : [*line].index("seed") + 1])
@@ -346,13 +346,13 @@ def _places(spec: StudySpec, datasets: Datasets, how: ExecutionOptions) -> Place
 
     UsageError where a dataset has too few images for a trial.
     """
-    configs = {trial.config.data.place: trial.config.data for trial in spec.trials}
+    configs = {trial.config.data.source: trial.config.data for trial in spec.trials}
     ready = {place: datasets(config) for place, config in configs.items()}
     for trial in spec.trials:
         for code in trial.config.user_files.values():
             if code.definition is not None:
                 raise UsageError(f"expected FILE.py:NAME, which other processes can read, got {code.reference}")
-        trial.config.data.require_enough(len(ready[trial.config.data.place].train_labels))
+        trial.config.data.require_enough(len(ready[trial.config.data.source].train_labels))
     paths = [(place, dataset.directory) for place, dataset in ready.items()]
     return {place: None if f is None else str(f.absolute() if how.cluster else f) for place, f in paths}
 
@@ -421,11 +421,11 @@ class _Runner:
                 trial = waiting.popleft()
                 self._begin(trial, batch.until)
                 running[trial.name] = trial
-            for name, answer in self.workers.ended():
+            for name, reply in self.workers.ended():
                 trial = running.pop(name)
                 attempt = name, _committed(self.study.path / name)
-                attempts[attempt] += answer is None and not self.ending
-                outcome = self._outcome(trial, answer, last=attempts[attempt] == ATTEMPTS)
+                attempts[attempt] += reply is None and not self.ending
+                outcome = self._outcome(trial, reply, last=attempts[attempt] == ATTEMPTS)
                 if outcome is None:  # it goes on from its last checkpoint
                     waiting.appendleft(trial)
                 else:
@@ -447,19 +447,19 @@ class _Runner:
         }
         self.workers.begin(trial.name, task_of("run", trial, self.places, **arguments))
 
-    def _outcome(self, trial: Trial, answer: Answer | None, last: bool) -> Outcome | None:
+    def _outcome(self, trial: Trial, reply: Reply | None, last: bool) -> Outcome | None:
         """The outcome of a trial, recorded; None if it has to be begun again, where this was not the `last` attempt."""
-        if answer is None and last:
+        if reply is None and last:
             reason = f"its process was killed or crashed {ATTEMPTS} times (possibly out of memory)"
-            answer = {"status": "failed", "reason": reason, "seconds": 0.0}
-        if answer is None or answer["status"] == "refused":
+            reply = {"status": "failed", "reason": reason, "seconds": 0.0}
+        if reply is None or reply["status"] == "refused":
             return None
-        if answer["status"] == "unwritten":  # nor could the others be written
-            raise WriteFailure(answer["reason"])
-        row = trial.row(answer["status"], answer["reason"], answer.get("outcome"))
+        if reply["status"] == "unwritten":  # nor could the others be written
+            raise WriteFailure(reply["reason"])
+        row = trial.row(reply["status"], reply["reason"], reply.get("outcome"))
         outcome = Outcome(trial, row, self.study.path)
         self.epochs[trial.name] = outcome.row.get("epochs") or 0
-        self.study.add(outcome.row, answer["seconds"])
+        self.study.add(outcome.row, reply["seconds"])
         self.watcher.epochs(sum(self.epochs.values()))
         self.watcher.done(outcome)
         return outcome

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from optilab import runs
-from optilab.config.axes import Axis, Choices, listed, read_choices, read_range
+from optilab.config.axes import Axis, Choices, choices_of, read_choices, read_range
 from optilab.config.claims import BEST
 from optilab.config.keys import keys_of
 from optilab.config.load import load
@@ -84,7 +84,7 @@ class SweepSpec(StudySpec):
 
     @property
     def judged_by(self) -> str:
-        """The metric of the settings that are trained again: of the test set, where that did not choose them."""
+        """The metric that compares the settings that are trained again: on the test set, unless that chose them."""
         tested = f"test_{self.request.metric.rpartition('_')[2]}"
         return tested if self.base.data.holdout and tested in METRICS else self.request.metric
 
@@ -193,7 +193,7 @@ def spec_of(request: SweepConfig, command: str = "sweep") -> SweepSpec:
 def _labels(spec: SweepSpec) -> list[str] | None:
     """The labels that a claim can name; None where no claim has a label, and where the labels follow from outcomes."""
     chosen = spec.request.search or spec.request.halving or spec.confirmed
-    several = len({trial.config.data.place for trial in spec.trials}) > 1
+    several = len({trial.config.data.source for trial in spec.trials}) > 1
     if chosen or several or not any(claim.of for claim in spec.request.expect):
         return None
     return [*planned_labels(trial.config for trial in spec.trials), BEST]
@@ -221,7 +221,7 @@ def read_axis(key: str, values: Any) -> AxisLike:
     if key in _NOT_AXES or (section and last == "name"):
         raise UsageError(f"not an axis{f'; expected {section}' if last == 'name' and section else ''}", where)
     if isinstance(values, list):
-        return listed(where, key, values)
+        return choices_of(where, key, values)
     if isinstance(values, dict):
         raise UsageError(f"expected {RANGE} or KEY=VALUE,VALUE, got a mapping", where)
     if not re.fullmatch(r"[-+0-9.eE]+:[-+0-9.eE]+(:.*)?", text):

@@ -83,7 +83,7 @@ class Outcome:
         return self.status == "failed"
 
     def at(self, epoch: int) -> runs.Row:
-        """Its row at an earlier epoch, by metrics.csv; of a trial that ended before that epoch, its last one."""
+        """The row of an earlier epoch from metrics.csv; the last row, if the trial ended before that epoch."""
         if self.study and self.status in ("done", "stopped") and (self.row.get("epochs") or 0) > epoch:
             return {**self.row, **runs.read(self.study / self.trial.name).rows()[epoch - 1]}
         return self.row
@@ -95,15 +95,15 @@ Places = Mapping[tuple[str, str | None], str | None]
 
 def task_of(call: str, trial: Trial, places: Places, **arguments: Any) -> Task:
     """A call of `optilab.train.worker` for a trial."""
-    arguments |= {"config": dump(trial.config), "dataset": places[trial.config.data.place]}
+    arguments |= {"config": dump(trial.config), "dataset": places[trial.config.data.source]}
     return {"call": call, "arguments": arguments, "versions": study_versions()}
 
 
 def require_buildable(workers: Workers, places: Places, trial: Trial) -> None:
     """Build the network of a trial, which sees two images. UsageError where that fails."""
-    answer = workers.call(task_of("build", trial, places))
-    if answer and answer.get("code") == ExitCode.USAGE:
-        raise UsageError(answer["reason"])
+    reply = workers.call(task_of("build", trial, places))
+    if reply and reply.get("code") == ExitCode.USAGE:
+        raise UsageError(reply["reason"])
 
 
 @dataclass(frozen=True)
@@ -167,8 +167,7 @@ def recorded_setting(value: Any) -> Any:
 
 
 def as_trial(config: TrainConfig, **changes: Any) -> TrainConfig:
-    """A training as a trial: on one thread of the CPU, so that several at once give the bits that one alone gives, or
-    on the device that it names; with `changes` of its keys.
-    """
+    """A training as a trial, with `changes` of its keys: on one thread of the CPU, so that its bits do not depend on
+    other trials; or on the device that it names."""
     device = "cpu" if config.device == "auto" else config.device
     return config.model_copy(update={"threads": 1, "device": device, **changes})

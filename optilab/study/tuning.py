@@ -65,8 +65,8 @@ def measure(rule: Rule, function: Objective, repeat: int, conditions: FunctionRa
 def tune(rule: Rule, function: Objective, conditions: FunctionRaceConfig, starts: Floats | None = None) -> Rule:
     """The rule with the best of `conditions.budget` random settings on `starts` (n, d), drawn from the box if None.
 
-    Where no setting solves more than another, the one whose paths end nearer to f_min is better, or where no minimum is
-    known, the one with the lower mean of the final f. UsageError for a rule with a line search of its own.
+    Of settings that solve equally many starts, the best ends nearest to f_min; without a known minimum it has the
+    lowest mean of the final f. UsageError for a rule with a line search of its own.
     """
     if starts is None:
         starts = _starts(function, 0, conditions.starts, conditions)
@@ -117,7 +117,7 @@ def _with_known_minimum(rule: Rule, function: Objective) -> Rule:
 
 
 def _best_first(costs: Any, left: Floats, conditions: FunctionRaceConfig) -> Any:
-    """Settings by mean log cost; where that is equal, the one that came nearer on average is better."""
+    """The indices of the settings by mean log cost; on a tie, the setting that came nearer on average is first."""
     return np.lexsort((left.mean(axis=0), log_costs(costs, conditions).mean(axis=0)))
 
 

@@ -1,6 +1,6 @@
 """Workers for the tasks of a study: processes of this machine, or the workers of a dask scheduler.
 
-A task is a call of `optilab.train.worker` in plain data, its answer is a mapping; the files of a trial are written by
+A task is a call of `optilab.train.worker` in plain data, its reply is a mapping; the files of a trial are written by
 its worker, in the directory of the study. A trial whose worker died is begun again by the study, and resumes.
 """
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 Task = Mapping[str, Any]
 """`call`, its `arguments` and the `versions` of the study."""
-Answer = Mapping[str, Any]
+Reply = Mapping[str, Any]
 """`status`, `reason`, `seconds`, and what the call returns."""
 
 _MODULE = "optilab.train.worker"
@@ -54,14 +54,14 @@ class Workers(ABC):
     @property
     @abstractmethod
     def slots(self) -> int:
-        """Tasks at once; the number of a cluster changes."""
+        """The number of tasks that can run at once; that of a cluster may change."""
 
     @abstractmethod
     def begin(self, name: str, task: Task) -> None:
         """Start a task; at most `slots` may be running."""
 
     @abstractmethod
-    def ended(self) -> Iterator[tuple[str, Answer | None]]:
+    def ended(self) -> Iterator[tuple[str, Reply | None]]:
         """Wait a moment; the tasks that have ended, with None where the worker died or was stopped.
 
         `refused` is the status of a task that has to be begun at another worker. WorkersLost where none is left.
@@ -81,15 +81,15 @@ class Workers(ABC):
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def call(self, task: Task, stop: Callable[[], bool] = lambda: False) -> Answer | None:
-        """The answer to one task, next to which none is running; None also where a stop was requested before."""
+    def call(self, task: Task, stop: Callable[[], bool] = lambda: False) -> Reply | None:
+        """The reply to one task, next to which none is running; None also where a stop was requested before."""
         while not (ready := self.slots > 0) and not stop():
             list(self.ended())
         if ready:
             self.begin("", task)
         while ready:
-            for _, answer in self.ended():
-                return answer
+            for _, reply in self.ended():
+                return reply
         return None
 
 
@@ -113,16 +113,16 @@ class Processes(Workers):
         process.begin(task)
         self._busy[process] = name
 
-    def ended(self) -> Iterator[tuple[str, Answer | None]]:
+    def ended(self) -> Iterator[tuple[str, Reply | None]]:
         for process in _ready(self._busy):
-            name, answer = self._busy.pop(process), process.answer()
-            if answer:
+            name, reply = self._busy.pop(process), process.reply()
+            if reply:
                 self._idle.append(process)
             else:
                 process.join()
-            if answer and answer["status"] == "refused":
-                raise WorkersLost(f"a worker process cannot take part: {answer['reason']}")
-            yield name, answer
+            if reply and reply["status"] == "refused":
+                raise WorkersLost(f"a worker process cannot take part: {reply['reason']}")
+            yield name, reply
 
     def stop(self) -> None:
         for process in self._busy:
@@ -140,7 +140,7 @@ class Process:
 
     def __init__(self) -> None:
         self._connection, worker_end = socket.socketpair()
-        self._answers = self._connection.makefile("rb")
+        self._replies = self._connection.makefile("rb")
         with worker_end:
             _template().fork(worker_end)
 
@@ -148,15 +148,15 @@ class Process:
         return self._connection.fileno()
 
     def begin(self, task: Task) -> None:
-        with contextlib.suppress(OSError):  # it died while it was idle, as its answer will say
+        with contextlib.suppress(OSError):  # it died while it was idle, as its reply will say
             self._connection.sendall(json.dumps(task).encode() + b"\n", socket.MSG_NOSIGNAL)
 
-    def answer(self) -> Answer | None:
-        """The answer to its task; None where the process has ended without one, or was stopped."""
+    def reply(self) -> Reply | None:
+        """The reply to its task; None where the process has ended without one, or was stopped."""
         with contextlib.suppress(OSError):
-            if (line := self._answers.readline()).endswith(b"\n"):
-                answer: Answer = json.loads(line)
-                return answer if answer["status"] != "interrupted" else None
+            if (line := self._replies.readline()).endswith(b"\n"):
+                reply: Reply = json.loads(line)
+                return reply if reply["status"] != "interrupted" else None
         return None
 
     def stop(self) -> None:
@@ -166,8 +166,8 @@ class Process:
 
     def join(self) -> None:
         """Wait for the end of the process."""
-        with contextlib.suppress(OSError), self._connection, self._answers:
-            self._answers.read()
+        with contextlib.suppress(OSError), self._connection, self._replies:
+            self._replies.read()
 
 
 def _ready(processes: Iterable[Process]) -> list[Process]:
@@ -184,7 +184,7 @@ class _Template:
     def __init__(self, directory: str, environment: Mapping[str, str]) -> None:
         self.directory, self.environment = directory, environment
         self._connection, worker_end = socket.socketpair()
-        prints = 2 if sys.stderr else subprocess.DEVNULL  # what a user's code prints is not part of an answer
+        prints = 2 if sys.stderr else subprocess.DEVNULL  # what a user's code prints is not part of a reply
         command = [sys.executable, "-P", "-m", _MODULE]
         with worker_end:
             self._process = subprocess.Popen(
@@ -262,7 +262,7 @@ class Cluster(Workers):
         self._paths, self._note, self._at_most = [str(path.absolute()) for path in paths], note, at_most
         self._threads = dict[str, int]()  # of the workers that are there
         self._refused = set[str]()
-        self._tasks: dict[str, tuple[str, Future[Answer | None]]] = {}  # the worker of each
+        self._tasks: dict[str, tuple[str, Future[Reply | None]]] = {}  # the worker of each
         self._stopped = set[str]()
         self._looked, self._seen = 0.0, time.monotonic()
         self._refresh_workers()
@@ -281,30 +281,30 @@ class Cluster(Workers):
             future = self._client.submit(at_worker, task, self._paths, workers=[worker], retries=0, pure=False)
             self._tasks[name] = worker, future
 
-    def ended(self) -> Iterator[tuple[str, Answer | None]]:
+    def ended(self) -> Iterator[tuple[str, Reply | None]]:
         time.sleep(_POLL_SECONDS)
         self._refresh_workers()
         for name, (worker, future) in [*self._tasks.items()]:
             if future.done() or worker not in self._threads:
                 del self._tasks[name]
-                yield name, self._answer(worker, future)
+                yield name, self._reply(worker, future)
 
-    def _answer(self, worker: str, future: "Future[Answer | None]") -> Answer | None:
+    def _reply(self, worker: str, future: "Future[Reply | None]") -> Reply | None:
         if future.status in ("pending", "cancelled", "lost"):
             with self._until_closed():
                 future.cancel()
             return None
         try:
-            answer = future.result(timeout=_CONNECT_SECONDS)
+            reply = future.result(timeout=_CONNECT_SECONDS)
         except Exception as error:
             lost = isinstance(error, TimeoutError) or type(error).__name__ == "KilledWorker"
             if lost or self._client.status == "closed":
                 return None
-            answer = {"status": "refused", "reason": f"it has another optilab than here, or none ({error})"}
-        if answer and answer["status"] == "refused":
+            reply = {"status": "refused", "reason": f"it has another optilab than here, or none ({error})"}
+        if reply and reply["status"] == "refused":
             self._refused.add(worker)
-            self._note(f"worker {worker} is refused: {answer['reason']}")
-        return answer
+            self._note(f"worker {worker} is refused: {reply['reason']}")
+        return reply
 
     def _refresh_workers(self) -> None:
         """Notice workers that come and go, and the end of the scheduler."""
@@ -347,8 +347,8 @@ class Cluster(Workers):
             self._client.close(timeout=_CONNECT_SECONDS)
 
 
-def at_worker(task: Task, paths: Sequence[str]) -> Answer | None:
-    """At a worker of dask: the answer of a process of this machine, which stops when the study takes the task away.
+def at_worker(task: Task, paths: Sequence[str]) -> Reply | None:
+    """At a worker of dask: the reply of a process of this machine, which stops when the study takes the task away.
 
     The study's directory is on a shared disk where its lock is seen, which the study holds.
     """
@@ -364,10 +364,10 @@ def at_worker(task: Task, paths: Sequence[str]) -> Answer | None:
         current = worker.state.tasks.get(key)
         if current is None or current.state == "cancelled":
             process.stop()
-    answer = process.answer()
+    reply = process.reply()
     process.stop()
     process.join()
-    return answer
+    return reply
 
 
 def _connect(address: str) -> "Client":

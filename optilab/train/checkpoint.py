@@ -14,7 +14,7 @@ from optilab.train.device import generators, set_generators
 from optilab.train.trees import from_bytes, to_bytes
 
 if TYPE_CHECKING:
-    from optilab.train.engine import Row, Training
+    from optilab.train.engine import Training
 
 MAX_BYTES = 1 << 34
 
@@ -49,7 +49,7 @@ def restore(training: "Training", data: bytes, written_by: TrainConfig | None = 
         raise CheckpointError("the checkpoint belongs to a run with another config")
     if state["data"] != training.digests:
         raise RunError("a checkpoint comes from a run on another dataset")
-    rows: list[Row] = state["rows"]
+    rows: list[runs.Row] = state["rows"]
     try:
         if (stage := training.config.stage_at(len(rows))) != training.stage:
             training.enter_stage(stage)
@@ -96,7 +96,7 @@ def restore_newest(training: "Training", run: runs.Run, warn: Callable[[str], No
         warn(message)
 
 
-def tested_at_best(training: "Training", run: runs.Run, tested: "Row") -> "Row":
+def tested_at_best(training: "Training", run: runs.Run, tested: runs.Row) -> runs.Row:
     """best_test_loss and best_test_acc: the test set at the epoch with the highest validation accuracy, which was
     chosen without it. `tested` is the last epoch's. Empty where there is no test set, or no whole checkpoint of it.
     """

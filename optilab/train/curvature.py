@@ -19,10 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from optilab.train.device import generators, set_generators
-from optilab.train.inside import DROPOUTS, finite
+from optilab.train.inside import DROPOUTS, Diagnostics, finite
 from optilab.train.network import Network
 
-Record = dict[str, Any]
 TOLERANCE = 1e-4
 """Residual of the eigenvector over the eigenvalue; the error of the eigenvalue is of the order of its square."""
 
@@ -33,7 +32,7 @@ def measure_curvature(
     limit: float | None,
     divisor: Tensor | None,
     weight_decay: float,
-) -> Record:
+) -> Diagnostics:
     """The curvature of the mean loss over a batch of inputs and labels, which includes the L2 penalty.
 
     `sharpness`: the largest eigenvalue of the Hessian H. `preconditioned`: that of D^-1/2 H D^-1/2, where D is

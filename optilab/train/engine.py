@@ -25,17 +25,16 @@ from optilab.optimize.rule import innermost, learning_rates
 from optilab.optimize.rules import SAM
 from optilab.optimize.schedules import scheduled
 from optilab.optimize.theory import stability_limit
+from optilab.runs import Row
 from optilab.runs.metrics import METRICS, QUANTITIES
 from optilab.train import curvature, inside, optimizers
 from optilab.train.batches import Images, as_input, draw_loaders, draw_order, finish_epoch_order, generator, split
 from optilab.train.device import explain_device_errors, generators
-from optilab.train.inside import Probe, Record, finite
+from optilab.train.inside import Diagnostics, Probe, finite
 from optilab.train.model import MLP
 from optilab.train.network import Network, OwnModel
 from optilab.train.optimizers import BatchStep
 from optilab.train.trees import all_finite
-
-Row = dict[str, Any]
 
 
 class Stopped(Exception):
@@ -96,7 +95,7 @@ class Training:
     shuffler: torch.Generator | None = None  # of the training images; None: the global one
     stage: int = 0
     rows: list[Row] = field(default_factory=list)
-    record: Record = field(default_factory=dict)  # of the last epoch
+    diagnostics: Diagnostics = field(default_factory=dict)  # of the last epoch
     digests: dict[str, str] = field(default_factory=dict)  # of the dataset's files
     first_loss: float = math.nan  # of the first batch, before any step
     last_rule: Any = None  # the optimizer with the learning rate of its last step
@@ -210,7 +209,7 @@ class Training:
             measured = self.config.curvature
             if measured is not None and row["epoch"] % measured.every == 0:
                 curved = self.measure_curvature(self.last_rule)
-                self.record = {"epoch": row["epoch"], **self.record, "curvature": curved}
+                self.diagnostics = {"epoch": row["epoch"], **self.diagnostics, "curvature": curved}
             self.rows.append(row)
             yield row, time.perf_counter() - started
         if self.rows and (loss := min(self.rows[-1]["train_loss"], self.rows[-1]["val_loss"])) > self.loss_limit:
@@ -220,12 +219,12 @@ class Training:
                 "batch; a smaller optimizer.lr may help"
             )
 
-    def measure_curvature(self, rule: Any) -> curvature.Record:
+    def measure_curvature(self, rule: Any) -> inside.Diagnostics:
         """The curvature of the loss over the first training images, and its limit for the rule of the last step."""
         count = self.config.curvature.images if self.config.curvature else 0
         images = self.train.take(torch.arange(min(count, len(self.train))))
         batch = as_input(images.pixels, self.config.data), images.labels
-        frozen = optimizers.frozen(self.optimizer, self.config.optimizer)
+        frozen = optimizers.joined_frozen_step(self.optimizer, self.config.optimizer)
         limit = stability_limit(rule, frozen.step if frozen else None)
         divisor = frozen.preconditioner if frozen else None
         return curvature.measure_curvature(self.model, batch, limit, divisor, self.config.weight_decay)
@@ -297,7 +296,7 @@ class Training:
         # Between epochs the rate is the config's: the schedule is no state to be saved.
         self.set_rate(1.0)
         below_eps, named = inside.fraction_below_eps(self.optimizer), isinstance(self.model, OwnModel)
-        self.record = inside.epoch_record(self.epoch + 1, rows, rate, below_eps, named) if probed else {}
+        self.diagnostics = inside.epoch_diagnostics(self.epoch + 1, rows, rate, below_eps, named) if probed else {}
         return tally
 
     def ramp(self, factors: Iterable[float]) -> Iterator[float]:
@@ -470,8 +469,8 @@ def _rate(optimizer: torch.optim.Optimizer) -> float | None:
     return rate * next(iter(learning_rates(rule).values()), 1.0) if wraps and rate is not None else rate
 
 
-def initial_record(training: Training) -> Record:
-    """The record of epoch 0: dataset and labels in numbers, and the first batch before any step.
+def initial_diagnostics(training: Training) -> Diagnostics:
+    """The diagnostics of epoch 0: dataset and labels in numbers, and the first batch before any step.
 
     `input_rms` is the root mean square of its inputs.
     """

@@ -19,12 +19,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from optilab.config.flat import FLAT
+from optilab.config.saturation import SATURATION
 from optilab.optimize.rules import Adamax
 from optilab.optimize.theory import eps_exponent
 from optilab.train.device import generators, set_generators
 
-Record = dict[str, Any]
+Diagnostics = dict[str, Any]
 """One line of diagnostics.jsonl."""
 LayerRow = dict[str, Any]
 """Name, kind and `LAYER_COLUMNS` quantities of one layer in one step; tensors stay on the device."""
@@ -60,7 +60,7 @@ EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 BY_CHANNEL = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED, *BATCH_NORMS, nn.GroupNorm)
 """Layers with the channels on the second axis; others have their features on the last one."""
 _NEVER_FLAT = ("leakyrelu", "prelu", "gelu", "silu", "mish")
-BOUNDS = dict.fromkeys(_NEVER_FLAT, (-math.inf, math.inf)) | {k.replace("-", ""): b for k, b in FLAT.items()}
+BOUNDS = dict.fromkeys(_NEVER_FLAT, (-math.inf, math.inf)) | {k.replace("-", ""): b for k, b in SATURATION.items()}
 """Activation, by its module or its operation in the graph -> the bounds at which it is flat."""
 _VIEWS = frozenset(
     ["View", "UnsafeView", "Reshape", "ReshapeAlias", "Squeeze", "Unsqueeze", "Transpose", "Permute", "Select",
@@ -302,7 +302,7 @@ class Probe:
             self.activations.append(name)
 
     def _through_time(self, name: str, module: nn.RNNBase, args: Any, kwargs: Any) -> Any:
-        """Note the gradient by the inputs of each time step; inputs without one are given one, which changes no bit."""
+        """Note the gradient by the inputs of each time step; inputs get a gradient, which changes no bit."""
         inputs = first_tensor([args, kwargs])
         if name in self.called or not torch.is_grad_enabled() or inputs is None or not inputs.is_floating_point():
             return None
@@ -381,13 +381,13 @@ def _shares_memory(tensor: Tensor, other: Tensor | None) -> bool:
     return other is not None and (tensor.data_ptr(), tensor.shape) == (other.data_ptr(), other.shape)
 
 
-# --- records ---
+# --- diagnostics ---
 
 
-def epoch_record(
+def epoch_diagnostics(
     epoch: int, probes: Sequence[Sequence[LayerRow]], lr: float | None, below_eps: float | None, named: bool = True
-) -> Record:
-    """The record of an epoch from the rows of its probes: the means of each layer, and the ratios of these means.
+) -> Diagnostics:
+    """The diagnostics of an epoch from the rows of its probes: the means of each layer, and the ratios of these means.
 
     `eps_share`: the fraction of the parameters whose sqrt(v) is below eps. What is not finite, or not there, is null.
     """
@@ -407,13 +407,13 @@ def epoch_record(
     return {"epoch": epoch, "layers": layers, "eps_share": below_eps, "lr": lr}
 
 
-def first_layers(rows: Sequence[LayerRow]) -> Record:
-    """The layers' part of the first record of a training."""
+def first_layers(rows: Sequence[LayerRow]) -> Diagnostics:
+    """The part of the layers in the first diagnostics of a training."""
     keys = {"weights": "weight_norm", "dead": "dead", "common": "common", "std": "activation_std"}
     return {f"first_{key}": [finite(row.get(quantity)) for row in rows] for key, quantity in keys.items()}
 
 
-def network_facts(model: nn.Module, activations: Sequence[str], normed_over: Sequence[int]) -> Record:
+def network_facts(model: nn.Module, activations: Sequence[str], normed_over: Sequence[int]) -> Diagnostics:
     """Norm, activation and dropout of a network, for the checks of `diagnose`.
 
     `activations` and `normed_over` are the attributes of its probes.
@@ -450,7 +450,7 @@ def without_gradient(probe: Probe, optimized: Collection[int]) -> list[str]:
 
 
 def batch_as_time(probe: Probe, output: Tensor | None) -> dict[str, list[int]]:
-    """Layer over sequences that takes samples for time steps -> what it takes for samples, and for time steps.
+    """The layers over sequences that take samples for time steps: the lengths that each takes for samples and steps.
 
     The network has one output per sample of the batch, (samples,) or (samples, values), and as many time steps.
     """
@@ -554,7 +554,7 @@ def preserving_state(model: nn.Module, device: torch.device) -> Iterator[None]:
         set_generators(device, states)
 
 
-def first_batch(model: Any, network: nn.Module, images: Tensor, labels: Tensor) -> Record:
+def first_batch(model: Any, network: nn.Module, images: Tensor, labels: Tensor) -> Diagnostics:
     """The first batch before any step: its loss, the layers, and what the network is made of.
 
     `model` takes the images, `network` is the part of it whose layers are probed. `sample_gradients`: of each layer,
@@ -609,7 +609,7 @@ def _of_single_images(
     ]
 
 
-def label_facts(train: Tensor, validation: Tensor) -> Record:
+def label_facts(train: Tensor, validation: Tensor) -> Diagnostics:
     """The chance level, which needs no look at an image, from the labels of both halves of the data.
 
     `prior_entropy` and `validation_entropy`: the chance-level loss, in nats. `chance`: the accuracy of always naming

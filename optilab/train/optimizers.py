@@ -87,7 +87,7 @@ class RuleOptimizer(EagerOptimizer):
         return replace(rule, lr=lr) if rule is not self.rule and hasattr(rule, "lr") else rule
 
     def initial_states(self) -> list[dict[str, Any]]:
-        """The state before the first step: one for each parameter that has one."""
+        """The state of each parameter before the first step; parameters without a state are left out."""
         blocks = self._blocks(self.param_groups[0]["params"])
         return [_initial_state(part, block) for part, block in zip(self._parts(self.rule), blocks, strict=True)]
 
@@ -264,10 +264,8 @@ def build(
     return optimizer or RuleOptimizer(parameters, rule, weight_decay, network)
 
 
-def frozen(optimizer: torch.optim.Optimizer, rule: Rule) -> FrozenStep | None:
-    """The `frozen_step` of the joined parameters; None before the first step, and for a rule without a frozen
-    step.
-    """
+def joined_frozen_step(optimizer: torch.optim.Optimizer, rule: Rule) -> FrozenStep | None:
+    """The `frozen_step` of the joined parameters; None before the first step, and for a rule that has none."""
     states = [optimizer.state.get(p, {}) for group in optimizer.param_groups for p in group["params"]]
     if not is_adaptive(rule) or not states or not states[0] or states[0].get("step") == 0:
         return None

@@ -19,7 +19,7 @@ from optilab.config.training import TrainConfig
 from optilab.data.read import Dataset
 from optilab.errors import CheckpointError, DivergedError, OptilabError, RunError, SystemFailure, UsageError
 from optilab.optimize.user_code import described, sources
-from optilab.runs.tables import record_line
+from optilab.runs.tables import json_line
 from optilab.train import checkpoint, engine
 from optilab.train.device import configure, explain_device_errors, resolve_device
 from optilab.train.engine import Stopped, Training
@@ -37,8 +37,8 @@ class Listener(Protocol):
     def batch(self, done: int, total: int) -> None:
         """A training batch is done; called in the inner loop, so it must cost nothing."""
 
-    def epoch(self, row: engine.Row, seconds: float, record: engine.Row) -> None:
-        """An epoch is committed: it is on the disk. `record` has its diagnostics, empty where they are off."""
+    def epoch(self, row: runs.Row, seconds: float, diagnostics: runs.Row) -> None:
+        """An epoch is committed: it is on the disk. Its diagnostics are empty where they are off."""
 
 
 def start(
@@ -50,7 +50,7 @@ def start(
     """
     training = build(config, dataset)
     files = (
-        {"diagnostics.jsonl": record_line(engine.initial_record(training))}
+        {"diagnostics.jsonl": json_line(engine.initial_diagnostics(training))}
         if config.probes or config.curvature
         else {}
     )
@@ -63,15 +63,15 @@ def fork(
     """A new run that continues another from one of its checkpoints; it begins with that run's rows up to there.
 
     The optimizer keeps its state where the changed one has the same, else it starts afresh. Raises what `start`
-    raises, CheckpointError where the checkpoint is not usable, RunError where the dataset is another one.
+    raises, CheckpointError where the checkpoint is not usable, RunError for another dataset.
     """
     source, config = plan.source, plan.config
     _require_same_data(source, dataset)
     machine = {"device": config.device, "threads": config.threads}
     training = build(plan.before.model_copy(update=machine), dataset)
-    records = [record for record in runs.read_records(source.path) if record["epoch"] <= plan.epoch]
-    if (config.probes or config.curvature) and not records:
-        records = [engine.initial_record(training)]
+    diagnostics = [line for line in runs.read_diagnostics(source.path) if line["epoch"] <= plan.epoch]
+    if (config.probes or config.curvature) and not diagnostics:
+        diagnostics = [engine.initial_diagnostics(training)]
     with explain_device_errors(str(training.device)):
         try:
             data = runs.read_checkpoint(plan.checkpoint, checkpoint.MAX_BYTES)
@@ -91,8 +91,8 @@ def fork(
         "timings.csv": runs.table(timings),
         runs.checkpoint_file(plan.epoch, state): state,
     }
-    if records:
-        files["diagnostics.jsonl"] = b"".join(map(record_line, records))
+    if diagnostics:
+        files["diagnostics.jsonl"] = b"".join(map(json_line, diagnostics))
     origin = {
         "run": source.name,
         "epoch": plan.epoch,
@@ -183,8 +183,8 @@ def train_to_end(training: Training, run: runs.Run, listener: Listener, stop: Ca
                 _compare(run, resumed or [], training.losses)
                 due = row["epoch"] % config.checkpoint_every == 0 or training.finished
                 state, best = checkpoint.save(training) if due else None, runs.best(training.rows)["epoch"]
-                run.commit(row, seconds, state, best, training.record)
-                listener.epoch(row, seconds, training.record)
+                run.commit(row, seconds, state, best, training.diagnostics)
+                listener.epoch(row, seconds, training.diagnostics)
                 repeatable = state is not None and (resumed is None or training.finished)
                 resumed = _resumed_losses(training, run, state) if repeatable and state else resumed and []
             tested = training.tested()
@@ -220,7 +220,7 @@ def train_to_end(training: Training, run: runs.Run, listener: Listener, stop: Ca
             run.release()
             if status == "done":
                 raise
-            # The disk that failed the run fails this too; the free lock still marks the run as interrupted.
+            # Likely the same disk error again; the lock that is free marks the run as interrupted.
     return status
 
 
@@ -266,19 +266,17 @@ def _compare(run: runs.Run, resumed: Sequence[float], losses: Sequence[float]) -
         run.update(inexact=f"a checkpoint does not hold all that the network's outputs depend on ({other[0]})")
 
 
-def probe_run(
-    config: TrainConfig, dataset: Dataset, batches: int
-) -> tuple[list[engine.Row], list[engine.Row], str]:
-    """A probe run: (the row of an epoch of this number of batches, the records before it and of it, how it diverged).
+def probe_run(config: TrainConfig, dataset: Dataset, batches: int) -> tuple[list[runs.Row], list[runs.Row], str]:
+    """A probe run: the row of an epoch of this number of batches, the diagnostics before and of it, how it diverged.
 
-    Where it diverges there is no row and no record of the epoch. Writes nothing; raises what building the network
+    Where it diverges there is no row and no diagnostics of the epoch. Writes nothing; raises what building the network
     raises.
     """
     # One thread: two wait for each other on a busy machine, and the last bits of a trial do not matter.
     changed = {"probes": max(config.probes, 10), "epochs": max(2, config.epochs), "threads": 1}
     trial = config.model_copy(update=changed)
     training = build(trial, dataset)
-    before = engine.initial_record(training)
+    before = engine.initial_diagnostics(training)
     order = torch.randperm(len(training.train))[: batches * config.data.batch_size]
     training.train = training.train.take(order)
     try:
@@ -286,7 +284,7 @@ def probe_run(
             row, _ = next(training.run(lambda done, total: None, lambda: False))
     except DivergedError as error:
         return [], [before], str(error)
-    return [row], [before, training.record], ""
+    return [row], [before, training.diagnostics], ""
 
 
 def _require_same_data(record: runs.Record, dataset: Dataset) -> None:

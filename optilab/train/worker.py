@@ -5,8 +5,8 @@
 The process that a study starts imports PyTorch, and forks a worker for each connection that it gets over its standard
 input. The end of a worker's connection, also by the death of its study, stops it at the next batch.
 
-A trial may be requested again at any time: one that is done is read, one that was stopped is resumed, to the bytes of
-an undisturbed run. A worker trains one trial after another, each of which sets all that it depends on.
+A trial may be requested again at any time. If it is done, it is read; if it was stopped, it is resumed, to the bytes of
+an undisturbed run. A worker trains one trial after another; each sets all that it depends on.
 """
 
 import contextlib
@@ -45,7 +45,7 @@ class _Silent:
 
     def batch(self, done: int, total: int) -> None: ...
 
-    def epoch(self, row: runs.Row, seconds: float, record: runs.Row) -> None: ...
+    def epoch(self, row: runs.Row, seconds: float, diagnostics: runs.Row) -> None: ...
 
 
 def main() -> None:
@@ -78,10 +78,10 @@ def serve(study: socket.socket) -> None:
     Thread(target=read, daemon=True).start()
     with contextlib.suppress(BrokenPipeError):
         while (line := lines.get()) and not disconnected.is_set():
-            study.sendall(json.dumps(answer(json.loads(line), disconnected.is_set)).encode() + b"\n")
+            study.sendall(json.dumps(reply(json.loads(line), disconnected.is_set)).encode() + b"\n")
 
 
-def answer(task: Mapping[str, Any], stop: Callable[[], bool]) -> dict[str, Any]:
+def reply(task: Mapping[str, Any], stop: Callable[[], bool]) -> dict[str, Any]:
     """The result of the task's `call`, which is `run`, `build` or `cost`, with its `arguments`.
 
     It also has the `status`, the `reason` of a failure, its exit status (`code`) where the user can mend it, and the

@@ -16,8 +16,9 @@ from optilab.optimize.user_code import UserCode, UserRule, checked, rule_class, 
 
 STEPS = 100
 """Steps that are compared."""
-MAX_LITERAL = 1e30
-"""A path is over where a coordinate is larger: its values and gradients overflow soon."""
+MAX_MAGNITUDE = 1e30
+"""A path ends where a coordinate is larger: its values and gradients overflow soon. Larger numbers in a source are
+ignored."""
 GRADIENTS = {"g", "grad", "gradient", "dw", "dW", "dx", "gradients", "grads"}
 """Names of the second parameter, the gradient, of a function that is an optimizer."""
 
@@ -56,13 +57,13 @@ class Candidate:
         self, settings: Mapping[str, Any], gradient: Callable[[Floats], Floats], start: Start, steps: int
     ) -> Floats:
         """The points it visits, (steps + 1, d), those of a matrix row by row; fewer where one of them is not finite or
-        beyond `MAX_LITERAL`."""
+        beyond `MAX_MAGNITUDE`."""
         import numpy as np
 
         points = [np.array(start, dtype=np.float64)]
         advance = self.begin(self.values(settings), points[0]).advance
         with np.errstate(all="ignore"):
-            while len(points) <= steps and bool((np.abs(points[-1]) < MAX_LITERAL).all()):
+            while len(points) <= steps and bool((np.abs(points[-1]) < MAX_MAGNITUDE).all()):
                 points.append(advance(gradient(points[-1])))
         return np.stack(points).reshape(len(points), -1)
 
@@ -105,7 +106,7 @@ def find_optimizer(path: Path, preferred: str = "") -> UserCode:
     names = names or [
         n for n in functions if GRADIENTS.intersection([*inspect.signature(defined[n]).parameters][1:2])
     ]
-    names = [n for n in names if _bare(n) == _bare(preferred)] or names
+    names = [n for n in names if _letters(n) == _letters(preferred)] or names
     if len(names) == 1:
         return replace(code, name=names[0])
     if names:
@@ -116,7 +117,7 @@ def find_optimizer(path: Path, preferred: str = "") -> UserCode:
     )
 
 
-def _bare(name: str) -> str:
+def _letters(name: str) -> str:
     """A name as `adam_w`, `AdamW` and `adamw` have it in common."""
     return "".join(filter(str.isalnum, name)).lower()
 
@@ -167,6 +168,6 @@ def literals(code: UserCode) -> tuple[float, ...]:
     literals = (
         float(n)
         for n in numbers
-        if isinstance(n, int | float) and not isinstance(n, bool) and abs(n) < MAX_LITERAL
+        if isinstance(n, int | float) and not isinstance(n, bool) and abs(n) < MAX_MAGNITUDE
     )
     return tuple(dict.fromkeys(literals))

@@ -16,7 +16,7 @@ import numpy as np
 from optilab.optimize import OBJECTIVES, descend
 from optilab.optimize.objective import Floats
 from optilab.optimize.rule import settings_of, with_settings
-from optilab.verify.candidate import MAX_LITERAL, STEPS, Candidate, Start
+from optilab.verify.candidate import MAX_MAGNITUDE, STEPS, Candidate, Start
 
 TOLERANCE = 1e-11
 MAX_ROUNDING_RATIO = 30.0
@@ -85,7 +85,7 @@ class ProblemInstance:
 
     @property
     def neighbor_start(self) -> Start:
-        """The start one rounding error away; a zero stays one, whose sign or quotient is another than that of 1e-16."""
+        """The start one rounding error away; a zero stays zero, because 1e-16 has another sign and quotient."""
         x = np.array(self.start)
         return as_start(np.where(x == 0, 0.0, x + EPSILON * np.maximum(np.abs(x), 1.0)))
 
@@ -136,8 +136,8 @@ def problems() -> tuple[ProblemInstance, ...]:
 
 @cache
 def zeros() -> tuple[ProblemInstance, ...]:
-    """Starts at which a gradient, the whole gradient or w is exactly zero, and one so close to a minimum that a weight
-    decay changes the sign of the gradient that it is added to."""
+    """Starts at which a gradient, the whole gradient or w is exactly zero, and a start so close to a minimum that
+    weight decay changes the sign of the gradient."""
     ravine, himmelblau, *_ = (problem.function for problem in problems())
     return (
         ProblemInstance(ravine, (0.0, 1.0)),
@@ -262,9 +262,9 @@ def hyperparameters(rule: Any) -> dict[str, Any]:
 
 
 def padded(points: Floats, steps: int) -> Floats:
-    """A path as (steps + 1, d), with NaN from its first point that is not finite or beyond `MAX_LITERAL`."""
+    """A path as (steps + 1, d), with NaN from its first point that is not finite or beyond `MAX_MAGNITUDE`."""
     with np.errstate(invalid="ignore"):
-        bad = ~(np.abs(points) < MAX_LITERAL).all(axis=1)
+        bad = ~(np.abs(points) < MAX_MAGNITUDE).all(axis=1)
     end = int(np.argmax(bad)) if bad.any() else len(points)
     return np.concatenate([points[:end], np.full((steps + 1 - end, points.shape[1]), np.nan)])
 
@@ -298,14 +298,14 @@ def rounding_horizon(path: Floats, neighbor: Floats) -> int:
 class CodeComparison:
     """The result of a comparison; `first_step` and what follows are None where the two agree.
 
-    `settings` are the rule's numbers where the two differ first (where they agree: the first of the three settings),
-    `fixed` the names of those that the candidate does not take (it has them written in), `unchecked` those of the
-    candidate's own that the rule does not have, so that nothing but their defaults was compared, `reading` names
-    the settings when they are not the textbook's. `point` and `expected` are where the candidate and the rule are after
-    the first step at which they differ, on `function` from `start` (of a matrix None; the points row by row).
-    `explanation` lists what turns the rule into the candidate, () where nothing does, and then `statement` is the first
-    of the formula's whose value is off, where the candidate shows its values; `equal_with` the settings, as
-    `algo.eps=1e-06`, with which the two are equal, () where settings cannot say it.
+    `settings`: the rule's numbers where the two differ first; where they agree, the first of the three settings.
+    `fixed`: names of hyperparameters that the candidate does not take, because its code has their values. `unchecked`:
+    names that only the candidate has; nothing but their defaults was compared. `reading`: the settings, if they are not
+    the textbook's. `point`, `expected`: the candidate's and the rule's point after the first step at which they differ,
+    on `function` from `start` (None for a matrix, whose points stand row by row). `explanation`: the changes that turn
+    the rule into the candidate; () if none does. Then `statement` is the first statement of the formula with another
+    value, if the candidate shows its values. `equal_with`: settings with which the two are equal, such as
+    `algo.eps=1e-06`; () if there are none.
     """
 
     settings: Mapping[str, Any]

@@ -378,7 +378,7 @@ def parts(
 
 
 def replaced(node: Node, instead: Mapping[Node, Node]) -> Node:
-    """The expression with other parts; a part that is put in is not looked into."""
+    """The expression with other parts; nothing is replaced inside a part that was put in."""
     if node in instead:
         return instead[node]
     return Node(node.op, tuple(replaced(child, instead) for child in node.args), node.value) if node.args else node

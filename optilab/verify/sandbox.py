@@ -30,7 +30,15 @@ import numpy as np
 from optilab.errors import SystemFailure, UsageError, printable
 from optilab.optimize.objective import Floats
 from optilab.optimize.user_code import exception_text, rule_class
-from optilab.verify.candidate import MAX_LITERAL, Candidate, Walk, find_optimizer, literals, parameters, start_walk
+from optilab.verify.candidate import (
+    MAX_MAGNITUDE,
+    Candidate,
+    Walk,
+    find_optimizer,
+    literals,
+    parameters,
+    start_walk,
+)
 
 LEVELS = {
     "bubblewrap": "isolated by bubblewrap",
@@ -175,8 +183,8 @@ _processes: set["subprocess.Popen[bytes]"] = set()
 def running(file: Path, code: bytes | None, name: str, like: str, sandbox: Sandbox) -> Iterator["Submission"]:
     """A submission, not loaded yet; its process is gone at the end, and if it is enclosed all that it has started.
 
-    `code`: the program, if it is not `file` itself that is executed. `name`: the class or function; empty for the only
-    one that fits, or that is called `like`.
+    `code`: the program, if `file` itself is not executed. `name`: the class or function; if it is empty, the only class
+    or function that fits, or that has the name `like`.
     """
     copied = "" if sandbox.level in ENCLOSED or code is None else tempfile.mkdtemp(prefix="optilab-")
     path = file if code is None else Path(copied or DIRECTORY, "submission.py")
@@ -257,7 +265,7 @@ class Submission:
         name, known, numbers = reply.get("name"), reply.get("parameters"), reply.get("literals")
         if not (isinstance(name, str) and isinstance(known, dict) and isinstance(numbers, list)):
             raise self._wrong()
-        numbers = [n for n in numbers[:1000] if isinstance(n, float) and abs(n) < MAX_LITERAL]
+        numbers = [n for n in numbers[:1000] if isinstance(n, float) and abs(n) < MAX_MAGNITUDE]
         return Candidate(
             self._printable(name), {str(key): bool(value) for key, value in known.items()}, numbers, self._begin
         )

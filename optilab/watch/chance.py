@@ -17,7 +17,7 @@ MAX_TARGETS, MAX_BATCHES = 4096, 64
 MAX_PAIRED = 1024
 """Targets of a batch, at most, whose pairs with all outputs are compared."""
 MIN_BATCH = 8
-"""Labels of a batch that can have one class by accident, and summed losses that differ from their mean."""
+"""A batch with fewer labels may have a single class by accident, and a sum of losses close to their mean."""
 ELEMENTWISE = {
     "mse": nn.functional.mse_loss,
     "l1": nn.functional.l1_loss,
@@ -75,7 +75,7 @@ class Chance:
             self._add_values(output.float(), target.float(), loss)
 
     def add_labels(self, labels: Tensor, batch: bool = False) -> None:
-        """Labels of which only the frequencies are known, as those that a model shifts against its outputs."""
+        """Add labels of which only the frequencies count, such as labels that a model shifts against its outputs."""
         self.task = self.task or "classification"
         labels = labels.reshape(-1).cpu()
         labels = labels[labels >= 0]
@@ -137,7 +137,7 @@ class Chance:
         single = {"single_by_chance": by_chance} if self._sizes else {}
         return {**self._facts, **single, "task": self.task, "classes_seen": int((self._counts > 0).sum())}
 
-    def level(self, losses: Sequence[float], loop: dict[str, Any]) -> dict[str, Any]:
+    def chance_level(self, losses: Sequence[float], loop: dict[str, Any]) -> dict[str, Any]:
         """The chance-level loss and accuracy; their source is noted in `loop`."""
         from optilab.diagnose.evidence import EQUAL_CLASSES, FIRST_STEPS
 

@@ -335,7 +335,7 @@ class Watch:
                 self._check_parameters(self._probe)
 
     def _check_parameters(self, probe: Probe) -> None:
-        """Note, in the first step, the parameters that are trained, and those that are not although they should be."""
+        """Note, in the first step, which parameters are trained, and which are not although they should be."""
         optimized = self._optimized
         named = [(name, p) for name, p in self._model.named_parameters() if p.requires_grad]
         hidden = [(name, p) for name, p in inside.unregistered(self._model) if p.requires_grad]
@@ -455,7 +455,7 @@ class Watch:
             ends = [(round(count * (n + 1) / parts), {}) for n in range(parts)]
         elif count - ends[-1][0] > 0.5 * count / len(ends):  # an epoch that was not finished
             ends.append((count, {}))
-        rows, records, begin = list[dict[str, Any]](), list[inside.Record](), 0
+        rows, records, begin = list[dict[str, Any]](), list[inside.Diagnostics](), 0
         steps = [probe["step"] for probe in self._probes]
         for number, (end, metrics) in enumerate(ends, 1):
             mean = sum(losses[begin:end]) / max(1, end - begin)
@@ -468,7 +468,7 @@ class Watch:
             rows.append(row | {key: value for key, value in metrics.items() if math.isfinite(value)})
             if probes:
                 layers = [probe["rows"] for probe in probes]
-                records.append(inside.epoch_record(number, layers, probes[-1]["lr"], None))
+                records.append(inside.epoch_diagnostics(number, layers, probes[-1]["lr"], None))
             begin = end
         if records:
             below = self._safely(lambda: [*map(inside.fraction_below_eps, self._optimizers)]) or []
@@ -485,7 +485,7 @@ class Watch:
         return "" if math.isfinite(last) else f"diverged at epoch {epoch}: val_loss is {last}"
 
     def _before(self, count: int, short: bool, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """The record of epoch 0, from all that is known by now."""
+        """The diagnostics of epoch 0, from all that is known by now."""
         epochs = max(1, len(self._ends))
         total = self._samples or count * self._facts.get("batch_size", 0)  # where only parts are called
         samples, validated = total / epochs, self._validated / epochs
@@ -517,7 +517,7 @@ class Watch:
                 start |= {"finite_losses": infinite, "loss_before": self._losses[infinite - 1]}
         if self._ends and samples:
             start["train_images"] = round(samples)
-        return start | self._chance.level(self._losses, loop)
+        return start | self._chance.chance_level(self._losses, loop)
 
     def _setup(self) -> "Setup":
         from optilab.diagnose import Setup

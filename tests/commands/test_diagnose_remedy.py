@@ -15,7 +15,7 @@ from optilab.config.presets import presets
 from optilab.config.training import TrainConfig
 from optilab.config.tree import override_from_text
 from optilab.diagnose.remedies import remedies
-from optilab.runs import read, read_records
+from optilab.runs import read, read_diagnostics
 from optilab.study.judge import alpha, judge
 from optilab.study.remedy import AS_IT_IS, Result, Variant, results, smallest_fix
 from optilab.study.trials import Outcome, Trial
@@ -30,7 +30,7 @@ def test_diagnosing_a_run_and_trying_its_remedy(optilab, small, tmp_path):
     document = json.loads(optilab("diagnose", "flat", "--json", "--fail-on", "warning", code=9).stdout)
     assert document["schema_version"] == 3
     assert document["healthy"] is False
-    stored = [*read_records(tmp_path / "runs" / "flat")][-1]["layers"]
+    stored = [*read_diagnostics(tmp_path / "runs" / "flat")][-1]["layers"]
     assert len(stored) == 7  # six hidden layers and the output
     assert document["layers"] == stored
     first = document["findings"][0]

@@ -38,7 +38,7 @@ def inline_workers() -> None:
         def begin(self, name: str, task: Any) -> None:
             from optilab.train import worker
 
-            self.answers.append((name, worker.answer(task, lambda: False)))
+            self.answers.append((name, worker.reply(task, lambda: False)))
 
         def ended(self) -> Any:
             while self.answers:

@@ -19,7 +19,7 @@ from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
 from optilab.data import read as data
 from optilab.errors import ConfigError, DivergedError
-from optilab.runs.tables import record_line
+from optilab.runs.tables import json_line
 from optilab.train import checkpoint
 from optilab.train.engine import Training
 from tests.data.idx import write_idx_dataset
@@ -161,7 +161,7 @@ def trained(training: Training) -> list[tuple[bytes, bytes]]:
     saved = []
     try:
         epochs = training.run(lambda done, total: None, lambda: False)
-        saved.extend((checkpoint.save(training), record_line(training.record)) for _ in epochs)
+        saved.extend((checkpoint.save(training), json_line(training.diagnostics)) for _ in epochs)
     except DivergedError as error:
         saved.append((str(error).encode(), b""))
     return saved

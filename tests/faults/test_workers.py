@@ -27,7 +27,7 @@ from optilab.runs.lock import hold
 from optilab.runs.provenance import provenance
 from optilab.study import workers as study_workers
 from optilab.study.trials import Trial, as_trial, require_buildable, task_of
-from optilab.study.workers import Answer, Processes, Workers, WorkersLost
+from optilab.study.workers import Processes, Reply, Workers, WorkersLost
 from tests.faults.sandbox import Sandbox, study_files
 from tests.faults.test_killed_study import running
 from tests.processes import (
@@ -134,7 +134,7 @@ class Study:
         return Trial("trial", as_trial(load(TrainConfig, {**tree, "epochs": epochs}), seed=seed))
 
     def task(self, trial: Trial, **changes: Any) -> dict[str, Any]:
-        places = {trial.config.data.place: str(self.data)}
+        places = {trial.config.data.source: str(self.data)}
         facts = {
             "name": trial.name,
             "provenance": provenance([], []),
@@ -148,9 +148,9 @@ class Study:
         return table.read_bytes().count(b"\n") - 1 if table.exists() else 0
 
 
-def ended(workers: Workers, count: int) -> dict[str, Answer | None]:
+def ended(workers: Workers, count: int) -> dict[str, Reply | None]:
     """The answers of the next tasks that end."""
-    answers: dict[str, Answer | None] = {}
+    answers: dict[str, Reply | None] = {}
 
     def all_have() -> bool:
         answers.update(workers.ended())
@@ -254,7 +254,7 @@ class Contract:
         (sandbox.folder / "net.py").write_text(NETWORK)
         trial = study.trial(1, model={"name": f"{sandbox.folder}/net.py:wrong"})
         with pytest.raises(UsageError, match=r"net\.py"):
-            require_buildable(workers, {trial.config.data.place: str(study.data)}, trial)
+            require_buildable(workers, {trial.config.data.source: str(study.data)}, trial)
         workers.begin("trial", study.task(trial))
         answer = ended(workers, 1)["trial"]
         assert answer["status"] == "failed"

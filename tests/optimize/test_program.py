@@ -8,7 +8,7 @@ import pytest
 from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, RULES, descend
 from optilab.optimize import path as trajectory
-from optilab.optimize.rule import typed
+from optilab.optimize.rule import formula_rule
 
 MATRICES = {"newton", "damped-newton", "sophia", "l-bfgs", "conjugate-gradient"}
 """Rules that need more than single numbers."""
@@ -66,7 +66,7 @@ def test_drawn_formulas_have_the_same_bits_on_arrays_and_written_out():
     for _ in range(150):
         formula = f"V0 = {rng.choice(['0', '1', 'lr'])}; V <- {drawn(rng, 2)}; S <- {drawn(rng, 2)}; "
         try:
-            kind = typed(f"{formula}d = {drawn(rng, 2)}; w <- w - lr*({drawn(rng, 3)})*d")
+            kind = formula_rule(f"{formula}d = {drawn(rng, 2)}; w <- w - lr*({drawn(rng, 3)})*d")
         except UsageError:
             continue
         settings = {"lr": 0.01, "beta": 0.9}

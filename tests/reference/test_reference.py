@@ -5,7 +5,7 @@ import pytest
 
 from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, RULES, descend
-from optilab.optimize.rule import typed
+from optilab.optimize.rule import formula_rule
 from tests.reference.calls import COUNTERPARTS, FORMS, in_form_of, rule_of
 from tests.reference.libraries import ON_MATRICES, ON_VECTORS, RUN, trajectory
 
@@ -49,7 +49,9 @@ def difference(rule, problems, expected):
 
 def test_optax_takes_each_step_of_rprop_one_gradient_late():
     rule = rule_of("rprop")
-    late = typed(rule.formula.replace("w <- w - D*sign(p)", "w <- w - where(abs(p) > 0, q, 0);  q <- D*sign(p)"))
+    late = formula_rule(
+        rule.formula.replace("w <- w - D*sign(p)", "w <- w - where(abs(p) > 0, q, 0);  q <- D*sign(p)")
+    )
     expected = [RUN["optax"]("rprop(lr)", rule, problem) for problem in ON_VECTORS]
     assert difference(late(**vars(RULES["rprop"](lr=rule.lr))), ON_VECTORS, expected) <= TOLERANCE
     assert difference(rule, ON_VECTORS, expected) > 1e6 * TOLERANCE

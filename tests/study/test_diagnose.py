@@ -17,7 +17,7 @@ from optilab.diagnose import CHECKS, Evidence, Setup, Severity, commands, diagno
 from optilab.diagnose.checks import default_rates
 from optilab.diagnose.loop_checks import LOOP_CHECKS
 from optilab.errors import DivergedError, UsageError
-from optilab.optimize.rule import RULES, typed
+from optilab.optimize.rule import RULES, formula_rule
 from optilab.train import engine
 from optilab.train.device import configure
 from tests.data.idx import arrays
@@ -42,11 +42,11 @@ def evidence(*sets, epochs=4, data=None):
         training = engine.Training.start(config, data or dataset(), torch.device("cpu"))
     except UsageError:
         return Evidence(Setup.of(config), [], [])
-    records = [engine.initial_record(training)]
+    records = [engine.initial_diagnostics(training)]
     try:
         for row, _ in itertools.islice(training.run(lambda done, total: None, lambda: False), epochs):
             rows.append(row)
-            records += [training.record] if training.record else []
+            records += [training.diagnostics] if training.diagnostics else []
     except DivergedError as error:
         divergence = str(error)
     return Evidence(Setup.of(config), rows, records, divergence)
@@ -164,10 +164,12 @@ def test_the_usual_rate_of_a_typed_formula():
     def usual(rule):
         return default_rates(Evidence(Setup(optimizer=rule), [], [start]))
 
-    momentum = typed("V <- beta*V + g; w <- w - lr*V")(lr=1.0, beta=0.9)
+    momentum = formula_rule("V <- beta*V + g; w <- w - lr*V")(lr=1.0, beta=0.9)
     assert usual(momentum) == usual(RULES["momentum"]()) == {"optimizer.lr": pytest.approx(0.01)}
     assert usual(RULES["momentum"](form="ema")) == usual(RULES["qhm"]()) == {"optimizer.lr": pytest.approx(0.1)}
-    assert usual(typed("w <- w - lr*sign(g)")(lr=30.0)) == usual(typed("w <- w + lr*g")(lr=1.0)) == {}
+    assert (
+        usual(formula_rule("w <- w - lr*sign(g)")(lr=30.0)) == usual(formula_rule("w <- w + lr*g")(lr=1.0)) == {}
+    )
     assert usual(RULES["signsgd"]()) == {"optimizer.lr": RULES["signsgd"]().lr}
 
 
@@ -207,14 +209,14 @@ def like(seen, *rows, start=None, layers=None, probe_run=False, **config):
 
     `layers` changes quantities of every layer: functions of its index and the value.
     """
-    record = seen.records[-1]
+    record = seen.diagnostics[-1]
     measured = [
         layer | {name: of(n, layer[name]) for name, of in (layers or {}).items()}
         for n, layer in enumerate(record["layers"])
     ]
     numbers = range(1, len(rows) + 1)
     epochs = [{**seen.rows[-1], "epoch": n, **row} for n, row in zip(numbers, rows, strict=True)]
-    records = [seen.records[0] | (start or {}), *(record | {"epoch": n, "layers": measured} for n in numbers)]
+    records = [seen.diagnostics[0] | (start or {}), *(record | {"epoch": n, "layers": measured} for n in numbers)]
     return Evidence(changed(seen, **config), epochs, records, probe_run=probe_run)
 
 
@@ -229,7 +231,7 @@ def accuracies(*pairs):
 def shrunk(seen, training):
     """Weight decay 1, and weights of a hundredth of their initial norm."""
     rows = [row | {"train_acc": training} for row in seen.rows]
-    first = [100 * norm for norm in seen.records[0]["first_weights"]]
+    first = [100 * norm for norm in seen.diagnostics[0]["first_weights"]]
     return like(seen, *rows, start={"first_weights": first}, weight_decay=1.0)
 
 
@@ -307,14 +309,14 @@ def test_a_finding_at_its_edge(edge, healthy):
 
 @pytest.mark.parametrize(("nats", "knows"), [(152, True), (20, True), (5, False), (-50, False)])
 def test_a_loss_below_guessing_is_knowledge_where_the_accuracy_is_chance(healthy, nats, knows):
-    start = healthy.records[0] | {"validation_images": 10_000, "chance": 0.1}
+    start = healthy.diagnostics[0] | {"validation_images": 10_000, "chance": 0.1}
     entropy = start["validation_entropy"]
     row = healthy.rows[-1] | {"val_loss": entropy - nats / 10_000, "val_acc": 0.1003, "train_loss": entropy}
-    seen = Evidence(healthy.setup, [row], [start, *healthy.records[1:]])
+    seen = Evidence(healthy.setup, [row], [start, *healthy.diagnostics[1:]])
     assert seen.beats_chance is knows
     text, learns = verdict.learning(seen)
     assert learns is knows
-    near = Evidence(healthy.setup, [row | {"val_acc": 0.1 + 4 * 0.003 + 0.5 / 10_000}], seen.records)
+    near = Evidence(healthy.setup, [row | {"val_acc": 0.1 + 4 * 0.003 + 0.5 / 10_000}], seen.diagnostics)
     assert verdict.learning(near)[1] is near.beats_chance is knows
     assert f"the validation loss is {abs(nats)} nats" in text
 
@@ -323,13 +325,17 @@ def test_a_network_that_knows_nothing_has_a_next_step_without_a_finding(healthy)
     """In a probe run, and after epochs; one that learns, and has had too few epochs to see how fast, has none."""
     blank = {"train_loss": math.log(10), "train_acc": 0.1, "val_loss": math.log(10), "val_acc": 0.1}
     tries = ["optilab lr it.yaml --set model.act=relu", "optilab remedy it.yaml --set model.act=relu"]
-    start = healthy.records[0] | {"validation_images": 10_000, "chance": 0.1, "validation_entropy": math.log(10)}
+    start = healthy.diagnostics[0] | {
+        "validation_images": 10_000,
+        "chance": 0.1,
+        "validation_entropy": math.log(10),
+    }
     for epochs, probe_run, verdict_text in (
         (1, True, "but nothing is learned in them"),
         (6, False, "no cause found: "),
     ):
         rows = [{"epoch": number + 1, **blank} for number in range(epochs)]
-        seen = Evidence(healthy.setup, rows, [start, *healthy.records[1:]], probe_run=probe_run)
+        seen = Evidence(healthy.setup, rows, [start, *healthy.diagnostics[1:]], probe_run=probe_run)
         assert verdict_text in verdict.sentence(seen, [])
         assert ("the training loss did not fall" in verdict.sentence(seen, [])) is not probe_run
         assert [*map(str, verdict.next_steps(seen, [], "it.yaml", {"model.act": "relu"}))] == tries
@@ -337,7 +343,7 @@ def test_a_network_that_knows_nothing_has_a_next_step_without_a_finding(healthy)
         for lines in (view.blocks(), view.brief()):
             assert f"  try: {tries[0]}" in map(str, lines)
     rows = [{"epoch": 1, **blank, "train_loss": 2.28}, {"epoch": 2, **blank, "train_loss": 2.19, "val_acc": 0.289}]
-    young = Evidence(healthy.setup, rows, [start, *healthy.records[1:]])
+    young = Evidence(healthy.setup, rows, [start, *healthy.diagnostics[1:]])
     assert verdict.sentence(young, []).startswith("no sign of trouble yet: ")
     assert verdict.next_steps(young, [], "it.yaml") == []
     assert verdict.learning(young) == ("better than chance: best accuracy 28.9%, chance 10.0%", True)
@@ -353,13 +359,13 @@ def test_a_network_that_knows_nothing_has_a_next_step_without_a_finding(healthy)
     ],
 )
 def test_a_probe_run_does_not_blame_a_loss_that_may_fall(healthy, first, loss, knows, rules):
-    start = healthy.records[0]
+    start = healthy.diagnostics[0]
     entropy = start["prior_entropy"]
     start = start | {"first_loss": first * entropy, "train_images": 4000}
     accuracy = start["chance"] + 0.2 * knows
     row = healthy.rows[0] | {"train_loss": loss * entropy, "val_loss": loss * entropy, "val_acc": accuracy}
     for probe_run, expected in zip((True, False), rules, strict=True):
-        seen = Evidence(healthy.setup, [row], [start, healthy.records[1]], probe_run=probe_run)
+        seen = Evidence(healthy.setup, [row], [start, healthy.diagnostics[1]], probe_run=probe_run)
         assert seen.beats_chance is knows
         assert [finding.name for finding in diagnose(seen)] == expected
 
@@ -409,7 +415,9 @@ def test_validation_labels_of_other_names_are_labels_and_not_overfitting(probe_r
     shifted = replace(data, test_labels=(data.test_labels + 1) % 10)
     seen = evidence("model.hidden=[64]", "optimizer={name: adam, lr: 0.003}", epochs=12, data=shifted)
     if probe_run:
-        seen = replace(seen, rows=seen.rows[-1:], records=[seen.records[0], seen.records[-1]], probe_run=True)
+        seen = replace(
+            seen, rows=seen.rows[-1:], diagnostics=[seen.diagnostics[0], seen.diagnostics[-1]], probe_run=True
+        )
     finding = diagnose(seen)[0]
     assert (finding.name, finding.severity.name) == ("labels-unrelated", "CRITICAL")
     assert "the validation labels have other names" in finding.text

@@ -7,7 +7,7 @@ import pytest
 
 from optilab import runs
 from optilab.errors import CheckpointError, RunError
-from optilab.study.groups import DATA_DIGEST, groups, select_runs, settings, short
+from optilab.study.groups import DATA_DIGEST, groups, select_runs, settings, short_names
 from optilab.study.measure import Measure, values_of
 from tests.study.generated import DIGESTS, planned, training
 
@@ -78,9 +78,9 @@ def test_settings_that_follow_from_an_entry_are_not_in_the_label(tmp_path):
 
 def test_short_keys_stay_distinct():
     keys = ["optimizer.lr", "schedule.lr", "model.norm.name", "epochs"]
-    assert [*short(keys).values()] == ["optimizer.lr", "schedule.lr", "norm", "epochs"]
+    assert [*short_names(keys).values()] == ["optimizer.lr", "schedule.lr", "norm", "epochs"]
     own = ["/a.b/own.py:Own.lr", "own.py:Own.beta", "adam.lr"]
-    assert [*short(own).values()] == ["/a.b/own.py:Own.lr", "beta", "adam.lr"]
+    assert [*short_names(own).values()] == ["/a.b/own.py:Own.lr", "beta", "adam.lr"]
 
 
 def test_a_study_stands_for_its_trials(tmp_path):

@@ -331,7 +331,7 @@ def test_the_repeats_are_the_sample(raced, study):
     manifest = study.path / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"status": "done"', '"status": "interrupted"'))
     result = network_race.read(runs.read_study(study.path))
-    sentence = "; one repeat gives no verdict: repeats are the sample, and three would judge"
+    sentence = "; one repeat gives no verdict, because the repeats are the sample: use at least three"
     best = max(own["mean"] for own in race_tables.rows(result.networks[0]))
     view = race_tables.RaceView(result, runs.read_study(study.path))
     assert f" has the highest test_acc: {best:.1%}" in view.verdict

@@ -51,9 +51,9 @@ def outcome(trial, drawn) -> Outcome:
     return Outcome(trial, trial.row(status, "", numbers))
 
 
-def batches(plan: StudySpec, folder, drawn, count=None) -> Iterator[Batch]:
+def batches(spec: StudySpec, folder, drawn, count=None) -> Iterator[Batch]:
     """The batches of a plan whose trials have the outcomes of a table."""
-    generator = plan.plan(folder, False)
+    generator = spec.plan(folder, False)
     known: dict[str, Outcome] = {}
     batch = next(generator)
     while True:
@@ -78,11 +78,11 @@ DRAWN = st.lists(
 @settings(max_examples=10)
 @given(drawn=DRAWN)
 def test_every_prefix_of_outcomes_gives_the_same_next_batch(kind, drawn, tmp_path_factory):
-    plan, folder = PLANS[kind], tmp_path_factory.getbasetemp()
-    whole = [names(batch) for batch in batches(plan, folder, drawn)]
-    assert whole == [names(batch) for batch in batches(plan, folder, drawn)]
+    spec, folder = PLANS[kind], tmp_path_factory.getbasetemp()
+    whole = [names(batch) for batch in batches(spec, folder, drawn)]
+    assert whole == [names(batch) for batch in batches(spec, folder, drawn)]
     for length in range(1, len(whole)):
-        again = batches(plan, folder, drawn)
+        again = batches(spec, folder, drawn)
         assert [names(next(again)) for _ in range(length + 1)] == whole[: length + 1]
         again.close()
 
@@ -92,16 +92,16 @@ def test_every_prefix_of_outcomes_gives_the_same_next_batch(kind, drawn, tmp_pat
 def test_every_prefix_of_a_search_gives_the_same_points(drawn, tmp_path_factory):
     """Also with the journal of a study that was stopped, which has points that were asked for and not told."""
     pytest.importorskip("optuna")
-    plan, folder = swept(**SEARCH), tmp_path_factory.mktemp("search")
+    spec, folder = swept(**SEARCH), tmp_path_factory.mktemp("search")
     (folder / "whole").mkdir()
-    whole = [names(batch) for batch in batches(plan, folder / "whole", drawn)]
+    whole = [names(batch) for batch in batches(spec, folder / "whole", drawn)]
     for length in range(1, len(whole) + 1):
         stopped = folder / f"after-{length}"
         stopped.mkdir()
-        begun = batches(plan, stopped, drawn)
+        begun = batches(spec, stopped, drawn)
         assert [names(next(begun)) for _ in range(length)] == whole[:length]
         begun.close()
-        assert [names(batch) for batch in batches(plan, stopped, drawn)] == whole
+        assert [names(batch) for batch in batches(spec, stopped, drawn)] == whole
 
 
 HALVED = 2 * (9 * 34 + 3 * (100 - 34) + 1 * (300 - 100))
@@ -122,8 +122,8 @@ HALVED = 2 * (9 * 34 + 3 * (100 - 34) + 1 * (300 - 100))
 def test_a_dry_run_counts_trials_and_epochs_and_writes_nothing(kind, trials, epochs, tmp_path):
     if kind == "search":
         pytest.importorskip("optuna")
-    plan = swept(**SEARCH) if kind == "search" else PLANS[kind]
-    ahead = ahead_with_confirmation(plan, tmp_path)
+    spec = swept(**SEARCH) if kind == "search" else PLANS[kind]
+    ahead = ahead_with_confirmation(spec, tmp_path)
     assert (len(ahead.trials), len(ahead.missing), ahead.epochs) == (trials, trials, epochs)
     assert not [*tmp_path.iterdir()]
 
@@ -144,9 +144,9 @@ def test_the_best_settings_are_trained_again_from_new_seeds(tmp_path):
     def own(trial):
         return trial.settings["optimizer.lr"] * (0.9 + trial.config.seed / 1e6)
 
-    plan = swept(confirm=2, seeds=6)
-    outcomes = follow(plan.plan(tmp_path, False), lambda batch: {}, train)
-    (choice,), again = asked, plan.confirmation(tmp_path, outcomes)
+    spec = swept(confirm=2, seeds=6)
+    outcomes = follow(spec.plan(tmp_path, False), lambda batch: {}, train)
+    (choice,), again = asked, spec.confirmation(tmp_path, outcomes)
     rates = sorted({trial.settings["optimizer.lr"] for trial in choice.trials})
     assert sorted({trial.settings["optimizer.lr"] for trial in again.trials}) == rates[-3:-1]
     assert {trial.config.seed for trial in again.trials} == set(range(10_042, 10_048))

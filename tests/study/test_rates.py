@@ -84,7 +84,7 @@ def test_the_places_of_a_curve_with_a_known_answer(noise):
     # 15 % of the gain of 1.8 nats is lost 0.054 decades after the cliff, which smoothing rounds
     assert np.log10(found.diverging) == pytest.approx(-0.446, abs=0.05)
     assert np.log10(found.rate) == pytest.approx((-1.75 - 0.446) / 2, abs=0.04)
-    assert found.floor == pytest.approx(0.5, abs=0.05)
+    assert found.lowest_loss == pytest.approx(0.5, abs=0.05)
 
 
 VALLEYS = {  # of a curve: its corners by log10 of the rate, and the places that are read, log10 too

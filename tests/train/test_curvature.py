@@ -172,7 +172,7 @@ def test_the_eigenvalues_are_those_of_the_full_hessian(name, small):
     record = training.measure_curvature(training.config.optimizer)
     matrix, slope = full_hessian(training)
     assert record["sharpness"] == pytest.approx(np.linalg.eigvalsh(matrix)[-1], rel=1e-6)
-    frozen = optimizers.frozen(training.optimizer, training.config.optimizer)
+    frozen = optimizers.joined_frozen_step(training.optimizer, training.config.optimizer)
     if frozen is None:
         assert record["preconditioned"] is None
         assert not is_adaptive(training.config.optimizer)
@@ -206,7 +206,7 @@ def test_the_preconditioner_is_what_the_rule_divides_by(rule):
     copies = [nn.Parameter(weight.detach().clone()) for weight in weights]
     pair = optimizers.build(weights, rule), optimizers.RuleOptimizer(copies, rule)
     assert not isinstance(pair[0], optimizers.RuleOptimizer)
-    assert optimizers.frozen(pair[0], rule) is None  # before the first step
+    assert optimizers.joined_frozen_step(pair[0], rule) is None  # before the first step
     random = torch.Generator().manual_seed(0)
     for _ in range(5):
         gradients = [torch.randn(w.shape, generator=random, dtype=torch.float64) for w in weights]
@@ -214,7 +214,7 @@ def test_the_preconditioner_is_what_the_rule_divides_by(rule):
             for parameter, gradient in zip(parameters, gradients, strict=True):
                 parameter.grad = gradient.clone()
             optimizer.step()
-    steps = [optimizers.frozen(optimizer, rule) for optimizer in pair]
+    steps = [optimizers.joined_frozen_step(optimizer, rule) for optimizer in pair]
     torch.testing.assert_close(*(step.preconditioner for step in steps))
     limits = [stability_limit(rule, step.step) for step in steps]
     assert limits[0] == pytest.approx(limits[1])
@@ -295,7 +295,7 @@ def shares(small, settings, epochs):
     ratios = []
     for row, _ in training.run(lambda done, total: None, lambda: False):
         if row["epoch"] % 10 == 0:
-            record = training.record["curvature"]
+            record = training.diagnostics["curvature"]
             sharpness = record["sharpness"] if record["preconditioned"] is None else record["preconditioned"]
             ratios.append(sharpness / record["limit"])
     return np.array(ratios)

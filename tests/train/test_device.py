@@ -83,7 +83,7 @@ def test_a_training_stays_on_its_device_and_waits_once_per_step(case, small, mon
             for _ in training.run(batch, lambda: False):
                 assert [after - now for now, after in pairwise(waits)] == [1] * (len(waits) - 1)
                 state = checkpoint.save(training)
-                results.append((state, training.record, places(training)))
+                results.append((state, training.diagnostics, places(training)))
                 waits.clear()
             return results
 
@@ -139,7 +139,7 @@ def test_nothing_is_computed_in_float64_on_a_device_without_it(small, monkeypatc
     """As on mps, where the default config failed before its first epoch."""
     with simulated(monkeypatch, float64=False):
         training = started(configured(), small)
-        assert engine.initial_record(training)["sample_gradients"]
+        assert engine.initial_diagnostics(training)["sample_gradients"]
         row, _ = next(training.run(lambda done, total: None, lambda: False))
         assert row["epoch"] == 1
         with pytest.raises(TypeError, match="float64"):
@@ -227,7 +227,7 @@ class Silent:
 
     def batch(self, done, total): ...
 
-    def epoch(self, row, seconds, record): ...
+    def epoch(self, row, seconds, diagnostics): ...
 
 
 @pytest.mark.parametrize("what", FAILURES)

@@ -12,7 +12,7 @@ import torch
 from optilab.data import read as data
 from optilab.errors import DivergedError, SystemFailure
 from optilab.runs.provenance import provenance
-from optilab.runs.tables import record_line
+from optilab.runs.tables import json_line
 from optilab.train import checkpoint, session
 from tests.data.idx import write_idx_dataset
 from tests.train.test_device import CASES, CPU, DEVICE, Silent, configured, started
@@ -47,7 +47,7 @@ def images(tmp_path_factory):
 def epochs(training):
     """After each epoch: row, line of diagnostics.jsonl, checkpoint."""
     for row, _ in training.run(lambda done, total: None, lambda: False):
-        yield row, record_line(training.record), checkpoint.save(training)
+        yield row, json_line(training.diagnostics), checkpoint.save(training)
 
 
 @pytest.mark.parametrize("network", NETWORKS)

@@ -251,7 +251,7 @@ def test_a_schedule_and_a_plateau_reach_the_rule_inside_lookahead(small):
         config = configured(optimizer=rule, schedule=halved, **{"data.batch_size": 150, "epochs": 4})
         training = engine.Training.start(config, small, CPU)
         epochs(training)
-        assert training.record["lr"] == pytest.approx(0.4 / 8)
+        assert training.diagnostics["lr"] == pytest.approx(0.4 / 8)
         weights.append(nn.utils.parameters_to_vector(training.model.trained).detach())
     torch.testing.assert_close(*weights, rtol=0, atol=1e-7)
     configured(optimizer="lookahead", plateau={"patience": 1})

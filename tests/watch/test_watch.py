@@ -615,8 +615,8 @@ def test_sixty_steps_say_nothing_about_labels():
     """Not even in a training that is no probe run."""
     e = longer(mlp(), *FRESH).evidence()
     for steps, expected in ((61, True), (60, False)):
-        start = {**e.records[0], "loop": {**e.loop, "steps": steps}}
-        findings = diagnose(dataclasses.replace(e, records=[start, *e.records[1:]]))
+        start = {**e.diagnostics[0], "loop": {**e.loop, "steps": steps}}
+        findings = diagnose(dataclasses.replace(e, diagnostics=[start, *e.diagnostics[1:]]))
         assert ("labels-unrelated" in [finding.name for finding in findings]) == expected
 
 
@@ -710,7 +710,7 @@ COMPILERS = {
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("name", COMPILERS)
 def test_a_watched_network_compiles_alike(name):
-    """In a step that is looked into; the training and the watch go on."""
+    """In a step that is probed; the training and the watch go on."""
     programs, weights = [], []
     for watched in (False, True):
         torch.manual_seed(0)

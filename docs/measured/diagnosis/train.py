@@ -121,11 +121,11 @@ def trained(config: TrainConfig, data: Dataset) -> Recorded:
     rows, divergence = [], ""
     device.configure(torch.device("cpu"), 1)
     training = engine.Training.start(config, data, torch.device("cpu"))
-    records = [engine.initial_record(training)]
+    records = [engine.initial_diagnostics(training)]
     try:
         for row, _ in training.run(lambda done, total: None, lambda: False):
             rows.append(row)
-            records.append(training.record)
+            records.append(training.diagnostics)
     except DivergedError as error:
         divergence = str(error)
     return {"rows": columns(rows), "records": _records(records), "divergence": divergence}

@@ -6,7 +6,7 @@ import numpy as np
 
 from optilab.errors import UsageError
 from optilab.optimize import Status, Trajectory
-from optilab.optimize.objective import Floats, Objective, called
+from optilab.optimize.objective import Floats, Objective, label_of
 from optilab.optimize.path import lowest
 from optilab.show.chart import Chart, Contour, Mark, Panel, PanelRow, Points, Polyline, Scale
 
@@ -36,7 +36,7 @@ def require_plane(function: Objective) -> None:
     """UsageError for a function whose paths have no place in a moving picture."""
     if len(function.start) > 2:
         raise UsageError(
-            f"--out needs a function of one or two variables; {called(function)} has {len(function.start)}"
+            f"--out needs a function of one or two variables; {label_of(function)} has {len(function.start)}"
         )
 
 

@@ -21,7 +21,7 @@ COLUMNS = 3
 
 def race_chart(result: Race) -> Chart:
     """Left the performance profile, right the expected cost after k settings; the series are in the table's order."""
-    rules = [row.key for row in result.comparison.ranked]
+    rules = [row.key for row in result.judgement.ranked]
     order = [result.rules.index(rule) for rule in rules]
     budget = result.conditions.budget
     factors = np.geomspace(1, max(2, result.conditions.gradients), POINTS)
@@ -51,10 +51,10 @@ def race_chart(result: Race) -> Chart:
 
 
 def network_race_chart(result: RaceResult) -> Chart:
-    """The judged trainings of each network: validation accuracy with its 95% band. DataError where there are none."""
-    networks = [table for table in result.networks if table.comparison]
+    """The evaluated trainings of each network: validation accuracy with its 95% band. DataError if there are none."""
+    networks = [table for table in result.networks if table.judgement]
     if not networks:
-        raise DataError("nothing to draw: no optimizer has a judged training")
+        raise DataError("nothing to draw: no optimizer has an evaluated training")
     panels = [_judged(table, result.rules) for table in networks]
     rows = tuple(PanelRow(tuple(panels[i : i + COLUMNS]), 3.6) for i in range(0, len(panels), COLUMNS))
     return Chart(rows, tuple(result.rules))
@@ -80,4 +80,4 @@ def _judged(table: RaceTable, rules: Sequence[str]) -> Panel:
             marks.append(Band(epochs, lower, upper, number, alpha=0.18))
     y = Scale(METRICS["val_acc"].title, unit="fraction")
     x = Scale("epoch", 1, longest, unit="epochs")
-    return Panel(tuple(marks), x, y, f"{table.network}: judged, mean and 95%")
+    return Panel(tuple(marks), x, y, f"{table.network}: evaluated, mean and 95%")

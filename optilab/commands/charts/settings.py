@@ -11,7 +11,7 @@ from optilab.commands.comparison_tables import Units, whole_percents
 from optilab.show.chart import Chart, Heatmap, Mark, Panel, PanelRow, Points, Polyline, Scale
 from optilab.show.table import Column, Table, interval_columns, interval_values
 from optilab.study.comparison import RunComparison
-from optilab.study.groups import distinguishing_keys, short, text
+from optilab.study.groups import distinguishing_keys, short_names, value_text
 from optilab.study.importance import Effect, Level, Point, levels
 from optilab.study.measure import Measure, bounds
 from optilab.words import plural
@@ -53,7 +53,7 @@ def tried_axes(comparison: RunComparison) -> list[TriedAxis]:
     rows = [candidate.settings for candidate in comparison.candidates]
     keys = distinguishing_keys(list(dict.fromkeys(key for row in rows for key in row)), rows)
     axes = []
-    for key, word in short(keys).items():
+    for key, word in short_names(keys).items():
         values = list[Any]()
         for row in rows:
             if row.get(key) not in values:
@@ -74,7 +74,7 @@ def outcomes(comparison: RunComparison, axes: Sequence[TriedAxis]) -> list[tuple
 def settings_chart(comparison: RunComparison) -> Chart | None:
     """The chart of a study's settings; None for fewer than three, which a table shows."""
     axes, measure = tried_axes(comparison), comparison.measure
-    if comparison.comparison is None or len(comparison.candidates) < 3 or not axes:
+    if comparison.judgement is None or len(comparison.candidates) < 3 or not axes:
         return None
     better = "higher" if measure.higher_is_better else "lower"
     y = Scale(f"{measure.name} ({better} is better)", unit="fraction" if measure.is_fraction else "")
@@ -130,7 +130,7 @@ def _means(axis: TriedAxis, axis_levels: Sequence[Level], y: Scale, higher: bool
 
 def _named(axis: TriedAxis, values: Sequence[Any]) -> Scale:
     """An axis with the name of each value; numbers have three digits."""
-    names = tuple(f"{value:.3g}" if isinstance(value, float) else text(value) for value in values)
+    names = tuple(f"{value:.3g}" if isinstance(value, float) else value_text(value) for value in values)
     return Scale(axis.word, 0.5, len(names) + 0.5, names=names)
 
 
@@ -138,8 +138,8 @@ def _map(comparison: RunComparison, axes: Sequence[TriedAxis], y: Scale) -> Pane
     """Every mean of a grid of two settings."""
     down, across = sorted(axes, key=lambda axis: (len(axis.values), axis.is_numeric))
     values = np.full((len(down.values), len(across.values)), np.nan)
-    assert comparison.comparison is not None
-    for candidate, row in zip(comparison.candidates, comparison.comparison.rows, strict=True):
+    assert comparison.judgement is not None
+    for candidate, row in zip(comparison.candidates, comparison.judgement.rows, strict=True):
         place = tuple(axis.values.index(candidate.settings.get(axis.key)) for axis in (down, across))
         values[place] = row.summary.mean if row.summary.n else np.nan
     places = [np.arange(1.0, count + 1) for count in values.shape]
@@ -156,7 +156,7 @@ MAX_MEANS = 9
 def importance_table(importance: Sequence[Effect], measure: Measure) -> Table:
     """The effects of the settings as a table."""
     show = Units(measure.is_fraction)
-    words = short([key for effect in importance for key in effect.keys if len(effect.keys) == 1])
+    words = short_names([key for effect in importance for key in effect.keys if len(effect.keys) == 1])
     rows = [
         {
             "axis": " x ".join(words[key] for key in effect.keys),
@@ -175,7 +175,7 @@ def _listed(effect: Effect, measure: Measure, show: Units) -> str:
     if len(means) > MAX_MEANS:
         best = sorted(means, key=lambda level: level[1], reverse=measure.higher_is_better)[:MAX_MEANS]
         means = [level for level in means if level in best]
-    listed = ", ".join(f"{text(value)}: {show.value(mean)}" for value, mean in means)
+    listed = ", ".join(f"{value_text(value)}: {show.value(mean)}" for value, mean in means)
     left = len(effect.means) - len(means)
     worse = f"; {plural(left, 'other')} {'is' if left == 1 else 'are'} worse"
     return listed + worse * bool(left)

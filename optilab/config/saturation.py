@@ -2,7 +2,7 @@
 
 from math import inf
 
-FLAT = {
+SATURATION = {
     "sigmoid": (0.05, 0.95),
     "hard-sigmoid": (0.0, 1.0),
     "tanh": (-0.9, 0.9),
@@ -13,4 +13,4 @@ FLAT = {
     "softplus": (0.21, inf),
 }
 """Activation -> the bounds of its output at or beyond which the slope is below a fifth of its maximum, at the default
-parameters. One that is flat on both sides saturates, one that is flat on one side has units that die."""
+parameters. An activation that is flat at both ends saturates; units of one that is flat at one end die."""
