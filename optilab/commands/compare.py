@@ -233,7 +233,7 @@ class LabComparison(Answer):
         return curves([run for group in groups for run in group.runs.values()])
 
     def document(self) -> Mapping[str, Any]:
-        comparison, judgement = self.comparison, self.comparison.judgement
+        comparison, judgment = self.comparison, self.comparison.judgment
         groups: list[Mapping[str, Any]] = []
         for i, candidate in enumerate(comparison.candidates):
             facts: dict[str, Any] = {
@@ -244,8 +244,8 @@ class LabComparison(Answer):
                 "worst": _by_seed(candidate.outcomes.imputed),
                 "absent": _by_seed(candidate.outcomes.excluded),
             }
-            if judgement is not None:
-                row = judgement.rows[i]
+            if judgment is not None:
+                row = judgment.rows[i]
                 facts |= {
                     "summary": asdict(row.summary),
                     "contrast": asdict(row.difference) if row.difference else None,
@@ -260,10 +260,10 @@ class LabComparison(Answer):
             "differs": comparison.grouping.differing,
             "equal": comparison.grouping.shared,
             "circumstances": comparison.circumstances,
-            "baseline": None if judgement is None else comparison.candidates[judgement.baseline.key].label,
-            "level": None if judgement is None else judgement.level,
-            "baseline_chosen_by_data": None if judgement is None else judgement.chosen,
-            "order": [] if judgement is None else [comparison.candidates[i].label for i in judgement.order],
+            "baseline": None if judgment is None else comparison.candidates[judgment.baseline.key].label,
+            "level": None if judgment is None else judgment.level,
+            "baseline_chosen_by_data": None if judgment is None else judgment.chosen,
+            "order": [] if judgment is None else [comparison.candidates[i].label for i in judgment.order],
             "sample": "best" if comparison.best else "seeds",
             "problems": comparison.problems,
             "groups": groups,

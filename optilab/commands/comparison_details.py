@@ -39,12 +39,12 @@ READING = (
 
 def question(comparison: RunComparison) -> str:
     """The question that the comparison answers, in one sentence."""
-    metric, judgement, count = comparison.measure.name, comparison.judgement, len(comparison.candidates)
+    metric, judgment, count = comparison.measure.name, comparison.judgment, len(comparison.candidates)
     if count < 2:
         names = (str(run.manifest.get("config", {}).get("name", run.name)) for run in comparison.records)
         return f"How well does {', '.join(dict.fromkeys(names))} train?"
-    if judgement is not None and not judgement.chosen:
-        return f"Is anything better than {comparison.candidates[judgement.baseline.key].label} by {metric}?"
+    if judgment is not None and not judgment.chosen:
+        return f"Is anything better than {comparison.candidates[judgment.baseline.key].label} by {metric}?"
     rows = [candidate.settings for candidate in comparison.candidates]
     words = [
         *short_names(distinguishing_keys(list(dict.fromkeys(key for row in rows for key in row)), rows)).values()
@@ -61,11 +61,9 @@ def details(comparison: RunComparison, entries: Sequence[Record | Study]) -> Ite
     yield Sentence(_facts(comparison.records, len(chosen)), "dim")
     if blocks := [*_settings(comparison)]:
         yield Details("Settings", blocks)
-    judgement = comparison.judgement
+    judgment = comparison.judgment
     against = (
-        comparison.candidates[judgement.baseline.key].groups[0]
-        if judgement and not judgement.chosen
-        else chosen[-1]
+        comparison.candidates[judgment.baseline.key].groups[0] if judgment and not judgment.chosen else chosen[-1]
     )
     yield from of_groups(chosen, comparison.grouping, entries, against)
 

@@ -14,7 +14,7 @@ from optilab.words import SEVERAL, percent, plural, points, ranges, some
 
 if TYPE_CHECKING:
     from optilab.study.comparison import ComparedRuns, RunComparison
-    from optilab.study.judge import Judgement
+    from optilab.study.judge import Judgment
 
 MAX_CONFIRMED = 8
 """Settings that the command after an open answer trains again, at most."""
@@ -40,19 +40,19 @@ def tuning_notes(entries: Sequence[Record | Study]) -> list[str]:
     ]
 
 
-def to_confirm(judgement: "Judgement[int]") -> int:
+def to_confirm(judgment: "Judgment[int]") -> int:
     """The number of best means that hold all rows that may be the best, at most MAX_CONFIRMED.
 
     `--confirm` counts rows by their means, without those that diverged.
     """
-    verdicts = [row.verdict for row in judgement.ranked if not row.diverged]
+    verdicts = [row.verdict for row in judgment.ranked if not row.diverged]
     open_ = [place for place, verdict in enumerate(verdicts, 1) if verdict != "worse"]
     return min(MAX_CONFIRMED, max([2, *open_]))
 
 
 def ranked(comparison: "RunComparison") -> "list[ComparedRuns]":
     """The rows, best first, then those without an outcome."""
-    order = list(comparison.judgement.order) if comparison.judgement else []
+    order = list(comparison.judgment.order) if comparison.judgment else []
     return [
         comparison.candidates[i]
         for i in [*order, *(i for i in range(len(comparison.candidates)) if i not in order)]
@@ -104,15 +104,13 @@ _MORE = "about how many until the difference, if it is real, gives a verdict wit
 def columns(comparison: "RunComparison") -> list[Column]:
     """The columns of the table; those of a narrow terminal are fewer."""
     show = Units(comparison.measure.is_fraction)
-    judgement = comparison.judgement
+    judgment = comparison.judgment
     base = (
-        "the best"
-        if judgement is None or judgement.chosen
-        else comparison.candidates[judgement.baseline.key].label
+        "the best" if judgment is None or judgment.chosen else comparison.candidates[judgment.baseline.key].label
     )
-    confidence = "95%" if judgement is None else judgement.confidence
+    confidence = "95%" if judgment is None else judgment.confidence
     timed, metric = comparison.measure.target is not None, comparison.measure.name
-    failed = judgement is not None and any(row.diverged for row in judgement.rows)
+    failed = judgment is not None and any(row.diverged for row in judgment.rows)
     better = "higher" if comparison.measure.higher_is_better else "lower"
     points = ", in percentage points" if comparison.measure.is_fraction else ""
     return [
@@ -139,12 +137,12 @@ def columns(comparison: "RunComparison") -> list[Column]:
 
 def rows(comparison: "RunComparison") -> list[dict[str, Any]]:
     """The values of the table, best first, then the groups without an outcome."""
-    judgement = comparison.judgement
-    if judgement is None:
+    judgment = comparison.judgment
+    if judgment is None:
         return [{"group": candidate.label, "n": 0, "verdict": "no outcome"} for candidate in comparison.candidates]
     table = []
-    for i in [*judgement.order, *(row.key for row in judgement.rows if not row.values)]:
-        candidate, judged = comparison.candidates[i], judgement.rows[i]
+    for i in [*judgment.order, *(row.key for row in judgment.rows if not row.values)]:
+        candidate, judged = comparison.candidates[i], judgment.rows[i]
         summary, contrast = judged.summary, judged.difference
         row: dict[str, Any] = {"group": candidate.label, "n": len(judged.values), **candidate.settings}
         row["diverged"] = judged.diverged
@@ -219,61 +217,61 @@ def verdict_parts(comparison: "RunComparison") -> tuple[str, str]:
 
     claim, rest = verdict_clauses(comparison)
     if (
-        comparison.judgement is not None
-        and comparison.judgement.chosen
-        and len(comparison.judgement.order) > 1
+        comparison.judgment is not None
+        and comparison.judgment.chosen
+        and len(comparison.judgment.order) > 1
         and not comparison.unreached
         and not no_better_than_chance(
             [row.outcomes for row in comparison.candidates], comparison.measure.metric_higher_is_better
         )
     ):
-        rest += more_advice(comparison.judgement, "seeds", dict(enumerate(_labels(comparison))))
+        rest += more_advice(comparison.judgment, "seeds", dict(enumerate(_labels(comparison))))
     return claim, rest
 
 
 def verdict_clauses(comparison: "RunComparison") -> tuple[str, str]:
     """The answer: which row is ahead and what it reaches, and the clauses on the others."""
-    judgement, labels = comparison.judgement, _labels(comparison)
-    if judgement is None:
+    judgment, labels = comparison.judgment, _labels(comparison)
+    if judgment is None:
         return "no run has an outcome yet", ""
     if comparison.unreached:
         return f"{comparison.measure.name}: no run reached it", "; choose an easier target, or train longer"
-    if judgement.chosen or len(judgement.order) < 2:
+    if judgment.chosen or len(judgment.order) < 2:
         measure, show = comparison.measure, Units(comparison.measure.is_fraction)
-        return best_clauses(judgement, measure.name, show, measure.higher_is_better, dict(enumerate(labels)))
+        return best_clauses(judgment, measure.name, show, measure.higher_is_better, dict(enumerate(labels)))
     return _answer_vs_baseline(comparison, labels)
 
 
 def best_clauses(
-    judgement: "Judgement[Any]", metric: str, show: "Units", higher: bool, labels: Mapping[Any, str]
+    judgment: "Judgment[Any]", metric: str, show: "Units", higher: bool, labels: Mapping[Any, str]
 ) -> tuple[str, str]:
     """The best mean with its interval, and how far it is ahead and of what."""
-    base, measured = labels[judgement.baseline.key], _measured(judgement, show)
-    if len(judgement.order) < 2:
+    base, measured = labels[judgment.baseline.key], _measured(judgment, show)
+    if len(judgment.order) < 2:
         return f"{base}: {metric} {measured}", "; nothing to compare it with"
-    ahead = f", {_ahead(judgement, show, labels)}"
-    others_possible = [labels[key] for key in judgement.possible_best if key != judgement.baseline.key]
+    ahead = f", {_ahead(judgment, show, labels)}"
+    others_possible = [labels[key] for key in judgment.possible_best if key != judgment.baseline.key]
     if not others_possible:
-        rows = len(judgement.order)
+        rows = len(judgment.order)
         of = f" of these {rows}" if rows > 2 else ""
         return f"{base} is the best{of} by {metric}: {measured}", ahead
-    others = len(judgement.order) - 1
+    others = len(judgment.order) - 1
     many = "either of the others" if len(others_possible) == others == 2 else f"any of the {others} others"
     many = many if len(others_possible) == others else f"{len(others_possible)} of the {others} others"
     rest = f"; cannot tell it from {others_possible[0] if len(others_possible) == 1 else many}"
-    few = " of the rows with several seeds" if _is_overtaken(judgement, higher) else ""
+    few = " of the rows with several seeds" if _is_overtaken(judgment, higher) else ""
     claim = f"{base} has the {'highest' if higher else 'lowest'} {metric}{few}: {measured}"
     return claim, ahead + rest
 
 
 def _answer_vs_baseline(comparison: "RunComparison", labels: Sequence[str]) -> tuple[str, str]:
     """The answer where a baseline was named: what is better than it, and what both reach."""
-    judgement = comparison.judgement
-    assert judgement is not None
-    base = labels[judgement.baseline.key]
+    judgment = comparison.judgment
+    assert judgment is not None
+    base = labels[judgment.baseline.key]
     show, rows = (
         Units(comparison.measure.is_fraction),
-        [row for row in judgement.ranked if row is not judgement.baseline],
+        [row for row in judgment.ranked if row is not judgment.baseline],
     )
     named = {
         word: [labels[row.key] for row in rows if row.verdict == word]
@@ -281,7 +279,7 @@ def _answer_vs_baseline(comparison: "RunComparison", labels: Sequence[str]) -> t
     }
     better, verb = named.pop("better"), "is" if sum(row.verdict == "better" for row in rows) == 1 else "are"
     claim = f"{some(better, SEVERAL)} {verb} better than {base}" if better else f"no row is better than {base}"
-    reached = [f"{labels[row.key]} {show.value(row.summary.mean)}" for row in (rows[0], judgement.baseline)]
+    reached = [f"{labels[row.key]} {show.value(row.summary.mean)}" for row in (rows[0], judgment.baseline)]
     rest = [f"; {word}: {some(names, SEVERAL)}" for word, names in named.items() if names]
     return f"{claim} by {comparison.measure.name}: {', '.join(reached)}", "".join(rest)
 
@@ -292,23 +290,23 @@ def _labels(comparison: "RunComparison") -> list[str]:
     return [f'"{label}"' for label in labels] if any("," in label for label in labels) else labels
 
 
-def _is_overtaken(judgement: "Judgement[Any]", higher: bool) -> bool:
+def _is_overtaken(judgment: "Judgment[Any]", higher: bool) -> bool:
     """True if a row with too few seeds to be the reference has a better mean than the best of the others."""
-    means = [row.summary.mean for row in judgement.ranked if row.summary.n]
-    return judgement.baseline.summary.mean != (max(means) if higher else min(means))
+    means = [row.summary.mean for row in judgment.ranked if row.summary.n]
+    return judgment.baseline.summary.mean != (max(means) if higher else min(means))
 
 
-def _measured(judgement: "Judgement[Any]", show: Units) -> str:
+def _measured(judgment: "Judgment[Any]", show: Units) -> str:
     """The mean of the best row with its interval."""
-    summary = judgement.baseline.summary
+    summary = judgment.baseline.summary
     interval = f" (95% interval {show.interval(summary.interval)})" if summary.interval else ""
     return f"{show.value(summary.mean)}{interval}"
 
 
-def _ahead(judgement: "Judgement[Any]", show: Units, labels: Mapping[Any, str]) -> str:
+def _ahead(judgment: "Judgment[Any]", show: Units, labels: Mapping[Any, str]) -> str:
     """The distance of the best row from the next."""
-    best = judgement.baseline
-    second = next(row for row in judgement.ranked if row.key != best.key)
+    best = judgment.baseline
+    second = next(row for row in judgment.ranked if row.key != best.key)
     gap = second.difference.difference if second.difference else second.summary.mean - best.summary.mean
     if not gap:
         return f"the same as {labels[second.key]}"
@@ -321,12 +319,10 @@ def _ahead(judgement: "Judgement[Any]", show: Units, labels: Mapping[Any, str]) 
 
 def max_gain(comparison: "RunComparison") -> list[str]:
     """The most that could be gained by choosing another row that may be the best; nothing where the best is known."""
-    judgement, labels, higher = comparison.judgement, _labels(comparison), comparison.measure.higher_is_better
-    if judgement is None or not judgement.chosen:
+    judgment, labels, higher = comparison.judgment, _labels(comparison), comparison.measure.higher_is_better
+    if judgment is None or not judgment.chosen:
         return []
-    possible = [
-        row.difference for row in judgement.ranked if row.key in judgement.possible_best and row.difference
-    ]
+    possible = [row.difference for row in judgment.ranked if row.key in judgment.possible_best and row.difference]
     ends = [
         (difference.interval[1] if higher else -difference.interval[0])
         for difference in possible
@@ -335,7 +331,7 @@ def max_gain(comparison: "RunComparison") -> list[str]:
     if not ends:
         return []
     most = f"{points(max(ends))} percentage points" if comparison.measure.is_fraction else f"{max(ends):.3g}"
-    base = labels[judgement.baseline.key]
+    base = labels[judgment.baseline.key]
     return [f"at most {most} could be gained by choosing another row than {base}, by these intervals"]
 
 
@@ -364,11 +360,11 @@ def next_step(comparison: "RunComparison", entries: "Sequence[Record | Study]") 
     from optilab.study.groups import request_of
     from optilab.study.sweep import new_seeds
 
-    judgement = comparison.judgement
-    if judgement is None or any(record.is_watched for record in comparison.records):
+    judgment = comparison.judgment
+    if judgment is None or any(record.is_watched for record in comparison.records):
         return None
-    better = [row.key for row in judgement.ranked if row.verdict == "better"]
-    best = comparison.candidates[[*better, *judgement.order][0]].groups[0]
+    better = [row.key for row in judgment.ranked if row.verdict == "better"]
+    best = comparison.candidates[[*better, *judgment.order][0]].groups[0]
     diagnose = Call("diagnose", [next(iter(best.runs.values())).path])
     if no_better_than_chance(
         [candidate.outcomes for candidate in comparison.candidates], comparison.measure.metric_higher_is_better
@@ -376,52 +372,52 @@ def next_step(comparison: "RunComparison", entries: "Sequence[Record | Study]") 
         return NextStep(diagnose, "says why nothing is learned")  # which no seed changes
     study = entries[0] if len(entries) == 1 and isinstance(entries[0], Study) else None
     plain = comparison.measure.at == "last" and comparison.measure.target is None and not comparison.problems
-    if study and plain and study.state == "done" and not better and len(judgement.possible_best) > 1:
+    if study and plain and study.state == "done" and not better and len(judgment.possible_best) > 1:
         command, confirmed = str(study.manifest["command"]), sweep_of(study.path) is not None
         again = partial(resume_command, study.path, "resume", command)
         if command == "sweep" and not confirmed and not study.confirmation:
-            count, new = to_confirm(judgement), new_seeds(request_of(study))
+            count, new = to_confirm(judgment), new_seeds(request_of(study))
             work = f"trains the {count} settings with the best means again, each from {new} new seeds"
             return NextStep(again(confirm=count), f"{work}: {plural(count * new, 'training')}")
-        more, seeds = further_seeds(judgement), max(len(group.runs) for group in comparison.grouping.groups)
+        more, seeds = further_seeds(judgment), max(len(group.runs) for group in comparison.grouping.groups)
         if command in ("sweep", "remedy") and more and seeds + more <= MAX_SEEDS:
             work = f"trains {plural(more, 'more seed')} of each of these {len(comparison.candidates)}"
             larger: Any = {"confirm_seeds" if confirmed else "seeds": seeds + more}
             return NextStep(
-                again(**larger), f"{work} to {purpose_of_seeds(judgement, dict(enumerate(_labels(comparison))))}"
+                again(**larger), f"{work} to {purpose_of_seeds(judgment, dict(enumerate(_labels(comparison))))}"
             )
-    return NextStep(diagnose, f"says what limits {'the best' if len(judgement.order) > 1 else 'it'}")
+    return NextStep(diagnose, f"says what limits {'the best' if len(judgment.order) > 1 else 'it'}")
 
 
-def _closest(judgement: "Judgement[Any]") -> "tuple[Any, int] | None":
+def _closest(judgment: "Judgment[Any]") -> "tuple[Any, int] | None":
     """The row that the fewest more seeds would tell from the best, and their number; None where no number would."""
     numbers = {
         row.key: row.difference.more
-        for row in judgement.ranked
+        for row in judgment.ranked
         if row.verdict != "worse" and row.difference and row.difference.more
     }
     return min(numbers.items(), key=lambda pair: pair[1], default=None)
 
 
-def further_seeds(judgement: "Judgement[Any]") -> int:
+def further_seeds(judgment: "Judgment[Any]") -> int:
     """The number of further seeds that would tell the closest row from the best; 0 where no number would."""
-    return (_closest(judgement) or (None, 0))[1]
+    return (_closest(judgment) or (None, 0))[1]
 
 
-def more_advice(judgement: "Judgement[Any]", sample: str, labels: Mapping[Any, str] | None = None) -> str:
+def more_advice(judgment: "Judgment[Any]", sample: str, labels: Mapping[Any, str] | None = None) -> str:
     """A clause on the number of seeds that would exclude the first of the candidates, if the difference is real;
     `labels` name the rows, where their keys do not."""
-    if (closest := _closest(judgement)) is None:
+    if (closest := _closest(judgment)) is None:
         return ""
     _, count = closest
     number = f"{count:,} further {sample.removesuffix('s') if count == 1 else sample}"
-    purpose = purpose_of_seeds(judgement, labels)
+    purpose = purpose_of_seeds(judgment, labels)
     return f"; if the difference is real, {number} would, with a probability of 80%, {purpose}"
 
 
-def purpose_of_seeds(judgement: "Judgement[Any]", labels: Mapping[Any, str] | None) -> str:
+def purpose_of_seeds(judgment: "Judgment[Any]", labels: Mapping[Any, str] | None) -> str:
     """The purpose of these seeds, as a clause."""
-    closest = _closest(judgement)
-    if closest is None or len(judgement.possible_best) == 2:
+    closest = _closest(judgment)
+    if closest is None or len(judgment.possible_best) == 2:
         return "tell them apart"
     return f"show that {labels[closest[0]] if labels else closest[0]} is worse"

@@ -277,8 +277,8 @@ def present(answer: Answer, request: OutputOptions) -> int:
     if isinstance(request, FormatOptions):
         format, columns = request.format, request.columns
     if request.json_ or format == "json":
-        judgement = {"expect": [claim.document() for claim in answer.judged]} if answer.judged else {}
-        terminal.document({**answer.document(), **judgement}, answer.schema_version)
+        judgment = {"expect": [claim.document() for claim in answer.judged]} if answer.judged else {}
+        terminal.document({**answer.document(), **judgment}, answer.schema_version)
     elif request.quiet:
         paint(answer.short())
     elif format != "table":

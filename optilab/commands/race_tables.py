@@ -103,7 +103,7 @@ def race_notes(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]
 
 def _ends(race: Race) -> list[str]:
     """A note on rules whose best learning rate may lie beyond those that were tried; empty without such a rule."""
-    best = race.judgement.ranked[0].key
+    best = race.judgment.ranked[0].key
     beyond = [f"{rule} on {', '.join(names)}" for rule, names in race.at_end.items() if names and rule != best]
     text = "a better rate may lie beyond those that were tried, so verdicts count these functions as ties"
     return [f"{text}: {some(beyond, 4)}"] if beyond else []
@@ -113,7 +113,7 @@ def race_verdict(race: Race) -> list[str]:
     """The answer of a race on functions, which `study.judge` has decided, and what limits it."""
     if not np.isfinite(race.costs).any():
         return ["no optimizer solved any problem: try more gradient evaluations or a larger accuracy"]
-    lowest, possible = standings(race)[0], race.judgement.possible_best
+    lowest, possible = standings(race)[0], race.judgment.possible_best
     claim = f"{lowest['rule']} has the lowest cost: {lowest['cost']:.1f} gradients"
     best = (
         f"may be the best: {', '.join(possible)}"
@@ -129,7 +129,7 @@ def race_verdict(race: Race) -> list[str]:
 def next_race(race: Race, entered: Sequence[Rule]) -> NextStep | None:
     """The race of those that may be the best: with more rates where a better one may lie beyond those that were tried,
     else on the other functions; None where there is no such race."""
-    possible, beyond = race.judgement.possible_best, race.judgement.improvable
+    possible, beyond = race.judgment.possible_best, race.judgment.improvable
     known = (*race.functions, "expression")
     others = [name for name, objective in OBJECTIVES.items() if name not in known and minima_inside(objective())]
     if (
@@ -263,7 +263,7 @@ def columns(result: RaceResult, sample: str = "repeats") -> list[Column]:
 def rows(table: RaceTable) -> list[dict[str, Any]]:
     """The values of a table, best first; verdicts are None where there are none."""
     values = []
-    for judged in table.judgement.ranked if table.judgement else ():
+    for judged in table.judgment.ranked if table.judgment else ():
         summary, contrast = judged.summary, judged.difference
         row: dict[str, Any] = {"rule": judged.key, "n": summary.n, "mean": summary.mean}
         row |= interval_values("", summary.interval) | {"verdict": judged.verdict if table.has_verdicts else None}
@@ -293,18 +293,18 @@ def verdict_parts(table: RaceTable, result: RaceResult) -> tuple[str, str]:
     """The best mean of a table, and what limits it: how many more repeats or networks would say more, and the option
     that tries more rates. What is the best has been decided by `study.judge`.
     """
-    judgement = table.judgement
-    if judgement is None:
+    judgment = table.judgment
+    if judgment is None:
         return "no result", ""
     learned = any(each.better_than_chance for each in ([table] if table.network else result.networks))
-    names = {row.key: row.key for row in judgement.rows}
-    claim, rest = best_clauses(judgement, JUDGED.metric, _UNITS, True, names)
+    names = {row.key: row.key for row in judgment.rows}
+    claim, rest = best_clauses(judgment, JUDGED.metric, _UNITS, True, names)
     if not table.has_verdicts:
         rest += "; one repeat gives no verdict, because the repeats are the sample: use at least three"
-    elif learned and judgement.improvable:
-        rest += f"; a better rate of {listed(judgement.improvable)} may lie beyond those that were tried"
+    elif learned and judgment.improvable:
+        rest += f"; a better rate of {listed(judgment.improvable)} may lie beyond those that were tried"
         rest += f", and a budget of {2 * result.budget} settings tries more"
-    return claim, rest + (more_advice(judgement, table.sample) if learned else "; no row is better than chance")
+    return claim, rest + (more_advice(judgment, table.sample) if learned else "; no row is better than chance")
 
 
 def _heading(table: RaceTable, result: RaceResult) -> str:
@@ -322,7 +322,7 @@ def _verdicts(table: RaceTable, result: RaceResult) -> dict[str, Any]:
     for row in rows(table):
         values = {key: value for key, value in row.items() if not key.endswith("interval")}
         rules.append(values | (_outcomes(table.raced[row["rule"]]) if table.network else {}))
-    silent = table.judgement is not None and not table.has_verdicts
+    silent = table.judgment is not None and not table.has_verdicts
     return {"verdict": None if silent else "".join(verdict_parts(table, result)), "rules": rules}
 
 
@@ -377,7 +377,7 @@ class RaceView(Answer):
         for table in [*result.networks, *([result.overall] if result.overall else [])]:
             yield ""
             yield Sentence(_heading(table, result), "bold")
-            if table.judgement is None:
+            if table.judgment is None:
                 yield "no optimizer has an evaluated training"
                 continue
             yield Table(columns(result, table.sample), rows(table))
@@ -398,7 +398,7 @@ class RaceView(Answer):
         chosen = [
             Group(f"{table.network}: {row.key}" if len(result.networks) > 1 else row.key, {}, dict(trained))
             for table in result.networks
-            for row in (table.judgement.ranked if table.judgement else ())
+            for row in (table.judgment.ranked if table.judgment else ())
             if (trained := table.raced[row.key].runs)  # none where every setting diverged
         ]
         trainings = [run for group in chosen for run in group.runs.values()]
@@ -423,10 +423,10 @@ class RaceView(Answer):
     def next_step(self) -> NextStep | None:
         """The command that follows: more rates, repeats for a verdict, more repeats, or the limits of the best."""
         result = self.result
-        judged = [table for table in ([result.overall] if result.overall else result.networks) if table.judgement]
-        judgements = [table.judgement for table in judged if table.judgement]
+        judged = [table for table in ([result.overall] if result.overall else result.networks) if table.judgment]
+        judgments = [table.judgment for table in judged if table.judgment]
         ranked = (
-            table.raced[row.key] for table in result.networks if table.judgement for row in table.judgement.ranked
+            table.raced[row.key] for table in result.networks if table.judgment for row in table.judgment.ranked
         )
         best = next((record for raced in ranked for record in raced.runs.values()), None)
         if best is None:
@@ -435,15 +435,15 @@ class RaceView(Answer):
         again = partial(resume_command, self.study.path, "resume", race)
         if not any(table.better_than_chance for table in result.networks):
             return NextStep(diagnose, "says why nothing is learned")
-        if all(len(judgement.possible_best) < 2 for judgement in judgements):
+        if all(len(judgment.possible_best) < 2 for judgment in judgments):
             return NextStep(diagnose, "says what limits the best")
-        if any(judgement.improvable for judgement in judgements):
+        if any(judgment.improvable for judgment in judgments):
             larger: Any = {"budget" if race == "race" else "tune": 2 * result.budget}
             return NextStep(again(**larger), "tries more rates")
         if not any(table.has_verdicts for table in judged):
             return NextStep(again(repeats=3), "tunes and trains all in 3 repeats, which give a verdict")
-        if more := further_seeds(judgements[0]):
-            purpose = purpose_of_seeds(judgements[0], None)
+        if more := further_seeds(judgments[0]):
+            purpose = purpose_of_seeds(judgments[0], None)
             effect = f"tunes and trains all in {plural(more, 'more repeat')}, to {purpose}"
             return NextStep(again(repeats=result.repeats + more), effect)
         return NextStep(diagnose, "says what limits the best")
@@ -465,7 +465,7 @@ class LabRace(Answer):
     @property
     def may_be_best(self) -> list[str]:
         """The rules that no verdict excludes, lowest cost first."""
-        return self.race.judgement.possible_best
+        return self.race.judgment.possible_best
 
     @property
     def verdict(self) -> str:

@@ -125,7 +125,7 @@ class EndedSweep(EndedStudy):
     def _choice_notes(self, comparison: "RunComparison") -> list[str]:
         """Limits of a figure that is the best of many, or was chosen on the images that it is measured on."""
         notes, points = [], self.spec.points
-        if points > 2 and not self.ran.confirmation and comparison.judgement is not None:
+        if points > 2 and not self.ran.confirmation and comparison.judgment is not None:
             notes.append(
                 f"the best of {points} settings was chosen by these seeds, so its mean is too high; the option confirm "
                 "trains the best again from new seeds"

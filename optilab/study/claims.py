@@ -368,7 +368,7 @@ def of_network_race(result: "RaceResult") -> Results:
     def measured(metric: str, at: At) -> Mapping[str, Measured]:
         rules = {}
         for table in result.networks:
-            for row in table.judgement.rows if table.judgement else ():
+            for row in table.judgment.rows if table.judgment else ():
                 rule = Measured(table.raced[row.key].accuracy.values, sample=row.values, unit="repeat")
                 if metric == "verdict":
                     missing = Missing("a verdict needs several repeats")

@@ -22,7 +22,7 @@ from optilab.study.groups import (
     short_names,
     value_text,
 )
-from optilab.study.judge import Judgement, alpha, confidence_of, judge
+from optilab.study.judge import Judgment, alpha, confidence_of, judge
 from optilab.study.measure import GroupValues, Measure, length, values_of
 from optilab.words import FEW, SEVERAL, plural, some
 
@@ -49,7 +49,7 @@ class RunComparison:
     measure: Measure
     grouping: Grouping
     candidates: tuple[ComparedRuns, ...]
-    judgement: Judgement[int] | None
+    judgment: Judgment[int] | None
     """None where no run has an outcome."""
     best: bool
     """True if each row is at the best of its other settings, which the other seeds choose for each seed."""
@@ -76,7 +76,7 @@ class RunComparison:
     @property
     def possible_best(self) -> list[str]:
         """The labels of the rows that no verdict excludes from being the best; against a baseline, those not worse."""
-        return [] if self.judgement is None else [self.candidates[i].label for i in self.judgement.possible_best]
+        return [] if self.judgment is None else [self.candidates[i].label for i in self.judgment.possible_best]
 
 
 def compare_runs(
@@ -115,11 +115,11 @@ def compare_runs(
     if reference is not None and not outcomes[reference]:
         raise UsageError(f"--baseline {shown(baseline)}: expected a group with at least one outcome")
     diverged = {i: row.outcomes.diverged for i, row in enumerate(rows)}
-    judgement = None
+    judgment = None
     if any(outcomes.values()):
-        judgement = judge(outcomes, measure.higher_is_better, reference, alpha(looks), diverged, measure.limits)
+        judgment = judge(outcomes, measure.higher_is_better, reference, alpha(looks), diverged, measure.limits)
     around = varying([circumstances(record) for record in records])
-    result = RunComparison(measure, grouping, tuple(rows), judgement, best, tuple(problems), around, ())
+    result = RunComparison(measure, grouping, tuple(rows), judgment, best, tuple(problems), around, ())
     return replace(result, notes=(*left_out, *_notes(result, looks)))
 
 
@@ -234,7 +234,7 @@ def _named(rows: Sequence[ComparedRuns], name: str) -> int:
 def _notes(result: RunComparison, looks: int) -> list[str]:
     """Limits of a comparison, as notes: on its rows, the settings that they do not share, its measure, its seeds, those
     that diverged or are left out, and earlier comparisons."""
-    grouping, rows, measure, judgement = result.grouping, result.candidates, result.measure, result.judgement
+    grouping, rows, measure, judgment = result.grouping, result.candidates, result.measure, result.judgment
     settings = plural(len(result.problems), "other setting")
     data = [key for key in VALIDATED_ON if key in grouping.differing]
     lengths = sorted({_epochs(group) for group in grouping.groups}) if "epochs" in grouping.differing else [0]
@@ -246,7 +246,7 @@ def _notes(result: RunComparison, looks: int) -> list[str]:
     advice = compared.get(str(measure.at)) if measure.target is None else None
     exact = [key for key in result.circumstances if key.startswith(("numerics.", "versions.torch"))]
     optimistic = measure.at == "best" and measure.metric.startswith("val_")
-    chosen = "" if judgement is None or judgement.chosen else " or without this baseline"
+    chosen = "" if judgment is None or judgment.chosen else " or without this baseline"
     notes = [
         (len(rows) < 2, "one group: nothing to compare with; a group differs in nothing but the seed"),
         (
@@ -271,9 +271,9 @@ def _notes(result: RunComparison, looks: int) -> list[str]:
             optimistic,
             "the best epoch is chosen on the images that it is measured on, so its outcome is optimistic",
         ),
-        *_seed_notes(rows, judgement),
+        *_seed_notes(rows, judgment),
         *_trial_notes(result),
-        (looks and judgement, looked_before(looks, f"with other trainings{chosen}")),
+        (looks and judgment, looked_before(looks, f"with other trainings{chosen}")),
     ]
     return [note for is_needed, note in notes if is_needed]
 
@@ -294,13 +294,13 @@ def no_better_than_chance(rows: Sequence[GroupValues], higher_is_better: bool) -
     )
 
 
-def _seed_notes(rows: Sequence[ComparedRuns], judgement: Judgement[int] | None) -> Iterator[tuple[Any, str]]:
+def _seed_notes(rows: Sequence[ComparedRuns], judgment: Judgment[int] | None) -> Iterator[tuple[Any, str]]:
     """Notes on the seeds that each row shares with its reference, and on rows that share too few."""
-    if judgement is None:
+    if judgment is None:
         return
-    base = rows[judgement.baseline.key]
+    base = rows[judgment.baseline.key]
     pairs = [
-        (row, judged.difference) for row, judged in zip(rows, judgement.rows, strict=True) if judged.difference
+        (row, judged.difference) for row, judged in zip(rows, judgment.rows, strict=True) if judged.difference
     ]
     partial = [r.label for r, d in pairs if d.paired and r.outcomes.values.keys() != base.outcomes.values.keys()]
     unpaired = [row.label for row, difference in pairs if not difference.paired]

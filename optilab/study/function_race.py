@@ -18,7 +18,7 @@ from optilab.errors import UsageError
 from optilab.optimize.objective import Floats, Objective, label_of, minima_inside
 from optilab.optimize.rule import Rule, reject_matrix_rule
 from optilab.study import search_space
-from optilab.study.judge import Judgement, judge
+from optilab.study.judge import Judgment, judge
 from optilab.study.tuning import Tuning, extra_knowledge, log_costs, measure
 
 CONDITIONS = ("budget", "starts", "repeats", "gradients", "accuracy", "seed", "over")
@@ -68,7 +68,7 @@ class Race:
         return {r: [f for f in self.functions if any(t.at_end for t in self.of(r, f))] for r in self.rules}
 
     @cached_property
-    def judgement(self) -> Judgement[str]:
+    def judgment(self) -> Judgment[str]:
         """The log costs of the rules, with the functions as the sample."""
         costs = [dict(zip(self.functions, row, strict=True)) for row in self.log_costs.tolist()]
         return judge(dict(zip(self.rules, costs, strict=True)), higher_is_better=False, improvable=self.at_end)
@@ -121,7 +121,7 @@ def standings(race: Race) -> list[dict[str, Any]]:
     """
     solved = dict(zip(race.rules, np.isfinite(race.costs).mean(axis=1).tolist(), strict=True))
     rows = []
-    for row in race.judgement.ranked:
+    for row in race.judgment.ranked:
         against = row.difference
         rows.append(
             {

@@ -246,7 +246,7 @@ class JudgedGroup(Generic[Key]):
 
 
 @dataclass(frozen=True)
-class Judgement(Generic[Key]):
+class Judgment(Generic[Key]):
     """The whole table, in the order in which the groups were given."""
 
     rows: tuple[JudgedGroup[Key], ...]
@@ -291,7 +291,7 @@ def judge(
     diverged: Mapping[Key, Collection[Any]] | None = None,
     limits: Limits = UNLIMITED,
     improvable: Mapping[Key, Collection[Any]] | None = None,
-) -> Judgement[Key]:
+) -> Judgment[Key]:
     """Each group against `baseline`, or against the best of those with at least half of the largest number of
     outcomes.
 
@@ -351,7 +351,7 @@ def judge(
         )
         for i, key in enumerate(keys)
     )
-    return Judgement(rows, rows[first], baseline is None, tuple(order), level)
+    return Judgment(rows, rows[first], baseline is None, tuple(order), level)
 
 
 def _best(order: Sequence[int], outcomes: Sequence[Values], ran: Sequence[Sequence[float]], sign: int) -> int:

@@ -28,7 +28,7 @@ from optilab.runs.metrics import METRICS
 from optilab.study import search_space
 from optilab.study.comparison import no_better_than_chance
 from optilab.study.groups import request_of
-from optilab.study.judge import Judgement, alpha, judge
+from optilab.study.judge import Judgment, alpha, judge
 from optilab.study.measure import GroupValues, Measure
 from optilab.study.plan import SEEDS_PER_REPEAT, Batch, Plan, final_seeds, ranked
 from optilab.study.search_space import untuned
@@ -288,7 +288,7 @@ class RaceTable:
     """Empty for the table over all networks."""
     raced: Mapping[str, Raced]
     """The entrants on the network, by name, in the order of the plan."""
-    judgement: Judgement[str] | None
+    judgment: Judgment[str] | None
     """The comparison with the repeats as the sample, or over all networks the networks; None where nothing was
     evaluated.
     """
@@ -301,7 +301,7 @@ class RaceTable:
     @property
     def has_verdicts(self) -> bool:
         """One repeat is not a sample."""
-        return self.judgement is not None and any(len(row.values) > 1 for row in self.judgement.rows)
+        return self.judgment is not None and any(len(row.values) > 1 for row in self.judgment.rows)
 
     @property
     def better_than_chance(self) -> bool:
@@ -362,8 +362,8 @@ def read(study: runs.Study) -> RaceResult | None:
         means = {rule: result.repeats for rule, result in raced.items() if result.repeats}
         boundary_notes = {rule: result.boundary_notes for rule, result in raced.items()}
         judged = any(result.runs for result in raced.values())
-        judgement = judge(means, level=level, limits=JUDGED.limits, improvable=boundary_notes) if judged else None
-        tables.append(RaceTable(network, raced, judgement))
+        judgment = judge(means, level=level, limits=JUDGED.limits, improvable=boundary_notes) if judged else None
+        tables.append(RaceTable(network, raced, judgment))
     return RaceResult(budget, seeds, finalists, kinds, tables, _over_all(tables, level), study.earlier_looks)
 
 
@@ -423,7 +423,7 @@ def _chance(record: runs.Record) -> float:
 def _over_all(tables: Sequence[RaceTable], level: float) -> RaceTable | None:
     """The table with the networks as the sample; None for a single network, and if a row lacks a result."""
     rules = dict.fromkeys(rule for table in tables for rule in table.raced)
-    judged = [table for table in tables if table.judgement]
+    judged = [table for table in tables if table.judgment]
     means = {
         rule: {t.network: fmean(t.raced[rule].repeats.values()) for t in judged if t.raced[rule].repeats}
         for rule in rules

@@ -89,7 +89,7 @@ def test_diverged_and_unfinished_trainings_are_said(tmp_path):
         "another run has the same settings and seed",
     ):
         noted(side, words)
-    row = side.judgement.rows[0]
+    row = side.judgment.rows[0]
     assert (row.diverged, row.values[4]) == (1, 0.1)
     assert row.summary.mean == pytest.approx((0.51 + 0.52 + 0.53) / 3)
 
@@ -126,7 +126,7 @@ def test_by_a_key_rows_are_means_over_settings(grid):
     assert (sgd.label, adam.label) == ("optimizer sgd", "optimizer adam")
     assert side.problems == ("hidden [8]", "hidden [8, 8]", "hidden [8, 8, 8]")
     assert adam.outcomes.values == {seed: pytest.approx(0.5 + seed / 100 + seed / 500) for seed in (1, 2, 3, 4)}
-    assert side.judgement.rows[0].difference.difference == pytest.approx(-0.205)
+    assert side.judgment.rows[0].difference.difference == pytest.approx(-0.205)
     noted(side, "each row is the mean over 3 other settings")
 
 
@@ -134,7 +134,7 @@ def test_a_setting_that_a_row_lacks_is_left_out(grid):
     training(grid, "alone", "optimizer=adam", "model.hidden=[9]", "epochs=1", accuracies=(0.9,))
     side = laid(grid, by=["optimizer"])
     assert len(side.problems) == 3
-    assert side.judgement.rows[0].difference.difference == pytest.approx(-0.205)
+    assert side.judgment.rows[0].difference.difference == pytest.approx(-0.205)
 
 
 def test_by_a_key_that_decides_the_others_only_labels(tmp_path):
@@ -148,7 +148,7 @@ def test_by_a_key_that_decides_the_others_only_labels(tmp_path):
 def test_a_baseline_is_a_label_a_config_or_a_run(tmp_path, name):
     pair(tmp_path, RELU, "name=second")
     side = laid(tmp_path, baseline=name)
-    assert side.candidates[side.judgement.baseline.key].label == "activation relu"
+    assert side.candidates[side.judgment.baseline.key].label == "activation relu"
 
 
 def test_rows_without_a_common_setting_are_refused(tmp_path):
@@ -170,8 +170,8 @@ def test_other_seeds_choose_the_best_setting(tmp_path):
     with pytest.raises(UsageError, match="apart from optimizer, lr, no setting has two values"):
         laid(tmp_path, by=["optimizer", "lr"], best=True)
     best = laid(tmp_path, by=["optimizer"], best=True)
-    assert [best.candidates[i].label for i in best.judgement.order] == ["optimizer adam", "optimizer sgd"]
-    rows = {best.candidates[row.key].label: row.values for row in best.judgement.rows}
+    assert [best.candidates[i].label for i in best.judgment.order] == ["optimizer adam", "optimizer sgd"]
+    rows = {best.candidates[row.key].label: row.values for row in best.judgment.rows}
     # Without seed 3 the rate 0.2 is the best of sgd, although with it 0.1 is.
     assert rows["optimizer sgd"][3] == pytest.approx(0.65)
     assert rows["optimizer adam"] == {seed: pytest.approx(0.7 + seed / 100) for seed in (1, 2, 3, 4)}

@@ -1,4 +1,4 @@
-"""Tuning: the same starts for all rules, the scale of each function, and one measure for choice and judgement."""
+"""Tuning: the same starts for all rules, the scale of each function, and one measure for choice and judgment."""
 
 from dataclasses import replace
 

@@ -21,7 +21,7 @@ COLUMNS = 3
 
 def race_chart(result: Race) -> Chart:
     """Left the performance profile, right the expected cost after k settings; the series are in the table's order."""
-    rules = [row.key for row in result.judgement.ranked]
+    rules = [row.key for row in result.judgment.ranked]
     order = [result.rules.index(rule) for rule in rules]
     budget = result.conditions.budget
     factors = np.geomspace(1, max(2, result.conditions.gradients), POINTS)
@@ -52,7 +52,7 @@ def race_chart(result: Race) -> Chart:
 
 def network_race_chart(result: RaceResult) -> Chart:
     """The evaluated trainings of each network: validation accuracy with its 95% band. DataError if there are none."""
-    networks = [table for table in result.networks if table.judgement]
+    networks = [table for table in result.networks if table.judgment]
     if not networks:
         raise DataError("nothing to draw: no optimizer has an evaluated training")
     panels = [_judged(table, result.rules) for table in networks]

@@ -74,7 +74,7 @@ def outcomes(comparison: RunComparison, axes: Sequence[TriedAxis]) -> list[tuple
 def settings_chart(comparison: RunComparison) -> Chart | None:
     """The chart of a study's settings; None for fewer than three, which a table shows."""
     axes, measure = tried_axes(comparison), comparison.measure
-    if comparison.judgement is None or len(comparison.candidates) < 3 or not axes:
+    if comparison.judgment is None or len(comparison.candidates) < 3 or not axes:
         return None
     better = "higher" if measure.higher_is_better else "lower"
     y = Scale(f"{measure.name} ({better} is better)", unit="fraction" if measure.is_fraction else "")
@@ -138,8 +138,8 @@ def _map(comparison: RunComparison, axes: Sequence[TriedAxis], y: Scale) -> Pane
     """Every mean of a grid of two settings."""
     down, across = sorted(axes, key=lambda axis: (len(axis.values), axis.is_numeric))
     values = np.full((len(down.values), len(across.values)), np.nan)
-    assert comparison.judgement is not None
-    for candidate, row in zip(comparison.candidates, comparison.judgement.rows, strict=True):
+    assert comparison.judgment is not None
+    for candidate, row in zip(comparison.candidates, comparison.judgment.rows, strict=True):
         place = tuple(axis.values.index(candidate.settings.get(axis.key)) for axis in (down, across))
         values[place] = row.summary.mean if row.summary.n else np.nan
     places = [np.arange(1.0, count + 1) for count in values.shape]
