@@ -364,7 +364,7 @@ def next_step(comparison: "RunComparison", entries: "Sequence[Record | Study]") 
     if judgment is None or any(record.is_watched for record in comparison.records):
         return None
     better = [row.key for row in judgment.ranked if row.verdict == "better"]
-    best = comparison.candidates[[*better, *judgment.order][0]].groups[0]
+    best = comparison.best_group([*better, *judgment.order][0])
     diagnose = Call("diagnose", [next(iter(best.runs.values())).path])
     if no_better_than_chance(
         [candidate.outcomes for candidate in comparison.candidates], comparison.measure.metric_higher_is_better
@@ -372,7 +372,8 @@ def next_step(comparison: "RunComparison", entries: "Sequence[Record | Study]") 
         return NextStep(diagnose, "says why nothing is learned")  # which no seed changes
     study = entries[0] if len(entries) == 1 and isinstance(entries[0], Study) else None
     plain = comparison.measure.at == "last" and comparison.measure.target is None and not comparison.problems
-    if study and plain and study.state == "done" and not better and len(judgment.possible_best) > 1:
+    grows = study and plain and study.state == "done" and not study.confirmed_before
+    if study and grows and not better and len(judgment.possible_best) > 1:
         command, confirmed = str(study.manifest["command"]), sweep_of(study.path) is not None
         again = partial(resume_command, study.path, "resume", command)
         if command == "sweep" and not confirmed and not study.confirmation:
@@ -420,4 +421,6 @@ def purpose_of_seeds(judgment: "Judgment[Any]", labels: Mapping[Any, str] | None
     closest = _closest(judgment)
     if closest is None or len(judgment.possible_best) == 2:
         return "tell them apart"
-    return f"show that {labels[closest[0]] if labels else closest[0]} is worse"
+    keys = [row.key for row in judgment.ranked]
+    word = "better" if keys.index(closest[0]) < keys.index(judgment.baseline.key) else "worse"
+    return f"show that {labels[closest[0]] if labels else closest[0]} is {word}"

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from statistics import fmean
 from typing import Any
 
@@ -72,6 +73,15 @@ class RunComparison:
             len(row.groups) == 1 and row.outcomes.values.keys() == row.outcomes.imputed.keys()
             for row in self.candidates
         )
+
+    def best_group(self, row: int) -> Group:
+        """The group of a row with outcomes that has the best mean."""
+        groups, sign = self.candidates[row].groups, 1 if self.measure.higher_is_better else -1
+        means = [
+            sign * fmean(outcomes.values.values()) if outcomes.values else -inf
+            for outcomes in values_of(groups, self.measure)
+        ]
+        return groups[means.index(max(means))]
 
     @property
     def possible_best(self) -> list[str]:
