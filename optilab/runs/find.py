@@ -79,7 +79,7 @@ def locate(directory: Path, name: str, command: str | None = None) -> Path:
     """Resolve a run or study: a name in `directory`, STUDY/TRIAL or SWEEP/confirmed, else `latest`, else a path.
 
     `latest` is the newest of `directory`, or its newest run of `command`. RunError, with the nearest names,
-    where there is none; UsageError for a path, a pattern or a file.
+    where there is none; UsageError for another path, a pattern or a file.
     """
     where, last = os.path.split(name)
     path, study = directory / name, directory / where
@@ -99,7 +99,9 @@ def locate(directory: Path, name: str, command: str | None = None) -> Path:
     available = [os.path.join(where, e.name) for place in searched for e in directories(place) if _was_made(e)]
     few = f"; expected {listed(available, 'or')}" if 0 < len(available) < 5 else _missing(directory)
     near = did_you_mean(name, available if where else [LATEST, *available]) if available else ""
-    kind = UsageError if re.search(r"[/*?\[]", name) or _is_file(Path(name)) else RunError
+    is_trial = _is_inside(directory, where) and os.path.lexists(study / STUDY) and not is_pattern(name)
+    is_path = re.search(r"[/*?\[]", name) or _is_file(Path(name))
+    kind = UsageError if is_path and not is_trial else RunError
     raise kind(f"no run {shown(name)} in {directory}{near or few}")
 
 
