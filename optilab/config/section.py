@@ -343,7 +343,7 @@ def _problem(known: Sequence[Key], tree: Tree, error: Any) -> Problem:
     part = error["loc"][-1] if error["loc"] and (inside or kind == "missing") else 0
     part = part if isinstance(part, str) and isinstance(tree.at(path), str) else ""  # of a claim, of a user's code
     if kind == "extra_forbidden":
-        message = f"unknown key{_accepted_keys(known, tree, path)}"
+        message = f"unknown key{_accepted_keys(known, tree, path, where)}"
         if (
             in_line
             and path in tree.places
@@ -393,8 +393,9 @@ def _key_at(known: Sequence[Key], tree: Tree, path: KeyPath) -> Key | None:
     return next((key for key in known if key.key == _dotted_key(path) and key.of in names), None)
 
 
-def _accepted_keys(known: Sequence[Key], tree: Tree, path: KeyPath) -> str:
+def _accepted_keys(known: Sequence[Key], tree: Tree, path: KeyPath, where: str) -> str:
     """The key that is near an unknown one, or what its entry or section has."""
+    typed = where.removeprefix("--set ") if where.startswith("--set ") else ""
     section = _dotted_key(path[:-1])
     entry: Any = _names(tree.at(path[:-1]))[0] if path[1:] else None
     within = (section, section.partition(".")[0])  # of a rule around another one
@@ -405,13 +406,14 @@ def _accepted_keys(known: Sequence[Key], tree: Tree, path: KeyPath) -> str:
         keys = [key.name for key in (user_code(entry).parameters if of_network else fields(kind))]
     if keys or any(entry in key.choices for key in known if key.key == section):
         accepted = f"; {getattr(entry, '__name__', entry)} has {', '.join(keys) or 'no settings'}"
-        return did_you_mean(str(path[-1]), keys) or accepted
+        return did_you_mean(str(path[-1]), keys, f"{section}." if typed == _dotted_key(path) else "") or accepted
     nearby = [key for key in known if not key.of or key.of in _names(tree.at(tuple(key.section.split("."))))]
     keys = [key.last for key in known if section and key.section == section]
     accepted = f"; {section} has {some(keys, MAX_LISTED)}" if keys else ""
     in_list = keys and any(isinstance(part, int) for part in path)  # a dotted key names none of its entries
     near = did_you_mean(str(path[-1]), keys) if in_list else ""
-    return near or did_you_mean(dotted(path), [key.key for key in nearby]) or accepted
+    names = [key.key for key in nearby]
+    return near or did_you_mean(typed, names) or did_you_mean(dotted(path), names) or accepted
 
 
 def _names(value: Any) -> list[Any]:
