@@ -28,7 +28,9 @@ from optilab.runs.tables import outcome, read_last_row, read_lines, read_metrics
 from optilab.words import FEW, some
 
 SCHEMA_VERSION = 2
-"""The version of manifests. Version 1, by optilab 0.2, is read, too; the plan of its studies is in trials.csv."""
+"""The version of manifests. Version 1, by `BEFORE`, is read, too; the plan of its studies is in trials.csv."""
+BEFORE = "optilab 0.2.dev0 (commit b08ecbb)"
+"""The last version whose manifests are of version 1."""
 MANIFEST = "manifest.json"
 CONFIG = "config.yaml"
 STUDY = "study.yaml"
@@ -217,11 +219,14 @@ class Study(Entry):
     @property
     def notes(self) -> list[str]:
         """Notes on the study that confirms its best settings, and on runs that its plan does not name."""
-        notes, planned = [], self.planned()
+        notes, planned, before = [], self.planned(), self.confirmed_before
         if self.confirmation:
             compare = Call("runs compare", [f"{self.name}/{CONFIRMED_DIRECTORY}"], directory_option(self.path))
             notes.append(f"{self.name}: the best settings were trained again from new seeds: {compare}")
-        paths = [path for path in directories(self.path) if path.name not in planned]
+        if before:
+            made = f"its best settings were trained again from new seeds by {BEFORE}, which compares them"
+            notes.append(f"{self.name}: {made}; left out: {some(before, FEW)}")
+        paths = [path for path in directories(self.path) if path.name not in {*planned, *before}]
         if others := [path.name for path in paths if not os.path.lexists(path / STUDY)]:
             notes.append(f"{self.name}: left out, because its plan does not name them: {some(others, FEW)}")
         return notes
@@ -230,8 +235,17 @@ class Study(Entry):
         """The settings, seed and checksum of each trial, in the order of the plan; for one that stopped or failed also
         `status` and `reason`. DataError, with the line, if the file is damaged or cut.
 
-        optilab 0.2 had no plan but trials.csv, where a sweep also had the trials that confirmed its best settings.
         """
+        return {line["trial"]: line for line in self._lines() if line.get("stage") != "confirmation"}
+
+    @property
+    def confirmed_before(self) -> list[str]:
+        """The trials in which `BEFORE` trained the best settings of a sweep again, from new seeds."""
+        return [line["trial"] for line in self._lines() if line.get("stage") == "confirmation"]
+
+    def _lines(self) -> Sequence[Row]:
+        """The lines of plan.jsonl. `BEFORE` had no plan but trials.csv, where a sweep also had the trials that
+        confirmed its best settings."""
         earlier = self.manifest["schema_version"] == 1
         file = self.path / (TRIALS if earlier else PLAN)
         lines = read_table(file) if earlier else read_lines(file)
@@ -241,7 +255,7 @@ class Study(Entry):
                 raise DataError(f"{file}:{number}: expected the name and the status of a trial, got {got}")
         if self.state == "done" and len(lines) < self.manifest.get("trials", 0):
             raise DataError(f"{file}: expected {self.manifest['trials']} trials, got {len(lines)}")
-        return {line["trial"]: line for line in lines if line.get("stage") != "confirmation"}
+        return lines
 
     def _trials(self) -> Iterator[tuple[str, Row | None, Record | str]]:
         """Each trial, in the order of the plan: its row if it has ended, and its run, or why it has none."""

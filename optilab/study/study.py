@@ -23,6 +23,7 @@ from optilab.config.training import DataConfig, TrainConfig, changed_keys
 from optilab.config.user_network import UserNetwork
 from optilab.errors import DataError, ExitCode, OptilabError, RunError, SystemFailure, UsageError, WriteFailure
 from optilab.runs.provenance import provenance
+from optilab.runs.record import BEFORE
 from optilab.study.groups import STAGE_COLUMN, request_of
 from optilab.study.plan import Batch, Forecast, Outcomes, Plan, follow, forecast
 from optilab.study.trials import Cost, Outcome, Places, Trial, cost, require_buildable, task_of
@@ -261,6 +262,10 @@ def require_nothing_dropped(spec: StudySpec, path: Path) -> None:
     if study.manifest["command"] != spec.command:
         return  # it is refused where it is opened
     study.require_unedited()
+    if study.confirmed_before:
+        raise RunError(
+            f"{path} is continued by {BEFORE} only, which trained its best settings again from new seeds"
+        )
     planned, lines = ahead(spec, path), list[runs.Row]()
     with suppress(DataError):  # a damaged plan is made again
         written = study.planned().items()
