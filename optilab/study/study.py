@@ -262,12 +262,11 @@ def require_nothing_dropped(spec: StudySpec, path: Path) -> None:
     if study.manifest["command"] != spec.command:
         return  # it is refused where it is opened
     study.require_unedited()
-    if study.confirmed_before:
-        raise RunError(
-            f"{path} is continued by {BEFORE} only, which trained its best settings again from new seeds"
-        )
     planned, lines = ahead(spec, path), list[runs.Row]()
     with suppress(DataError):  # a damaged plan is made again
+        if study.confirmed_before:
+            again = "its best settings again from new seeds"
+            raise RunError(f"{path} is continued by {BEFORE} only, which trained {again}")
         written = study.planned().items()
         lines = [line for name, line in written if (path / name).is_dir()]
     by_mark = {trial.mark: trial for trial in planned.trials}
