@@ -472,7 +472,8 @@ def line_of(row: Row, epochs: int, seconds: float, diagnostics: Row | None = Non
 
     numbers = [f"{key} {decimals(value)}" for key, value in row.items() if isinstance(value, float)]
     if (measured := Stability.of(diagnostics or {})) is not None:
-        numbers.append(f"sharpness {measured.sharpness:.4g} limit {measured.limit:.4g}")
+        limit = "" if measured.limit is None else f" limit {measured.limit:.4g}"
+        numbers.append(f"sharpness {measured.sharpness:.4g}{limit}")
     return f"epoch {row['epoch']}/{epochs} {' '.join(numbers)} {seconds:.2f}s"
 
 

@@ -47,27 +47,28 @@ the mean over images; for regressions and means of batches, of which the last is
 
 @dataclass(frozen=True)
 class Stability:
-    """A curvature of the loss, the limit of stability that theory sets for it, and whether it is preconditioned."""
+    """A curvature of the loss, the limit of stability that theory sets for it if it does, and whether it is
+    preconditioned."""
 
     epoch: int
     sharpness: float
-    limit: float
+    limit: float | None
     preconditioned: bool
 
     @classmethod
     def of(cls, line: Mapping[str, Any]) -> "Stability | None":
-        """The stability of an epoch; None where it was not measured, or there is no limit."""
+        """The stability of an epoch; None where it was not measured."""
         measured = line.get("curvature") or {}
         limit, scaled = measured.get("limit"), measured.get("preconditioned")
         value = measured.get("sharpness") if scaled is None else scaled
-        if value is None or limit is None or limit <= 0:
+        if value is None:
             return None
-        return cls(line["epoch"], value, limit, scaled is not None)
+        return cls(line["epoch"], value, limit if limit is not None and limit > 0 else None, scaled is not None)
 
     @property
-    def fraction(self) -> float:
-        """The curvature over its limit: 1 at the edge of stability."""
-        return self.sharpness / self.limit
+    def fraction(self) -> float | None:
+        """The curvature over its limit: 1 at the edge of stability; None without a limit."""
+        return None if self.limit is None else self.sharpness / self.limit
 
 
 @dataclass(frozen=True)
@@ -210,8 +211,10 @@ class Evidence:
 
     @cached_property
     def stability(self) -> Stability | None:
-        """The last measured curvature and its limit; None where it was not measured, or the rule has no limit."""
-        return next(filter(None, map(Stability.of, reversed(self.diagnostics))), None)
+        """The last measured curvature, of those with a limit where there are any; None where it was not measured."""
+        measured = [*filter(None, map(Stability.of, self.diagnostics))]
+        limited = [entry for entry in measured if entry.limit is not None]
+        return next(reversed(limited or measured), None)
 
     @property
     def chance_loss(self) -> float:

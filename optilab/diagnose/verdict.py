@@ -323,6 +323,8 @@ def stability(run: Evidence) -> str:
     if (now := run.stability) is None:
         return ""
     quantity = "preconditioned sharpness" if now.preconditioned else "sharpness"
+    if now.limit is None or now.fraction is None:
+        return f"{quantity} {_short(now.sharpness)}; its limit is not known for this optimizer"
     numbers = f"{quantity} {_short(now.sharpness)} against a limit of {_short(now.limit)}"
     if now.fraction > EDGE[1]:
         return f"{numbers}: above it, steps along the steepest direction grow"
