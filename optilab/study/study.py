@@ -265,8 +265,8 @@ def require_nothing_dropped(spec: StudySpec, path: Path) -> None:
     planned, lines = ahead(spec, path), list[runs.Row]()
     with suppress(DataError):  # a damaged plan is made again
         if study.confirmed_before:
-            again = "its best settings again from new seeds"
-            raise RunError(f"{path} is continued by {BEFORE} only, which trained {again}")
+            trained = "which trained its best settings again from new seeds"
+            raise RunError(f"{path} is continued by {BEFORE} only, {trained}")
         written = study.planned().items()
         lines = [line for name, line in written if (path / name).is_dir()]
     by_mark = {trial.mark: trial for trial in planned.trials}
@@ -288,7 +288,8 @@ def require_nothing_dropped(spec: StudySpec, path: Path) -> None:
     if lost:
         few = [", ".join(f"{key}={value}" for key, value in _identity(line)) for line in lost[:3]]
         few += ["..."] if lost[3:] else []
-        raise RunError(f"{path} has {plural(len(lost), 'trial')} that would be left out: {'; '.join(few)}")
+        more = f"; expected --confirm-seeds {request_of(study)['seeds']} or more" if runs.sweep_of(path) else ""
+        raise RunError(f"{path} has {plural(len(lost), 'trial')} that would be left out: {'; '.join(few)}{more}")
     if again := spec.confirmation(path, planned.outcomes):
         require_nothing_dropped(again, path / runs.CONFIRMED_DIRECTORY)
 
