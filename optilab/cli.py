@@ -111,6 +111,10 @@ def usage_error(error: Exception) -> str | None:
         return None
     needed = "a command is needed\n\n" * (type(error).__name__ == "NoArgsIsHelpError")
     message: str = error.format_message()
+    if message.startswith("No such command") and message.endswith("'."):  # nor is one near
+        context = error.ctx  # type: ignore[attr-defined]
+        names = context.command.list_commands(context)
+        message = f"{message.removesuffix('.')}; expected one of {', '.join(names)}"
     return f"{needed}{message}"
 
 

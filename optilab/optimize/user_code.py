@@ -129,7 +129,8 @@ class UserCode:
             return self.definition
         code = getattr(self._module(), self.name, None)
         if not callable(code):
-            near = did_you_mean(self.name, self.defined) or f"; it has {', '.join(self.defined) or 'none'}"
+            names = ", ".join(self.defined) or "no class and no function"
+            near = did_you_mean(self.name, self.defined) or f"; it has {names}"
             raise UsageError(f"{self.file} has no {self.name}{near}")
         return code
 
@@ -237,7 +238,8 @@ def exception_text(error: BaseException) -> str:
 
 def is_user_code(name: Any) -> bool:
     """True for FILE.py:NAME, package.module:NAME, and a class or function of this process."""
-    return callable(name) or (isinstance(name, str) and (":" in name or name.endswith(".py")))
+    is_text = isinstance(name, str) and not name.startswith("{")  # a mapping
+    return callable(name) or (is_text and (":" in name or name.endswith(".py")))
 
 
 def user_code(reference: str | Callable[..., Any]) -> UserCode:
