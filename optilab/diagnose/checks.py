@@ -327,8 +327,9 @@ outputs on a flat part of an activation that is flat on both sides."""
 
 @check("weights-too-large", fix="smaller initial weights")
 def weights_too_large(run: Evidence) -> Seen | None:
-    """The loss of the first batch is more than {MAX_FIRST_LOSS:g} times the chance level."""
-    if not first_loss_is_high(run) or _may_recover(run):
+    """The loss of the first batch is more than {MAX_FIRST_LOSS:g} times the chance level, without inputs that are too
+    large."""
+    if not first_loss_is_high(run) or _may_recover(run) or (run.start.get("input_rms") or 1.0) > MAX_INPUT_RMS:
         return None
     loss = run.start["first_loss"]
     if loss is None or not run.chance_loss:
