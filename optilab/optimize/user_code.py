@@ -615,9 +615,9 @@ class UserRule(Rule):
             arguments[parameter] = (*arguments.get("betas", ()), value) if parameter == "betas" else value
         return arguments
 
-    def on_blocks(self) -> "UserRule":
+    def on_blocks(self, **members: Any) -> "UserRule":
         """The rule that runs its code once for all points."""
-        kind: type[UserRule] = type(self.name, (type(self),), {"on_arrays": True})
+        kind: type[UserRule] = type(self.name, (type(self),), {"on_arrays": True, **members})
         return kind(**{key: getattr(self, key) for key in self.parameters})
 
     def init(self, w: Array) -> State:
