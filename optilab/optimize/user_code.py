@@ -654,12 +654,12 @@ class UserRule(Rule):
 def checked(point: Any, in_place: Array, w: Array, g: Array, t: int) -> Array:
     """The w that the user's code returned, as an array like w; UsageError for anything else.
 
-    `in_place` is the copy of w that the code was called with: the next point where it returned nothing. It may be w: a
-    step may be zero, and the first may only prepare; if the second has left w alone, too, a `return` is missing.
+    `in_place` is the copy of w that the code was called with: the next point where it returned nothing. It may be w, since a
+    step may be zero; but if the first leaves w alone in spite of a gradient, a `return` is missing.
     """
     import numpy as np
 
-    if point is None and (t != 2 or not np.array_equal(in_place, w) or not g.any()):
+    if point is None and (t != 1 or not np.array_equal(in_place, w) or not g.any()):
         point = in_place
     try:
         array = np.array(point, dtype=w.dtype)
