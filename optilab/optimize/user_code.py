@@ -654,7 +654,7 @@ class UserRule(Rule):
 def checked(point: Any, in_place: Array, w: Array, g: Array, t: int) -> Array:
     """The w that the user's code returned, as an array like w; UsageError for anything else.
 
-    `in_place` is the copy of w that the code was called with: the next point where it returned nothing. It may be w, since a
+    `in_place` is the copy of w that the code was called with: the next point where it returned nothing. It may be w: a
     step may be zero; but if the first leaves w alone in spite of a gradient, a `return` is missing.
     """
     import numpy as np
