@@ -102,6 +102,12 @@ def refusal(message: str, key: str = "") -> PydanticCustomError:
     return PydanticCustomError("refused", "{message}", {"message": message} | ({"key": key} if key else {}))
 
 
+def refuse_object(value: Any) -> None:
+    """Refuse an object of the class of an optimizer: each run makes one from the class."""
+    if not isinstance(value, Mapping | set) and (hasattr(value, "update") or hasattr(value, "step")):
+        raise refusal(f"expected the class {type(value).__name__}, got an object of it")
+
+
 @dataclass(frozen=True)
 class OneOf:
     """A field whose value is one entry of a registry: its name, or a mapping of `name` and the entry's fields.
@@ -127,6 +133,7 @@ class OneOf:
         if isinstance(value, str) or callable(value):
             value = {"name": value}
         if not isinstance(value, Mapping):
+            refuse_object(value)
             raise refusal(f"expected the name of one {self.noun}, or a mapping with `name`, got {shown(value)}")
         if "name" not in value and self.default is not None:
             value = {**(self.dump(self.default) or {}), **value}
