@@ -404,14 +404,12 @@ def _accepted_keys(known: Sequence[Key], tree: Tree, path: KeyPath) -> str:
     """The key that is near an unknown one, or what its entry or section has."""
     section = _dotted_key(path[:-1])
     entry: Any = _names(tree.at(path[:-1]))[0] if path[1:] else None
-    within = (section, section.partition(".")[0])  # of a rule around another one
-    keys = [key.last for key in known if key.section in within and key.of == entry]
-    if is_formula(entry) or is_user_code(entry):
-        of_network = section.rpartition(".")[2] == "model"
-        kind: Any = None if of_network else formula_rule(entry) if is_formula(entry) else rule_class(entry)
-        keys = [key.name for key in (user_code(entry).parameters if of_network else fields(kind))]
+    keys = _keys_of(known, section, entry)
     if keys or any(entry in key.choices for key in known if key.key == section):
         accepted = f"; {getattr(entry, '__name__', entry)} has {', '.join(keys) or 'no settings'}"
+        entries = _names(tree.at(path[:-2])) if isinstance(path[-2], int) else []
+        if any(path[-1] in _keys_of(known, section, other) for other in entries):
+            return accepted
         return did_you_mean(str(path[-1]), keys) or accepted
     nearby = [key for key in known if not key.of or key.of in _names(tree.at(tuple(key.section.split("."))))]
     keys = [key.last for key in known if section and key.section == section]
@@ -419,6 +417,16 @@ def _accepted_keys(known: Sequence[Key], tree: Tree, path: KeyPath) -> str:
     in_list = keys and any(isinstance(part, int) for part in path)  # a dotted key names none of its entries
     near = did_you_mean(str(path[-1]), keys) if in_list else ""
     return near or did_you_mean(dotted(path), [key.key for key in nearby]) or accepted
+
+
+def _keys_of(known: Sequence[Key], section: str, entry: Any) -> list[str]:
+    """The keys that the entry of this name has in its section."""
+    if is_formula(entry) or is_user_code(entry):
+        of_network = section.rpartition(".")[2] == "model"
+        kind: Any = None if of_network else formula_rule(entry) if is_formula(entry) else rule_class(entry)
+        return [key.name for key in (user_code(entry).parameters if of_network else fields(kind))]
+    within = (section, section.partition(".")[0])  # of a rule around another one
+    return [key.last for key in known if key.section in within and key.of == entry]
 
 
 def _names(value: Any) -> list[Any]:
