@@ -298,7 +298,7 @@ def _code_of_object(item: Callable[..., Any]) -> UserCode:
 def formula_of(function: Callable[..., Any]) -> str:
     """The formula of a Python function of a point w, or of x, y, ...: what it does to symbols in place of numbers.
 
-    UsageError where it needs a number, as a branch on a value does.
+    UsageError where it needs a number, as a branch on a value does, or a function that symbols do not have.
     """
     import numpy as np
 
@@ -307,12 +307,13 @@ def formula_of(function: Callable[..., Any]) -> str:
     count = sum(p.default is EMPTY for p in code.parameters)
     points: list[Any] = [[np.array(symbols[:n], dtype=object)] for n in range(2, 10)]
     failure, value = UsageError(f"{code.place}: expected a function of one or more coordinates"), None
+    available = ", ".join(name for name in formulas.FUNCTIONS if hasattr(formulas.Node, name))
     for point in [symbols[:count]] if count > 1 else [points[0], symbols[:1], *points[1:]][: 9 * count]:
         try:
-            with code.running("as a formula, which has no branch on a value"):
+            with code.running(f"as a formula, which has {available} of NumPy and no branch on a value"):
                 value = function(*point)
         except UsageError as error:  # such as w[2] of a point with two coordinates
-            failure = error if value is None else failure
+            failure = UsageError(f"{error}".replace("Node", "symbol")) if value is None else failure
         if isinstance(value, formulas.Node):
             return formulas.text(value)
     raise (
