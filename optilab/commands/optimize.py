@@ -474,7 +474,7 @@ def theory(config: "OptimizeConfig", rule: Any, path: "Trajectory") -> str | Non
     prediction, measured = known.prediction, f" (measured {known.measured})" * bool(known.measured)
     if prediction is None:
         rate = f"; measured {known.measured} per step" * bool(known.measured)
-        return f"theory: no formula for {rule.name}{rate}; {_best_possible(known.bounds)}"
+        return f"theory: no formula for the rate of {rule.name}{rate}; {_best_possible(known.bounds)}"
     if not prediction.stable and not prediction.unstable_fraction:
         return (
             f"theory: unstable above lr {prediction.largest_lr:.4g}, but this start has no component along the "

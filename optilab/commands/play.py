@@ -8,10 +8,11 @@ import json
 import os
 import re
 import shlex
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from itertools import islice
 from math import inf, nextafter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -159,12 +160,17 @@ def require(config: "OptimizeConfig", subject: str) -> None:
     without: list[Any] = [] if function.nodes() else [function]
     without += [rule for rule in config.algo if not has_formula(rule)]
     if without:
-        attribute = "; its attribute `formula` states one" if isinstance(without[0], UserRule) else ""
+        attribute = "; expected one in its attribute `formula`" if isinstance(without[0], UserRule) else ""
         raise UsageError(f"{label_of(without[0])} has no formula that a page could run{attribute}")
 
 
 def has_formula(rule: Rule) -> bool:
-    """True for a rule whose formula a page can run: statements that renew w, and read settings that are numbers."""
+    """True for a rule whose formula a page can run: statements that renew w, and read settings that are numbers.
+
+    UsageError for a formula of a user's code that reads anything that is not its setting.
+    """
+    if isinstance(rule, UserRule) and rule.stated is None:
+        return False
     try:
         program = compiled(rule.formula)
     except UsageError:  # a sentence
@@ -179,11 +185,14 @@ def page(config: "OptimizeConfig", note: str = "", free: bool = False) -> bytes:
     `free`: an optimizer that diverges opens with another learning rate. Raises what `require` raises.
     """
     from optilab.commands.charts.paths import paths_chart
-    from optilab.optimize.path import CLOSE, DIVERGENCE_FACTOR, MAX_ROUNDING_ERROR
+    from optilab.optimize.path import CLOSE, DIVERGENCE_FACTOR, MAX_ROUNDING_ERROR, worked_steps
     from optilab.show import chart_svg
 
     require(config, "a page")
     function, trees, paths = config.function, dump(config), follow(config)
+    for rule, path in zip(config.algo, paths.values(), strict=True):
+        if isinstance(rule, UserRule):  # each step compares its code with its formula
+            deque(islice(worked_steps(rule, function, config.start), len(path.points) - 1), maxlen=0)
     keys = list(_numbered([str(tree["name"]).rpartition(":")[2] for tree in trees["algo"]], "-"))
     names = _numbered([rule.name for rule in config.algo], " #")
     rules = [rule_data(*parts) for parts in zip(keys, names, config.algo, trees["algo"], strict=True)]

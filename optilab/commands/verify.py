@@ -301,7 +301,9 @@ class LabVerification(Answer):
         yield ""
         finite = all(map(isfinite, verdict.point))
         if not finite:
-            yield f"your code returns nan or inf at step {verdict.first_step}"
+            counts = "^t" in self._rule.formula and verdict.first_step == 1 and not verdict.explanation
+            guess = "; where it divides by 1 - beta^t, t begins with 1" * counts
+            yield f"your code returns nan or inf at step {verdict.first_step}{guess}"
         if verdict.explanation:
             yield Sentence("explained by:", "bold")
             yield from (f"  {reason}" for reason in verdict.explanation)

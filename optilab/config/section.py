@@ -102,6 +102,12 @@ def refusal(message: str, key: str = "") -> PydanticCustomError:
     return PydanticCustomError("refused", "{message}", {"message": message} | ({"key": key} if key else {}))
 
 
+def refuse_object(value: Any) -> None:
+    """Refuse an object of the class of an optimizer: each run makes one from the class."""
+    if not isinstance(value, Mapping | set) and (hasattr(value, "update") or hasattr(value, "step")):
+        raise refusal(f"expected the class {type(value).__name__}, got an object of it")
+
+
 @dataclass(frozen=True)
 class OneOf:
     """A field whose value is one entry of a registry: its name, or a mapping of `name` and the entry's fields.
@@ -127,6 +133,7 @@ class OneOf:
         if isinstance(value, str) or callable(value):
             value = {"name": value}
         if not isinstance(value, Mapping):
+            refuse_object(value)
             raise refusal(f"expected the name of one {self.noun}, or a mapping with `name`, got {shown(value)}")
         if "name" not in value and self.default is not None:
             value = {**(self.dump(self.default) or {}), **value}
@@ -398,14 +405,12 @@ def _accepted_keys(known: Sequence[Key], tree: Tree, path: KeyPath, where: str) 
     typed = where.removeprefix("--set ") if where.startswith("--set ") else ""
     section = _dotted_key(path[:-1])
     entry: Any = _names(tree.at(path[:-1]))[0] if path[1:] else None
-    within = (section, section.partition(".")[0])  # of a rule around another one
-    keys = [key.last for key in known if key.section in within and key.of == entry]
-    if is_formula(entry) or is_user_code(entry):
-        of_network = section.rpartition(".")[2] == "model"
-        kind: Any = None if of_network else formula_rule(entry) if is_formula(entry) else rule_class(entry)
-        keys = [key.name for key in (user_code(entry).parameters if of_network else fields(kind))]
+    keys = _keys_of(known, section, entry)
     if keys or any(entry in key.choices for key in known if key.key == section):
         accepted = f"; {getattr(entry, '__name__', entry)} has {', '.join(keys) or 'no settings'}"
+        entries = _names(tree.at(path[:-2])) if isinstance(path[-2], int) else []
+        if any(path[-1] in _keys_of(known, section, other) for other in entries):
+            return accepted
         return did_you_mean(str(path[-1]), keys, f"{section}." if typed == _dotted_key(path) else "") or accepted
     nearby = [key for key in known if not key.of or key.of in _names(tree.at(tuple(key.section.split("."))))]
     keys = [key.last for key in known if section and key.section == section]
@@ -414,6 +419,16 @@ def _accepted_keys(known: Sequence[Key], tree: Tree, path: KeyPath, where: str) 
     near = did_you_mean(str(path[-1]), keys) if in_list else ""
     names = [key.key for key in nearby]
     return near or did_you_mean(typed, names) or did_you_mean(dotted(path), names) or accepted
+
+
+def _keys_of(known: Sequence[Key], section: str, entry: Any) -> list[str]:
+    """The keys that the entry of this name has in its section."""
+    if is_formula(entry) or is_user_code(entry):
+        of_network = section.rpartition(".")[2] == "model"
+        kind: Any = None if of_network else formula_rule(entry) if is_formula(entry) else rule_class(entry)
+        return [key.name for key in (user_code(entry).parameters if of_network else fields(kind))]
+    within = (section, section.partition(".")[0])  # of a rule around another one
+    return [key.last for key in known if key.section in within and key.of == entry]
 
 
 def _names(value: Any) -> list[Any]:

@@ -1,5 +1,6 @@
 """The keys of `optilab sweep`, `optilab remedy` and `optilab race --on`: a study, as its study.yaml repeats it."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -10,7 +11,7 @@ from pydantic_core import core_schema
 
 from optilab.config.claims import NETWORK_RACE, RACE, TRAINING, Claims, measured, unmeasured
 from optilab.config.presets import algorithms
-from optilab.config.section import Name, Section, refusal
+from optilab.config.section import Name, Section, refusal, refuse_object
 from optilab.errors import UsageError, shown
 from optilab.marks import RANGE, FileOnly, Flag, Read, claim_doc
 from optilab.words import plural
@@ -197,7 +198,17 @@ class RemedyConfig(Section):
 def _optimizer(value: Any) -> Any:
     """A name, or a class or function of this process."""
     if not isinstance(value, str) and not callable(value):
+        refuse_object(value)
         raise refusal(f"expected text, got {shown(value)}")
+    return value
+
+
+def _function_names(value: Any) -> Any:
+    """Refuse a function of this process and a typed one, whose minima no race knows."""
+    for item in value if isinstance(value, list) else [value]:
+        if callable(item) or re.search(r"[\^*+/()]", str(item)):
+            named = "expected names of functions with a known minimum, which a race measures by"
+            raise refusal(f"{named}, got {shown(item)}; optimize takes any function")
     return value
 
 
@@ -216,6 +227,7 @@ class FunctionRaceConfig(Section):
     functions: Annotated[
         list[str] | None,
         MinLen(1),
+        BeforeValidator(_function_names),
         Flag("NAME,...", names=("--function",), complete="objective"),
         Read(read_names),
         Doc("Test functions with a known minimum [16 of them]"),

@@ -13,6 +13,7 @@ from itertools import count, islice, repeat
 from typing import Any, Literal
 
 import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 
 from optilab.errors import UsageError
@@ -31,7 +32,7 @@ from optilab.optimize.rule import (
     settings_of,
     with_settings,
 )
-from optilab.optimize.user_code import UserRule
+from optilab.optimize.user_code import Arguments, Interface, UserRule
 
 BLOCK = 32_768  # cells: 256 KiB an array, a handful of arrays in the L2 cache
 USER_BLOCK = 64  # cells, where a user's code runs in each of them by itself
@@ -60,6 +61,62 @@ class GridResult:
         with np.errstate(all="ignore"):
             risen = has_risen(function, before, self.values, tolerance)
         return np.asarray(risen | ~np.isfinite(self.values) | ~np.isfinite(self.points).all(axis=-1))
+
+
+class SeparateNumbers(NDArrayOperatorsMixin):
+    """A block of points with the operations that treat each number by itself; all others raise an exception.
+
+    A sum or norm over a block would mix its cells, and a branch on it would be the same in all of them.
+    """
+
+    __bool__ = None
+    POINTWISE = (np.where, np.clip, np.copy, np.zeros_like, np.ones_like, np.full_like, np.nan_to_num)
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.array.shape)
+
+    def copy(self) -> "SeparateNumbers":
+        return SeparateNumbers(self.array.copy())
+
+    def __array__(self, *arguments: Any, **keywords: Any) -> Any:
+        raise TypeError("NumPy would get an array of all points")
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
+        arrays = keywords.pop("out", ())
+        if method != "__call__" or ufunc.signature or not all(isinstance(x, SeparateNumbers) for x in arrays):
+            return NotImplemented
+        return self._call(ufunc, inputs, {**keywords, "out": tuple(map(_plain, arrays)) or None})
+
+    def __array_function__(self, function: Any, types: Any, inputs: Any, keywords: Any) -> Any:
+        return self._call(function, inputs, keywords) if function in self.POINTWISE else NotImplemented
+
+    @staticmethod
+    def _call(function: Any, inputs: Any, keywords: Any) -> "SeparateNumbers":
+        keywords = {name: _plain(value) for name, value in keywords.items()}
+        return SeparateNumbers(function(*map(_plain, inputs), **keywords))
+
+
+def _plain(value: Any) -> Any:
+    return value.array if isinstance(value, SeparateNumbers) else value
+
+
+class SeparateInterface(Interface):
+    """An interface whose code gets `SeparateNumbers`."""
+
+    def __init__(self, interface: Interface) -> None:
+        self.interface = interface
+
+    def begin(self, w: Floats, arguments: Arguments) -> Any:
+        return self.interface.begin(SeparateNumbers(w), arguments)
+
+    def follow(self, w: Floats, g: Floats, t: int, memory: Any, arguments: Arguments) -> tuple[Any, Any]:
+        points = SeparateNumbers(w), SeparateNumbers(g)
+        after, memory = self.interface.follow(*points, t, memory, arguments)
+        return _plain(after), memory
 
 
 @dataclass(frozen=True)
@@ -152,13 +209,15 @@ class PathGrid:
         """The function that runs a block, and the number of cells of a block."""
         if not isinstance(self.rule, UserRule):
             return self.written_out() or self.on_arrays(self.rule), BLOCK
-        whole, single = self.on_arrays(self.rule.on_blocks()), self.on_arrays(self.rule)
-        return (whole, BLOCK) if self._agree(whole, single) else (single, USER_BLOCK)
+        blocks, single = self.rule.on_blocks(), self.on_arrays(self.rule)
+        separate = self.on_arrays(self.rule.on_blocks(interface=SeparateInterface(self.rule.interface)))
+        return (self.on_arrays(blocks), BLOCK) if self._agree(separate, single) else (single, USER_BLOCK)
 
     def _agree(self, whole: Kernel, single: Kernel) -> bool:
         """True if a user's code takes the same steps on a block as on each point alone; a few cells are compared.
 
-        Code that looks at the whole vector, or has a memory, does not.
+        Code that looks at the whole vector fails on a block (see `SeparateNumbers`); code with a memory outside of its
+        state differs.
         """
         rows, columns = (np.unique([0, size // 2, size - 1]) for size in self.shape)
         cells, few = np.ix_(rows, columns), min(self.steps, CHECKED_STEPS)

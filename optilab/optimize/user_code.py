@@ -300,7 +300,7 @@ def _code_of_object(item: Callable[..., Any]) -> UserCode:
 def formula_of(function: Callable[..., Any]) -> str:
     """The formula of a Python function of a point w, or of x, y, ...: what it does to symbols in place of numbers.
 
-    UsageError where it needs a number, as a branch on a value does.
+    UsageError where it needs a number, as a branch on a value does, or a function that symbols do not have.
     """
     import numpy as np
 
@@ -309,12 +309,13 @@ def formula_of(function: Callable[..., Any]) -> str:
     count = sum(p.default is EMPTY for p in code.parameters)
     points: list[Any] = [[np.array(symbols[:n], dtype=object)] for n in range(2, 10)]
     failure, value = UsageError(f"{code.place}: expected a function of one or more coordinates"), None
+    available = ", ".join(name for name in formulas.FUNCTIONS if hasattr(formulas.Node, name))
     for point in [symbols[:count]] if count > 1 else [points[0], symbols[:1], *points[1:]][: 9 * count]:
         try:
-            with code.running("as a formula, which has no branch on a value"):
+            with code.running(f"as a formula, which has {available} of NumPy and no branch on a value"):
                 value = function(*point)
         except UsageError as error:  # such as w[2] of a point with two coordinates
-            failure = error if value is None else failure
+            failure = UsageError(f"{error}".replace("Node", "symbol")) if value is None else failure
         if isinstance(value, formulas.Node):
             return formulas.text(value)
     raise (
@@ -617,9 +618,9 @@ class UserRule(Rule):
             arguments[parameter] = (*arguments.get("betas", ()), value) if parameter == "betas" else value
         return arguments
 
-    def on_blocks(self) -> "UserRule":
+    def on_blocks(self, **members: Any) -> "UserRule":
         """The rule that runs its code once for all points."""
-        kind: type[UserRule] = type(self.name, (type(self),), {"on_arrays": True})
+        kind: type[UserRule] = type(self.name, (type(self),), {"on_arrays": True, **members})
         return kind(**{key: getattr(self, key) for key in self.parameters})
 
     def init(self, w: Array) -> State:
@@ -657,11 +658,11 @@ def checked(point: Any, in_place: Array, w: Array, g: Array, t: int) -> Array:
     """The w that the user's code returned, as an array like w; UsageError for anything else.
 
     `in_place` is the copy of w that the code was called with: the next point where it returned nothing. It may be w: a
-    step may be zero, and the first may only prepare; if the second has left w alone, too, a `return` is missing.
+    step may be zero; but if the first leaves w alone in spite of a gradient, a `return` is missing.
     """
     import numpy as np
 
-    if point is None and (t != 2 or not np.array_equal(in_place, w) or not g.any()):
+    if point is None and (t != 1 or not np.array_equal(in_place, w) or not g.any()):
         point = in_place
     try:
         array = np.array(point, dtype=w.dtype)

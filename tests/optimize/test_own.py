@@ -13,6 +13,7 @@ from optilab.config.optimize import OptimizeConfig
 from optilab.config.section import dump
 from optilab.config.tree import Override, override_from_text
 from optilab.errors import ConfigError, UsageError
+from optilab.lab import Lab
 from optilab.optimize import OBJECTIVES, RULES, SCHEDULES, Regime, descend, maps
 from optilab.optimize.maps import run_grid
 from optilab.optimize.user_code import rule_class
@@ -150,6 +151,45 @@ def test_map_of_code_that_sees_one_point(user_rule, code):
     for j in range(4):
         path = descend(replace(rule, lr=lr[0, j].item()), function, steps=10)
         np.testing.assert_allclose(points[0, j], path.points[-1], rtol=1e-12)
+
+
+BRANCHES = """
+import numpy as np
+class Restart:
+    def __init__(self, lr=0.05, beta=0.9):
+        self.lr, self.beta, self.V = lr, beta, 0.0
+    def update(self, w, g):
+        self.V = self.beta * self.V + g
+        if np.sum(self.V * g) < 0:
+            self.V = g
+        return w - self.lr * self.V
+def brake(w, g, V, lr=0.1, beta=0.9):
+    V = beta * V + g
+    if np.linalg.norm(V) > 5 * np.linalg.norm(g):
+        V = V * 0.5
+    return w - lr * V, V
+def limit(w, g, lr=0.1):
+    size = abs(g).max()
+    return w - lr * (g / size if size > 1e6 else g)
+"""
+
+
+def test_each_start_of_a_race_takes_its_branch(user_rule):
+    """The numbers are those of code that accepts single points only."""
+    single = BRANCHES.replace("(self, w, g):", "(self, w, g):\n        assert w.ndim == 1")
+    kinds = [user_rule("Restart", source).code.load() for source in (BRANCHES, single)]
+    races = [Lab().race([kind, "sgd"], "booth,beale", budget=5, starts=5, repeats=2) for kind in kinds]
+    costs, alone = (race.document()["tunings"] for race in races)
+    assert costs == alone
+
+
+@pytest.mark.parametrize("name", ["Restart", "brake", "limit"])
+def test_a_cell_that_takes_another_branch_changes_no_other_cell(user_rule, name):
+    rule, function = user_rule(name, BRANCHES)(), OBJECTIVES["booth"]()
+    lr = np.full((1, 11), 0.01)
+    lr[0, 3] = 10.0
+    path = descend(replace(rule, lr=0.01), function, steps=30)
+    np.testing.assert_array_equal(ends(rule, function, {"lr": lr}, 30)[0, 5], path.points[-1])
 
 
 def test_a_map_gives_all_points_to_one_object(user_rule):

@@ -227,7 +227,7 @@ def test_update_in_place_without_return(judged):
     rule = RULES["momentum"](beta=0.83)
     assert judged(IN_PLACE.format("w -= self.lr * self.V"), rule).equal
     assert not judged(IN_PLACE.format("w -= self.lr * g"), rule).equal
-    with pytest.raises(UsageError, match=r"step 2: .*returned nothing"):
+    with pytest.raises(UsageError, match=r"step 1: .*returned nothing"):
         judged(IN_PLACE.format("w - self.lr * self.V"), rule)
 
 
