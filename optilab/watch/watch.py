@@ -419,6 +419,7 @@ class Watch:
         if isinstance(loss, Tensor) and "loss_path" not in facts:
             facts["loss_path"] = operations(loss)
             facts["backward"] = loss.requires_grad
+            facts["cut"] = loss.requires_grad and not inside.depends_on(loss, self._optimized)
         if facts["samples"] <= FIRST and not facts.get("crossed"):
             facts["crossed"] = inside.batch_as_time(probe, self._output)
         self._chance.add_batch(self._output, target, float(self._pending[-1]), facts.get("loss_path", ()))
