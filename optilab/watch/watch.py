@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from optilab.errors import DataError, UsageError, shown, system_failures
+from optilab.errors import DataError, UsageError, library_errors, shown
 from optilab.runs.metrics import metric_of
 from optilab.train import inside
 from optilab.train.inside import BATCH_NORMS, DROPOUTS, Probe, as_real, finite, first_tensor, operations, spaced
@@ -192,7 +192,7 @@ class Watch:
             raise UsageError(f'expected text, got {shown(name)}; write watch.save("my-loop")', "name")
         if not isinstance(overwrite, bool):
             raise UsageError(f"expected True or False, got {shown(overwrite)}", "overwrite")
-        with system_failures():
+        with library_errors():
             return self._write_run(name, folder, overwrite).path
 
     def plot(self, *, dark: bool = False) -> "Figure":
