@@ -42,7 +42,7 @@ class Graded:
     explanation: str = ""
     """The change that turns the rule into the submission, or the error."""
     output: str = ""
-    """The end of what the submission printed."""
+    """What the submission printed; of a long text its end."""
     seconds: float = 0.0
     name: str = ""
     """The class or function that was graded."""

@@ -123,6 +123,7 @@ def test_file_without_a_name(optilab, tmp_path):
 def test_feedback_is_a_text_for_each_student(optilab, tmp_path):
     slow = "def sgd(w, g, lr):\n    while True: pass\n"
     sources = {"ana": RULE, "ben": WRONG, "kim": "x = 1", "leo": RULE.replace("-", "+"), "max": slow}
+    sources["pia"] = f"for n in range(9000): print('line', n)\n{RULE}"
     for student, source in sources.items():
         (tmp_path / "in" / student).mkdir(parents=True)
         (tmp_path / "in" / student / "sgd.py").write_text(source)
@@ -134,6 +135,7 @@ def test_feedback_is_a_text_for_each_student(optilab, tmp_path):
         "kim": "no class with update",
         "leo": "explained by:",
         "max": ": step 1 took more than 2 s\n",
+        "pia": "What your code printed:\n... (the end of 88,890 bytes)\nline ",
     }
     for student, word in words.items():
         assert word in texts[student]
