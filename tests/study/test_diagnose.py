@@ -195,6 +195,15 @@ def test_a_run_that_shows_none_of_them(healthy):
     assert verdict.sentence(healthy, []).startswith("healthy: validation accuracy")
 
 
+def test_few_steps_of_batch_norm_are_named(healthy):
+    for norm, images, named in (("batch", 60, True), ("batch", 6000, False), ("none", 60, False)):
+        start = healthy.diagnostics[0] | {"train_images": images}
+        setup = replace(healthy.setup, norm=norm, batch_size=4)
+        seen = Evidence(setup, [healthy.rows[0] | both(0.1)] * 4, [start, *healthy.diagnostics[1:]])
+        text = "60 steps are too few for the running averages of batch norm, which validation uses: train longer"
+        assert (text in verdict.sentence(seen, [])) is named
+
+
 def test_a_note_has_no_remedy(healthy):
     """An oddity of a network that has learned is a note: nothing to try, nothing that contradicts the verdict."""
     odd = replace(healthy, setup=replace(healthy.setup, dropouts={"model.dropout": 0.9}))
