@@ -206,6 +206,32 @@ def system_failures() -> Iterator[None]:
         raise SystemFailure(system_text(error)) from error
 
 
+_OPTION = re.compile(r"(?<![\w'\"-])--([a-z]+(?:-[a-z]+)*)")
+
+
+@contextmanager
+def library_errors() -> Iterator[None]:
+    """Raise the errors of a command with keywords in place of options, and SystemFailure for those of the system.
+
+    Lines with a command and quoted texts stay as they are.
+    """
+    try:
+        with system_failures():
+            yield
+    except OptilabError as error:
+        error.args = (_in_keywords(str(error)),)
+        error.message, error.where = _in_keywords(error.message), _in_keywords(error.where)
+        raise
+
+
+def _in_keywords(text: str) -> str:
+    lines = text.split("\n")
+    return "\n".join(
+        line if "optilab " in line else _OPTION.sub(lambda option: option[1].replace("-", "_"), line)
+        for line in lines
+    )
+
+
 def shown(value: Any, limit: int = 60) -> str:
     """A value for an error message: as YAML, control characters escaped, cut to `limit` characters."""
     if value is None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
 
 from optilab import runs
-from optilab.errors import UsageError, did_you_mean, shown, system_failures
+from optilab.errors import UsageError, did_you_mean, library_errors, shown
 from optilab.words import plural
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Lab:
 
         if not isinstance(plain_name := plain(name), str) or "\0" in plain_name:
             raise UsageError(f"expected a run or study, got {shown(plain_name)}", "name")
-        with system_failures():
+        with library_errors():
             return entry(runs.read_entry(runs.locate(self.folder, plain_name)))
 
     def runs(self) -> "list[LabRun | LabStudy]":
@@ -198,7 +198,7 @@ def _answer(
     if twice := [place for place, _ in zip(places, values, strict=False) if place in spelled]:
         raise UsageError(f"{', '.join(twice)}: given twice, by position and by name")
     everything = {**dict(zip(places, values, strict=False)), **spelled}
-    with system_failures():
+    with library_errors():
         try:
             request = command.of({key: item for key, item in everything.items() if item is not None})
         except RecursionError:

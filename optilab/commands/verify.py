@@ -133,7 +133,7 @@ def _verify_file(file: Path, name: str, setup: "ComparisonSetup", request: Verif
             verdict = setup.compare(candidate)
         finally:
             if output := submission.output:
-                terminal.note(f"what {file} printed, its last characters:")
+                terminal.note(f"what {file} printed:")
                 sys.stderr.write(output)
     return LabVerification(candidate.name, setup, verdict, function=request.function)
 

@@ -99,7 +99,8 @@ def _unknown(kind: str, config: str) -> str:
     names = {preset.name: preset.name for preset in presets(kind)}
     names |= {_preset_name(str(file)): str(file) for file in Path(config).parent.glob("*.y*ml")}
     close = get_close_matches(_preset_name(config), names, n=1, cutoff=0.75)
-    near = f'did you mean "{names[close[0]]}"?' if close else "expected a YAML file or a preset"
+    accepted = "expected a YAML file or a preset, which `optilab config ls` lists"
+    near = f'did you mean "{names[close[0]]}"?' if close else accepted
     return f"unknown config {shown(config, 300)}; {near}"
 
 

@@ -144,7 +144,7 @@ def nothing_learned_on_the_way(run: Evidence) -> Seen | None:
     text = f"every layer has moved by {path:.2g} times its weights' norm in {run.steps} steps, and the training loss, "
     text += f"{run.loss:.3g}, is still {run.loss / run.chance_loss:.1%} of the chance-level loss"
     # A network that is slow to begin looks the same.
-    fix = f"check that {run.setup.noun}s and labels belong together; if they do, train longer, or at another rate"
+    fix = f"check that {run.setup.noun}s and labels belong together; if they do, train longer"
     bound = f"{MAX_UNLEARNED_LOSS:.0%} to {MAX_CHANCE_LOSS:.0%}"
     return Seen(text, {"loss": run.loss, "path": path}, (), bound, "below 80%", fix, only_alone=True)
 
@@ -163,6 +163,22 @@ def validation_labels_of_other_names(run: Evidence) -> Seen | None:
     text += f"{percent(run.training_accuracy)}: the validation labels have other names than the training labels"
     numbers = {"best_val_loss": min(losses), "accuracy": run.accuracy}
     return Seen(text, numbers, (), f"below {MAX_WRONG_ACCURACY:g}", "above 2")
+
+
+@check(*LABELS)
+def accuracy_falls_with_loss(run: Evidence) -> Seen | None:
+    """In a loop, the training loss has fallen, but also validation accuracy by more than {MAX_LOST}, and training
+    accuracy by more than {MAX_UNLEARNT}."""
+    if not run.setup.loop or not _accuracy_is_lost(run):
+        return None
+    before = max((row for row in run.rows if "val_acc" in row), key=lambda row: row["val_acc"])["train_loss"]
+    if run.loss >= MIN_UNRELATED_LOSS * before:
+        return None
+    best, latest = map(percent, run.best_and_latest())
+    text = f"validation accuracy fell from {best} to {latest}, while the training loss fell from {before:.3g} to "
+    text += f"{run.loss:.3g}: the loss has other labels than the accuracy"
+    fix = "compute the loss from the labels that watch.step and the accuracy get"
+    return Seen(text, {"loss": run.loss, "lost": _lost(run, "val_acc")}, (), f"above {MAX_LOST:g}", "near 0", fix)
 
 
 @check(*LABELS)
@@ -528,6 +544,10 @@ def _lost(run: Evidence, column: str) -> float:
     return best - latest
 
 
+def _accuracy_is_lost(run: Evidence) -> bool:
+    return _lost(run, "val_acc") > MAX_LOST and _lost(run, "train_acc") > MAX_UNLEARNT
+
+
 def _too_high(run: Evidence, text: str, bound: str, normal: str, certain: bool = False) -> Seen:
     numbers: dict[str, Any] = {
         "loss": run.loss,
@@ -598,9 +618,7 @@ def _starts_high(run: Evidence) -> bool:
 @check(*RATE)
 def accuracy_lost(run: Evidence) -> Seen | None:
     """Validation accuracy has fallen by more than {MAX_LOST}, and training accuracy by more than {MAX_UNLEARNT}."""
-    if not run.rows or not run.chance_loss:
-        return None
-    if _lost(run, "val_acc") <= MAX_LOST or _lost(run, "train_acc") <= MAX_UNLEARNT:
+    if not run.rows or not run.chance_loss or not _accuracy_is_lost(run) or accuracy_falls_with_loss(run):
         return None
     best, latest = map(percent, run.best_and_latest())
     return _too_high(run, f"validation accuracy fell from {best} to {latest}", f"above {MAX_LOST:g}", "near 0")

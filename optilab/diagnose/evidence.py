@@ -242,7 +242,7 @@ class Evidence:
         """Training steps."""
         if "steps" in self.loop:
             return int(self.loop["steps"])
-        return min(PROBE_BATCHES, self._batches) if self.probe_run else len(self.rows) * self._batches
+        return PROBE_BATCHES if self.probe_run else len(self.rows) * self._batches
 
     @property
     def planned_steps(self) -> int:

@@ -94,7 +94,7 @@ NO_STEP = (
 def gradients_absent_in_steps(run: Evidence) -> Seen | None:
     """Before each of the first steps of the optimizer gradients were zeroed, or there was no backward pass."""
     wiped, absent, steps = (run.loop.get(key, 0) for key in ("wiped", "no_backward", "first_updates"))
-    if wiped + absent < max(2, steps) or not run.loop.get("held", 0):
+    if wiped + absent < max(2, steps) or not run.loop.get("held", 0) or _loss_is_cut(run):
         return None
     reason = "gradients were zeroed after the backward pass" if wiped else "there was no backward pass"
     text = f"before the first {steps} steps of the optimizer {reason}"
@@ -251,13 +251,22 @@ def batches_sorted_by_class(run: Evidence) -> Seen | None:
     return Seen(text, {"single": single, "batches": counted}, bound=f"{MIN_SORTED:.0%}", normal="0", certain=True)
 
 
+def _loss_is_cut(run: Evidence) -> bool:
+    """No gradient arrives, because the loss that has one was not computed from any parameter."""
+    absent, steps = (run.loop.get(key, 0) for key in ("no_backward", "first_updates"))
+    return bool(run.loop.get("cut")) and absent >= max(2, steps)
+
+
 @check(
     "graph-cut",
-    fix="between these layers and the loss, remove detach(), .data, numpy(), argmax and torch.no_grad(), or freeze "
-    "the layers with requires_grad_(False)",
+    fix="between these layers and the loss, remove detach(), .data, item(), numpy(), argmax and torch.no_grad(), or "
+    "freeze the layers with requires_grad_(False)",
 )
 def graph_cut(run: Evidence) -> Seen | None:
-    """Layers that were called and are trained get no gradient."""
+    """Layers that were called and are trained get no gradient, or the loss depends on no parameter of the optimizer."""
+    if _loss_is_cut(run):
+        text = "no gradient reaches any layer: the loss depends on no parameter of the optimizer"
+        return Seen(text, {"no_backward": run.loop["no_backward"]}, certain=True)
     if not (cut := run.loop.get("no_gradient", [])):
         return None
     return Seen(f"no gradient reaches {_shortened(cut)}", {"layers": cut}, certain=True)

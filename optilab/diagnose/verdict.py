@@ -272,7 +272,10 @@ def sentence(run: Evidence, findings: Sequence[Finding]) -> str:
     if fall < MIN_FALL and run.late_fall is not None and still_learning(run):
         fell = f"{fell}, and the accuracy rose by {points(run.late_rise)} percentage points,"
     course = "" if run.late_fall is None else f"; the training loss {fell} in the second half of the epochs"
-    if run.steps < PROBE_BATCHES and not run.beats_chance:
+    if run.setup.norm == "batch" and run.steps <= PROBE_BATCHES:
+        course += f"; {plural(run.steps, 'step')} are too few for the running averages of batch norm, which "
+        course += "validation uses: train longer"
+    elif run.steps < PROBE_BATCHES and not run.beats_chance:
         course += f"; only {plural(run.steps, 'step')} in all: train longer before you look for a cause"
     lacks = "it has not learned much" if run.skill <= MIN_SKILL else "its loss is not below the chance level"
     verdict = f"{'no sign of trouble yet' if still_learning(run) else 'no cause found'}: "

@@ -357,7 +357,8 @@ def read(path: Path) -> Record:
     """
     manifest = _manifest(path)
     if os.path.lexists(path / STUDY):
-        raise RunError(f"{path} is a study of `optilab {manifest[0]['command']}`, not one run")
+        text = f"{path} is a study of `optilab {manifest[0]['command']}`, not one run; expected one of its runs, which "
+        raise RunError(f"{text}`optilab runs show` lists")
     return _whole(Record(path, *manifest))
 
 

@@ -184,6 +184,19 @@ def operations(tensor: Tensor, limit: int = 12) -> list[str]:
     return names
 
 
+def depends_on(tensor: Tensor, parameters: Collection[int]) -> bool:
+    """True if a tensor was computed from any of the parameters (by identity)."""
+    nodes, seen = list[Any]([tensor.grad_fn]), {None}
+    while nodes:
+        if (node := nodes.pop()) in seen:
+            continue
+        if id(getattr(node, "variable", None)) in parameters:
+            return True
+        seen.add(node)
+        nodes += [parent for parent, _ in node.next_functions]
+    return False
+
+
 def activation_before(tensor: Tensor) -> tuple[str, bool]:
     """(the activation that made a tensor, whether every entry is one of its outputs); ("", False) without one."""
     whole = True

@@ -269,16 +269,17 @@ def _compare(run: runs.Run, resumed: Sequence[float], losses: Sequence[float]) -
 def probe_run(config: TrainConfig, dataset: Dataset, batches: int) -> tuple[list[runs.Row], list[runs.Row], str]:
     """A probe run: the row of an epoch of this number of batches, the diagnostics before and of it, how it diverged.
 
-    Where it diverges there is no row and no diagnostics of the epoch. Writes nothing; raises what building the network
-    raises.
+    Where there are fewer images, it takes them several times. Where it diverges there is no row and no diagnostics of
+    the epoch. Writes nothing; raises what building the network raises.
     """
     # One thread: two wait for each other on a busy machine, and the last bits of a trial do not matter.
     changed = {"probes": max(config.probes, 10), "epochs": max(2, config.epochs), "threads": 1}
     trial = config.model_copy(update=changed)
     training = build(trial, dataset)
     before = engine.initial_diagnostics(training)
-    order = torch.randperm(len(training.train))[: batches * config.data.batch_size]
-    training.train = training.train.take(order)
+    images, needed = len(training.train), batches * config.data.batch_size
+    passes = [torch.randperm(images) for _ in range(0, needed, images)]
+    training.train = training.train.take(torch.cat(passes)[:needed])
     try:
         with explain_device_errors(str(training.device)):
             row, _ = next(training.run(lambda done, total: None, lambda: False))

@@ -6,6 +6,7 @@ verdict is calculated here, from the points that it returns.
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -41,7 +42,7 @@ class Graded:
     explanation: str = ""
     """The change that turns the rule into the submission, or the error."""
     output: str = ""
-    """The end of what the submission printed."""
+    """What the submission printed; of a long text its end."""
     seconds: float = 0.0
     name: str = ""
     """The class or function that was graded."""
@@ -106,7 +107,8 @@ def grade_all(
         return grade_file(path, name, program.result, compare, sandbox, like)
 
     pool = ThreadPoolExecutor(jobs)
-    programs = [pool.submit(read_program, path) for path in submissions]
+    common = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in submissions])
+    programs = [pool.submit(read_submission, path, common) for path in submissions]
     wait(programs)  # before any of them runs, which changes the others where nothing isolates it
     try:
         yield from pool.map(graded, submissions, submissions.values(), programs)
@@ -151,6 +153,14 @@ def grade_file(
     facts = (compared.first_step, compared.function) if compared else (None, None)
     explanation, seconds = printable(explanation)[:MAX_EXPLANATION], round(time.monotonic() - started, 2)
     return Graded(str(path), verdict, *facts, explanation, output, seconds, graded_name, compared)
+
+
+def read_submission(path: Path, directory: str) -> bytes:
+    """The program of a file. UsageError for a link below the directory of all, which may lead to any other file."""
+    below = os.path.relpath(os.path.abspath(path), directory)
+    if os.path.realpath(path) != os.path.join(os.path.realpath(directory), below):
+        raise UsageError(f"{path} is a link, or in a linked directory; expected a file")
+    return read_program(path)
 
 
 def read_program(path: Path) -> bytes:

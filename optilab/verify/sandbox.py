@@ -251,10 +251,13 @@ class Submission:
 
     @property
     def output(self) -> str:
-        """The end of the output of the submission."""
+        """The output of the submission; of a long one its last lines, and that it is longer."""
         size, most = os.fstat(self.log).st_size, 4 * MAX_OUTPUT
-        printed = os.pread(self.log, most, max(0, size - most))
-        return self._printable(printed.decode("utf-8", "replace"))[-MAX_OUTPUT:]
+        printed = self._printable(os.pread(self.log, most, max(0, size - most)).decode("utf-8", "replace"))
+        if size <= most and len(printed) <= MAX_OUTPUT:
+            return printed
+        end = printed[-MAX_OUTPUT:]
+        return f"... (the end of {size:,} bytes)\n" + (end.partition("\n")[2] or end)
 
     def load(self) -> Candidate:
         """The candidate. Raises UsageError where its file cannot be loaded, and TimeLimit."""

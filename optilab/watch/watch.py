@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from optilab.errors import DataError, UsageError, shown, system_failures
+from optilab.errors import DataError, UsageError, library_errors, shown
 from optilab.runs.metrics import metric_of
 from optilab.train import inside
 from optilab.train.inside import BATCH_NORMS, DROPOUTS, Probe, as_real, finite, first_tensor, operations, spaced
@@ -192,7 +192,7 @@ class Watch:
             raise UsageError(f'expected text, got {shown(name)}; write watch.save("my-loop")', "name")
         if not isinstance(overwrite, bool):
             raise UsageError(f"expected True or False, got {shown(overwrite)}", "overwrite")
-        with system_failures():
+        with library_errors():
             return self._write_run(name, folder, overwrite).path
 
     def plot(self, *, dark: bool = False) -> "Figure":
@@ -419,6 +419,7 @@ class Watch:
         if isinstance(loss, Tensor) and "loss_path" not in facts:
             facts["loss_path"] = operations(loss)
             facts["backward"] = loss.requires_grad
+            facts["cut"] = loss.requires_grad and not inside.depends_on(loss, self._optimized)
         if facts["samples"] <= FIRST and not facts.get("crossed"):
             facts["crossed"] = inside.batch_as_time(probe, self._output)
         self._chance.add_batch(self._output, target, float(self._pending[-1]), facts.get("loss_path", ()))

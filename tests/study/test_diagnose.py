@@ -174,11 +174,10 @@ def test_the_usual_rate_of_a_typed_formula():
 
 
 def test_steps_are_those_that_were_made():
-    """Also where a probe run has fewer than sixty batches, layers were not recorded, or the last batch is left out."""
+    """Also where an epoch is shorter than a probe run, layers were not recorded, or the last batch is left out."""
     rows, start = [{"epoch": 1}, {"epoch": 2}], {"epoch": 0, "train_images": 95}
-    ten, short = Setup(batch_size=10), Setup(batch_size=1)
-    assert Evidence(ten, rows[:1], [start], probe_run=True).steps == 10
-    assert Evidence(short, rows[:1], [start], probe_run=True).steps == 60
+    ten = Setup(batch_size=10)
+    assert Evidence(ten, rows[:1], [start], probe_run=True).steps == 60
     assert Evidence(ten, rows, [start]).steps == 20
     assert Evidence(replace(ten, drop_last=True), rows, [start]).steps == 18
     texts = ("data.images=95", "data.batch_size=10", "data.drop_last=true", "epochs=2")
@@ -194,6 +193,15 @@ def test_a_run_that_shows_none_of_them(healthy):
     assert healthy.skill > 0.55
     assert diagnose(healthy) == []
     assert verdict.sentence(healthy, []).startswith("healthy: validation accuracy")
+
+
+def test_few_steps_of_batch_norm_are_named(healthy):
+    for norm, images, named in (("batch", 60, True), ("batch", 6000, False), ("none", 60, False)):
+        start = healthy.diagnostics[0] | {"train_images": images}
+        setup = replace(healthy.setup, norm=norm, batch_size=4)
+        seen = Evidence(setup, [healthy.rows[0] | both(0.1)] * 4, [start, *healthy.diagnostics[1:]])
+        text = "60 steps are too few for the running averages of batch norm, which validation uses: train longer"
+        assert (text in verdict.sentence(seen, [])) is named
 
 
 def test_a_note_has_no_remedy(healthy):

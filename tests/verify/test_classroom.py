@@ -52,9 +52,9 @@ def test_what_is_no_file_has_a_row(optilab, tmp_path):
     (tmp_path / "g.ipynb").write_text("[1]")
     done = optilab("grade", "*.py:SGD", "g.ipynb", "--against", "sgd", "--json", code=9)
     words = {
-        "a.py": "cannot read",
+        "a.py": "is a link",
         "b.py": "is a pipe or a device",
-        "c.py": "is a pipe or a device",
+        "c.py": "is a link",
         "e.py": "cannot read",
         "f.py": "a submission has at most 1,048,576",
         "g.ipynb": "is not a notebook",
@@ -63,6 +63,24 @@ def test_what_is_no_file_has_a_row(optilab, tmp_path):
     for row in json.loads(done.stdout)["submissions"]:
         assert words[row["submission"]] in row["explanation"]
     optilab("verify", "e.py", "--against", "sgd", code=2)
+
+
+def test_no_link_is_read(optilab, tmp_path):
+    for name in ("secret", "class/ben/ben", "lab/carla"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"{name}.py").write_text('TOKEN = "abc')
+    (tmp_path / "class" / "ana").mkdir()
+    (tmp_path / "class" / "ana" / "a.py").symlink_to("../../secret.py")
+    (tmp_path / "class" / "ana" / "b.py").symlink_to("../ben/ben.py")
+    (tmp_path / "class" / "dan").symlink_to("../lab")
+    (tmp_path / "link").symlink_to("class")  # the teacher's, to all submissions
+    done = optilab("grade", "link/*/*.py", "--against", "sgd", "--feedback", "out", "--json", code=9)
+    texts = {file.stem: file.read_text() for file in (tmp_path / "out").rglob("*.txt")}
+    for row in json.loads(done.stdout)["submissions"]:
+        regular = row["submission"] == "link/ben/ben.py"
+        assert ("TOKEN" in row["explanation"]) == ("TOKEN" in texts[Path(row["submission"]).name]) == regular
+        assert regular or "is a link" in row["explanation"]
+    assert len(texts) == 4
 
 
 def test_files_patterns_and_directories_together(optilab, tmp_path):
@@ -105,6 +123,7 @@ def test_file_without_a_name(optilab, tmp_path):
 def test_feedback_is_a_text_for_each_student(optilab, tmp_path):
     slow = "def sgd(w, g, lr):\n    while True: pass\n"
     sources = {"ana": RULE, "ben": WRONG, "kim": "x = 1", "leo": RULE.replace("-", "+"), "max": slow}
+    sources["pia"] = f"for n in range(9000): print('line', n)\n{RULE}"
     for student, source in sources.items():
         (tmp_path / "in" / student).mkdir(parents=True)
         (tmp_path / "in" / student / "sgd.py").write_text(source)
@@ -116,6 +135,7 @@ def test_feedback_is_a_text_for_each_student(optilab, tmp_path):
         "kim": "no class with update",
         "leo": "explained by:",
         "max": ": step 1 took more than 2 s\n",
+        "pia": "What your code printed:\n... (the end of 88,890 bytes)\nline ",
     }
     for student, word in words.items():
         assert word in texts[student]

@@ -452,6 +452,12 @@ LOOPS = {
             lambda net, x: net.head(torch.relu(net.body(x)).detach()), body=nn.Linear(6, 16), head=nn.Linear(16, 3)
         )
     ),
+    "graph-cut: outputs detached": lambda: learn(
+        mlp(), loss=lambda out, y: F.cross_entropy(out.detach().requires_grad_(), y)
+    ),
+    "graph-cut: the loss as a new tensor": lambda: learn(
+        mlp(), loss=lambda out, y: torch.tensor(F.cross_entropy(out, y).item(), requires_grad=True)
+    ),
     "graph-cut: a body under no_grad": lambda: longer(apart()),
     "same-batch: one batch": lambda: learn(mlp(), X[:16], Y[:16]),
     "batches-sorted-by-class: sorted by class": lambda: learn(
@@ -521,6 +527,9 @@ LOOPS = {
     ),
     "learning-rate-decayed: rate divided by 5 after each epoch": lambda: validated(
         mlp(), made=sgd(0.05), schedule=lambda step: 0.2 ** (step // 15)
+    ),
+    "labels-unrelated: a loss of other labels": lambda: validated(
+        mlp(), loss=lambda out, y: F.cross_entropy(out, (y + 1) % 3)
     ),
     "labels-unrelated: random labels": lambda: validated(relu(), NOISE, epochs=40),
     "too-few-images: 60 samples": lambda: validated(mlp(), NOISE, size=60, epochs=60),
