@@ -117,18 +117,19 @@ def test_stop_while_python_starts(number: int, moments: int, tmp_path: Path, rng
     lasted = -time.perf_counter()
     run_process(line, tmp_path)
     lasted += time.perf_counter()
-    codes = []
+    codes, imports = [], 0
     for moment in range(moments):
         process = start_process(line, tmp_path)
         time.sleep(lasted * (moment + rng.random()) / moments)
         process.send(number)  # one that has ended does not mind
         done = process.finish()
         if number == signal.SIGINT and done.code == 1 and str(PACKAGE) not in done.err:
-            continue  # "Could not import runpy"
+            imports += 1  # "Could not import runpy"
+            continue
         assert done.code in (0, -number), done
         assert not OURS.search(done.err), done.err
         codes.append(done.code)
-    assert codes.count(-number) >= moments // 3
+    assert codes.count(-number) + imports >= moments // 3
 
 
 def test_a_shell_loop_stops_at_the_first_interrupt(sandbox: Sandbox, tmp_path: Path) -> None:

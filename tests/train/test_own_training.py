@@ -183,4 +183,4 @@ def test_what_only_reads_executes_no_file(train, optilab, tmp_path, monkeypatch)
 
 def test_settings_are_keys_of_the_optimizer(train):
     assert losses(train("momentum", "--set", "optimizer.beta=0.5")) != losses(train("momentum"))
-    assert 'did you mean "beta"' in train("momentum", "--set", "optimizer.bata=0.5", code=2)
+    assert 'did you mean "optimizer.beta"' in train("momentum", "--set", "optimizer.bata=0.5", code=2)
