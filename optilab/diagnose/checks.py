@@ -765,7 +765,7 @@ PATH_STEPS = 400
 def learning_rate_too_low(run: Evidence) -> Seen | None:
     """The sum of |dw|/|w| over all steps, of the layer that moves most, is {MIN_LARGEST_PATH} or less, before step
     {PATH_STEPS} in proportion; in a probe run of {PROBE_BATCHES} batches {MIN_PROBE_PATH}, and at its pace
-    {MIN_LARGEST_PATH} in the whole training."""
+    {MIN_LARGEST_PATH} in the whole training; without inputs that are too large."""
     if not (steps := run.steps):
         return None
     path = max(run.relative_steps, default=math.inf) * steps
@@ -773,8 +773,8 @@ def learning_rate_too_low(run: Evidence) -> Seen | None:
     bound = least * min(1.0, steps / usual)
     if path > bound or _warming(run) or (run.probe_run and path * run.planned_steps / steps > MIN_LARGEST_PATH):
         return None
-    # Units that large steps have killed do not move either.
-    if sees(run, "learning-rate-too-high"):
+    # Units that large steps or large inputs have killed do not move either.
+    if sees(run, "learning-rate-too-high") or (run.start.get("input_rms") or 1.0) > MAX_INPUT_RMS:
         return None
     text = f"in {steps} steps no layer can have moved by more than {path:.1e} of its weights' norm"
     larger = rate_times(run, 1e-3 / max(path / steps, 1e-12)) if run.setup.loop else default_rate(run, MIN_RISE)
