@@ -40,6 +40,12 @@ def test_file_has_the_same_bytes_again(paths, kind, dark, tmp_path):
         assert all(name in data.decode() for name in ("sgd", "momentum", "adam", "start", "minimum", "epoch"))
 
 
+def test_minima_are_marked_where_they_are(paths):
+    booth = OBJECTIVES["booth"]()
+    marks = [mark for panel in paths_chart(booth, paths).panels for mark in panel.marks]
+    assert [(mark.x, mark.y) for mark in marks if getattr(mark, "symbol", "") == "minimum"] == [([1.0], [3.0])]
+
+
 def test_legend_covers_no_path(paths):
     """It stands below the axes; and lines are told apart without color."""
     figure = draw(OBJECTIVES["ravine"](), paths)
