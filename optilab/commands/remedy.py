@@ -164,7 +164,7 @@ class EndedRemedies(EndedStudy):
             sentences = [
                 f"cannot tell whether {some(undecided, FEW)} {'is' if len(undecided) == 1 else 'are'} better"
             ]
-        if (steps := self.spec.request.config.steps) <= PROBE_BATCHES:
+        if (steps := self.spec.trials[0].config.steps) <= PROBE_BATCHES:
             sentences.append(f"{steps} steps are too few to tell: raise --epochs")
         return sentences
 

@@ -93,7 +93,11 @@ def test_remedies_are_compared_side_by_side(optilab, small, tmp_path):
     assert json.loads(optilab(*arguments, "--json").stdout)["results"] == document["results"]
     optilab(*arguments, "--set", "optimizer.lr=0.001", code=4)
     arguments[arguments.index("--seeds") + 1] = 3
-    assert "compared once before with other trainings" in optilab(*arguments).stdout
+    shown = optilab(*arguments).stdout
+    assert "compared once before with other trainings" in shown
+    assert (
+        f"{2 * load(TrainConfig, str(small)).steps // 3} steps are too few" in shown
+    )  # of --epochs, not of the file
     # A study is one entry of the runs: shown and removed whole.
     assert len(json.loads(optilab("runs", "show", "table", "--json").stdout)["runs"]) == 9
     optilab("runs", "rm", "table", "--yes")
