@@ -8,7 +8,7 @@ import json
 import os
 import re
 import shlex
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -192,7 +192,8 @@ def page(config: "OptimizeConfig", note: str = "", free: bool = False) -> bytes:
     function, trees, paths = config.function, dump(config), follow(config)
     for rule, path in zip(config.algo, paths.values(), strict=True):
         if isinstance(rule, UserRule):  # each step compares its code with its formula
-            deque(islice(worked_steps(rule, function, config.start), len(path.points) - 1), maxlen=0)
+            for _ in islice(worked_steps(rule, function, config.start), len(path.points) - 1):
+                pass
     keys = list(_numbered([str(tree["name"]).rpartition(":")[2] for tree in trees["algo"]], "-"))
     names = _numbered([rule.name for rule in config.algo], " #")
     rules = [rule_data(*parts) for parts in zip(keys, names, config.algo, trees["algo"], strict=True)]

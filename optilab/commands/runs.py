@@ -110,7 +110,7 @@ def _read(paths: Sequence[Path]) -> tuple[list[Record | Study], dict[str, str]]:
 
 
 def _skipped(unreadable: Mapping[str, str], folder: Path) -> str:
-    """One line about the directories that are no readable runs."""
+    """One line about the directories that cannot be read as runs."""
     single = len(unreadable) == 1
     number = (
         "1 directory is not a readable run" if single else f"{len(unreadable)} directories are not readable runs"

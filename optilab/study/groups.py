@@ -165,7 +165,7 @@ def settings(record: Record) -> dict[str, Any]:
 
 
 def _fork(origin: Mapping[str, Any] | None) -> dict[str, str]:
-    """The epoch of a fork, and a checksum of the settings before it; empty for a run that is no fork."""
+    """The epoch of a fork, and a checksum of the settings before it; empty for a run that is not a fork."""
     if origin is None:
         return {}
     tree = flat(without_former_keys(origin.get("config", {})))
