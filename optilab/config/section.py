@@ -364,9 +364,11 @@ def _problem(known: Sequence[Key], tree: Tree, error: Any) -> Problem:
     elif kind == "missing":
         message = f"missing; expected {key.takes}" if key and not part else "missing"
         if error["loc"] and is_formula(entry := _names(tree.at(path if part else path[:-1]))[0]):
-            message = (
-                f"missing; expected {_setting(tree, where, path if part else path[:-1], entry, error['loc'][-1])}"
-            )
+            section, setting = path if part else path[:-1], error["loc"][-1]
+            if in_line and (not isinstance(section[-1], int) or len(tree.at(section[:-1])) == 1):
+                message = f"missing; expected a number for {_dotted_key(section)}.{setting} (--set)"
+            else:
+                message = f"missing; expected {{formula: {entry}, {setting}: NUMBER}}"
     elif kind in ("refused", "value_error"):
         message = str(error["msg"]).removeprefix("Value error, ")
     else:
@@ -382,16 +384,6 @@ def _problem(known: Sequence[Key], tree: Tree, error: Any) -> Problem:
         )
         name = "" if is_located else name.removeprefix(f"{option_key}.")
     return Problem(where, name, f"{part}: {message}" if part else message)
-
-
-def _setting(tree: Tree, where: str, section: KeyPath, formula: str, name: str) -> str:
-    """The way in which a setting of a typed formula is given."""
-    if not isinstance(section[-1], int) or len(tree.at(section[:-1])) == 1:
-        if re.fullmatch("--[a-z]+", where):
-            return f"--set {_dotted_key(section)}.{name}=NUMBER"
-        if where in (section[0], "against"):
-            return f"set={{'{_dotted_key(section)}.{name}': NUMBER}}"
-    return f"{{formula: {formula}, {name}: NUMBER}}"
 
 
 def _key_at(known: Sequence[Key], tree: Tree, path: KeyPath) -> Key | None:
