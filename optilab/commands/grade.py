@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from annotated_doc import Doc
-from annotated_types import Ge
+from annotated_types import Ge, MinLen
 
 from optilab import signals
 from optilab.commands.answer import Answer
@@ -39,6 +39,7 @@ class Grade(Against, FormatOptions):
 
     submissions: Annotated[
         list[str],
+        MinLen(1),
         Argument("PATTERN[:NAME]...", repeated=True),
         Doc("Files, patterns or directories; NAME: the class or function, by default the only one that fits"),
     ]

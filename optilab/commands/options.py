@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from annotated_doc import Doc
-from annotated_types import Ge, Le
+from annotated_types import Ge, Le, MinLen
 from pydantic import AfterValidator
 
 from optilab import runs
@@ -38,6 +38,7 @@ def as_utf8(path: str) -> str:
 QUIET = Flag(names=("--quiet", "-q"))
 RunNames = Annotated[
     list[str],
+    MinLen(1),
     Argument("RUN...", complete="run"),
     Doc("Names of runs and studies, paths to them, `latest`, or patterns such as 'relu-*'"),
 ]

@@ -102,10 +102,8 @@ def select_runs(directory: Path, names: Sequence[str]) -> Selection:
     neither a fair sample nor a new one.
 
     Raises what `runs.locate` raises, CheckpointError for a directory that is not readable as a run, RunError for a
-    study whose study.yaml was edited, and UsageError for no name and for runs of another command.
+    study whose study.yaml was edited, and UsageError for runs of another command.
     """
-    if not names:
-        raise UsageError("expected names of runs or studies, got none")
     entries = runs.read_selected(directory, names)
     plain = [name for name in names if not runs.is_pattern(name)]
     named = {entry.path for entry in runs.read_selected(directory, plain)}
