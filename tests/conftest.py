@@ -26,6 +26,10 @@ hypothesis.settings.load_profile("optilab")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process per core runs tests
 
+# What is in memory outlives a process, and no test pulls the plug. Which files are synced, and when, is a list in
+# faults/test_every_call.py.
+os.fsync = lambda descriptor: None
+
 
 def pytest_addoption(parser):
     parser.addoption("--accept", action="store_true", help="write tests/transcripts and tests/golden again")

@@ -120,7 +120,7 @@ class Sandbox:
 
     def recover(self, name: str) -> None:
         """Continue a run, or start it where none is left: it ends as the undisturbed one."""
-        done = self.resume(name, before=without_syncs)
+        done = self.resume(name)
         assert done.code == 0, done
         assert "damaged" not in done.err, done
         self.compare(name)
@@ -134,11 +134,6 @@ class Sandbox:
         names = [str(file.relative_to(path)) for file in path.rglob("*")]
         assert not [name for name in names if not _DOCUMENTED.fullmatch(name)]
         assert runs.read(path).state == "done"
-
-
-def without_syncs() -> None:
-    """What is in memory outlives a process, and a test need not wait for the disk."""
-    os.fsync = lambda descriptor: None
 
 
 def study_files(study: Path) -> dict[str, bytes]:

@@ -18,7 +18,7 @@ import pytest
 
 from tests.faults import sabotage
 from tests.faults.file_calls import DEATH, FileCalls
-from tests.faults.sandbox import Sandbox, study_files, without_syncs
+from tests.faults.sandbox import Sandbox, study_files
 from tests.processes import Ended, missing_tools, run_process, start_process
 
 STUDY = "sweep lab.yaml --over optimizer.lr=0.003,0.01 --epochs 1 --jobs 1 --quiet --name"
@@ -81,7 +81,7 @@ class Study(Run):
     after_an_error = (0, 7, 8)
 
     def prepare(self) -> None:
-        self.run("whole", without_syncs)
+        self.run("whole")
         self.whole = study_files(self.sandbox.path("whole"))
         assert len(self.whole) == 11, self.whole.keys()
 
@@ -93,11 +93,11 @@ class Study(Run):
         verb, place = calls.points()[number - 1].split()[:2]
         return verb == "rename" or place.count("/") < 2
 
-    def run(self, name: str, calls: Callable[[], object]) -> Ended:
+    def run(self, name: str, calls: Callable[[], object] = lambda: None) -> Ended:
         return super().run(name, lambda: (sabotage.inline_workers(), calls()))
 
     def check(self, name: str, ended: Ended) -> None:
-        done = self.run(name, without_syncs)
+        done = self.run(name)
         assert done.code == 0, done
         assert study_files(self.sandbox.path(name)) == self.whole
         assert not list(self.sandbox.path(name).rglob(".*"))

@@ -1,7 +1,6 @@
 """Run directories without a training: real configs, the rows that a test wants."""
 
 import json
-from unittest import mock
 
 from optilab import runs
 from optilab.config.load import load
@@ -39,8 +38,7 @@ def training(folder, name, *changes, accuracies=(0.5, 0.6), preset="sigmoid.yaml
         "status": status,
         "epoch": len(rows),
     }
-    with mock.patch("os.fsync"):  # a test needs no durable run
-        return runs.write(folder, name, files, {**facts, **manifest})
+    return runs.write(folder, name, files, {**facts, **manifest})
 
 
 def planned(study, rows):
