@@ -3,7 +3,9 @@
 import json
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from optilab.errors import shown
@@ -74,19 +76,39 @@ def _items(value: object) -> Sequence[object]:
     return value if isinstance(value, list | tuple) else [value]
 
 
-def _typed(value: object) -> str:
-    """A value as an option takes it: YAML on one line."""
+def flow(value: object) -> str:
+    """A value as YAML on one line; a text by itself is as it stands."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {_typed(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return f"[{', '.join(map(_typed, value))}]"
+        return "{" + ", ".join(f"{_entry(key)}: {_entry(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_entry, value))}]"
+    if isinstance(value, bool | int | float | None):
+        return json.dumps(value)
+    return value if isinstance(value, str) else shown(value)
+
+
+def _entry(value: object) -> str:
+    return _quoted(value) if isinstance(value, str) else flow(value)
+
+
+@cache
+def _quoted(text: str) -> str:
+    """A text in a list or a mapping, in quotes where YAML would read anything else."""
+    import yaml
+
+    with suppress(yaml.YAMLError):
+        if yaml.safe_load(f"[{text}]") == [text]:
+            return text
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _typed(value: object) -> str:
+    """A value as an option takes it."""
     if isinstance(value, tuple):
         return ",".join(map(_typed, value))
     if isinstance(value, float):
         return short if float(short := f"{value:g}") == value else repr(float(value))
-    if isinstance(value, bool | int | None):
-        return json.dumps(value)
-    return value if isinstance(value, str) else shown(value)
+    return flow(value)
 
 
 def _literal(value: object) -> str:

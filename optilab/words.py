@@ -13,7 +13,7 @@ FEW, SEVERAL = 3, 6
 
 def plural(count: int, noun: str) -> str:
     """1 seed, 20 seeds, 1,000 seeds, 2 remedies."""
-    many = f"{noun.removesuffix('y')}ies" if noun.endswith("dy") else f"{noun}s"
+    many = re.sub(r"(?<=[^aeiou])y$", "ie", noun) + "s"
     return f"{count:,} {noun if count == 1 else many}"
 
 

@@ -4,7 +4,8 @@ import shlex
 
 import pytest
 
-from optilab.call import Call, Command, in_python
+from optilab.call import Call, Command, flow, in_python
+from optilab.config.tree import value
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,14 @@ def test_a_call_in_each_medium(call, shell, python):
     assert call.shell() == str(call) == shell
     assert shlex.split(shell) == call.words()
     assert call.python() == (python or 'lab.train(resume="r")')
+
+
+@pytest.mark.parametrize(
+    "text", ["w <- w - lr*max(g, 0)", "a: b", "true", "1", "", "#", "[x", 'say "no"', "plain text", "\u00e9, \n"]
+)
+def test_a_text_in_a_list_is_read_as_it_was(text):
+    item = {"name": text, "lr": [0.1, None, True]}
+    assert value(flow([item])) == [item]
 
 
 def test_a_sentence_with_a_command():

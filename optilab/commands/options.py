@@ -15,7 +15,7 @@ from optilab import runs
 from optilab.commands.answer import Answer, show_claims
 from optilab.commands.request import Conflicts, Request
 from optilab.config.tree import Override
-from optilab.errors import Problem, shell, shown
+from optilab.errors import Problem, UsageError, shell, shown
 from optilab.marks import Argument, ConfigKey, Flag, Read, claim_doc
 from optilab.show import terminal
 from optilab.show.blocks import paint, with_columns
@@ -162,7 +162,10 @@ class FileOptions(Request):
                 continue
             if kind in file_by_kind:
                 yield f"expected one file of a kind, got {file_by_kind[kind]} and {file}", "out"
-            runs.output_file(file, [ending], "--out")
+            try:
+                runs.output_file(file, [ending])
+            except UsageError as error:
+                yield str(error), "out"
             file_by_kind[kind] = file
 
 

@@ -8,7 +8,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from optilab.config.tree import flow, value
+from optilab.call import flow
+from optilab.config.tree import value
 from optilab.errors import UsageError, shown
 from optilab.marks import RANGE
 from optilab.optimize.formula import outside_brackets

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from optilab.call import flow
 from optilab.config import SCHEMAS
 from optilab.errors import UsageError, did_you_mean, shown
 
@@ -171,7 +172,6 @@ def number(value: float) -> str:
 
 def _written(value: Any) -> str:
     """A default as YAML, an entry by its name."""
-    from optilab.config.tree import flow
 
     if isinstance(value, list):
         return flow([entry["name"] if isinstance(entry, dict) and "name" in entry else entry for entry in value])

@@ -19,7 +19,7 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 from annotated_doc import Doc
 from pydantic import AfterValidator, BaseModel, ConfigDict, Strict, ValidationError, create_model, model_validator
-from pydantic_core import PydanticCustomError, core_schema
+from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
 from optilab.config import SCHEMAS
 from optilab.config.keys import Key, keys_of
@@ -72,8 +72,8 @@ class Section(BaseModel):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        for message, key in self.misfits():
-            raise refusal(message, key)
+        if problems := [InitErrorDetails(type=refusal(*misfit), input=self) for misfit in self.misfits()]:
+            raise ValidationError.from_exception_data(type(self).__name__, problems)
         return self
 
     @classmethod
@@ -113,8 +113,8 @@ class OneOf:
     """A field whose value is one entry of a registry: its name, or a mapping of `name` and the entry's fields.
 
     `optional`: null is accepted too. The schema of an entry is made from its class when it is first asked for, so
-    a large registry costs nothing. A mapping without a name changes the `default` entry. The `excluded` entries, which
-    are refused here, are not `listed`.
+    a large registry costs nothing. A mapping without a name changes the `default` entry. The `excluded` entries are
+    not `listed`; the section refuses them, with the reason.
     """
 
     registry: Mapping[str, Any]

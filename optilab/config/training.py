@@ -15,10 +15,11 @@ from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Len, Lt, MinLen
 from pydantic import AfterValidator, Field, Strict, model_validator
 
+from optilab.call import flow
 from optilab.config.claims import TRAINING, Claims, measured
 from optilab.config.model import ModelConfig
 from optilab.config.section import Name, OneOf, OneRule, Pattern, ScalarOrList, Section, dump
-from optilab.config.tree import flat, flow
+from optilab.config.tree import flat
 from optilab.config.user_network import OrUserNetwork, UserNetwork
 from optilab.data.catalog import DATASETS, DatasetInfo
 from optilab.errors import UsageError, shown
@@ -147,6 +148,7 @@ class DataConfig(Section):
             raise UsageError(problem[0], f"data.{problem[1]}")
 
     def misfits(self) -> Iterator[tuple[str, str]]:
+        yield from super().misfits()
         if self.dir is not None and self.info.form in ("drawn", "scikit-learn"):
             yield f"{self.dataset} reads no directory", "dir"
         if not self.info.is_custom and (problem := self._too_few(self.info.train)):

@@ -6,7 +6,6 @@ Anchors, aliases, tags and second documents are refused, so a hostile file costs
 a number where a key takes one.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -277,15 +276,6 @@ def override_from_text(where: str, text: str) -> Override:
 def decimal(value: Any) -> Any:
     """The number that a text looks like, such as 1e-3, which YAML 1.1 leaves text; anything else as it is."""
     return float(value) if isinstance(value, str) and _DECIMAL.match(value) else value
-
-
-def flow(value: Any) -> str:
-    """A value as YAML on one line."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {flow(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(flow, value)) + "]"
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def dotted(path: KeyPath) -> str:

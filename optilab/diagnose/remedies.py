@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+from optilab.call import flow
 from optilab.config.keys import is_within
-from optilab.config.tree import Override, flow
+from optilab.config.tree import Override
 from optilab.errors import chosen_names
 
 BASE = "sigmoid"

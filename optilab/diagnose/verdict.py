@@ -71,7 +71,7 @@ def diagnose(run: Evidence) -> list[Finding]:
     if "non-finite-data" not in results and checks.first_loss_is_high(run):
         follows -= {"weights-too-large"}
     findings = [_finding(run, check, result, check.name in follows) for check, result in named]
-    return sorted(findings, key=lambda finding: -min(finding.severity, Severity.WARNING))
+    return sorted(findings, key=lambda finding: -finding.severity)
 
 
 def _finding(run: Evidence, check: Check, result: Seen, follows: bool) -> Finding:

@@ -239,7 +239,7 @@ class Registry(Mapping[str, Any]):
         return len(self._entries)
 
 
-RULES = Registry("algorithm", "optilab.optimize.rules", "optilab.optimize.rules_in_code")
+RULES = Registry("optimizer", "optilab.optimize.rules", "optilab.optimize.rules_in_code")
 """The update rules. Where the literature has several forms of a rule, the form is a field; defaults are the
 literature's."""
 

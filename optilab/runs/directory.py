@@ -103,7 +103,7 @@ class Run:
 
         `best` is the epoch whose checkpoint is kept next to the last two, `diagnostics` those of the epoch.
         """
-        self._require_lock()
+        self.lock.require(self.path)
         # First what a resume drops where it is ahead of its checkpoint, but could not recompute where it is missing.
         if diagnostics:
             append(self.path / "diagnostics.jsonl", lambda first: json_line(diagnostics))
@@ -141,7 +141,7 @@ class Run:
 
     def update(self, **facts: Any) -> None:
         """Merge facts into the manifest."""
-        self._require_lock()
+        self.lock.require(self.path)
         self.manifest |= facts
         write_atomic(self.path / "manifest.json", json_bytes(self.manifest))
 
@@ -152,11 +152,6 @@ class Run:
 
     def release(self) -> None:
         self.lock.release()
-
-    def _require_lock(self) -> None:
-        """RunError if run.lock was deleted or replaced: another process may be writing this run now."""
-        if not self.lock.is_of(self.path):
-            raise RunError(f"{self.path / 'run.lock'} was deleted while the run was being written")
 
     def prune(self, newest: Path, best: int | None) -> None:
         """Delete the checkpoints up to `newest` except it, the one before it and that of epoch `best`.
@@ -380,7 +375,7 @@ class OpenStudy:
     It holds the lock until `finish`.
 
         runs/20261124-231207-sigmoid-sweep-91c07d4e/
-          study.yaml     the request; `optilab sweep --config .../study.yaml` repeats it
+          study.yaml     the request; `optilab sweep --study .../study.yaml` repeats it
           manifest.json  versions, times, status
           plan.jsonl     a line per trial: settings, seed, checksum; of one that failed or stopped, why
           trials.csv     a row per trial that has ended, deterministic fields only: written at the end, for other tools
@@ -413,6 +408,7 @@ class OpenStudy:
 
     def update(self, **facts: Any) -> None:
         """Merge facts into the manifest."""
+        self.lock.require(self.path)
         self.manifest |= facts
         write_atomic(self.path / MANIFEST, json_bytes(self.manifest))
 
@@ -421,6 +417,7 @@ class OpenStudy:
 
         A trial of an earlier plan stays where it has a run.
         """
+        self.lock.require(self.path)
         batch = {row["trial"]: _line(row) for row in rows}
         now = {name: line for name, line in self.planned.items() if name in self.current} | batch
         before = {
@@ -432,6 +429,7 @@ class OpenStudy:
 
     def add(self, row: Row, seconds: float) -> None:
         """Record that a trial has ended, and the seconds that it took here; its run has the outcome, if it has one."""
+        self.lock.require(self.path)
         if row["trial"] not in self.planned or row["status"] in ("failed", "stopped"):
             self.planned[row["trial"]] = line = _line(row)
             self.current.add(row["trial"])

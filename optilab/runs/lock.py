@@ -35,6 +35,11 @@ class Lock:
         except OSError:
             return False
 
+    def require(self, path: Path) -> None:
+        """RunError if run.lock was deleted or replaced: another process may be writing this run or study now."""
+        if not self.is_of(path):
+            raise RunError(f"{path / _NAME} was deleted while {path} was being written")
+
     def release(self) -> None:
         """Let another process write the run; a second call does nothing."""
         if self._descriptor >= 0:

@@ -261,7 +261,7 @@ def _notes(result: RunComparison, looks: int) -> list[str]:
         (len(rows) < 2, "one group: nothing to compare with; a group differs in nothing but the seed"),
         (
             result.best,
-            f"each row shows the best of its {settings.removesuffix('s')}s, chosen for each seed by the other seeds",
+            f"each row shows the best of its {settings}, chosen for each seed by the other seeds",
         ),
         (
             result.problems and not result.best,

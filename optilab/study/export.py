@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from optilab import runs
-from optilab.config.tree import flow
+from optilab.call import flow
 from optilab.errors import OptilabError, UsageError, printable
 from optilab.files import cell, write_errors
 from optilab.runs import Record, Row

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from optilab import runs
+from optilab.call import flow
 from optilab.config.section import dump
 from optilab.config.training import TrainConfig, edited, without_former_keys
-from optilab.config.tree import Tree, flat, flow
+from optilab.config.tree import Tree, flat
 from optilab.errors import CheckpointError, RunError, UsageError, did_you_mean, shown
 from optilab.optimize.user_code import is_user_code
 from optilab.runs import Record, Row, Study

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from optilab.config.tree import flow
+from optilab.call import flow
 from optilab.optimize.objective import Floats
 from optilab.study.judge import UNLIMITED, Limits, Summary, quantile, summarize
 

@@ -15,12 +15,13 @@ from functools import cache, cached_property
 from typing import Any
 
 from optilab import runs
+from optilab.call import flow
 from optilab.config.keys import is_within, keys_of
 from optilab.config.load import load
 from optilab.config.presets import presets
 from optilab.config.section import dump, handling_user_code, schema_for
 from optilab.config.training import without_former_keys
-from optilab.config.tree import decimal, flat, flow
+from optilab.config.tree import decimal, flat
 from optilab.errors import SYNONYMS, OptilabError, UsageError, did_you_mean, shown
 from optilab.optimize import RULES
 from optilab.runs import Record, Row, Study

@@ -100,7 +100,7 @@ class RangeTest:
 
 def runs_away(losses: Sequence[float], chance_loss: float) -> bool:
     """True if the rest of a ramp would be useless: the loss is far above its best, or back at the chance level
-    after a gain. It is the median of BLOCK losses, so that a single bad batch ends nothing.
+    after a gain.
 
     By the median of BLOCK losses, so that one bad batch ends nothing.
     """

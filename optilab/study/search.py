@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from optilab.call import flow
 from optilab.config.axes import Axis, Choices
-from optilab.config.tree import flow
 from optilab.errors import UsageError
 from optilab.runs import Row
 from optilab.runs.metrics import metric_of

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from optilab import runs
+from optilab.call import flow
 from optilab.config.axes import Axis, Choices, choices_of, read_choices, read_range
 from optilab.config.claims import BEST
 from optilab.config.keys import keys_of
@@ -23,7 +24,7 @@ from optilab.config.load import load
 from optilab.config.section import dump
 from optilab.config.study import SweepConfig
 from optilab.config.training import TrainConfig
-from optilab.config.tree import Override, flow
+from optilab.config.tree import Override
 from optilab.errors import ConfigError, OptilabError, Problem, RunError, UsageError, unknown
 from optilab.marks import RANGE
 from optilab.runs.metrics import EPOCH_METRICS, METRICS, TESTED

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from optilab import runs
+from optilab.call import flow
 from optilab.config.section import dump
 from optilab.config.training import TrainConfig, digest
-from optilab.config.tree import flow
 from optilab.config.user_network import UserNetwork
 from optilab.errors import ExitCode, UsageError, printable
 from optilab.runs.provenance import study_versions

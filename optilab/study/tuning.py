@@ -125,7 +125,7 @@ def _solve(
     rule: Rule, function: Objective, starts: Floats, settings: dict[str, Floats], conditions: FunctionRaceConfig
 ) -> tuple[Any, Floats]:
     """Gradients until solved (-1: not), and the remaining fraction of the distance in f at the end, log10, both
-    (starts, settings). Where no minimum is known, nothing is solved and the final f takes its place.
+    (starts, settings).
 
     Where no minimum is known, nothing is solved and the final f takes the place of the way that is left.
     """

@@ -251,6 +251,19 @@ def test_a_deleted_lock_stops_the_writer(tmp_path):
     assert runs.read(first.path).state == "done"
 
 
+def test_a_deleted_lock_stops_the_writer_of_a_study(tmp_path):
+    manifest = {"command": "sweep", "versions": {"optilab": "0"}}
+    first = runs.open_study(tmp_path, "study", b"", manifest)
+    (first.path / "run.lock").unlink()
+    second = runs.open_study(tmp_path, "study", b"", manifest)
+    trial = {"trial": "a", "seed": 1}
+    for write in (lambda: first.plan([trial]), lambda: first.add(trial, 1.0), lambda: first.finish("done")):
+        with pytest.raises(RunError, match="was deleted"):
+            write()
+    assert not second.planned
+    second.finish("done")
+
+
 def test_the_command_to_resume_is_quoted_and_names_the_folder(monkeypatch):
     monkeypatch.delenv("OPTILAB_RUNS", raising=False)
     assert str(runs.resume_command(Path("runs/r"))) == "optilab train --resume r"
