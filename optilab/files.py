@@ -30,7 +30,7 @@ FILE_MODE, DIRECTORY_MODE = 0o644, 0o755
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def no_directory(directory: Path) -> str:
+def directory_problem(directory: Path) -> str:
     """The message for a directory that is missing."""
     return f"there is no directory {directory}"
 
@@ -46,7 +46,7 @@ def write_errors(path: Path, size: int | None = None) -> Iterator[None]:
         advice = "make room there" if full else "write to another directory"
         reason = f"{error.strerror or error}{needs}; {advice}"
         if isinstance(error, FileNotFoundError) and not path.absolute().parent.exists():
-            reason = no_directory(path.parent)
+            reason = directory_problem(path.parent)
         raise WriteFailure(f"cannot write {path}: {reason}") from None
 
 
@@ -56,7 +56,7 @@ def output_file(file: str, accepted: Sequence[str], where: str = "") -> Path:
     if path.suffix.lower() not in accepted:
         raise UsageError(f"expected a name that ends in {listed(accepted, 'or')}, got {shown(file)}", where)
     if not path.absolute().parent.is_dir():
-        raise UsageError(f"{file}: {no_directory(path.parent)}", where)
+        raise UsageError(f"{file}: {directory_problem(path.parent)}", where)
     if path.is_dir():
         raise UsageError(f"{file} is a directory; expected the name of a file", where)
     return path

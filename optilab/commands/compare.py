@@ -277,7 +277,7 @@ def _by_seed(values: Mapping[int, Any]) -> dict[str, Any]:
     return {str(seed): value for seed, value in values.items()}
 
 
-def no_epoch(records: Sequence[Record]) -> DataError:
+def missing_epoch(records: Sequence[Record]) -> DataError:
     """The error of trainings that have nothing to draw yet."""
     names = ", ".join(record.name for record in records)
     return DataError(
@@ -292,7 +292,7 @@ def curves(records: Sequence[Record]) -> "Chart":
 
     curves_of_groups = histories(records) if records else None
     if curves_of_groups is None or not curves_of_groups.groups:
-        raise no_epoch(records)
+        raise missing_epoch(records)
     return training_chart(curves_of_groups)
 
 

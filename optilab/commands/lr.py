@@ -77,7 +77,7 @@ class Lr(SetOptions, DataOptions, PictureOptions, OutputOptions):
         from optilab.config.training import TrainConfig
 
         if self.config is None:
-            raise studies.no_config("lr")
+            raise studies.missing_config("lr")
         config = load(TrainConfig, studies.training(self.config), self.changes)
         claims = expectations("lr", self.expect or [])
         from optilab.study import rates

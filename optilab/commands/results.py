@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from optilab import runs
 from optilab.commands.answer import Answer
-from optilab.commands.compare import LabComparison, compared, curves, judged_runs, no_epoch
+from optilab.commands.compare import LabComparison, compared, curves, judged_runs, missing_epoch
 from optilab.config.tree import yaml_bytes
 from optilab.errors import DataError, ExitCode, OptilabError, RunError, UsageError
 from optilab.runs import Record, Study, best_column
@@ -223,7 +223,7 @@ class LabStudy(LabEntry[Study]):
         if self._view is not None and self.race_result is not None:
             return self._view.chart()
         if not self.entry.runs()[0]:
-            raise no_epoch([])
+            raise missing_epoch([])
         return self.comparison.chart()
 
     def table(self) -> Table:

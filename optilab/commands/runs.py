@@ -445,7 +445,7 @@ class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
         if chart is None:
             groups = histories(selection.records, self.label or ())
             if not groups.groups:
-                raise compare.no_epoch(groups.without_epochs)
+                raise compare.missing_epoch(groups.without_epochs)
             chart, facts = training_chart(groups, self.panel), _plot_document(groups, file)
             left_out = {
                 "no epoch yet": groups.without_epochs,

@@ -52,7 +52,7 @@ def source(
     if config is not None:
         return Tree.of({"config": training(config), **started}, ""), request.name
     if request.file is None:
-        raise no_config(command)
+        raise missing_config(command)
     return tree_of(request.STUDY.kind, request.file), request.name
 
 
@@ -84,7 +84,7 @@ def training(config: Any) -> str | Mapping[str, Any]:
     return keys
 
 
-def no_config(command: str) -> UsageError:
+def missing_config(command: str) -> UsageError:
     """The error of a command that trains, without a config."""
     return UsageError(f"{command} needs a config: a preset or a YAML file")
 

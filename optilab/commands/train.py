@@ -159,7 +159,7 @@ def _plan(request: Train, place: Place) -> Any:
         refuse_changed_trial(path, changes)
         return plan_resume(path, changes)
     if config is None:
-        raise studies.no_config("train")
+        raise studies.missing_config("train")
     from optilab.config.training import TrainConfig
 
     return load(TrainConfig, studies.training(config), changes)

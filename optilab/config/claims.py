@@ -103,14 +103,14 @@ _TEXT = re.compile(
 _NAMELESS = re.sub(r"\?P<\w+>", "", _TEXT.pattern)
 
 
-def no_fraction(metric: str, value: float) -> str:
+def fraction_problem(metric: str, value: float) -> str:
     """A message for a number that no accuracy can be; empty for any other."""
     if not metric_of(metric).is_fraction or 0 <= value <= 1:
         return ""
     return f"expected a fraction from 0 to 1, got {value:g}"
 
 
-def _unfit(metric: str, operator: str, bound: object) -> str:
+def _bound_problem(metric: str, operator: str, bound: object) -> str:
     """A message for a bound that the metric cannot have; empty for any other."""
     expected = f"{metric} == WORD" if metric in WORDS else f"{metric} {operator} NUMBER"
     return f"expected {expected}, got {metric} {operator} {bound}"
@@ -167,7 +167,7 @@ class Claim(Section):
             raise refusal(f"at: expected {', '.join(MOMENTS)} or an epoch, got {shown(match['at'])}{near}")
         bound = decimal(match["value"])
         if isinstance(bound, str) and OPERATORS[match["operator"]] != "equals":
-            raise refusal(_unfit(match["metric"], match["operator"], bound))
+            raise refusal(_bound_problem(match["metric"], match["operator"], bound))
         return {**parts, OPERATORS[match["operator"]]: bound}
 
     def misfits(self) -> Iterator[tuple[str, str]]:
@@ -180,8 +180,8 @@ class Claim(Section):
         if any(self.metric in subject.metrics for subject in SUBJECTS.values()) and word != isinstance(
             self.bound, str
         ):
-            yield _unfit(self.metric, self.operator, self.bound), ""
-        if isinstance(self.bound, float) and (why := no_fraction(self.metric, self.bound)):
+            yield _bound_problem(self.metric, self.operator, self.bound), ""
+        if isinstance(self.bound, float) and (why := fraction_problem(self.metric, self.bound)):
             yield f"{self.metric}: {why}", ""
         if self.within is not None and (word or not exact):
             yield f"+-: expected == and a number, got {self.text}", ""

@@ -106,6 +106,7 @@ def _key(node: Mapping[str, Any], name: str, of: str, needed: bool) -> Iterator[
     inner = [part for schema in (*options, *listed) for part in map(_resolved, schema.get("anyOf", [schema]))]
     names = next((tuple(schema["enum"]) for schema in inner if "enum" in schema), ())
     objects = [schema for schema in inner if "properties" in schema]
+    sections = [schema for schema in objects if "additionalProperties" in schema]
     entries = {
         schema["properties"]["name"]["const"]: schema
         for schema in objects
@@ -116,11 +117,9 @@ def _key(node: Mapping[str, Any], name: str, of: str, needed: bool) -> Iterator[
         yield Key(name, ENTRY, default, meaning, of, names)
         for entry, settings in entries.items():
             yield from _section(settings, f"{name}.", entry)
-    elif (
-        objects and not (whole := [schema for schema in objects if "additionalProperties" in schema])[1:] and whole
-    ):
+    elif len(sections) == 1:
         yield Key(name, SECTION, default, meaning, of)
-        yield from _section(whole[0], f"{name}.", of)
+        yield from _section(sections[0], f"{name}.", of)
     else:
         yield Key(name, type_of(node), default, meaning, of, tuple(map(str, names)) or _booleans(inner))
 

@@ -307,7 +307,7 @@ class TrainConfig(Section):
     def misfits(self) -> Iterator[tuple[str, str]]:
         model, info = self.model, self.data.info
         if isinstance(model, ModelConfig) and (
-            message := too_large(parameters(model.widths(info.inputs, len(info.classes))))
+            message := size_problem(parameters(model.widths(info.inputs, len(info.classes))))
         ):
             yield message, "model.hidden"
         if isinstance(model, UserNetwork) and self.stages:
@@ -416,7 +416,7 @@ def parameters(widths: Sequence[int]) -> int:
     return sum(prod(pair) + pair[1] for pair in pairwise(widths))
 
 
-def too_large(count: int) -> str:
+def size_problem(count: int) -> str:
     """The message for a network with too many parameters; an empty text if the number is accepted."""
     needs = f"{count:,} parameters, {count * 16 / 2**30:,.1f} GiB with gradients and optimizer state"
     return f"{needs}; the limit is {MAX_PARAMETERS:,} parameters" if count > MAX_PARAMETERS else ""

@@ -301,12 +301,8 @@ def judge(
     do not. `limits`: the possible outcomes; intervals end there. `improvable`: blocks on which a setting that was not
     tried may be better; no group is worse if it is not worse with ties there. ValueError if the baseline has none.
     """
-    keys, outcomes, sign, span = (
-        list(values),
-        list(values.values()),
-        1 if higher_is_better else -1,
-        limits[1] - limits[0],
-    )
+    keys, outcomes = list(values), list(values.values())
+    sign, span = 1 if higher_is_better else -1, limits[1] - limits[0]
     failed = [{*(diverged or {}).get(key, ())} for key in keys]
     ran = [[v for block, v in row.items() if block not in bad] for row, bad in zip(outcomes, failed, strict=True)]
     means = [fmean(row.values()) if row else nan for row in outcomes]

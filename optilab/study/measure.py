@@ -12,7 +12,7 @@ from math import inf, isfinite
 from statistics import fmean
 from typing import Literal, NamedTuple
 
-from optilab.config.claims import MOMENTS, At, no_fraction
+from optilab.config.claims import MOMENTS, At, fraction_problem
 from optilab.errors import DataError, UsageError, did_you_mean, shown, unknown
 from optilab.runs import Record, Row, best, read_timings
 from optilab.runs.metrics import TESTED, metric_of
@@ -107,6 +107,9 @@ class Measure:
     def _time_to(self, target: float, rows: Sequence[Row]) -> float | None:
         """The epoch at which the isotonic regression of the metric crosses the target. On a curve that only rises
         it is the first epoch that reaches the target.
+
+        That is the row after which the sum of (target - value) is largest: from it on, every mean up to a later
+        row is at least the target.
         """
         most, total, reached, waiting = 0.0, 0.0, 0.0, True
         for row in rows:
@@ -137,7 +140,7 @@ def read_measure(metric: str, at: str, target: float | None, until: str) -> Meas
         wrong.append(
             f"--at {at}: {metric} is measured at the last epoch and at the best one; expected last or best"
         )
-    why = "" if target is None else no_fraction(metric, target)
+    why = "" if target is None else fraction_problem(metric, target)
     if target == 0 and metric_of(metric).is_fraction:
         why = "expected more than 0, which every training has at once"
     if target is not None and not isfinite(target):

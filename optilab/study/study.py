@@ -165,7 +165,7 @@ def run(
         study = runs.open_study(directory, name, to_yaml(spec.request), facts)
         try:
             require_nothing_dropped(spec, path)  # now that no other process writes it
-            _relabel(study, spec.trials)
+            _rename_runs(study, spec.trials)
             planned = ahead(spec, path)
             facts |= {
                 "trials": len(planned.trials),
@@ -314,7 +314,7 @@ def _changed(run: Path, trial: Trial, keep: str) -> list[str]:
     return changed
 
 
-def _relabel(study: runs.OpenStudy, trials: Sequence[Trial]) -> None:
+def _rename_runs(study: runs.OpenStudy, trials: Sequence[Trial]) -> None:
     """Give runs that were made under other labels the names that they have among `trials`.
 
     A study that has grown by an axis asks for some of its trainings again, with one setting more in their labels: the

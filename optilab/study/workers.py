@@ -83,14 +83,14 @@ class Workers(ABC):
 
     def call(self, task: Task, stop: Callable[[], bool] = lambda: False) -> Reply | None:
         """The reply to one task, next to which none is running; None also where a stop was requested before."""
-        while not (ready := self.slots > 0) and not stop():
+        while self.slots == 0:
+            if stop():
+                return None
             list(self.ended())
-        if ready:
-            self.begin("", task)
-        while ready:
+        self.begin("", task)
+        while True:
             for _, reply in self.ended():
                 return reply
-        return None
 
 
 # --- this machine ------------------------------------------------------------------------------------------

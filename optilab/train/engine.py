@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from optilab.config.model import ModelConfig
-from optilab.config.training import EarlyStopping, ReduceOnPlateau, Replay, TrainConfig, parameters, too_large
+from optilab.config.training import EarlyStopping, ReduceOnPlateau, Replay, TrainConfig, parameters, size_problem
 from optilab.config.user_network import UserNetwork
 from optilab.data.read import Dataset, channels_first
 from optilab.errors import DivergedError, UsageError
@@ -356,7 +356,7 @@ class Training:
 def _multilayer_perceptron(config: TrainConfig, network: ModelConfig, inputs: int, classes: int) -> MLP:
     """The multilayer perceptron in its first stage. UsageError where it is too large."""
     depths = [stage.layers for stage in config.stages]
-    if message := too_large(parameters(network.widths(inputs, classes))):
+    if message := size_problem(parameters(network.widths(inputs, classes))):
         raise UsageError(f"model.hidden: {message}")
     model = MLP(network, inputs, classes, depths)
     if depths:

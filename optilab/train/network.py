@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from optilab.config.model import ACTIVATIONS, ConstantInit, DefaultInit
-from optilab.config.training import too_large
+from optilab.config.training import size_problem
 from optilab.config.user_network import UserNetwork
 from optilab.errors import UsageError
 from optilab.train.device import explain_device_errors
@@ -40,7 +40,7 @@ class OwnModel(nn.Module):
             raise UsageError(f"{config.code.place} returns {type(network).__name__}; expected a torch.nn.Module")
         self.network = network
         self.activations = self._activations_of(example, classes)
-        if message := too_large(sum(parameter.numel() for parameter in self.weights)):
+        if message := size_problem(sum(parameter.numel() for parameter in self.weights)):
             raise UsageError(f"{config.name}: {message}")
         if not self.trained:
             raise UsageError(f"{config.code.place} has no parameter that is trained")

@@ -67,7 +67,7 @@ class Watch:
         several = isinstance(optimizer, Sequence) and not isinstance(optimizer, str)
         self._optimizers: list[Any] = [*optimizer] if several else [optimizer]  # type: ignore[misc]
         _require(isinstance(model, nn.Module), "optilab.watch", "model: expected a torch.nn.Module", model)
-        for entry in self._optimizers or [optimizer][: optimizer != ()]:
+        for entry in self._optimizers or ([] if optimizer == () else [optimizer]):
             valid = isinstance(entry, torch.optim.Optimizer)
             _require(valid, "optilab.watch", "optimizer: expected an optimizer of torch.optim", entry)
         valid = isinstance(every, int) and not isinstance(every, bool) and every > 0
