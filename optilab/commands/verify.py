@@ -23,7 +23,7 @@ from optilab.errors import ExitCode, UsageError, shown
 from optilab.marks import Argument, ConfigKey, Flag, Read
 from optilab.optimize import OBJECTIVES, RULES
 from optilab.optimize.rule import is_formula, settings_of, with_settings
-from optilab.optimize.user_code import UserRule, rule_class, user_code
+from optilab.optimize.user_code import UserRule, find_optimizer, rule_class, user_code
 from optilab.show import terminal
 from optilab.show.blocks import Block, Sentence
 from optilab.show.table import grid
@@ -101,7 +101,7 @@ Exit status 9: something differs.
             with signals.without_sigpipe():  # the file may close its end
                 return _verify_file(Path(file), name, setup, self)
         if file.endswith(".py") and not name:
-            candidate = candidates.find_optimizer(Path(file), setup.rule.name)
+            candidate = find_optimizer(Path(file), setup.rule.name)
         loaded = candidates.load(candidate)
         return LabVerification(loaded.name, setup, setup.compare(loaded), loaded, rule_class(candidate))
 

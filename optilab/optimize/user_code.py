@@ -42,6 +42,8 @@ from optilab.optimize.rule import COMMON_VALUES, Rule, State, formula_rule, is_f
 CHDIR = os.chdir
 MAX_ERROR, MAX_LINE = 500, 80
 """Characters of an exception and of a line of code that are repeated."""
+GRADIENTS = {"g", "grad", "gradient", "dw", "dW", "dx", "gradients", "grads"}
+"""Names of the second parameter, the gradient, of a function that is an optimizer."""
 STEP_NUMBER = {"t", "step", "epoch", "k", "iteration"}
 """Parameters of a function that receive the number of the step, from 1."""
 HYPERPARAMETERS = {*COMMON_VALUES, "alpha", "beta3", "nu", "damping"}
@@ -271,6 +273,36 @@ def user_code(reference: str | Callable[..., Any]) -> UserCode:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
     return UserCode(path, name, hashlib.sha256(source).hexdigest(), source, module)
+
+
+def find_optimizer(path: Path, preferred: str = "") -> UserCode:
+    """The only class or function of a file that is an optimizer; the file is executed.
+
+    A class comes before functions, which may be its helpers, and a class before those that it extends; of several,
+    the one with the name of the optimizer `preferred`. UsageError where nothing fits, or more than one does.
+    """
+    code = user_code(f"{path}:NAME")
+    defined, methods = code.defined, ("update", "step")
+    classes = [n for n in defined if any(isinstance(getattr(defined[n], m, None), FunctionType) for m in methods)]
+    names = [n for n in classes if not any(defined[n] in defined[other].__mro__[1:] for other in classes)]
+    functions = [n for n in defined if isinstance(defined[n], FunctionType)]
+    names = names or [
+        n for n in functions if GRADIENTS.intersection([*inspect.signature(defined[n]).parameters][1:2])
+    ]
+    names = [n for n in names if _letters(n) == _letters(preferred)] or names
+    if len(names) == 1:
+        return replace(code, name=names[0])
+    if names:
+        raise UsageError(f"{path} has {', '.join(names)}: choose one, as in {path}:{names[0]}")
+    content = f"; it has {', '.join(defined)}" if defined else ""
+    raise UsageError(
+        f"{path} has no class with update(w, g) and no function f(w, g, ...){content} (optilab help own)"
+    )
+
+
+def _letters(name: str) -> str:
+    """A name as `adam_w`, `AdamW` and `adamw` have it in common."""
+    return "".join(filter(str.isalnum, name)).lower()
 
 
 def _file_of_module(name: str) -> Path:

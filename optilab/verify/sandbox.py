@@ -29,12 +29,11 @@ import numpy as np
 
 from optilab.errors import SystemFailure, UsageError, printable
 from optilab.optimize.objective import Floats
-from optilab.optimize.user_code import exception_text, rule_class
+from optilab.optimize.user_code import exception_text, find_optimizer, rule_class
 from optilab.verify.candidate import (
     MAX_MAGNITUDE,
     Candidate,
     Walk,
-    find_optimizer,
     literals,
     parameters,
     start_walk,
