@@ -96,12 +96,12 @@ Exit status 9: something differs.
         setup: Any = ComparisonSetup.of(self)
         file, name = classroom.split(candidate) if isinstance(candidate, str) else ("", "")
         if file.endswith(".py"):
-            user_code(f"{file}:{name or 'NAME'}")  # it is refused before a process starts
+            user_code(f"{file}:{name}" if name else file)  # it is refused before a process starts
         if not place.library and Path(file).is_file():
             with signals.without_sigpipe():  # the file may close its end
                 return _verify_file(Path(file), name, setup, self)
         if file.endswith(".py") and not name:
-            candidate = find_optimizer(Path(file), setup.rule.name)
+            candidate = find_optimizer(user_code(file), setup.rule.name)
         loaded = candidates.load(candidate)
         return LabVerification(loaded.name, setup, setup.compare(loaded), loaded, rule_class(candidate))
 

@@ -60,6 +60,7 @@ EMPTY = inspect.Parameter.empty
 @dataclass(unsafe_hash=True)
 class UserCode:
     """A class or function: `name` of a file, of an installed `module`, or `definition`, an object of this process.
+    Without a `name` it is a file, of which a use takes the only part that fits, or refuses it.
 
     `source` is the content of the file when it was read, and `sha256` its checksum; an object has them where Python
     knows its source, such as the cell of a notebook.
@@ -132,6 +133,8 @@ class UserCode:
         code = getattr(self._module(), self.name, None)
         if not callable(code):
             names = ", ".join(self.defined) or "no class and no function"
+            if not self.name:
+                raise UsageError(f"expected {self.file}:NAME; it has {names}")
             near = did_you_mean(self.name, self.defined) or f"; it has {names}"
             raise UsageError(f"{self.file} has no {self.name}{near}")
         return code
@@ -245,18 +248,17 @@ def is_user_code(name: Any) -> bool:
 
 
 def user_code(reference: str | Callable[..., Any]) -> UserCode:
-    """The code of `FILE.py:NAME`, `package.module:NAME`, or of an object; nothing is executed.
+    """The code of `FILE.py:NAME`, `FILE.py`, `package.module:NAME`, or of an object; nothing is executed.
 
     UsageError where there is no such file or module, or the object is no class or function.
     """
     if not isinstance(reference, str):
         return _code_of_object(reference)
     place, _, name = reference.rpartition(":")
-    if not place or not name.isidentifier():
-        if not reference.endswith(".py"):
-            raise UsageError(f"expected FILE.py:NAME or package.module:NAME, got {shown(reference, 200)}")
-        names = user_code(f"{reference}:NAME").defined
-        raise UsageError(f"expected {reference}:NAME; it has {', '.join(names) or 'no class and no function'}")
+    if reference.endswith(".py"):
+        place, name = reference, ""
+    elif not place or not name.isidentifier():
+        raise UsageError(f"expected FILE.py:NAME or package.module:NAME, got {shown(reference, 200)}")
     if place == "__main__" and callable(item := getattr(sys.modules[place], name, None)):
         return _code_of_object(item)  # the same cell or script resumes its run
     path, module = Path(place), ""
@@ -275,13 +277,13 @@ def user_code(reference: str | Callable[..., Any]) -> UserCode:
     return UserCode(path, name, hashlib.sha256(source).hexdigest(), source, module)
 
 
-def find_optimizer(path: Path, preferred: str = "") -> UserCode:
+@cache
+def find_optimizer(code: UserCode, preferred: str = "") -> UserCode:
     """The only class or function of a file that is an optimizer; the file is executed.
 
     A class comes before functions, which may be its helpers, and a class before those that it extends; of several,
     the one with the name of the optimizer `preferred`. UsageError where nothing fits, or more than one does.
     """
-    code = user_code(f"{path}:NAME")
     defined, methods = code.defined, ("update", "step")
     classes = [n for n in defined if any(isinstance(getattr(defined[n], m, None), FunctionType) for m in methods)]
     names = [n for n in classes if not any(defined[n] in defined[other].__mro__[1:] for other in classes)]
@@ -293,10 +295,10 @@ def find_optimizer(path: Path, preferred: str = "") -> UserCode:
     if len(names) == 1:
         return replace(code, name=names[0])
     if names:
-        raise UsageError(f"{path} has {', '.join(names)}: choose one, as in {path}:{names[0]}")
+        raise UsageError(f"{code.file} has {', '.join(names)}: choose one, as in {code.file}:{names[0]}")
     content = f"; it has {', '.join(defined)}" if defined else ""
     raise UsageError(
-        f"{path} has no class with update(w, g) and no function f(w, g, ...){content} (optilab help own)"
+        f"{code.file} has no class with update(w, g) and no function f(w, g, ...){content} (optilab help own)"
     )
 
 
@@ -707,11 +709,12 @@ def checked(point: Any, in_place: Array, w: Array, g: Array, t: int) -> Array:
 
 
 def rule_class(code: str | Callable[..., Any] | UserCode) -> type[UserRule]:
-    """The rule class of a user's code, FILE.py:NAME for example; its file is executed.
+    """The rule class of a user's code, FILE.py:NAME for example, or the only one of FILE.py; the file is executed.
 
     UsageError where there is no such file, it cannot be executed, or the code is no rule.
     """
-    return _rule_class(code if isinstance(code, UserCode) else user_code(code))
+    code = code if isinstance(code, UserCode) else user_code(code)
+    return _rule_class(code if code.name else find_optimizer(code))
 
 
 @cache
