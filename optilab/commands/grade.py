@@ -65,7 +65,8 @@ class Grade(Against, FormatOptions):
             StepProgress(count, False, f"grading {plural(count, 'submission')}") as progress,
         ):
             for row in rows:
-                graded.append(row)
+                overflow = setup.overflow(row.compared) if row.compared else ""
+                graded.append(replace(row, explanation=row.explanation or overflow))
                 progress.step(f"graded {len(graded)} of {count}")
         grades = Grades(graded, setup, all(files.values()), sandbox.level)
         if directory is not None:

@@ -191,6 +191,14 @@ class ComparisonSetup:
     def rule(self) -> Any:
         return self.config.algo[0]
 
+    def overflow(self, verdict: "CodeComparison") -> str:
+        """The step at which the code's point is not finite, with a guess of the cause; empty where none is."""
+        if all(map(isfinite, verdict.point or ())):
+            return ""
+        counts = "^t" in self.rule.formula and verdict.first_step == 1 and not verdict.explanation
+        guess = "; where it divides by 1 - beta^t, t begins with 1" * counts
+        return f"returns nan or inf at step {verdict.first_step}{guess}"
+
     def compare(self, candidate: "candidates.Candidate") -> "CodeComparison":
         """Follow both step by step."""
         from optilab.verify.compare import ProblemInstance, compare
@@ -299,17 +307,14 @@ class LabVerification(Answer):
         cells = [[who, *(f"{value:.12g}" for value in point[:6])] for who, point in points]
         yield grid(["", *(f"w{i + 1}" for i in range(len(cells[0]) - 1))], cells)
         yield ""
-        finite = all(map(isfinite, verdict.point))
-        if not finite:
-            counts = "^t" in self._rule.formula and verdict.first_step == 1 and not verdict.explanation
-            guess = "; where it divides by 1 - beta^t, t begins with 1" * counts
-            yield f"your code returns nan or inf at step {verdict.first_step}{guess}"
+        if overflow := self.setup.overflow(verdict):
+            yield f"your code {overflow}"
         if verdict.explanation:
             yield Sentence("explained by:", "bold")
             yield from (f"  {reason}" for reason in verdict.explanation)
         elif verdict.statement:
             yield f"no edit of the formula explains it; {verdict.statement}"
-        elif finite:
+        elif not overflow:
             yield "no edit of the formula explains it: check the formula above, term by term"
         if verdict.equal_with:
             yield f"equal with {', '.join(verdict.equal_with)}"
