@@ -294,6 +294,11 @@ class StudyProgress(Bar):
         self._epochs = self._first = 0
         self._started, self._begun, self._moves = time.monotonic(), False, False
 
+    def planned(self, trials: int, epochs: int) -> None:
+        """Count to other numbers from now on."""
+        self._trials, self._total = trials, epochs
+        self.update(self._task, total=epochs)
+
     def epochs(self, done: int) -> None:
         """Report the number of epochs that are on disk; time counts from the first one here, without the start."""
         self._epochs = done
