@@ -34,7 +34,7 @@ VARYING = {
     r"(?m)^versions .*": "versions   VERSIONS",
     r"(?m)^optilab: \d+/\d+ .*\n": "",  # progress of processes that work side by side
     r"(?m)^optilab: (starting|grading) .*busy machine\n": "",
-    r"(?m)^optilab: graded \d+ of \d+\n": "",
+    r"(?m)^optilab: (graded|tuning) \d+ of \d+.*\n": "",
     r"(unexpected keyword argument '\w+')\. Did you mean.*": r"\1",  # as Python 3.13 ends
     re.escape(__version__): "VERSION",
 }

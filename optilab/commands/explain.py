@@ -20,7 +20,7 @@ from optilab.marks import ConfigKey, Flag, Read
 from optilab.optimize import RULES
 from optilab.optimize import formula as formulas
 from optilab.optimize.formula import Node
-from optilab.optimize.program import operations_of
+from optilab.optimize.program import evaluate
 from optilab.optimize.rule import FormulaRule, is_formula
 from optilab.optimize.user_code import is_user_code
 from optilab.words import settings
@@ -251,8 +251,8 @@ STYLES: Mapping[str, Style] = {
 
 # --- the calculation ----------------------------------------------------------------------------------------
 
-_ACROSS = {"grad", "sum", "norm", "solve", "smallest"}
-"""Functions of all coordinates at once: their numbers cannot be shown coordinate by coordinate."""
+_ACROSS = {"grad", "diagonal", "sum", "norm", "solve", "smallest"}
+"""Functions of all coordinates at once, whose value stands in the calculation of each coordinate."""
 
 
 def _written(worked: "WorkedStep", style: Style) -> Iterator[str]:
@@ -305,20 +305,30 @@ def _line(line: "EvaluatedStatement", style: Style) -> Iterator[str]:
     value = np.atleast_1d(line.value)
     becomes = r" \to " if style.is_latex else " -> "
     renewed = line.is_state and line.node == formulas.symbol(line.target)  # by code without a formula
-    across = bool(operations_of(line.node) & _ACROSS) or value.ndim > 1 or line.node.op in ("symbol", "number")
+    known = dict(line.known)
+    with np.errstate(all="ignore"):
+        node = _joint_parts_evaluated(line.node, known)
+    value_alone = value.ndim > 1 or node.op in ("symbol", "number")
     for i, result in enumerate(value.ravel()):
 
         def number(symbol: str, i: int = i) -> str:
-            known = np.asarray(line.known[symbol])
-            if known.ndim > 1:
-                return symbol
-            text = style.number(float(known.ravel()[i if known.size > 1 else 0]))
+            numbers = np.ravel(known[symbol])
+            text = style.number(float(numbers[i if numbers.size > 1 else 0]))
             return f"({text})" if text.startswith("-") else text
 
         numbers = f"{number(line.target).strip('()')}{becomes}" if renewed else ""
-        numbers = numbers if across else f"{style.formula(line.node, number)} = "
+        numbers = numbers if value_alone else f"{style.formula(node, number)} = "
         yield style.equation(f"w{i + 1}" if value.size > 1 else "", numbers + style.number(float(result)))
     yield from style.after
+
+
+def _joint_parts_evaluated(node: Node, known: dict[str, Any]) -> Node:
+    """The expression with a symbol for each function of all coordinates, such as `norm(g)`; its value joins `known`."""
+    if node.op not in _ACROSS:
+        return Node(node.op, tuple(_joint_parts_evaluated(child, known) for child in node.args), node.value)
+    part = formulas.symbol(formulas.text(node))
+    known[part.value] = evaluate(node, known)
+    return part
 
 
 COMMAND = Explain

@@ -2,9 +2,8 @@
 
 import os
 import re
-import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -16,6 +15,7 @@ from optilab import signals
 from optilab.commands.answer import Answer
 from optilab.commands.options import FormatOptions
 from optilab.commands.request import Place
+from optilab.commands.studies import StepProgress
 from optilab.commands.verify import Against, ComparisonSetup, LabVerification
 from optilab.errors import ExitCode, UsageError, printable
 from optilab.marks import Argument, Flag
@@ -59,8 +59,15 @@ class Grade(Against, FormatOptions):
 
         sandbox, jobs = Sandbox(self.timeout, self.memory, strongest_level()), max(1, (os.cpu_count() or 2) // 2)
         rows = classroom.grade_all(files, setup.compare, sandbox, min(jobs, len(files)), setup.rule.name)
-        with signals.without_sigpipe():  # a submission may close its end
-            graded = list(_with_progress(rows, len(files)))
+        graded, count = list[classroom.Graded](), len(files)
+        with (
+            signals.without_sigpipe(),  # a submission may close its end
+            StepProgress(count, False, f"grading {plural(count, 'submission')}") as progress,
+        ):
+            for row in rows:
+                overflow = setup.overflow(row.compared) if row.compared else ""
+                graded.append(replace(row, explanation=row.explanation or overflow))
+                progress.step(f"graded {len(graded)} of {count}")
         grades = Grades(graded, setup, all(files.values()), sandbox.level)
         if directory is not None:
             grades.write_feedback(directory)
@@ -82,18 +89,6 @@ class Grade(Against, FormatOptions):
         if wrong:
             raise UsageError(f"expected a new directory, got {directory}, which {wrong}", self.flag("feedback"))
         return directory
-
-
-def _with_progress(rows: "Iterable[classroom.Graded]", count: int) -> "Iterator[classroom.Graded]":
-    """Pass rows through, and report their number: in a pipe every ten seconds and, after that, at the end."""
-    last, noted = time.monotonic(), False
-    with terminal.err.status(f"grading {count} submissions") as status:
-        for number, row in enumerate(rows, 1):
-            yield row
-            status.update(f"graded {number} of {count}")
-            if not terminal.err.is_terminal and time.monotonic() - last > (0 if noted and number == count else 10):
-                last, noted = time.monotonic(), True
-                terminal.note(f"graded {number} of {count}")
 
 
 @dataclass(frozen=True, repr=False)

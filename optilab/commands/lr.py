@@ -118,7 +118,7 @@ def range_test(config: "TrainConfig", ramp: "RateRamp", dataset: "Dataset", sile
             epochs = steps * config.data.batch_size / len(training.train)
             count = f"{steps:,} steps ({max(round(epochs, 1), 0.1):,g} epochs)"
             terminal.note(f"range test: at most {count}, lr {low:g} to {high:g}; nothing is written")
-        with studies.StepProgress(len(ramp.rates), silent) as progress:
+        with studies.StepProgress(len(ramp.rates), silent, "range test") as progress:
             for rate, loss in zip(ramp.rates, training.ramp(rate / ramp.lr for rate in ramp.rates), strict=False):
                 losses.append(loss)
                 progress.step(f"range test   lr {rate:.2g}   loss {loss:.4g}")

@@ -482,6 +482,10 @@ def theory(config: "OptimizeConfig", rule: Any, path: "Trajectory") -> str | Non
         )
     best = ", ".join(f"{key} {value:.4g}" for key, value in prediction.best.items())
     best = f"; best: {best} with x{prediction.best_rate:.4g}" if best else ""
+    factors = ""
+    if prediction.factors:
+        flattest, steepest = (f"{factor:.4g}" for factor in prediction.factors)
+        factors = f"; 1 - lr*curvature is {flattest} along the flattest direction, {steepest} along the steepest"
     # within what the steps of the path can tell
     is_double = prediction.stable and prediction.eigenvalue_gap * len(path.points) < 1
     slower = "; slower than that at first, as k*rate^k: the two eigenvalues coincide" if is_double else ""
@@ -490,7 +494,7 @@ def theory(config: "OptimizeConfig", rule: Any, path: "Trajectory") -> str | Non
         stable = "at the limit, where one direction neither shrinks nor grows: stable below"
     return (
         f"theory: {stable} lr {prediction.largest_lr:.4g}; distance x{prediction.rate:.4g} per step in the long run"
-        f"{measured}{slower}{best}"
+        f"{measured}{factors}{slower}{best}"
     )
 
 

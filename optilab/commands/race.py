@@ -177,7 +177,7 @@ def race_on_functions(config: FunctionRaceConfig, request: FunctionRace, place: 
         most = plural(tunings * config.budget * 2 * config.starts * config.gradients, "gradient evaluation")
         counts = f"{plural(len(rules), 'optimizer')} on {plural(len(tests), 'function')}"
         terminal.note(f"{counts}   {config.sizes}; at most {most} in all")
-    with studies.StepProgress(tunings, place.silent) as progress:
+    with studies.StepProgress(tunings, place.silent, f"tuning 1 of {tunings}") as progress:
         race = study.run(rules, tests, config, lambda done: progress.step(f"tuning {done} of {tunings}"))
     judged = judge_claims(config.expect, of_race(standings(race)))
     again = shell(*place.argv[1:]) if request.typed else str(request.call("race"))

@@ -219,13 +219,13 @@ def _configured(line: "ListedRun") -> str:
 
 def _changes(line: "ListedRun", limit: int) -> str:
     """At most `limit` settings that differ from the preset and that no axis varies: `lr 0.1, norm batch`."""
-    from optilab.study.groups import short_names, value_text
+    from optilab.study.groups import short_names, value_text, without_directory
 
     fixed = ("threads", "device") if isinstance(line.entry, Study) else ()  # of all trials: they run on one thread
     varied = [key for key in line.variant.changed if any(is_within(key, axis) for axis in line.axes)]
     changed = {key: v for key, v in line.variant.changed.items() if key not in fixed and key not in varied}
     names = short_names(list(changed))
-    return some([f"{names[key].rpartition('/')[2]} {value_text(value)}" for key, value in changed.items()], limit)
+    return some([f"{without_directory(names[key])} {value_text(value)}" for key, value in changed.items()], limit)
 
 
 def _result(line: "ListedRun") -> str:

@@ -288,11 +288,16 @@ class StudyProgress(Bar):
 
     def __init__(self, trials: int, epochs: int, metric: str, quiet: bool) -> None:
         super().__init__(epochs, quiet)
-        self._trials, self._quiet = trials, quiet
+        self._trials = trials
         self._metric, self._best = metric_of(metric), list[float]()
         self._statuses = dict[str, str]()
         self._epochs = self._first = 0
         self._started, self._begun, self._moves = time.monotonic(), False, False
+
+    def planned(self, trials: int, epochs: int) -> None:
+        """Count to other numbers from now on."""
+        self._trials, self._total = trials, epochs
+        self.update(self._task, total=epochs)
 
     def epochs(self, done: int) -> None:
         """Report the number of epochs that are on disk; time counts from the first one here, without the start."""
@@ -315,7 +320,7 @@ class StudyProgress(Bar):
         """Count and report a trial that has ended."""
         self.known([outcome])
         self._draw()
-        if outcome.failed or (self.disable and not self.in_notebook and not self._quiet):
+        if outcome.failed or self.in_log:
             reason = f": {outcome.reason}" if outcome.failed else ""
             left = f", {left}" if (left := self._left()) else ""
             count = f"{len(self._statuses)}/{self._trials}"
@@ -339,17 +344,23 @@ class StudyProgress(Bar):
 
 
 class StepProgress(Bar):
-    """A number of steps and the time left, as a bar on a terminal and in a notebook."""
+    """A number of steps and the time left: a bar on a terminal and in a notebook, a line every ten seconds in a log."""
 
-    def __init__(self, total: int, silent: bool) -> None:
+    def __init__(self, total: int, silent: bool, text: str) -> None:
         super().__init__(total, silent)
         self._done, self._started = 0, time.monotonic()
+        self._noted = self._started
+        self.show(0, text, "")
 
     def step(self, text: str) -> None:
         """Count one more step; time counts from the first one, which warms up."""
-        self._done += 1
+        self._done, now, left = self._done + 1, time.monotonic(), ""
         if self._done == 1:
-            self._started = time.monotonic()
-            return
-        left = (self._total - self._done) * (time.monotonic() - self._started) / (self._done - 1)
-        self.show(self._done, text, f"{duration(left)} left")
+            self._started = now
+        else:
+            seconds = (self._total - self._done) * (now - self._started) / (self._done - 1)
+            left = f"{duration(seconds)} left"
+        self.show(self._done, text, left)
+        if self.in_log and now - self._noted >= terminal.MAX_SILENCE_SECONDS:
+            self._noted = now
+            terminal.note(", ".join(filter(None, (text, left))))

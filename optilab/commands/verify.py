@@ -23,7 +23,7 @@ from optilab.errors import ExitCode, UsageError, shown
 from optilab.marks import Argument, ConfigKey, Flag, Read
 from optilab.optimize import OBJECTIVES, RULES
 from optilab.optimize.rule import is_formula, settings_of, with_settings
-from optilab.optimize.user_code import UserRule, rule_class, user_code
+from optilab.optimize.user_code import UserRule, find_optimizer, rule_class, user_code
 from optilab.show import terminal
 from optilab.show.blocks import Block, Sentence
 from optilab.show.table import grid
@@ -96,12 +96,12 @@ Exit status 9: something differs.
         setup: Any = ComparisonSetup.of(self)
         file, name = classroom.split(candidate) if isinstance(candidate, str) else ("", "")
         if file.endswith(".py"):
-            user_code(f"{file}:{name or 'NAME'}")  # it is refused before a process starts
+            user_code(f"{file}:{name}" if name else file)  # it is refused before a process starts
         if not place.library and Path(file).is_file():
             with signals.without_sigpipe():  # the file may close its end
                 return _verify_file(Path(file), name, setup, self)
         if file.endswith(".py") and not name:
-            candidate = candidates.find_optimizer(Path(file), setup.rule.name)
+            candidate = find_optimizer(user_code(file), setup.rule.name)
         loaded = candidates.load(candidate)
         return LabVerification(loaded.name, setup, setup.compare(loaded), loaded, rule_class(candidate))
 
@@ -190,6 +190,14 @@ class ComparisonSetup:
     @property
     def rule(self) -> Any:
         return self.config.algo[0]
+
+    def overflow(self, verdict: "CodeComparison") -> str:
+        """The step at which the code's point is not finite, with a guess of the cause; empty where none is."""
+        if all(map(isfinite, verdict.point or ())):
+            return ""
+        counts = "^t" in self.rule.formula and verdict.first_step == 1 and not verdict.explanation
+        guess = "; where it divides by 1 - beta^t, t begins with 1" * counts
+        return f"returns nan or inf at step {verdict.first_step}{guess}"
 
     def compare(self, candidate: "candidates.Candidate") -> "CodeComparison":
         """Follow both step by step."""
@@ -299,17 +307,14 @@ class LabVerification(Answer):
         cells = [[who, *(f"{value:.12g}" for value in point[:6])] for who, point in points]
         yield grid(["", *(f"w{i + 1}" for i in range(len(cells[0]) - 1))], cells)
         yield ""
-        finite = all(map(isfinite, verdict.point))
-        if not finite:
-            counts = "^t" in self._rule.formula and verdict.first_step == 1 and not verdict.explanation
-            guess = "; where it divides by 1 - beta^t, t begins with 1" * counts
-            yield f"your code returns nan or inf at step {verdict.first_step}{guess}"
+        if overflow := self.setup.overflow(verdict):
+            yield f"your code {overflow}"
         if verdict.explanation:
             yield Sentence("explained by:", "bold")
             yield from (f"  {reason}" for reason in verdict.explanation)
         elif verdict.statement:
             yield f"no edit of the formula explains it; {verdict.statement}"
-        elif finite:
+        elif not overflow:
             yield "no edit of the formula explains it: check the formula above, term by term"
         if verdict.equal_with:
             yield f"equal with {', '.join(verdict.equal_with)}"

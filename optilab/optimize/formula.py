@@ -56,8 +56,10 @@ class Node:
         _operation, ("sqrt", "exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh")
     )
 
-    def __bool__(self) -> bool:
-        raise TypeError("an if depends on a value")
+    def _branch(self, *_: Any) -> Any:
+        raise TypeError("if, >, max, np.maximum and np.where depend on a value, not on its symbol")
+
+    __bool__ = __lt__ = __le__ = __gt__ = __ge__ = _branch
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,8 @@ class ConvergenceRate:
     falls like k*rate^k in step k, more slowly than rate^k."""
     unstable_fraction: float
     """The largest part of the start, as a fraction of its distance, in a direction that the rule does not shrink."""
+    factors: tuple[float, float] | None
+    """1 - lr*curvature of gradient descent along the flattest and along the steepest direction; None of others."""
 
     @property
     def stable(self) -> bool:
@@ -85,7 +87,10 @@ def predict(rule: Rule, function: Objective, start: Any = None) -> ConvergenceRa
         gap = float(np.abs(pair[0] - pair[1]) / rate) if 0 < rate < np.inf else 1.0
     best, best_rate = _best(rule, float(eigenvalues[0]), float(eigenvalues[-1]))
     unstable = _unstable_fraction(function, start, radii >= 1)
-    return ConvergenceRate(rate, float(largest_lr(rule, eigenvalues)), best, best_rate, gap, unstable)
+    step = linear_step(rule)
+    is_descent = step is not None and (step.gradient, step.velocity) == (1, 0)
+    factors = (float(matrices[0, 0, 0]), float(matrices[-1, 0, 0])) if is_descent else None
+    return ConvergenceRate(rate, float(largest_lr(rule, eigenvalues)), best, best_rate, gap, unstable, factors)
 
 
 def _unstable_fraction(function: Objective, start: Any, directions: Any) -> float:

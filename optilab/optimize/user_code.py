@@ -42,6 +42,8 @@ from optilab.optimize.rule import COMMON_VALUES, Rule, State, formula_rule, is_f
 CHDIR = os.chdir
 MAX_ERROR, MAX_LINE = 500, 80
 """Characters of an exception and of a line of code that are repeated."""
+GRADIENTS = {"g", "grad", "gradient", "dw", "dW", "dx", "gradients", "grads"}
+"""Names of the second parameter, the gradient, of a function that is an optimizer."""
 STEP_NUMBER = {"t", "step", "epoch", "k", "iteration"}
 """Parameters of a function that receive the number of the step, from 1."""
 HYPERPARAMETERS = {*COMMON_VALUES, "alpha", "beta3", "nu", "damping"}
@@ -58,6 +60,7 @@ EMPTY = inspect.Parameter.empty
 @dataclass(unsafe_hash=True)
 class UserCode:
     """A class or function: `name` of a file, of an installed `module`, or `definition`, an object of this process.
+    Without a `name` it is a file, of which a use takes the only part that fits, or refuses it.
 
     `source` is the content of the file when it was read, and `sha256` its checksum; an object has them where Python
     knows its source, such as the cell of a notebook.
@@ -130,6 +133,8 @@ class UserCode:
         code = getattr(self._module(), self.name, None)
         if not callable(code):
             names = ", ".join(self.defined) or "no class and no function"
+            if not self.name:
+                raise UsageError(f"expected {self.file}:NAME; it has {names}")
             near = did_you_mean(self.name, self.defined) or f"; it has {names}"
             raise UsageError(f"{self.file} has no {self.name}{near}")
         return code
@@ -243,18 +248,17 @@ def is_user_code(name: Any) -> bool:
 
 
 def user_code(reference: str | Callable[..., Any]) -> UserCode:
-    """The code of `FILE.py:NAME`, `package.module:NAME`, or of an object; nothing is executed.
+    """The code of `FILE.py:NAME`, `FILE.py`, `package.module:NAME`, or of an object; nothing is executed.
 
     UsageError where there is no such file or module, or the object is no class or function.
     """
     if not isinstance(reference, str):
         return _code_of_object(reference)
     place, _, name = reference.rpartition(":")
-    if not place or not name.isidentifier():
-        if not reference.endswith(".py"):
-            raise UsageError(f"expected FILE.py:NAME or package.module:NAME, got {shown(reference, 200)}")
-        names = user_code(f"{reference}:NAME").defined
-        raise UsageError(f"expected {reference}:NAME; it has {', '.join(names) or 'no class and no function'}")
+    if reference.endswith(".py"):
+        place, name = reference, ""
+    elif not place or not name.isidentifier():
+        raise UsageError(f"expected FILE.py:NAME or package.module:NAME, got {shown(reference, 200)}")
     if place == "__main__" and callable(item := getattr(sys.modules[place], name, None)):
         return _code_of_object(item)  # the same cell or script resumes its run
     path, module = Path(place), ""
@@ -271,6 +275,36 @@ def user_code(reference: str | Callable[..., Any]) -> UserCode:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
     return UserCode(path, name, hashlib.sha256(source).hexdigest(), source, module)
+
+
+@cache
+def find_optimizer(code: UserCode, preferred: str = "") -> UserCode:
+    """The only class or function of a file that is an optimizer; the file is executed.
+
+    A class comes before functions, which may be its helpers, and a class before those that it extends; of several,
+    the one with the name of the optimizer `preferred`. UsageError where nothing fits, or more than one does.
+    """
+    defined, methods = code.defined, ("update", "step")
+    classes = [n for n in defined if any(isinstance(getattr(defined[n], m, None), FunctionType) for m in methods)]
+    names = [n for n in classes if not any(defined[n] in defined[other].__mro__[1:] for other in classes)]
+    functions = [n for n in defined if isinstance(defined[n], FunctionType)]
+    names = names or [
+        n for n in functions if GRADIENTS.intersection([*inspect.signature(defined[n]).parameters][1:2])
+    ]
+    names = [n for n in names if _letters(n) == _letters(preferred)] or names
+    if len(names) == 1:
+        return replace(code, name=names[0])
+    if names:
+        raise UsageError(f"{code.file} has {', '.join(names)}: choose one, as in {code.file}:{names[0]}")
+    content = f"; it has {', '.join(defined)}" if defined else ""
+    raise UsageError(
+        f"{code.file} has no class with update(w, g) and no function f(w, g, ...){content} (optilab help own)"
+    )
+
+
+def _letters(name: str) -> str:
+    """A name as `adam_w`, `AdamW` and `adamw` have it in common."""
+    return "".join(filter(str.isalnum, name)).lower()
 
 
 def _file_of_module(name: str) -> Path:
@@ -675,11 +709,12 @@ def checked(point: Any, in_place: Array, w: Array, g: Array, t: int) -> Array:
 
 
 def rule_class(code: str | Callable[..., Any] | UserCode) -> type[UserRule]:
-    """The rule class of a user's code, FILE.py:NAME for example; its file is executed.
+    """The rule class of a user's code, FILE.py:NAME for example, or the only one of FILE.py; the file is executed.
 
     UsageError where there is no such file, it cannot be executed, or the code is no rule.
     """
-    return _rule_class(code if isinstance(code, UserCode) else user_code(code))
+    code = code if isinstance(code, UserCode) else user_code(code)
+    return _rule_class(code if code.name else find_optimizer(code))
 
 
 @cache

@@ -22,6 +22,8 @@ class Bar(Progress):
         live = terminal.err.is_terminal and on_terminal and not quiet
         super().__init__(*columns, console=terminal.err, transient=True, disable=not live)
         self._line, self._total = ProgressLine(quiet), total
+        self.in_log = not (live or self.in_notebook or quiet)
+        """True where there is no bar, and lines are wanted in its place."""
         self._task = self.add_task("", total=total, left="")
 
     @property

@@ -325,13 +325,14 @@ def _is_implied_by_name(key: str, different: Sequence[Mapping[str, Any]]) -> boo
     return all(values.setdefault(t.get(entry), t.get(key)) == t.get(key) for t in different)
 
 
-_PARTS = re.compile(r"\.(?!.*py:)", re.DOTALL)
+_PARTS = re.compile(r"\.(?!\d|.*py:)", re.DOTALL)
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:
     """Each dotted key by as few of its last parts as tell it from the others: `optimizer.lr` is `lr`.
 
-    `.name` of an entry is left out: `model.norm.name` is `norm`. The file of an optimizer stays whole: `own.py:Own.lr`.
+    `.name` of an entry is left out: `model.norm.name` is `norm`. The file of an optimizer stays whole: `own.py:Own.lr`;
+    so does a number in its formula.
     """
     parts = {key: _PARTS.split(key.removesuffix(".name")) for key in keys}
     result = {}
@@ -343,8 +344,9 @@ def short_names(keys: Sequence[str]) -> dict[str, str]:
     return result
 
 
-_USER_FILE = re.compile(r"^.*/([^/]+\.py:\w+)$", re.DOTALL)
-"""An optimizer in a file: a table has its name without the directory; its checksum is another setting."""
+_USER_FILE = re.compile(r"^.*/([^/]+\.py:[\w.]+)$", re.DOTALL)
+"""An optimizer in a file, or a key of it: a table has its name without the directory; its checksum is another
+setting."""
 
 
 def without_directory(value: Any) -> Any:

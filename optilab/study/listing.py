@@ -25,7 +25,7 @@ from optilab.config.tree import decimal, flat
 from optilab.errors import SYNONYMS, OptilabError, UsageError, did_you_mean, shown
 from optilab.optimize import RULES
 from optilab.runs import Record, Row, Study
-from optilab.study.groups import axes_of, request_of
+from optilab.study.groups import axes_of, request_of, without_directory
 
 RESULTS = ("run", "command", "state", "created", "finished", "epoch", "val_acc", "best_val_acc", "best_epoch")
 """Facts besides the config by which runs can be filtered and sorted."""
@@ -137,7 +137,7 @@ def variant_of(command: str, config: Mapping[str, Any]) -> PresetDiff:
         rules = {key: name for key, name in names.items() if key in ("algo", name)}
         for key, name in rules.items():
             base = base | {f"{key}.{setting}": value for setting, value in {**_path(name), "name": name}.items()}
-        preset = ",".join(name.rpartition("/")[2] for name in rules.values())
+        preset = ",".join(without_directory(name) for name in rules.values())
     return PresetDiff(preset if base else "", _changed(command, flat(config), base))
 
 

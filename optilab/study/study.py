@@ -92,6 +92,9 @@ class ExecutionOptions:
 class Watcher(Protocol):
     """The view of a study in progress."""
 
+    def planned(self, trials: int, epochs: int) -> None:
+        """Replace the numbers that were forecast: a race does not go on with settings that diverged."""
+
     def known(self, outcomes: Iterable[Outcome]) -> None:
         """Count trials that had ended before, or at an earlier rung."""
 
@@ -177,7 +180,15 @@ def run(
                 if planned.missing and not stop():
                     view.planned(spec.shape, lambda: _cost(spec, path, workers, places, stop))
                 runner = _Runner(study, workers, places, origin, spec.keep, watcher, stop, how.fail_fast)
-                outcomes = [*follow(spec.plan(path, False), partial(known, path), runner.train).values()]
+
+                def train(batch: Batch, ended: Outcomes) -> Outcomes:
+                    trained = runner.train(batch, ended)
+                    if any(outcome.status == "diverged" for outcome in trained.values()):
+                        left = ahead(spec, path)
+                        watcher.planned(len(left.trials), left.epochs)
+                    return trained
+
+                outcomes = [*follow(spec.plan(path, False), partial(known, path), train).values()]
             failed = any(outcome.failed for outcome in outcomes)
             status = "interrupted" if stop() else "failed" if failed else "done"
             if status == "done" and spec.request.seeds > 1:  # else it has no verdict

@@ -4,23 +4,19 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, replace
-from pathlib import Path
-from types import FunctionType
+from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from optilab.errors import UsageError
 from optilab.optimize.objective import Floats
 from optilab.optimize.rule import ALIASES
-from optilab.optimize.user_code import UserCode, UserRule, checked, rule_class, user_code
+from optilab.optimize.user_code import UserCode, UserRule, checked, rule_class
 
 STEPS = 100
 """Steps that are compared."""
 MAX_MAGNITUDE = 1e30
 """A path ends where a coordinate is larger: its values and gradients overflow soon. Larger numbers in a source are
 ignored."""
-GRADIENTS = {"g", "grad", "gradient", "dw", "dW", "dx", "gradients", "grads"}
-"""Names of the second parameter, the gradient, of a function that is an optimizer."""
 
 Start = tuple[float, ...] | tuple[tuple[float, ...], ...]
 """A point as a vector, or as the rows of a matrix."""
@@ -90,36 +86,6 @@ class Candidate:
                     keys[name] = key
                     break
         return keys
-
-
-def find_optimizer(path: Path, preferred: str = "") -> UserCode:
-    """The only class or function of a file that is an optimizer; the file is executed.
-
-    A class comes before functions, which may be its helpers, and a class before those that it extends; of several,
-    the one with the name of the optimizer `preferred`. UsageError where nothing fits, or more than one does.
-    """
-    code = user_code(f"{path}:NAME")
-    defined, methods = code.defined, ("update", "step")
-    classes = [n for n in defined if any(isinstance(getattr(defined[n], m, None), FunctionType) for m in methods)]
-    names = [n for n in classes if not any(defined[n] in defined[other].__mro__[1:] for other in classes)]
-    functions = [n for n in defined if isinstance(defined[n], FunctionType)]
-    names = names or [
-        n for n in functions if GRADIENTS.intersection([*inspect.signature(defined[n]).parameters][1:2])
-    ]
-    names = [n for n in names if _letters(n) == _letters(preferred)] or names
-    if len(names) == 1:
-        return replace(code, name=names[0])
-    if names:
-        raise UsageError(f"{path} has {', '.join(names)}: choose one, as in {path}:{names[0]}")
-    content = f"; it has {', '.join(defined)}" if defined else ""
-    raise UsageError(
-        f"{path} has no class with update(w, g) and no function f(w, g, ...){content} (optilab help own)"
-    )
-
-
-def _letters(name: str) -> str:
-    """A name as `adam_w`, `AdamW` and `adamw` have it in common."""
-    return "".join(filter(str.isalnum, name)).lower()
 
 
 def load(code: str | Callable[..., Any] | UserCode) -> Candidate:

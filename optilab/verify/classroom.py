@@ -5,7 +5,6 @@ verdict is calculated here, from the points that it returns.
 """
 
 import json
-import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -148,8 +147,6 @@ def grade_file(
     if compared is not None:
         explanation = compared.reading if compared.equal else "; ".join(compared.explanation)
         verdict = "equal" if compared.equal else "explained" if compared.explanation else "differs"
-        if not explanation and not all(map(math.isfinite, compared.point or ())):
-            explanation = "returns nan or inf"
     facts = (compared.first_step, compared.function) if compared else (None, None)
     explanation, seconds = printable(explanation)[:MAX_EXPLANATION], round(time.monotonic() - started, 2)
     return Graded(str(path), verdict, *facts, explanation, output, seconds, graded_name, compared)

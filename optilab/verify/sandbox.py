@@ -29,12 +29,11 @@ import numpy as np
 
 from optilab.errors import SystemFailure, UsageError, printable
 from optilab.optimize.objective import Floats
-from optilab.optimize.user_code import exception_text, rule_class
+from optilab.optimize.user_code import exception_text, find_optimizer, rule_class, user_code
 from optilab.verify.candidate import (
     MAX_MAGNITUDE,
     Candidate,
     Walk,
-    find_optimizer,
     literals,
     parameters,
     start_walk,
@@ -398,7 +397,7 @@ def _prepared(
     if code is not None:
         Path(path).write_bytes(code.encode("latin-1"))
     sys.argv[:] = [path]  # as of a script
-    return rule_class(f"{path}:{name}" if name else find_optimizer(Path(path), like))
+    return rule_class(f"{path}:{name}" if name else find_optimizer(user_code(path), like))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 
+from optilab.commands.studies import StepProgress
 from optilab.commands.train import TrainingDisplay
 from optilab.show import terminal
 
@@ -47,3 +48,11 @@ def test_a_long_training_in_a_pipe_tells_its_time_once(capsys):
             for epoch in (1, 2):
                 display.epoch({**row, "epoch": epoch}, 2.0, {})
         assert capsys.readouterr().err.count(" left") == notes
+
+
+def test_long_steps_in_a_pipe_tell_their_time(capsys, monkeypatch):
+    monkeypatch.setattr(terminal, "MAX_SILENCE_SECONDS", 0)
+    with StepProgress(2, False, "tuning 1 of 2") as progress:
+        for number in (1, 2):
+            progress.step(f"tuning {number} of 2")
+    assert capsys.readouterr().err == "optilab: tuning 1 of 2\noptilab: tuning 2 of 2, 0:00 left\n"

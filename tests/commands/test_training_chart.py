@@ -92,6 +92,7 @@ def test_layers_stand_from_the_input_up_on_one_scale(two):
     stuck, good = images[:2]
     assert stuck.get_array().data[:, 0] == pytest.approx(VANISHING)
     assert [label.get_text() for label in stuck.axes.get_yticklabels()] == ["1", "2", "3", "4", "5", "out"]
+    assert stuck.axes.get_ylim() == (0.5, 6.5)
     assert stuck.norm.vmin == good.norm.vmin == pytest.approx(1e-5)
     colours = [tuple(stuck.cmap(stuck.norm(value))) for value in VANISHING]
     assert len(set(colours)) == 6

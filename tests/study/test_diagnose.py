@@ -14,8 +14,8 @@ from optilab.config.training import TrainConfig
 from optilab.config.tree import override_from_text
 from optilab.data.read import Dataset
 from optilab.diagnose import CHECKS, Evidence, Setup, Severity, commands, diagnose, verdict
-from optilab.diagnose.checks import default_rates
-from optilab.diagnose.loop_checks import LOOP_CHECKS
+from optilab.diagnose.checks import MIN_LARGEST_PATH, default_rates
+from optilab.diagnose.loop_checks import LOOP_CHECKS, learning_rate_zero
 from optilab.errors import DivergedError, UsageError
 from optilab.optimize.rule import RULES, formula_rule
 from optilab.train import engine
@@ -277,6 +277,7 @@ KILLED = {
     "update_to_weight": lambda n, value: 1e-9,
     "weight_norm": lambda n, value: 1.5 * value,
 }
+BARELY_MOVED = {"update_to_weight": lambda n, value: 1.5 * MIN_LARGEST_PATH / 800}
 LEARNED = accuracies(*[(0.99, 0.8)] * 8)
 EDGES = {
     "decay, not learned": ("weight-decay-too-strong", True, lambda h: shrunk(h, 0.6)),
@@ -292,6 +293,7 @@ EDGES = {
     "units that do not move": (LOW, False, lambda h: like(h, *[both(0.1, 2.31)] * 8, layers=KILLED)),
     "steps before a decay": (LOW, False, lambda h: evidence(DECAYING, epochs=8)),
     "three steps": (LOW, False, lambda h: evidence("data.batch_size=200", epochs=1)),
+    "many steps": (LOW, False, lambda h: like(h, *[both(0.1, 2.31)] * 80, layers=BARELY_MOVED)),
     "weights of zero": ("symmetric-init", True, lambda h: evidence("model.init={name: constant, value: 0}")),
     "four images": ("batch-norm-small-batch", True, lambda h: batches(h, 4, 0.2)),
     "four images, learned": ("batch-norm-small-batch", False, lambda h: batches(h, 4, 0.5)),
@@ -313,6 +315,12 @@ def test_a_finding_at_its_edge(edge, healthy):
     rule, expected, seen = EDGES[edge]
     findings = [finding for finding in diagnose(seen(healthy)) if finding.name == rule]
     assert [finding.severity > Severity.INFO for finding in findings][:1] == [True] * expected
+
+
+@pytest.mark.parametrize(("rates", "idle"), [((0.1, 0.0), False), ((0.1, 0.0, 0.0), True)])
+def test_a_schedule_may_end_at_zero(rates, idle):
+    records = [{"epoch": n, "lr": rate, "layers": []} for n, rate in enumerate(rates, 1)]
+    assert bool(learning_rate_zero(Evidence(Setup(loop=True), [], records))) is idle
 
 
 @pytest.mark.parametrize(("nats", "knows"), [(152, True), (20, True), (5, False), (-50, False)])

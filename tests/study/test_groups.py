@@ -79,8 +79,8 @@ def test_settings_that_follow_from_an_entry_are_not_in_the_label(tmp_path):
 def test_short_keys_stay_distinct():
     keys = ["optimizer.lr", "schedule.lr", "model.norm.name", "epochs"]
     assert [*short_names(keys).values()] == ["optimizer.lr", "schedule.lr", "norm", "epochs"]
-    own = ["/a.b/own.py:Own.lr", "own.py:Own.beta", "adam.lr"]
-    assert [*short_names(own).values()] == ["/a.b/own.py:Own.lr", "beta", "adam.lr"]
+    own = ["/a.b/own.py:Own.lr", "own.py:Own.beta", "adam.lr", "w <- 0.5*g.lr"]
+    assert [*short_names(own).values()] == ["/a.b/own.py:Own.lr", "beta", "adam.lr", "w <- 0.5*g.lr"]
 
 
 def test_a_study_stands_for_its_trials(tmp_path):

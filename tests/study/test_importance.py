@@ -6,7 +6,9 @@ from scipy import stats
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
+from optilab.commands.charts.settings import importance_table
 from optilab.study.importance import BINS, effects, levels
+from optilab.study.measure import Measure
 from tests.study import simulated
 
 
@@ -84,3 +86,8 @@ def test_an_axis_of_a_grid_keeps_its_values_and_one_of_drawn_numbers_is_cut():
         for rate, (point, own) in zip(rates, grid(axes=("ab", range(1, 11))), strict=True)
     ]
     assert len(levels("lr", drawn)) == BINS
+
+
+def test_the_means_of_the_table_begin_below_their_heading():
+    heading, rates, letters, *_ = importance_table(effects(grid()), Measure("val_acc")).lines()
+    assert heading.index("mean over") == rates.index("1: ") == letters.index("a: ")

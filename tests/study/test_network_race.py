@@ -1,6 +1,7 @@
 """Races on trainings: equal budgets, settings that grow, verdicts about equal and about worse rules."""
 
 import json
+import re
 import shutil
 from statistics import fmean
 from types import SimpleNamespace
@@ -278,7 +279,7 @@ def raced(small, tmp_path_factory):
     line = ["race", "--on", str(small), "--algo", f"sgd,sam,{folder}/lost.py:lost", *SIZES, "--name", "r"]
     done = run([*line, *(word for claim in CLAIMS for word in ("--expect", claim)), "--json"], folder, {})
     assert done.returncode == 9, done.stderr  # claims fail
-    return SimpleNamespace(line=line, folder=folder / "runs", document=json.loads(done.stdout))
+    return SimpleNamespace(line=line, folder=folder / "runs", document=json.loads(done.stdout), log=done.stderr)
 
 
 @pytest.fixture
@@ -341,6 +342,11 @@ def test_the_repeats_are_the_sample(raced, study):
     assert all(row[key] is None for row in network["rules"] for key in ("verdict", "low", "high"))
     assert [row["difference_low"] for row in network["rules"][1:]] == [None] * 2
     assert not {"95%", "verdict"} & {column.title for column in race_tables.columns(result) if not column.only}
+
+
+def test_the_progress_ends_with_the_last_trial(raced):
+    done, planned = re.findall(r"^optilab: (\d+)/(\d+) ", raced.log, re.MULTILINE)[-1]
+    assert done == planned
 
 
 def test_what_always_diverges_has_the_chance_level(raced):
