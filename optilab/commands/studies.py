@@ -24,7 +24,7 @@ from optilab.runs.metrics import metric_of
 from optilab.runs.record import CONFIG
 from optilab.show import terminal
 from optilab.show.progress import Bar
-from optilab.show.table import Table
+from optilab.show.table import Column, Table
 from optilab.words import duration, pace, plural
 
 if TYPE_CHECKING:
@@ -130,16 +130,20 @@ def answered(
     plans: ModuleType,
     label: str,
     answer: Callable[..., A],
+    columns: Callable[[Any], Sequence[Column]],
 ) -> "A | PlannedStudy":
     """The study that a request makes of its `source`, planned by `plans` and run, as an `answer`; or its cost.
 
-    `label` ends the name of a study that is given none.
+    `label` ends the name of a study that is given none; `columns` are those that the answer's table may have.
     """
     from optilab.study.claims import judge_claims, of_study
 
     tree, name = source
     config = with_location(tree, plans.resolve, written(request, tree), request.changes)
     spec = with_location(tree, plans.spec_of, config)
+    if request.columns:  # but for a heading whose confidence follows from earlier comparisons: 99% of difference
+        names = [name for name in request.columns if not name.endswith("% of difference")]
+        Table(columns(spec), []).choose(names, request.flag("columns"))
     for training in getattr(request, "on", None) or [getattr(request, "config", None)]:
         note_origin(training, place)
     of = getattr(config, "name", None) or config.config.name
