@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from enum import IntEnum
 from typing import Any
 
-from optilab.words import some
+from optilab.words import listed, some
 
 
 class ExitCode(IntEnum):
@@ -132,6 +132,8 @@ SYNONYMS = {
 """Names of keys and options that other libraries use, and those of optilab."""
 MAX_LISTED = 12
 """Accepted names that a message lists."""
+MAX_LONGER = 3
+"""Accepted names with an unknown one inside them that a message proposes."""
 
 
 def did_you_mean(name: str, accepted: Iterable[str], before: str = "") -> str:
@@ -155,9 +157,12 @@ def did_you_mean(name: str, accepted: Iterable[str], before: str = "") -> str:
 
 
 def unknown(noun: str, name: Any, accepted: Iterable[str]) -> str:
-    """`unknown optimizer 'adm'; did you mean "adam"?`, or with accepted names where none is near."""
+    """`unknown optimizer 'adm'; did you mean "adam"?`, or the names that contain it, or with all."""
     names = list(accepted)
     near = did_you_mean(name, names) if isinstance(name, str) else ""
+    longer = [f'"{word}"' for word in names if isinstance(name, str) and name.lower() in word.lower()]
+    if not near and 0 < len(longer) <= MAX_LONGER:
+        near = f"; did you mean {listed(longer, 'or')}?"
     expected = f"; expected {'one of ' * (len(names) > 1)}{some(names, MAX_LISTED)}"
     return f"unknown {noun} {shown(name)}{near or expected}"
 

@@ -1,7 +1,7 @@
 """Tables and sentences of a comparison of runs: for the terminal, the pages and `--json`."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from optilab.words import SEVERAL, percent, plural, points, ranges, some
 if TYPE_CHECKING:
     from optilab.study.comparison import ComparedRuns, RunComparison
     from optilab.study.judge import Judgment
+    from optilab.study.measure import Measure
 
 MAX_CONFIRMED = 8
 """Settings that the command after an open answer trains again, at most."""
@@ -103,19 +104,25 @@ _MORE = "about how many until the difference, if it is real, gives a verdict wit
 
 def columns(comparison: "RunComparison") -> list[Column]:
     """The columns of the table; those of a narrow terminal are fewer."""
-    show = Units(comparison.measure.is_fraction)
     judgment = comparison.judgment
     base = (
         "the best" if judgment is None or judgment.chosen else comparison.candidates[judgment.baseline.key].label
     )
     confidence = "95%" if judgment is None else judgment.confidence
-    timed, metric = comparison.measure.target is not None, comparison.measure.name
     failed = judgment is not None and any(row.diverged for row in judgment.rows)
-    better = "higher" if comparison.measure.higher_is_better else "lower"
-    points = ", in percentage points" if comparison.measure.is_fraction else ""
+    return columns_of(comparison.measure, comparison.grouping.differing, base, confidence, failed)
+
+
+def columns_of(
+    measure: "Measure", keys: Iterable[str], base: str = "the best", confidence: str = "95%", failed: bool = True
+) -> list[Column]:
+    """The columns of the table of a comparison by `measure` of groups that differ in `keys`."""
+    show, timed, metric = Units(measure.is_fraction), measure.target is not None, measure.name
+    better = "higher" if measure.higher_is_better else "lower"
+    points = ", in percentage points" if measure.is_fraction else ""
     return [
         Column("group", "group", left=True),
-        *(Column(key, key, only="values") for key in comparison.grouping.differing),
+        *(Column(key, key, only="values") for key in keys),
         Column("n", "n", plain="seeds", about="the number of seeds that were trained"),
         *([Column("diverged", "diverged", about=_DIVERGED)] if failed else []),
         *([Column("reached", metric, detail=1, about=_REACHED)] if timed else []),

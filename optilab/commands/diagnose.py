@@ -202,13 +202,7 @@ class Diagnosis(Answer):
             yield Sentence(
                 "torch.compile hides the layers' outputs: their mean, std, sat. and dead are unknown", "dim"
             )
-        yield ""
-        yield Sentence(verdict.sentence(evidence, self.findings), "green" if self.healthy else "")
-        yield from self._tries("  try: ", "   or: ")
-        if evidence.probe_run:
-            yield Sentence(verdict.limits_of_a_probe_run(evidence), "dim")
-        if text := verdict.stability(evidence):
-            yield text
+        yield from ["", *summary] if (summary := [*self._summary()]) else []
         for finding in self.findings:
             yield ""
             yield Sentence(_line(finding), STYLES[finding.severity])
@@ -218,6 +212,19 @@ class Diagnosis(Answer):
                 yield f"  {finding.advice}"
         if self.both:
             yield from ("", Command("for the first two at once: ", self.both))
+
+    def _summary(self) -> Iterator[Block]:
+        """The verdict where it is no finding, and what the findings do not say."""
+        evidence = self.evidence
+        if not verdict.has_fault(self.findings):
+            yield Sentence(verdict.sentence(evidence, self.findings), "green" if self.healthy else "")
+            yield from self._tries("  try: ", "   or: ")
+        elif missed := verdict.missed_steps(evidence):
+            yield missed
+        if evidence.probe_run:
+            yield Sentence(verdict.limits_of_a_probe_run(evidence), "dim")
+        if text := verdict.stability(evidence):
+            yield text
 
     def brief(self) -> Iterator[Block]:
         """The end of a training: what it has learned, the gravest finding and what to try, or the verdict."""

@@ -54,6 +54,8 @@ class Grade(Against, FormatOptions):
         setup = ComparisonSetup.of(self)
         if skipped := classroom.unsearched(self.submissions):
             terminal.note(f"not searched: {some([printable(name) for name in skipped], 5)}")
+        if self.columns:
+            Grades([], setup, all(files.values()), "").table().choose(self.columns, self.flag("columns"))
         directory = self._feedback_directory()
         from optilab.verify.sandbox import Sandbox, strongest_level  # with NumPy, which no refusal needs
 

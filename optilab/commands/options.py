@@ -46,7 +46,9 @@ RunNames = Annotated[
 
 Expect = Annotated[list[str] | None, Flag("CLAIM"), claim_doc("val_acc > 0.8")]
 Config = Annotated[
-    Any, Argument("[CONFIG]", complete="preset:train"), Doc("What to train: a preset or a YAML file")
+    Any,
+    Argument("[CONFIG]", complete="preset:train"),
+    Doc("What to train: a preset, a YAML file or the directory of a run"),
 ]
 Device = Annotated[str | None, ConfigKey("device"), Flag("DEVICE"), Doc("auto, cpu, cuda, cuda:N or mps")]
 Seed = Annotated[int | None, ConfigKey("seed"), Flag("N"), Doc("Seed of every random number")]

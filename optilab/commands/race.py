@@ -36,7 +36,7 @@ from optilab.errors import UsageError, chosen_names, shell
 from optilab.marks import ConfigKey, Flag
 from optilab.optimize import OBJECTIVES
 from optilab.show import terminal
-from optilab.show.table import Table
+from optilab.show.table import Column, Table
 from optilab.words import listed, plural
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class TrainingRace(StudyOptions, RaceOptions, RaceConfig):
 
         if tuned := next((change for change in self.changes if change.key.startswith("optimizer.")), None):
             raise UsageError("a race tunes the optimizers that --algo names", tuned.where)
-        return studies.answered(self, place, source, plans, "race", EndedRace)
+        return studies.answered(self, place, source, plans, "race", EndedRace, planned_columns)
 
     def _source(self, place: Place) -> tuple[Tree, str | None]:
         """The trainings of `on`, or the study that is repeated or continued."""
@@ -182,6 +182,13 @@ def race_on_functions(config: FunctionRaceConfig, request: FunctionRace, place: 
     judged = judge_claims(config.expect, of_race(standings(race)))
     again = shell(*place.argv[1:]) if request.typed else str(request.call("race"))
     return LabRace(race, rules, tests, again, request.settings, judged)
+
+
+def planned_columns(spec: "RaceSpec") -> Sequence[Column]:
+    """The columns that the tables of a race on trainings may have."""
+    from optilab.commands.race_tables import NETWORK, columns_of
+
+    return [NETWORK, *columns_of("optimizer" if spec.command == "race" else "remedy")]
 
 
 @dataclass(frozen=True, repr=False)

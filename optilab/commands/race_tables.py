@@ -238,12 +238,20 @@ def failed(result: RaceResult) -> Counter[str]:
     return +count
 
 
+NETWORK = Column("network", "network", left=True)
+"""The first column of a table of several networks."""
+
+
 def columns(result: RaceResult, sample: str = "repeats") -> list[Column]:
     """The columns of a table whose sample is `sample`; without verdicts where there is one repeat."""
     judged = sample == "networks" or result.repeats > 1
-    level = confidence_of(alpha(result.looks))
+    return columns_of(result.kinds[0], sample, judged, confidence_of(alpha(result.looks)))
+
+
+def columns_of(kind: str, sample: str = "repeats", judged: bool = True, level: str = "95%") -> list[Column]:
+    """The columns of a table of what is called `kind`."""
     all_columns = [
-        Column("rule", result.kinds[0], left=True),
+        Column("rule", kind, left=True),
         Column("n", "n", detail=2, plain=sample, about=f"the number of {sample} that were evaluated"),
         Column("mean", "test_acc", _UNITS.value, about=f"the mean over the {sample}; higher is better"),
         *interval_columns("", _UNITS.interval, detail=4, about="the 95% interval of that mean by Student's t"),
@@ -366,7 +374,7 @@ class RaceView(Answer):
 
     def table(self) -> Table:
         """One table of all networks."""
-        return Table([Column("network", "network", left=True), *columns(self.result)], self.rows)
+        return Table([NETWORK, *columns(self.result)], self.rows)
 
     def blocks(self) -> Iterator[Block]:
         """A table of each network, one over all of them, what holds, and what follows."""

@@ -49,14 +49,27 @@ class TryRemedies(StudyOptions, RemedyConfig):  # type: ignore[misc]  # `set` is
     lr: LearningRate = None
 
     def run(self, place: Place) -> "LabStudy | PlannedStudy":
-        from optilab.commands.race import EndedRace
+        from optilab.commands.race import EndedRace, planned_columns
         from optilab.study import remedy as plans
 
         started = {"finalists": FINALISTS} if self.tune is not None else {}
         source = studies.source("remedy", self, self.config, place, **started)
         tuned = source[0].values.get("tune") is not None or self.tune is not None
-        answer = EndedRace if tuned else EndedRemedies
-        return studies.answered(self, place, source, plans, "remedies", answer)
+        if tuned:
+            return studies.answered(self, place, source, plans, "remedies", EndedRace, planned_columns)
+        return studies.answered(self, place, source, plans, "remedies", EndedRemedies, lambda spec: COLUMNS)
+
+
+COLUMNS = (
+    Column("remedy", "remedy", left=True),
+    Column("val_acc", "val_acc", lambda value: value if isinstance(value, str) else percent(value)),
+    Column("spread", "+-", percent, detail=1),
+    Column("verdict", "verdict", left=True),
+    Column("ratio", "|g1|/|gL|", "{:.0e}".format),
+    Column("time", "time", duration),
+    Column("change", "change", left=True),
+)
+"""The columns of the results."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -113,22 +126,13 @@ class EndedRemedies(EndedStudy):
             }
             for result in ranked
         ]
-        columns = [
-            Column("remedy", "remedy", left=True),
-            Column("val_acc", "val_acc", lambda value: value if isinstance(value, str) else percent(value)),
-            Column("spread", "+-", percent, detail=1),
-            Column("verdict", "verdict", left=True),
-            Column("ratio", "|g1|/|gL|", "{:.0e}".format),
-            Column("time", "time", duration),
-            Column("change", "change", left=True),
-        ]
         seen = "+-: standard deviation over the seeds; the verdicts are about the network as it is"
         if self.spec.request.seeds == 1:
             seen = "one seed: other seeds can differ by several percentage points, so there is no verdict"
         seen += "; |g1|/|gL|: gradient of layer 1 over that of the last hidden layer, the median of the run"
         chosen = "val_acc is the best epoch's, selected on the same images, so it is slightly optimistic"
         looks = self.entry.earlier_looks
-        return Table(columns, rows, [chosen, seen, *([looked_before(looks)] if looks else [])])
+        return Table(COLUMNS, rows, [chosen, seen, *([looked_before(looks)] if looks else [])])
 
     @property
     def verdict(self) -> str:

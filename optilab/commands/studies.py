@@ -21,9 +21,10 @@ from optilab.config.tree import Tree
 from optilab.errors import RunError, UsageError, shown
 from optilab.runs import Record
 from optilab.runs.metrics import metric_of
+from optilab.runs.record import CONFIG
 from optilab.show import terminal
 from optilab.show.progress import Bar
-from optilab.show.table import Table
+from optilab.show.table import Column, Table
 from optilab.words import duration, pace, plural
 
 if TYPE_CHECKING:
@@ -84,9 +85,21 @@ def training(config: Any) -> str | Mapping[str, Any]:
     return keys
 
 
+def note_origin(config: Any, place: Place) -> None:
+    """Note the file or preset of a config that is named by neither its path nor its keys."""
+    if place.silent or not isinstance(config, str) or os.path.isfile(config):
+        return
+    run = place.folder / config
+    if os.path.isdir(config):
+        origin = os.path.join(config, CONFIG)
+    else:
+        origin = f"the preset {config}" + f"; the run of that name is {run}" * (run / CONFIG).is_file()
+    terminal.note(f"the config is {origin}")
+
+
 def missing_config(command: str) -> UsageError:
     """The error of a command that trains, without a config."""
-    return UsageError(f"{command} needs a config: a preset or a YAML file")
+    return UsageError(f"{command} needs a config: a preset, a YAML file or the directory of a run")
 
 
 def _require_study_of(command: str, path: Path, directory: Path) -> None:
@@ -117,16 +130,22 @@ def answered(
     plans: ModuleType,
     label: str,
     answer: Callable[..., A],
+    columns: Callable[[Any], Sequence[Column]],
 ) -> "A | PlannedStudy":
     """The study that a request makes of its `source`, planned by `plans` and run, as an `answer`; or its cost.
 
-    `label` ends the name of a study that is given none.
+    `label` ends the name of a study that is given none; `columns` are those that the answer's table may have.
     """
     from optilab.study.claims import judge_claims, of_study
 
     tree, name = source
     config = with_location(tree, plans.resolve, written(request, tree), request.changes)
     spec = with_location(tree, plans.spec_of, config)
+    if request.columns:  # but for a heading whose confidence follows from earlier comparisons: 99% of difference
+        names = [name for name in request.columns if not name.endswith("% of difference")]
+        Table(columns(spec), []).choose(names, request.flag("columns"))
+    for training in getattr(request, "on", None) or [getattr(request, "config", None)]:
+        note_origin(training, place)
     of = getattr(config, "name", None) or config.config.name
     name = runs.chosen_name(name, f"{of}-{label}")
     if request.dry_run:

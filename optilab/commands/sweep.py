@@ -1,7 +1,7 @@
 """`optilab sweep`: one training over axes of settings and several seeds, on every core."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -26,6 +26,7 @@ from optilab.config.study import SweepConfig
 from optilab.marks import ConfigKey, Flag
 from optilab.runs import Record
 from optilab.show.blocks import Block, Hint, Sentence
+from optilab.show.table import Column
 from optilab.words import plural
 
 if TYPE_CHECKING:
@@ -67,7 +68,17 @@ class Sweep(StudyOptions, SweepConfig):
         source = studies.source("sweep", self, self.config, place)
         from optilab.study import sweep as plans
 
-        return studies.answered(self, place, source, plans, "sweep", EndedSweep)
+        return studies.answered(self, place, source, plans, "sweep", EndedSweep, planned_columns)
+
+
+def planned_columns(spec: "plans.SweepSpec") -> Sequence[Column]:
+    """The columns that the table of a sweep may have."""
+    from optilab.study.groups import planned_groups
+    from optilab.study.measure import Measure
+
+    keys = planned_groups(trial.config for trial in spec.trials).differing
+    metrics = dict.fromkeys([spec.request.metric, *([spec.judged_by] if spec.confirmed else [])])
+    return [column for metric in metrics for column in tables.columns_of(Measure(metric), keys)]
 
 
 @dataclass(frozen=True, repr=False)

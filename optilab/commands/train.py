@@ -162,7 +162,9 @@ def _plan(request: Train, place: Place) -> Any:
         raise studies.missing_config("train")
     from optilab.config.training import TrainConfig
 
-    return load(TrainConfig, studies.training(config), changes)
+    training = load(TrainConfig, studies.training(config), changes)
+    studies.note_origin(config, place)
+    return training
 
 
 # --- one training -------------------------------------------------------------------------------------------

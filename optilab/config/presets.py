@@ -1,4 +1,4 @@
-"""The shipped configs, and the file that a config argument names."""
+"""The shipped configs, and the file that a config argument names: a path, a preset or the directory of a run."""
 
 import os
 import stat
@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from optilab import runs
 from optilab.config.keys import schema_file, shipped
 from optilab.config.tree import Tree
 from optilab.errors import UsageError, did_you_mean, shown, unknown
@@ -17,6 +18,7 @@ from optilab.optimize import RULES, Rule
 from optilab.optimize.formula import outside_brackets
 from optilab.optimize.rule import COMMON_VALUES, formula_rule, is_formula
 from optilab.optimize.user_code import is_user_code, rule_class
+from optilab.runs.record import CONFIG, MANIFEST
 
 REMEDIES = "remedies"
 """The directory of the remedies; their names leave it out."""
@@ -78,7 +80,8 @@ def lookup(kind: str, config: str) -> Preset | None:
 
 
 def find(kind: str, config: str) -> Path:
-    """The file of a config argument, a path or the name of a preset. UsageError for anything else."""
+    """The file of a config argument: a path, the name of a preset or the directory of a run, whose config.yaml it is.
+    UsageError for anything else."""
     try:
         mode = os.stat(config).st_mode
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -89,14 +92,19 @@ def find(kind: str, config: str) -> Path:
         raise UsageError(f"{shown(config)}: {error.strerror}") from None
     if stat.S_ISREG(mode) and not config.endswith(".py"):
         return Path(config).absolute()
+    if (Path(config) / MANIFEST).is_file():
+        if runs.read(Path(config)).is_watched:
+            raise UsageError(f"expected a config, got a run of optilab.watch, which has none: {config}")
+        return Path(config).absolute() / CONFIG
     kind_of_file = "code" if stat.S_ISREG(mode) else "a directory" if stat.S_ISDIR(mode) else "a pipe or a device"
-    raise UsageError(f"expected a YAML file or a preset, got {kind_of_file}: {config}")
+    raise UsageError(f"expected a YAML file, a preset or the directory of a run, got {kind_of_file}: {config}")
 
 
 def _unknown(kind: str, config: str) -> str:
     if other := lookup("", config):
         return f"{shown(config)} is a preset of {other.kind}, not of {kind}"
-    names = {preset.name: preset.name for preset in presets(kind)}
+    names = {path.name: str(path) for path in runs.directories(runs.root(None)) if kind == "train"}
+    names |= {preset.name: preset.name for preset in presets(kind)}
     names |= {_preset_name(str(file)): str(file) for file in Path(config).parent.glob("*.y*ml")}
     close = get_close_matches(_preset_name(config), names, n=1, cutoff=0.75)
     accepted = "expected a YAML file or a preset, which `optilab config ls` lists"

@@ -366,7 +366,9 @@ def _problem(known: Sequence[Key], tree: Tree, error: Any) -> Problem:
         if error["loc"] and is_formula(entry := _names(tree.at(path if part else path[:-1]))[0]):
             section, setting = path if part else path[:-1], error["loc"][-1]
             if in_line and (not isinstance(section[-1], int) or len(tree.at(section[:-1])) == 1):
-                message = f"missing; expected a number for {_dotted_key(section)}.{setting} (--set)"
+                has_option = setting == "lr" and where.removeprefix("--") in ("algo", "optimizer")
+                options = "--lr or --set" if has_option else "--set"
+                message = f"missing; expected a number for {_dotted_key(section)}.{setting} ({options})"
             else:
                 message = f"missing; expected {{formula: {entry}, {setting}: NUMBER}}"
     elif kind in ("refused", "value_error"):

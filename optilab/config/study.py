@@ -77,15 +77,28 @@ class _Training:
         return {"anyOf": [{"type": "string"}, {"entry": TrainConfig}]}
 
 
-TrainingKeys = Annotated[Any, _Training(), Doc("What to train: a preset or a YAML file")]
+TrainingKeys = Annotated[Any, _Training(), Doc("What to train: a preset, a YAML file or the directory of a run")]
 Keep = Literal["last", "best", "none", "all"]
 """The checkpoints that remain of a trial that has ended."""
 Tried = Annotated[int, Ge(1), Le(10_000), Flag("N")]
+
+
+def _without_section(over: Any) -> Any:
+    """Ranges by the names of hyperparameters, which may be written with their section, as in a sweep."""
+    if not isinstance(over, dict):
+        return over
+    names = [str(key).removeprefix("optimizer.") for key in over]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise refusal(f"{twice[0]} is given twice")
+    return dict(zip(names, over.values(), strict=True))
+
+
 Ranges = Annotated[
     dict[str, Any],
+    BeforeValidator(_without_section),
     Flag("AXIS", repeated=True),
     Read(read_axes),
-    Doc("Also tune a hyperparameter: KEY=LOW:HIGH[:log]"),
+    Doc("Also tune a hyperparameter: KEY=LOW:HIGH[:log]; optimizer.KEY is the same"),
 ]
 Repeats = Annotated[int, Ge(1), Le(1000), Flag("N")]
 Seeds = Annotated[int, Ge(1), Le(MAX_SEEDS), Flag("N")]

@@ -242,15 +242,16 @@ class Evidence:
         """Training steps."""
         if "steps" in self.loop:
             return int(self.loop["steps"])
-        return PROBE_BATCHES if self.probe_run else len(self.rows) * self._batches
+        return PROBE_BATCHES if self.probe_run else len(self.rows) * self.steps_per_epoch
 
     @property
     def planned_steps(self) -> int:
         """Training steps of all epochs of the config; where there is no config, those that were made."""
-        return self.setup.epochs * self._batches or self.steps
+        return self.setup.epochs * self.steps_per_epoch or self.steps
 
     @property
-    def _batches(self) -> int:
+    def steps_per_epoch(self) -> int:
+        """Training steps of an epoch; 0 where the number of images is not known."""
         images, size = int(self.start.get("train_images", self.setup.train)), self.setup.batch_size
         return images // size if self.setup.drop_last else math.ceil(images / size)
 

@@ -127,12 +127,16 @@ def commands(finding: Finding, config: str, changes: Mapping[str, Any] = NO_CHAN
 def next_steps(
     run: Evidence, findings: Sequence[Finding], config: str, changes: Mapping[str, Any] = NO_CHANGES
 ) -> list[Call]:
-    """The commands for a network that does not learn and has no finding; none for a user's loop."""
+    """The commands for a network that does not learn and has no finding; none for a user's loop. After too few steps it
+    is a longer training alone."""
     puzzling = (
         not run.beats_chance if run.probe_run else bool(run.rows) and not run.learned and not still_learning(run)
     )
     if has_fault(findings) or not puzzling or run.setup.loop or not run.setup.rates:
         return []
+    if _needs_steps(run):
+        epochs = PROBE_BATCHES // run.steps_per_epoch + 1
+        return [_on("train", config, changes, epochs=epochs)]
     return [_on("lr", config, changes), _on("remedy", config, changes)]
 
 
@@ -272,14 +276,21 @@ def sentence(run: Evidence, findings: Sequence[Finding]) -> str:
     if fall < MIN_FALL and run.late_fall is not None and still_learning(run):
         fell = f"{fell}, and the accuracy rose by {points(run.late_rise)} percentage points,"
     course = "" if run.late_fall is None else f"; the training loss {fell} in the second half of the epochs"
-    if run.setup.norm == "batch" and run.steps <= PROBE_BATCHES:
+    if _needs_steps(run) and run.setup.norm == "batch":
         course += f"; {plural(run.steps, 'step')} are too few for the running averages of batch norm, which "
         course += "validation uses: train longer"
-    elif run.steps < PROBE_BATCHES and not run.beats_chance:
+    elif _needs_steps(run):
         course += f"; only {plural(run.steps, 'step')} in all: train longer before you look for a cause"
     lacks = "it has not learned much" if run.skill <= MIN_SKILL else "its loss is not below the chance level"
     verdict = f"{'no sign of trouble yet' if still_learning(run) else 'no cause found'}: "
     return f"{verdict}{f'{lacks}, ' if _chance_is_known(run) else ''}{accuracy}{course}"
+
+
+def _needs_steps(run: Evidence) -> bool:
+    """True if a training, which has not learned much, is too short for a verdict."""
+    if run.setup.norm == "batch":
+        return not run.probe_run and run.steps <= PROBE_BATCHES
+    return not run.probe_run and run.steps < PROBE_BATCHES and not run.beats_chance
 
 
 def reason_without_epochs(run: Evidence) -> str:

@@ -234,15 +234,16 @@ def relabeled(items: Sequence[L], labels: Sequence[str]) -> tuple[L, ...]:
     return tuple(replace(item, label=names[item.label]) for item in items)
 
 
-def planned_labels(configs: Iterable[TrainConfig]) -> list[str]:
-    """The labels of the groups that trainings of these configs, on the same images, will make."""
+def planned_groups(configs: Iterable[TrainConfig]) -> Grouping:
+    """The groups, still without runs, that trainings of these configs, on the same images, will make."""
     distinct = _Distinct()
     for config in configs:
         tree = flat(dump(config))
         if digest := tree.get("optimizer.sha256"):
             tree["optimizer.sha256"] = str(digest)[:8]
         distinct.add(tree, NOT_SETTINGS)
-    return distinct.split_shared()[2]
+    shared, different, labels = distinct.split_shared()
+    return Grouping(tuple(Group(*group, {}) for group in zip(labels, different, strict=True)), shared)
 
 
 class _Distinct:

@@ -28,7 +28,7 @@ from optilab.config.tree import Override
 from optilab.errors import ConfigError, OptilabError, Problem, RunError, UsageError, unknown
 from optilab.marks import RANGE
 from optilab.runs.metrics import EPOCH_METRICS, METRICS, TESTED
-from optilab.study.groups import planned_labels, request_of
+from optilab.study.groups import planned_groups, request_of
 from optilab.study.judge import smallest_difference
 from optilab.study.plan import Outcomes, Plan, best_settings, final_seeds, grid, halving, rungs
 from optilab.study.search import require_optuna, tpe
@@ -197,7 +197,7 @@ def _labels(spec: SweepSpec) -> list[str] | None:
     several = len({trial.config.data.source for trial in spec.trials}) > 1
     if chosen or several or not any(claim.of for claim in spec.request.expect):
         return None
-    return [*planned_labels(trial.config for trial in spec.trials), BEST]
+    return [*(group.label for group in planned_groups(trial.config for trial in spec.trials).groups), BEST]
 
 
 def _shape(spec: SweepSpec) -> str:

@@ -358,6 +358,12 @@ def test_a_network_that_knows_nothing_has_a_next_step_without_a_finding(healthy)
         view = Diagnosis("it.yaml", seen, [], "it.yaml", {"model.act": "relu"})
         for lines in (view.blocks(), view.brief()):
             assert f"  try: {tries[0]}" in map(str, lines)
+    setup = replace(healthy.setup, train=70, batch_size=10)
+    short = Evidence(setup, [{"epoch": 1, **blank}], [{**start, "train_images": 70}, *healthy.diagnostics[1:]])
+    assert "only 7 steps in all: train longer" in verdict.sentence(short, [])
+    assert [*map(str, verdict.next_steps(short, [], "it.yaml", {"model.act": "relu"}))] == [
+        "optilab train it.yaml --set model.act=relu --epochs 9"
+    ]
     rows = [{"epoch": 1, **blank, "train_loss": 2.28}, {"epoch": 2, **blank, "train_loss": 2.19, "val_acc": 0.289}]
     young = Evidence(healthy.setup, rows, [start, *healthy.diagnostics[1:]])
     assert verdict.sentence(young, []).startswith("no sign of trouble yet: ")
