@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 Conflicts = Sequence[tuple[str, ...]]
 
+_WITH_TRUTH_VALUE = (bool, int, float, str, list, tuple, dict, set)
+
 
 class Request(Section):
     """The options of a command, validated."""
@@ -65,7 +67,7 @@ class Request(Section):
             field = known.get(name)
             where = (field.flag if field else f"--{name.replace('_', '-')}") if typed else name
             try:
-                in_processes = "jobs" in known and (cls.STUDY is not None or arguments.get("seeds"))
+                in_processes = "jobs" in known and (cls.STUDY is not None or "seeds" in arguments)
                 if in_processes and (in_this_process := [*objects(plain(item))]):
                     expected = "expected FILE.py:NAME, which the other processes of a study can read"
                     problems.append(Problem(where, "", f"{expected}, got {shown(in_this_process[0])}"))
@@ -143,18 +145,20 @@ class Request(Section):
     def _conflicts(cls, arguments: Mapping[str, Any], typed: bool) -> list[Problem]:
         """Options that exclude or need each other."""
         known, problems = options(cls), list[Problem]()
+        # An object of a notebook may have no truth value.
+        chosen = {key for key, value in arguments.items() if not isinstance(value, _WITH_TRUTH_VALUE) or value}
 
         def named(name: str) -> str:
             as_argument = known[name].mark(Argument) and isinstance(arguments.get(name), str)
             return shown(arguments[name]) if as_argument else known[name].flag if typed else name
 
         for conflict in (pair for owner in cls.__mro__ for pair in owner.__dict__.get("CONFLICTS", ())):
-            both = [named(name) for name in conflict if arguments.get(name)]
+            both = [named(name) for name in conflict if name in chosen]
             if len(both) > 1:
                 problems.append(Problem("", "", f"{listed(both)} cannot be combined"))
         needs = [pair for owner in cls.__mro__ for pair in owner.__dict__.get("NEEDS", {}).items()]
         for other, name in ((other, name) for other, names in needs for name in names):
-            if name in arguments and not arguments.get(other):
+            if name in arguments and other not in chosen:
                 problems.append(Problem("", "", f"{named(name)} needs {named(other)}"))
         return problems
 

@@ -86,15 +86,14 @@ def training(config: Any) -> str | Mapping[str, Any]:
 
 
 def note_origin(config: Any, place: Place) -> None:
-    """Note the file or preset of a config that is named by neither its path nor its keys."""
+    """Note which config is meant by the directory of a run, and by the name of a preset that a run has, too."""
     if place.silent or not isinstance(config, str) or os.path.isfile(config):
         return
     run = place.folder / config
     if os.path.isdir(config):
-        origin = os.path.join(config, CONFIG)
-    else:
-        origin = f"the preset {config}" + f"; the run of that name is {run}" * (run / CONFIG).is_file()
-    terminal.note(f"the config is {origin}")
+        terminal.note(f"the config is {os.path.join(config, CONFIG)}")
+    elif (run / CONFIG).is_file():
+        terminal.note(f"the config is the preset {config}; the run of that name is {run}")
 
 
 def missing_config(command: str) -> UsageError:

@@ -472,7 +472,7 @@ def open_study(directory: Path, name: str, request: bytes, manifest: Mapping[str
             stage(directory, {STUDY: request, MANIFEST: json_bytes(_manifest(name, facts, {})), "run.lock": b""}),
             path,
         )
-    lock = hold(path)
+    lock = hold(path, WAIT_SECONDS)
     with _undone_by(lock.release):
         for leftover in path.iterdir():
             if _TEMPORARY.fullmatch(leftover.name):

@@ -10,7 +10,8 @@ from pathlib import Path
 from optilab.errors import RunError, SystemFailure, shown
 from optilab.files import FILE_MODE, NO_LINK
 
-WAIT_SECONDS = 0.5  # a reader that probes the lock holds it for an instant; a writer waits that long
+WAIT_SECONDS = 0.5
+"""A writer waits that long: a reader that probes the lock holds it for an instant, as may a child of a killed one."""
 _POLL_SECONDS = 0.02
 _NAME = "run.lock"
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)

@@ -132,8 +132,9 @@ def select_runs(directory: Path, names: Sequence[str]) -> Selection:
 def changed_settings(record: Record, tree: Mapping[str, Any]) -> list[str]:
     """`key: old -> new` of each setting of a run's config.yaml that is not the one that the run was started with."""
     now, started = flat(tree), flat(record.manifest.get("config", {}))
-    same = (key for key in started if key not in NOT_SETTINGS and key != "epochs")
-    return [f"{key}: {flow(started[key])} -> {flow(now.get(key))}" for key in same if now.get(key) != started[key]]
+    keys = (key for key in {**started, **now} if key == "seed" or key not in NOT_SETTINGS)
+    pairs = ((key, flow(started.get(key, "missing")), flow(now.get(key, "missing"))) for key in keys)
+    return [f"{key}: {before} -> {after}" for key, before, after in pairs if before != after]
 
 
 def settings(record: Record) -> dict[str, Any]:
@@ -147,12 +148,12 @@ def settings(record: Record) -> dict[str, Any]:
     if config is None:  # edited since, or of an earlier version
         path = record.path / "config.yaml"
         written = Tree.read(record.config, str(path)).values
+        config = written if record.is_watched else record.manifest.get("config") or written
+        _require_facts(record, config)
         if not record.is_watched and (changed := changed_settings(record, written)):
             raise RunError(edited(path, changed))
-        config = written if record.is_watched else record.manifest.get("config") or written
+    _require_facts(record, config)
     tree = flat(without_former_keys(config))
-    if missing := [key for key in ("name", "seed") if key not in tree]:
-        raise CheckpointError(f"{record.path / MANIFEST} is damaged: its config has no {missing[0]}")
     if record.is_watched:  # its code cannot be seen: the name that it was saved under tells it from others
         return {**tree, "name": record.name}
     for key in ("optimizer", "model"):
@@ -161,6 +162,12 @@ def settings(record: Record) -> dict[str, Any]:
             tree[f"{key}.sha256"] = str(tree.get(f"{key}.sha256"))[:8]
     digests = record.manifest.get("data", {}).get("sha256", {})
     return {**tree, DATA_DIGEST: _digest(digests), **_fork(record.manifest.get("fork"))}
+
+
+def _require_facts(record: Record, config: Mapping[str, Any]) -> None:
+    kinds = {"name": str, "seed": int} | ({} if record.is_watched else {"epochs": int})
+    if missing := [key for key, kind in kinds.items() if not isinstance(config.get(key), kind)]:
+        raise CheckpointError(f"{record.path / MANIFEST} is damaged: its config has no {missing[0]}")
 
 
 def _fork(origin: Mapping[str, Any] | None) -> dict[str, str]:

@@ -120,6 +120,7 @@ class Processes(Workers):
                 self._idle.append(process)
             else:
                 process.join()
+                _discard_templates()  # one that is dying would fail the next attempt, too
             if reply and reply["status"] == "refused":
                 raise WorkersLost(f"a worker process cannot take part: {reply['reason']}")
             yield name, reply
@@ -224,11 +225,16 @@ def _template() -> _Template:
     with _starting:
         ready = [t for t in _templates if t.alive and (t.directory, t.environment) == (directory, environment)]
         if not ready:
-            while _templates:
-                _templates.pop().close()
+            _discard_templates()
             ready = [_Template(directory, environment)]
             _templates.extend(ready)
         return ready[0]
+
+
+def _discard_templates() -> None:
+    """End them; their workers go on."""
+    while _templates:
+        _templates.pop().close()
 
 
 def cores() -> int:

@@ -287,6 +287,15 @@ class TestProcesses(Contract):
         with local_workers(monkeypatch) as made:
             yield made
 
+    def test_a_dying_template_costs_one_attempt(
+        self, workers: Workers, study: Study, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(study_workers._template(), "fork", lambda connection: None)
+        for answer in (None, "done"):
+            workers.begin("trial", study.task(study.trial(1)))
+            reply = ended(workers, 1)["trial"]
+            assert (reply and reply["status"]) == answer
+
 
 @pytest.mark.nightly
 class TestCluster(Contract):
