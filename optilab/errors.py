@@ -37,7 +37,7 @@ class ExitCode(IntEnum):
     loss of the first batch and the chance-level loss."""
     SYSTEM = 7
     """No space, no permission, an I/O error, not enough memory."""
-    SWEEP = 8
+    PARTIAL = 8
     """Several runs were started and some of them failed."""
     EXPECTATION = 9
     """A check that the user asked for did not hold, or `lr` found no rate."""

@@ -179,7 +179,7 @@ class CheckedTarget:
 
 
 class TrialsFailed(OptilabError):
-    code = ExitCode.SWEEP
+    code = ExitCode.PARTIAL
 
 
 @dataclass(frozen=True)
@@ -267,30 +267,30 @@ class Checker:
     def _rate(self, source: Any, changes: Sequence[Override], texts: Sequence[str]) -> Question:
         from optilab.commands.lr import range_test
         from optilab.config.training import TrainConfig
-        from optilab.study.claims import of_rate, require_judgeable
+        from optilab.study.claims import require_judgeable, results_of_rate
         from optilab.study.rates import rate_ramp
 
         claims, config = _require(expectations("lr", texts)), load(TrainConfig, source, changes)
         require_judgeable(claims, [config.name])
         dataset = studies.dataset_of(config.data)
         test = range_test(config, rate_ramp(config.optimizer), dataset, self.place.silent)
-        return Question(claims, of_rate(test.rate, config.name))
+        return Question(claims, results_of_rate(test.rate, config.name))
 
     def _function_race(self, source: dict[str, Any], claimed: Sequence[Override]) -> Question:
         from optilab.commands.race import FunctionRace, race_on_functions
-        from optilab.study.claims import of_race
+        from optilab.study.claims import results_of_race
         from optilab.study.function_race import standings
 
         config = load(FunctionRaceConfig, source, claimed)
         claims = _require(config.expect)
         place = Place(self.place.folder, (), self.place.silent, library=True)
-        return Question(claims, of_race(standings(race_on_functions(config, FunctionRace(), place).race)))
+        return Question(claims, results_of_race(standings(race_on_functions(config, FunctionRace(), place).race)))
 
     def _study(self, kind: str, source: Any, changes: Sequence[Override], claimed: Sequence[Override]) -> Question:
         """The study that a training, a sweep, remedies or a race on trainings mean."""
         from optilab.config.training import TrainConfig
         from optilab.study import network_race, remedy, sweep
-        from optilab.study.claims import of_study
+        from optilab.study.claims import results_of_study
 
         if kind == "train":
             trained = load(TrainConfig, source, [*changes, *claimed])
@@ -308,11 +308,11 @@ class Checker:
         ran = studies.run(spec, runs.new_name(f"{label}-check"), jobs, self.place)
         if failed := next((outcome for outcome in ran.all if outcome.failed), None):
             raise TrialsFailed(f"{failed.trial.name} failed: {failed.reason}", str(ran.path))
-        return Question(claims, of_study(runs.read_study(ran.path)), ran.path)
+        return Question(claims, results_of_study(runs.read_study(ran.path)), ran.path)
 
     def _read(self, path: Path, texts: Sequence[Any] = ()) -> Question:
         from optilab.config.optimize import OptimizeConfig
-        from optilab.study.claims import of_paths, of_study, of_training
+        from optilab.study.claims import results_of_paths, results_of_study, results_of_training
         from optilab.study.groups import settings
 
         entry = runs.read_entry(path)
@@ -325,13 +325,13 @@ class Checker:
             entry.require_unedited()
             config: Any = load(schema_for("sweep" if command == "train" else command), str(path / runs.STUDY))
             raced = command == "race" or getattr(config, "tune", None) is not None
-            kind, claims, results = "race --on" if raced else "train", [*config.expect], of_study(entry)
+            kind, claims, results = "race --on" if raced else "train", [*config.expect], results_of_study(entry)
         elif command == "optimize":
             config = load(OptimizeConfig, str(path / "config.yaml"))
             kind, claims = command, [*config.expect]
-            results = of_paths(config, entry.rows(), entry.manifest.get("results", {}))
+            results = results_of_paths(config, entry.rows(), entry.manifest.get("results", {}))
         else:
-            kind, results = "train", of_training(entry)
+            kind, results = "train", results_of_training(entry)
             claims = [*expectations(kind, settings(entry).get("expect", ()))]
         claims += expectations(kind, texts)
         errors = list[OptilabError]()

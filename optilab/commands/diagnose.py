@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import log10
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_doc import Doc
 from pydantic import Field
@@ -23,19 +23,17 @@ from optilab.diagnose import (
     Setup,
     Severity,
     commands,
-    of_run,
+    evidence_of,
     reason_unreadable,
     verdict,
 )
 from optilab.diagnose import diagnose as findings_of
-from optilab.errors import DataError, ExitCode, RunError, UsageError, chosen_names, shown
+from optilab.errors import DataError, ExitCode, RunError, UsageError, shown
 from optilab.marks import Argument, Flag
 from optilab.show import terminal
 from optilab.show.blocks import Block, Sentence
 from optilab.show.table import Table, grid
 from optilab.words import plural
-
-LEVELS = ("info", "warning", "critical")
 
 
 class Diagnose(SetOptions, DataOptions, FolderOptions, SilentOptions):
@@ -58,23 +56,24 @@ class Diagnose(SetOptions, DataOptions, FolderOptions, SilentOptions):
         Doc("A run, a YAML file or a preset"),
     ] = Field(init=False)
     fail_on: Annotated[
-        str | None,
+        Literal["info", "warning", "critical"] | None,
         Flag("LEVEL"),
         Doc(
-            "Exit with status 9 unless the network has learned, the watch is whole and no finding is at least LEVEL; "
-            "of a config, which is not trained, only the findings count [with --quiet: warning]"
+            "Exit with status 9 unless the network has learned, the watch is complete and no finding is at least "
+            "LEVEL; of a config, which is not trained, only the findings count [with --quiet: warning]"
         ),
     ] = None
 
     def run(self, place: Place) -> "Diagnosis":
         """The diagnosis of a run, or of a probe run of a config."""
         level = "warning" if self.quiet and self.fail_on is None else self.fail_on
-        levels = [] if level is None else chosen_names("--fail-on", level, "level", LEVELS)
         subject, config = _subject(self, place)
-        evidence = of_run(subject) if isinstance(subject, runs.Record) else _probe(subject)
+        evidence = evidence_of(subject) if isinstance(subject, runs.Record) else _probe(subject)
         changes = {change.key: change.value for change in self.changes}
         target = "the config" if isinstance(self.target, Mapping) else self.target
-        return Diagnosis(target, evidence, findings_of(evidence), config, changes, levels)
+        return Diagnosis(
+            target, evidence, findings_of(evidence), config, changes, level and Severity[level.upper()]
+        )
 
 
 def _subject(request: Diagnose, place: Place) -> tuple[TrainConfig | runs.Record, str]:
@@ -138,8 +137,8 @@ class Diagnosis(Answer):
     changes: Mapping[str, Any] = field(default_factory=dict)
     """The keys that the request changes in the config."""
     schema_version: ClassVar[int] = 3
-    levels: Sequence[str] = ()
-    """The exit status is 9 unless the network is `verdict.healthy` at these levels."""
+    level: Severity | None = None
+    """The exit status is 9 unless the network is `verdict.healthy` at this level."""
 
     @property
     def headline(self) -> str:
@@ -174,16 +173,17 @@ class Diagnosis(Answer):
 
     @property
     def healthy(self) -> bool:
-        """True if the network has learned, the watch is whole, and no finding is a warning or critical."""
+        """True if the network has learned, the watch is complete, and no finding is a warning or critical."""
         return verdict.healthy(self.evidence, self.findings)
 
     @property
     def code(self) -> ExitCode:
-        levels = [Severity(LEVELS.index(level)) for level in self.levels]
+        if self.level is None:
+            return ExitCode.OK
         if self.evidence.probe_run and not self.evidence.setup.loop:  # of a config, which is not trained
-            passes = not levels or all(finding.severity < min(levels) for finding in self.findings)
+            passes = all(finding.severity < self.level for finding in self.findings)
         else:
-            passes = all(verdict.healthy(self.evidence, self.findings, level) for level in levels)
+            passes = verdict.healthy(self.evidence, self.findings, self.level)
         return ExitCode.OK if passes else ExitCode.EXPECTATION
 
     def blocks(self) -> Iterator[Block]:

@@ -81,7 +81,7 @@ class Lr(SetOptions, DataOptions, PictureOptions, OutputOptions):
         config = load(TrainConfig, studies.training(self.config), self.changes)
         claims = expectations("lr", self.expect or [])
         from optilab.study import rates
-        from optilab.study.claims import judge_claims, of_rate, require_judgeable
+        from optilab.study.claims import judge_claims, require_judgeable, results_of_rate
 
         if rate := next((change for change in self.changes if change.key == "optimizer.lr"), None):
             terminal.note(f"{rate.where} changes nothing here: lr finds the learning rate")
@@ -99,7 +99,7 @@ class Lr(SetOptions, DataOptions, PictureOptions, OutputOptions):
             {} if config.data.holdout else {"data.holdout": rates.held_out(config, len(dataset.train_images))},
         )
         self.draw(answer.chart)
-        return replace(answer, judged=judge_claims(claims, of_rate(answer.rate, config.name)))
+        return replace(answer, judged=judge_claims(claims, results_of_rate(answer.rate, config.name)))
 
 
 def range_test(config: "TrainConfig", ramp: "RateRamp", dataset: "Dataset", silent: bool) -> "RangeTest":

@@ -114,8 +114,8 @@ class FormatOptions(ColumnOptions):
         Doc(listed(FORMATS, "or")),
     ] = "table"
 
-    def misfits(self) -> Iterator[tuple[str, str]]:
-        yield from super().misfits()
+    def inconsistencies(self) -> Iterator[tuple[str, str]]:
+        yield from super().inconsistencies()
         if self.columns and self.format == "json":
             yield "expected another format than json, whose documents are whole", "columns"
 
@@ -152,8 +152,8 @@ class FileOptions(Request):
         """The file of a kind that was asked for."""
         return next((file for file in self.out or () if Path(file).suffix.lower() in self.WRITES[kind]), None)
 
-    def misfits(self) -> Iterator[tuple[str, str]]:
-        yield from super().misfits()
+    def inconsistencies(self) -> Iterator[tuple[str, str]]:
+        yield from super().inconsistencies()
         file_by_kind = dict[str, str]()
         endings = [ending for each in self.WRITES.values() for ending in each]
         for file in self.out or ():

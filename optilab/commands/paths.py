@@ -104,9 +104,9 @@ def rows(paths: "Mapping[str, Trajectory]") -> Iterator[dict[str, Any]]:
 
 def results_of(config: "OptimizeConfig", paths: "Mapping[str, Trajectory]") -> "Results":
     """The results of the paths, as claims read them."""
-    from optilab.study.claims import of_paths
+    from optilab.study.claims import results_of_paths
 
-    return of_paths(config, list(rows(paths)), {label: path.status.value for label, path in paths.items()})
+    return results_of_paths(config, list(rows(paths)), {label: path.status.value for label, path in paths.items()})
 
 
 def judge_paths(config: "OptimizeConfig", paths: "Mapping[str, Trajectory]") -> "list[ClaimResult]":

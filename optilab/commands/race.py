@@ -27,7 +27,7 @@ from optilab.config.study import (
     FUNCTIONS,
     NETWORK_ALGOS,
     FunctionRaceConfig,
-    RaceConfig,
+    TrainingRaceConfig,
     TrainingRules,
     Trainings,
 )
@@ -75,11 +75,11 @@ class RaceOptions(FormatOptions, PictureOptions, OutputOptions):
             self.saved.append(self.report)
 
 
-class TrainingRace(StudyOptions, RaceOptions, RaceConfig):
+class TrainingRace(StudyOptions, RaceOptions, TrainingRaceConfig):
     """Compare rules on trainings."""
 
     HEADING = "On networks, with --on"
-    STUDY = RaceConfig
+    STUDY = TrainingRaceConfig
     CONFLICTS = (("on", "file"), ("on", "resume"))
 
     on: Trainings | None = None  # type: ignore[assignment]
@@ -165,7 +165,7 @@ def race_on_functions(config: FunctionRaceConfig, request: FunctionRace, place: 
     tests = [OBJECTIVES[name]() for name in chosen]
     from optilab.commands.race_tables import COLUMNS, LabRace
     from optilab.study import function_race as study
-    from optilab.study.claims import judge_claims, of_race, require_judgeable
+    from optilab.study.claims import judge_claims, require_judgeable, results_of_race
     from optilab.study.function_race import standings
 
     tree = Tree(places={("over",): request.flag("over")})
@@ -179,7 +179,7 @@ def race_on_functions(config: FunctionRaceConfig, request: FunctionRace, place: 
         terminal.note(f"{counts}   {config.sizes}; at most {most} in all")
     with studies.StepProgress(tunings, place.silent, f"tuning 1 of {tunings}") as progress:
         race = study.run(rules, tests, config, lambda done: progress.step(f"tuning {done} of {tunings}"))
-    judged = judge_claims(config.expect, of_race(standings(race)))
+    judged = judge_claims(config.expect, results_of_race(standings(race)))
     again = shell(*place.argv[1:]) if request.typed else str(request.call("race"))
     return LabRace(race, rules, tests, again, request.settings, judged)
 

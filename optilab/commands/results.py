@@ -71,9 +71,9 @@ class LabRun(LabEntry[Record]):
     def diagnosis(self) -> "Diagnosis":
         """The findings of `optilab diagnose`: causes that keep the network from learning, or that it is healthy."""
         from optilab.commands.diagnose import Diagnosis
-        from optilab.diagnose import diagnose, of_run
+        from optilab.diagnose import diagnose, evidence_of
 
-        evidence = of_run(self.entry)
+        evidence = evidence_of(self.entry)
         return Diagnosis(str(self.path), evidence, diagnose(evidence), str(self.path / "config.yaml"))
 
     @property

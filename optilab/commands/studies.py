@@ -135,7 +135,7 @@ def answered(
 
     `label` ends the name of a study that is given none; `columns` are those that the answer's table may have.
     """
-    from optilab.study.claims import judge_claims, of_study
+    from optilab.study.claims import judge_claims, results_of_study
 
     tree, name = source
     config = with_location(tree, plans.resolve, written(request, tree), request.changes)
@@ -151,7 +151,7 @@ def answered(
         return dry_run(spec, name, request, place)
     ran = run(spec, name, request, place)
     study = runs.read_study(ran.path)
-    judged = judge_claims(config.expect, of_study(study)) if config.expect else []
+    judged = judge_claims(config.expect, results_of_study(study)) if config.expect else []
     ended = answer(study, ran, spec, judged=judged)
     request.save(ended)
     return ended

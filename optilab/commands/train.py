@@ -250,7 +250,7 @@ def _result(path: Path, config: "TrainConfig", request: Train, plot: bool = True
     written = _draw(request, [record]) if plot else []
     return LabTraining(
         record,
-        claims.judge_claims(config.expect, claims.of_trainings([record])),
+        claims.judge_claims(config.expect, claims.results_of_trainings([record])),
         [*written, str(path)],
         request.picture,
     )
@@ -295,10 +295,10 @@ class LabTraining(LabRun):
 
     def document(self) -> Mapping[str, Any]:
         """Rows, best epoch, seconds, accuracy of the chance level, diagnosis, test set."""
-        from optilab.diagnose import of_run
+        from optilab.diagnose import evidence_of
 
         record, rows = self.entry, self.rows
-        evidence = of_run(record)
+        evidence = evidence_of(record)
         facts: dict[str, Any] = {"run": str(self.path), "status": record.state, "rows": rows}
         if measured := [
             {"epoch": r["epoch"], **r["curvature"]} for r in evidence.diagnostics if r.get("curvature")
@@ -366,7 +366,7 @@ def _train_seeds(trained: Any, request: Train, place: Place) -> "EndedSeeds":
     ran = studies.run(spec, runs.chosen_name(request.name, spec.base.name), request, place)
     study = runs.read_study(ran.path)
     written = [*_draw(request, study.completed()), str(ran.path)]
-    judged = claims.judge_claims(config.expect, claims.of_study(study))
+    judged = claims.judge_claims(config.expect, claims.results_of_study(study))
     return EndedSeeds(study, ran, spec, written, request.picture, judged=judged)
 
 
@@ -384,7 +384,7 @@ class EndedSeeds(EndedStudy):
 
     def blocks(self) -> Iterator[Block]:
         """The last epoch of every seed, their mean and their standard deviation."""
-        from optilab.diagnose import of_run, verdict
+        from optilab.diagnose import evidence_of, verdict
 
         records = self.records
         trained, summary = [record for record in records if record.last_row()], self._summary
@@ -398,7 +398,7 @@ class EndedSeeds(EndedStudy):
             yield ""
             yield grid(["seed", *summary], table)
             yield from _curves(records, self.picture)
-        if trained and not any(verdict.learning(of_run(record))[1] for record in trained):
+        if trained and not any(verdict.learning(evidence_of(record))[1] for record in trained):
             if len(trained) > 1:
                 yield f"no seed is better than chance; of the first, {trained[0].name}:"
             yield from LabRun(trained[0]).diagnosis.brief()

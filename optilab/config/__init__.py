@@ -5,7 +5,7 @@ SCHEMAS = {
     "train": ("training", "TrainConfig"),
     "sweep": ("study", "SweepConfig"),
     "remedy": ("study", "RemedyConfig"),
-    "race": ("study", "RaceConfig"),
+    "race": ("study", "TrainingRaceConfig"),
     "check": ("claims", "CheckFile"),
 }
 """Command -> module and class of its schema, imported when it is asked for: `optimize` does not pay for `train`."""

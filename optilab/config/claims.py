@@ -170,7 +170,7 @@ class Claim(Section):
             raise refusal(_bound_problem(match["metric"], match["operator"], bound))
         return {**parts, OPERATORS[match["operator"]]: bound}
 
-    def misfits(self) -> Iterator[tuple[str, str]]:
+    def inconsistencies(self) -> Iterator[tuple[str, str]]:
         bounds = [name for name in OPERATORS.values() if getattr(self, name) is not None]
         if len(set(bounds)) != 1:
             accepted = ", ".join(dict.fromkeys(OPERATORS.values()))
@@ -255,7 +255,7 @@ class Expectations(Section):
     command: str
     expect: Claims = ()
 
-    def misfits(self) -> Iterator[tuple[str, str]]:
+    def inconsistencies(self) -> Iterator[tuple[str, str]]:
         return unmeasured(self.expect, SUBJECTS[self.command])
 
 
@@ -308,7 +308,7 @@ class ClaimsEntry(Section):
     slow: Annotated[bool, Doc("only checked with --slow")] = False
     expect: Claims = ()
 
-    def misfits(self) -> Iterator[tuple[str, str]]:
+    def inconsistencies(self) -> Iterator[tuple[str, str]]:
         if len(commands := [command for command in COMMANDS if getattr(self, command) is not None]) != 1:
             yield f"expected exactly one of {', '.join(COMMANDS)}; got {' and '.join(commands) or 'none'}", ""
         if self.run is not None and self.set:

@@ -271,7 +271,7 @@ class ModelConfig(Section):
         """Inputs, the neurons of each hidden layer, and outputs."""
         return inputs, *self.hidden, classes
 
-    def misfits(self) -> Iterator[tuple[str, str]]:
+    def inconsistencies(self) -> Iterator[tuple[str, str]]:
         layers = len(self.hidden)
         if missing := [number for number in self.gradient_norm if number > layers]:
             yield f"expected layers from 1 to {layers}, got {missing[0]}", "gradient_norm"

@@ -93,7 +93,7 @@ class OptimizeConfig(Section):
         pairs = zip(self.labels, rates, strict=True)
         return [label if " lr " in label else _with_rate(label, rate) for label, rate in pairs]
 
-    def misfits(self) -> Iterator[tuple[str, str]]:
+    def inconsistencies(self) -> Iterator[tuple[str, str]]:
         dimension = len(self.function.start)
         if self.start is not None and len(self.start) != dimension:
             expected = f"expected {plural(dimension, 'coordinate')} for {label_of(self.function)}"

@@ -66,13 +66,13 @@ class Section(BaseModel):
                     properties[name]["default"] = choice.dump(info.default)
         return schema
 
-    def misfits(self) -> Iterator[tuple[str, str]]:
+    def inconsistencies(self) -> Iterator[tuple[str, str]]:
         """A message for each value that does not fit the others, with its dotted key, or "" for the whole section."""
         yield from ()
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if problems := [InitErrorDetails(type=refusal(*misfit), input=self) for misfit in self.misfits()]:
+        if problems := [InitErrorDetails(type=refusal(*misfit), input=self) for misfit in self.inconsistencies()]:
             raise ValidationError.from_exception_data(type(self).__name__, problems)
         return self
 

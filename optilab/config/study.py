@@ -77,7 +77,7 @@ class _Training:
         return {"anyOf": [{"type": "string"}, {"entry": TrainConfig}]}
 
 
-TrainingKeys = Annotated[Any, _Training(), Doc("What to train: a preset, a YAML file or the directory of a run")]
+TrainingSource = Annotated[Any, _Training(), Doc("What to train: a preset, a YAML file or the directory of a run")]
 Keep = Literal["last", "best", "none", "all"]
 """The checkpoints that remain of a trial that has ended."""
 Tried = Annotated[int, Ge(1), Le(10_000), Flag("N")]
@@ -118,7 +118,7 @@ Holdout = Annotated[
     ),
 ]
 DrawSeed = Annotated[int, Ge(0), Flag("N")]
-Also = Annotated[bool, FileOnly()]
+TuneSwitch = Annotated[bool, FileOnly()]
 """The type of a switch that tunes one more hyperparameter; a command that starts a race sets it."""
 
 
@@ -128,7 +128,7 @@ class SweepConfig(Section):
     kind: ClassVar[str] = "sweep"
 
     name: Annotated[Name | None, FileOnly(), Doc("label of the study; null: that of the training")] = None
-    config: TrainingKeys
+    config: TrainingSource
     over: Annotated[
         dict[str, Any],
         Flag("AXIS", complete="key", repeated=True),
@@ -174,7 +174,7 @@ class RemedyConfig(Section):
 
     kind: ClassVar[str] = "remedy"
 
-    config: TrainingKeys
+    config: TrainingSource
     set: Annotated[dict[str, Any], FileOnly(), Doc("dotted key -> value, in all trainings")] = Field(
         default_factory=dict
     )
@@ -200,8 +200,8 @@ class RemedyConfig(Section):
     seed: Annotated[DrawSeed, Doc("With --tune: seed of the rates; not of the runs")] = 0
     expect: Claims = ()
 
-    def misfits(self) -> Iterator[tuple[str, str]]:
-        yield from super().misfits()
+    def inconsistencies(self) -> Iterator[tuple[str, str]]:
+        yield from super().inconsistencies()
         for key, default in (("repeats", 1), ("seed", 0)):
             if self.tune is None and getattr(self, key) != default:
                 yield "applies only with tune", key
@@ -288,7 +288,7 @@ TrainingRules = Annotated[
 ]
 
 
-class RaceConfig(Section):
+class TrainingRaceConfig(Section):
     """`optilab race --on`: rules with the same budget of tuning, on one or more trainings."""
 
     kind: ClassVar[str] = "race"
@@ -302,9 +302,11 @@ class RaceConfig(Section):
     repeats: Annotated[Repeats, Doc("Repeats of tuning and judging with other draws and seeds")] = 3
     holdout: Holdout = 10_000
     finalists: Finalists = 1
-    eps: Annotated[Also, Doc("tune eps, where it matters; a command starts with true")] = False
-    weight_decay: Annotated[Also, Doc("tune the weight decay, unless the training has one; also true")] = False
-    schedule: Annotated[Also, Doc("choose a schedule, unless the training has one; also true")] = False
+    eps: Annotated[TuneSwitch, Doc("tune eps, where it matters; a command starts with true")] = False
+    weight_decay: Annotated[TuneSwitch, Doc("tune the weight decay, unless the training has one; also true")] = (
+        False
+    )
+    schedule: Annotated[TuneSwitch, Doc("choose a schedule, unless the training has one; also true")] = False
     seed: Annotated[DrawSeed, Doc("Seed of the settings; with --on not of the trainings")] = 0
     keep: Annotated[Keep, FileOnly(), Doc("checkpoints that remain of a trial that has ended")] = "none"
     expect: Annotated[Claims, measured(NETWORK_RACE)] = ()
@@ -320,7 +322,7 @@ class RaceConfig(Section):
         return {key: value for key, value in keys.items() if key != "target"}
 
     @property
-    def second(self) -> int:
+    def finalist_count(self) -> int:
         """Settings of each optimizer that a second seed decides between, in each repeat on each training."""
         count = min(self.budget, self.finalists)
         return count if count > 1 else 0

@@ -147,8 +147,8 @@ class DataConfig(Section):
         if problem := self._too_few(images):
             raise UsageError(problem[0], f"data.{problem[1]}")
 
-    def misfits(self) -> Iterator[tuple[str, str]]:
-        yield from super().misfits()
+    def inconsistencies(self) -> Iterator[tuple[str, str]]:
+        yield from super().inconsistencies()
         if self.dir is not None and self.info.form in ("drawn", "scikit-learn"):
             yield f"{self.dataset} reads no directory", "dir"
         if not self.info.is_custom and (problem := self._too_few(self.info.train)):
@@ -304,7 +304,7 @@ class TrainConfig(Section):
     def _without_former_keys(cls, tree: Any) -> Any:
         return without_former_keys(tree) if isinstance(tree, Mapping) else tree
 
-    def misfits(self) -> Iterator[tuple[str, str]]:
+    def inconsistencies(self) -> Iterator[tuple[str, str]]:
         model, info = self.model, self.data.info
         if isinstance(model, ModelConfig) and (
             message := size_problem(parameters(model.widths(info.inputs, len(info.classes))))
@@ -315,14 +315,14 @@ class TrainConfig(Section):
         key, value = next(_beyond_float32(self, ""), ("", 0.0))
         if key and self.dtype == "float32":
             yield f"{value:g} does not fit in float32, whose largest number is {FLOAT32_MAX:.4g}", key
-        yield from self._misfits_of_optimizer()
+        yield from self._inconsistencies_of_optimizer()
         if (count := len(self.replay.loaders_per_epoch)) not in (1, len(self.stages)):
             expected = f"one number{f' or {len(self.stages)}, one per stage' if self.stages else ''}"
             yield f"expected {expected}, got {count}", "replay.loaders_per_epoch"
         if self.stages and isinstance(model, ModelConfig):
-            yield from self._misfits_of_stages(len(model.hidden))
+            yield from self._inconsistencies_of_stages(len(model.hidden))
 
-    def _misfits_of_optimizer(self) -> Iterator[tuple[str, str]]:
+    def _inconsistencies_of_optimizer(self) -> Iterator[tuple[str, str]]:
         rule = self.optimizer
         while rule.name == "sam":  # around whatever trains by itself
             rule = rule.base  # type: ignore[attr-defined]
@@ -340,7 +340,7 @@ class TrainConfig(Section):
             between = "trains those between the first and the last, and fewer than two hidden layers have none"
             yield f"{rule.name} with `matrices: hidden` {between}", "optimizer"
 
-    def _misfits_of_stages(self, depth: int) -> Iterator[tuple[str, str]]:
+    def _inconsistencies_of_stages(self, depth: int) -> Iterator[tuple[str, str]]:
         depths = [stage.layers for stage in self.stages]
         if depths != sorted(depths) or depths[-1] != depth:
             expected = f"numbers of layers that rise to {depth}"

@@ -5,7 +5,7 @@ from optilab.diagnose.evidence import (
     Evidence,
     Setup,
     Stability,
-    of_run,
+    evidence_of,
     reason_unreadable,
     with_present_keys,
 )

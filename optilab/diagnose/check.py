@@ -10,7 +10,7 @@ Sets = tuple[str, ...]
 """A remedy as `KEY=VALUE` texts, as `--set` takes them."""
 
 
-class Seen(NamedTuple):
+class Observation(NamedTuple):
     """The result of a check: a sentence with its number, all numbers, changes that help, the bound crossed.
 
     A result that is `certain` is a finding even in a network that has learned; otherwise it is a note there. One that
@@ -39,9 +39,9 @@ class Check:
 
     name: str
     fix: str
-    run: Callable[[Evidence], Seen | None]
+    run: Callable[[Evidence], Observation | None]
 
-    def __call__(self, evidence: Evidence) -> Seen | None:
+    def __call__(self, evidence: Evidence) -> Observation | None:
         return self.run(evidence)
 
     @property
@@ -50,6 +50,6 @@ class Check:
         return " ".join((self.run.__doc__ or "").format(**self.run.__globals__).split())
 
 
-def check(name: str, fix: str) -> Callable[[Callable[[Evidence], Seen | None]], Check]:
+def check(name: str, fix: str) -> Callable[[Callable[[Evidence], Observation | None]], Check]:
     """Make a function of the evidence the check of that name."""
     return lambda run: Check(name, fix, run)

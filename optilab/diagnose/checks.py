@@ -10,7 +10,7 @@ from itertools import takewhile
 from typing import Any
 
 from optilab.diagnose import loop_checks
-from optilab.diagnose.check import Check, Seen, Sets, check
+from optilab.diagnose.check import Check, Observation, Sets, check
 from optilab.diagnose.evidence import FIRST_STEPS, MIN_FALL, PROBE_BATCHES, Evidence
 from optilab.diagnose.remedies import remedies
 from optilab.optimize.rule import rules_with_lr
@@ -95,12 +95,12 @@ def default_rate(run: Evidence, times: float) -> tuple[Sets, ...]:
 
 
 @check("one-class", fix="check the labels")
-def single_class(run: Evidence) -> Seen | None:
+def single_class(run: Evidence) -> Observation | None:
     """All training labels are the same."""
     if run.start.get("classes", 2) > 1:
         return None
     text = f"all training {run.setup.noun}s have the same label, so there is nothing to distinguish"
-    return Seen(text, {"classes": 1}, bound="1", normal="2 or more", certain=True)
+    return Observation(text, {"classes": 1}, bound="1", normal="2 or more", certain=True)
 
 
 MAX_UNLEARNED_LOSS = 0.99
@@ -130,7 +130,7 @@ def at_chance(run: Evidence) -> tuple[float, float]:
 
 
 @check(*LABELS)
-def nothing_learned_on_the_way(run: Evidence) -> Seen | None:
+def nothing_learned_on_the_way(run: Evidence) -> Observation | None:
     """After more than {PROBE_BATCHES} steps every layer has moved by {MIN_PATH} times its weights' norm or more, and
     the training loss is still {MAX_UNLEARNED_LOSS:.0%} to {MAX_CHANCE_LOSS:.0%} of the chance level (without another
     finding)."""
@@ -146,11 +146,11 @@ def nothing_learned_on_the_way(run: Evidence) -> Seen | None:
     # A network that is slow to begin looks the same.
     fix = f"check that {run.setup.noun}s and labels belong together; if they do, train longer"
     bound = f"{MAX_UNLEARNED_LOSS:.0%} to {MAX_CHANCE_LOSS:.0%}"
-    return Seen(text, {"loss": run.loss, "path": path}, (), bound, "below 80%", fix, only_alone=True)
+    return Observation(text, {"loss": run.loss, "path": path}, (), bound, "below 80%", fix, only_alone=True)
 
 
 @check(*LABELS)
-def validation_labels_of_other_names(run: Evidence) -> Seen | None:
+def validation_labels_of_other_names(run: Evidence) -> Observation | None:
     """Validation accuracy is below {MAX_WRONG_ACCURACY} times chance, while the training samples are learned."""
     if not (losses := _unrelated(run)) or "val_acc" not in run.rows[-1]:
         return None
@@ -162,11 +162,11 @@ def validation_labels_of_other_names(run: Evidence) -> Seen | None:
     text = f"validation accuracy is {percent(run.accuracy)}, far below chance, and training accuracy "
     text += f"{percent(run.training_accuracy)}: the validation labels have other names than the training labels"
     numbers = {"best_val_loss": min(losses), "accuracy": run.accuracy}
-    return Seen(text, numbers, (), f"below {MAX_WRONG_ACCURACY:g}", "above 2")
+    return Observation(text, numbers, (), f"below {MAX_WRONG_ACCURACY:g}", "above 2")
 
 
 @check(*LABELS)
-def accuracy_falls_with_loss(run: Evidence) -> Seen | None:
+def accuracy_falls_with_loss(run: Evidence) -> Observation | None:
     """In a loop, the training loss has fallen, but also validation accuracy by more than {MAX_LOST}, and training
     accuracy by more than {MAX_UNLEARNT}."""
     if not run.setup.loop or not _accuracy_is_lost(run):
@@ -178,11 +178,13 @@ def accuracy_falls_with_loss(run: Evidence) -> Seen | None:
     text = f"validation accuracy fell from {best} to {latest}, while the training loss fell from {before:.3g} to "
     text += f"{run.loss:.3g}: the loss has other labels than the accuracy"
     fix = "compute the loss from the labels that watch.step and the accuracy get"
-    return Seen(text, {"loss": run.loss, "lost": _lost(run, "val_acc")}, (), f"above {MAX_LOST:g}", "near 0", fix)
+    return Observation(
+        text, {"loss": run.loss, "lost": _lost(run, "val_acc")}, (), f"above {MAX_LOST:g}", "near 0", fix
+    )
 
 
 @check(*LABELS)
-def validation_never_learned(run: Evidence) -> Seen | None:
+def validation_never_learned(run: Evidence) -> Observation | None:
     """The best validation loss is {MIN_UNRELATED_LOSS:.0%} of the chance level or more, while the training samples are
     learned (without another finding)."""
     if not (losses := _unrelated(run)) or run.steps <= PROBE_BATCHES:
@@ -195,7 +197,7 @@ def validation_never_learned(run: Evidence) -> Seen | None:
         return None
     text = f"the best validation loss of any epoch, {min(losses):.3g}, is {fraction:.1%} of the chance-level loss"
     numbers = {"best_val_loss": min(losses), "accuracy": run.accuracy}
-    return Seen(text, numbers, (), f"{MIN_UNRELATED_LOSS:g} or more", "below 0.8", only_alone=True)
+    return Observation(text, numbers, (), f"{MIN_UNRELATED_LOSS:g} or more", "below 0.8", only_alone=True)
 
 
 def _unrelated(run: Evidence) -> list[float]:
@@ -211,7 +213,7 @@ MIN_FULL_SKILL = 0.8
 
 
 @check("inputs-out-of-scale", fix="pixels divided by 255")
-def inputs_out_of_scale(run: Evidence) -> Seen | None:
+def inputs_out_of_scale(run: Evidence) -> Observation | None:
     """The root mean square of the first batch's inputs is below {MIN_INPUT_RMS} or above {MAX_INPUT_RMS:g} (info at a
     skill of {MIN_FULL_SKILL} or more)."""
     size = run.start.get("input_rms")
@@ -220,7 +222,9 @@ def inputs_out_of_scale(run: Evidence) -> Seen | None:
     text = f"the network's inputs have a root mean square of {size:.2g}"
     bound = f"below {MIN_INPUT_RMS:g} or above {MAX_INPUT_RMS:g}"
     certain = not run.probe_run and run.skill < MIN_FULL_SKILL
-    return Seen(text, {"input_rms": size}, (("data.normalize={scale: 255}",),), bound, "0.1 to 3", certain=certain)
+    return Observation(
+        text, {"input_rms": size}, (("data.normalize={scale: 255}",),), bound, "0.1 to 3", certain=certain
+    )
 
 
 # --- weights, dropout and norms ---
@@ -236,7 +240,7 @@ MIN_DECAY_FRACTION = 0.1
 
 
 @check("weight-decay-too-strong", fix="no weight decay")
-def weight_decay_too_strong(run: Evidence) -> Seen | None:
+def weight_decay_too_strong(run: Evidence) -> Observation | None:
     """Weight decay has shrunk a hidden layer to {MAX_SHRUNK} (in a probe run {MAX_PROBE_SHRUNK}) of its initial norm or
     less, and the skill on the training samples is {MAX_UNFIT_SKILL} or less."""
     setup, smallest = run.setup, min(run.growth, default=1.0)
@@ -250,7 +254,7 @@ def weight_decay_too_strong(run: Evidence) -> Seen | None:
     key = "weight_decay" if setup.weight_decay else setup.decay_key
     text = f"weight decay {decay:g} has shrunk the weights of a layer to {smallest:.2g} of their initial norm"
     sets, numbers = ((f"{key}=0",), (f"{key}={decay / 1000:g}",)), {"shrunk": smallest, "weight_decay": decay}
-    return Seen(text, numbers, sets, f"{bound:g} or less", "1 or more", certain=True)
+    return Observation(text, numbers, sets, f"{bound:g} or less", "1 or more", certain=True)
 
 
 MIN_COMMON = 0.9
@@ -262,7 +266,7 @@ MIN_COMMON_DEAD = 0.99
 
 
 @check("symmetric-init", fix="random initial weights")
-def symmetric_init(run: Evidence) -> Seen | None:
+def symmetric_init(run: Evidence) -> Observation | None:
     """The units of a hidden layer have {MIN_COMMON} ({MIN_COMMON_LEARNED} if the network has learned) of the squares of
     their weights in common, from the start."""
     common = [layer.get("common") or 0.0 for record in run.epochs[-1:] for layer in record["layers"][:-1]]
@@ -278,7 +282,7 @@ def symmetric_init(run: Evidence) -> Seen | None:
     text = f"the units of {run.layer(layer)} have {fraction:.2%} of their squared weights in common and act as one unit"
     sets, numbers = (("model.init=default",), *remedy_sets("xavier")), {"layer": layer, "common": fraction}
     certain = fraction >= MIN_COMMON_LEARNED
-    return Seen(text, numbers, sets, f"{MIN_COMMON:g} or more", "near 1/units", certain=certain)
+    return Observation(text, numbers, sets, f"{MIN_COMMON:g} or more", "near 1/units", certain=certain)
 
 
 MAX_DROPOUT = 0.5
@@ -288,7 +292,7 @@ MAX_DROPOUT_GAP = 0.1
 
 
 @check("dropout-too-strong", fix="no dropout")
-def dropout_too_strong(run: Evidence) -> Seen | None:
+def dropout_too_strong(run: Evidence) -> Observation | None:
     """Dropout sets more than {MAX_DROPOUT} of a layer's outputs to zero (info in a network that has learned, unless
     training accuracy is {MAX_DROPOUT_GAP} or more below validation accuracy)."""
     fraction = max(run.setup.dropouts.values(), default=0.0)
@@ -300,7 +304,7 @@ def dropout_too_strong(run: Evidence) -> Seen | None:
     none = tuple(f"{key}=0" for key, dropped in run.setup.dropouts.items() if dropped)
     sets = none, ("model.dropout=0.2", "model.input_dropout=0")
     numbers = {"dropout": fraction, "held_back": run.accuracy_gap}
-    return Seen(text, numbers, sets, f"above {MAX_DROPOUT:g}", "0 to 0.5", certain=certain)
+    return Observation(text, numbers, sets, f"above {MAX_DROPOUT:g}", "0 to 0.5", certain=certain)
 
 
 def _gap(run: Evidence) -> str:
@@ -318,7 +322,7 @@ MAX_NOISE_GAP = 0.2
 
 
 @check("batch-norm-small-batch", fix="larger batches, or layer norm")
-def batch_norm_small_batch(run: Evidence) -> Seen | None:
+def batch_norm_small_batch(run: Evidence) -> Observation | None:
     """Batch norm computes mean and variance over {MAX_PAIR} samples or fewer; {MAX_SMALL_BATCH} where the network has
     hardly learned, or training accuracy is {MAX_NOISE_GAP} or more below validation accuracy."""
     size, norm = run.setup.normed_over, run.setup.norm
@@ -331,7 +335,7 @@ def batch_norm_small_batch(run: Evidence) -> Seen | None:
     text = f"{norm} normalization computes mean and variance over {plural(size, run.setup.noun)}"
     text += _gap(run) if certain else ""
     sets, numbers = (*remedy_sets("layernorm"), ("data.batch_size=64",)), {"batch_size": size, "held_back": gap}
-    return Seen(text, numbers, sets, f"{bound} or fewer", "16 or more", certain=certain)
+    return Observation(text, numbers, sets, f"{bound} or fewer", "16 or more", certain=certain)
 
 
 MAX_FIRST_LOSS = 2.0
@@ -342,7 +346,7 @@ outputs on a flat part of an activation that is flat on both sides."""
 
 
 @check("weights-too-large", fix="smaller initial weights")
-def weights_too_large(run: Evidence) -> Seen | None:
+def weights_too_large(run: Evidence) -> Observation | None:
     """The loss of the first batch is more than {MAX_FIRST_LOSS:g} times the chance level, without inputs that are too
     large."""
     if not first_loss_is_high(run) or _may_recover(run) or (run.start.get("input_rms") or 1.0) > MAX_INPUT_RMS:
@@ -363,7 +367,7 @@ def weights_too_large(run: Evidence) -> Seen | None:
     if run.setup.bias_init:
         sets.insert(0, ("model.bias_init=null",))
     numbers = {"first_loss": loss, "saturated": _saturated(run)[1]}
-    return Seen(text, numbers, sets, f"above {MAX_FIRST_LOSS:g}", "1.0 to 1.3", fix)
+    return Observation(text, numbers, sets, f"above {MAX_FIRST_LOSS:g}", "1.0 to 1.3", fix)
 
 
 def first_loss_is_high(run: Evidence) -> bool:
@@ -392,7 +396,7 @@ MAX_DEAD = 0.95
 
 
 @check("dead-units", fix="biases at zero, or leaky-relu")
-def dead_units(run: Evidence) -> Seen | None:
+def dead_units(run: Evidence) -> Observation | None:
     """{MAX_DEAD} or more of a layer's units are flat for every sample, since initialization."""
     layer, fraction = run.worst("dead")
     if fraction < MAX_DEAD or not dead_from_the_start(run):
@@ -400,7 +404,7 @@ def dead_units(run: Evidence) -> Seen | None:
     text = f"{fraction:.0%} of the units of {run.layer(layer)} have been dead, the same for every {run.setup.noun}"
     first = ("model.bias_init=null",) if run.setup.bias_init else ("model.init=kaiming",)
     sets, numbers = (first, ("model.activation=leaky-relu",)), {"layer": layer, "share": fraction}
-    return Seen(
+    return Observation(
         f"{text}, since initialization",
         numbers,
         sets,
@@ -425,7 +429,7 @@ MAX_EPS_PATH = 0.02
 
 
 @check("eps-dominates", fix="eps 1e-8")
-def eps_dominates(run: Evidence) -> Seen | None:
+def eps_dominates(run: Evidence) -> Observation | None:
     """sqrt(v) is below eps for {MAX_BELOW_EPS} of the parameters or more; v, where eps is added under the root."""
     fractions = [record["eps_share"] for record in run.epochs if record.get("eps_share") is not None]
     eps = run.setup.eps
@@ -442,7 +446,7 @@ def eps_dominates(run: Evidence) -> Seen | None:
     moment = "v" if run.setup.optimizer and eps_exponent(run.setup.optimizer) == 2 else "sqrt(v)"
     text = f"for {fractions[-1]:.0%} of the parameters {moment} is below eps ({eps:g})"
     numbers = {"share": fractions[-1], "eps": eps}
-    return Seen(text, numbers, (("optimizer.eps=1e-08",),), f"{MAX_BELOW_EPS:g} or more", "below 0.1")
+    return Observation(text, numbers, (("optimizer.eps=1e-08",),), f"{MAX_BELOW_EPS:g} or more", "below 0.1")
 
 
 MAX_IDLE = 0.5
@@ -450,7 +454,7 @@ MAX_IDLE = 0.5
 
 
 @check("learning-rate-decayed", fix="a constant learning rate")
-def learning_rate_decayed(run: Evidence) -> Seen | None:
+def learning_rate_decayed(run: Evidence) -> Observation | None:
     """The learning rate is below a hundredth of its largest for the last {MAX_IDLE:.0%} of the epochs or more, and the
     skill on the training samples is {MAX_UNFIT_SKILL} or less."""
     rates = run.probed_rates
@@ -463,7 +467,7 @@ def learning_rate_decayed(run: Evidence) -> Seen | None:
         below = f"the learning rate is still below a hundredth of {top:.2g}: its warm-up does not end"
     sets: Sets = ("schedule=constant", "plateau=null") if run.setup.plateau else ("schedule=constant",)
     numbers, bound = {"idle": idle, "lr": rates[-1]}, f"{MAX_IDLE:.0%} or more"
-    return Seen(f"{below}; it is now {rates[-1]:.2g}", numbers, (sets,), bound, "below 20%", certain=True)
+    return Observation(f"{below}; it is now {rates[-1]:.2g}", numbers, (sets,), bound, "below 20%", certain=True)
 
 
 MIN_IMAGES = 50
@@ -473,7 +477,7 @@ MAX_GAP = 0.15
 
 
 @check("too-few-images", fix="collect more images")
-def too_few_images(run: Evidence) -> Seen | None:
+def too_few_images(run: Evidence) -> Observation | None:
     """There are fewer than {MIN_IMAGES} training images per class, and training accuracy is {MAX_GAP} or more above
     validation accuracy."""
     count, classes = run.start.get("train_images"), run.start.get("classes", run.setup.classes)
@@ -485,7 +489,9 @@ def too_few_images(run: Evidence) -> Seen | None:
     more = f"training accuracy is {points(gap)} percentage points above validation accuracy"
     text = f"{count / classes:.3g} training {run.setup.noun}s per class, and {more}"
     sets: tuple[Sets, ...] = (("data.images=null",),) if run.setup.subset else ()
-    return Seen(text, {"train_images": count}, sets, f"below {MIN_IMAGES}", "hundreds or more", certain=True)
+    return Observation(
+        text, {"train_images": count}, sets, f"below {MIN_IMAGES}", "hundreds or more", certain=True
+    )
 
 
 MIN_THROUGH_TIME = 1e-5
@@ -495,7 +501,7 @@ MIN_EARLY_THROUGH_TIME = 0.01
 
 
 @check("vanishing-through-time", fix="nn.LSTM or nn.GRU, shorter sequences, or orthogonal recurrent weights")
-def vanishing_through_time(run: Evidence) -> Seen | None:
+def vanishing_through_time(run: Evidence) -> Observation | None:
     """The gradient by a recurrent layer's inputs of the first quarter of the time steps is below {MIN_THROUGH_TIME}
     times the largest (without another finding if it was above {MIN_EARLY_THROUGH_TIME} at first)."""
     numbers = [*range(1, run.hidden + 1), 0]
@@ -508,7 +514,7 @@ def vanishing_through_time(run: Evidence) -> Seen | None:
     lost = layer <= len(layers) and (layers[layer - 1].get("through_time") or 0.0) > MIN_EARLY_THROUGH_TIME
     text = f"in {name} the gradient of the first time steps is {ratio:.1e} times the largest"
     facts = {"ratio": ratio, "layer": layer or run.hidden + 1}
-    return Seen(text, facts, bound=f"below {MIN_THROUGH_TIME:g}", normal="above 0.01", only_alone=lost)
+    return Observation(text, facts, bound=f"below {MIN_THROUGH_TIME:g}", normal="above 0.01", only_alone=lost)
 
 
 # --- steps that are too large ---
@@ -548,7 +554,7 @@ def _accuracy_is_lost(run: Evidence) -> bool:
     return _lost(run, "val_acc") > MAX_LOST and _lost(run, "train_acc") > MAX_UNLEARNT
 
 
-def _too_high(run: Evidence, text: str, bound: str, normal: str, certain: bool = False) -> Seen:
+def _too_high(run: Evidence, text: str, bound: str, normal: str, certain: bool = False) -> Observation:
     numbers: dict[str, Any] = {
         "loss": run.loss,
         "update_to_weight": _largest_step(run),
@@ -557,7 +563,7 @@ def _too_high(run: Evidence, text: str, bound: str, normal: str, certain: bool =
         "grown": max(run.growth, default=1.0),
     }
     smaller = (*rate_times(run, 0.1), *rate_times(run, 0.01)) if run.setup.loop else default_rate(run, MAX_CUT)
-    return Seen(text, numbers, (*smaller, ("clip_norm=1",)), bound, normal, certain=certain)
+    return Observation(text, numbers, (*smaller, ("clip_norm=1",)), bound, normal, certain=certain)
 
 
 def _once_fell(run: Evidence) -> str:
@@ -566,7 +572,7 @@ def _once_fell(run: Evidence) -> str:
 
 
 @check(*RATE)
-def diverged(run: Evidence) -> Seen | None:
+def diverged(run: Evidence) -> Observation | None:
     """The training diverged."""
     if not run.divergence or loop_checks.loss_not_finite(run):
         return None
@@ -579,7 +585,7 @@ MIN_LOSS = 1e-3
 
 
 @check(*RATE)
-def no_gradient_left(run: Evidence) -> Seen | None:
+def no_gradient_left(run: Evidence) -> Observation | None:
     """No layer has any gradient left, and no other finding explains it."""
     norms = [[layer["gradient_norm"] for layer in record["layers"]] for record in run.epochs]
     first, last = ([norm for norm in norms[at] if norm is not None] if norms else [] for at in (0, -1))
@@ -594,7 +600,7 @@ def no_gradient_left(run: Evidence) -> Seen | None:
 
 
 @check(*RATE)
-def loss_above_chance(run: Evidence) -> Seen | None:
+def loss_above_chance(run: Evidence) -> Observation | None:
     """The training loss is above {MAX_CHANCE_LOSS} times the chance level; in a probe run {MAX_PROBE_CHANCE_LOSS:g}, or
     {MAX_PROBE_LATE_LOSS:g} if the network knows something."""
     # A loss of another kind may rise while the network learns.
@@ -616,7 +622,7 @@ def _starts_high(run: Evidence) -> bool:
 
 
 @check(*RATE)
-def accuracy_lost(run: Evidence) -> Seen | None:
+def accuracy_lost(run: Evidence) -> Observation | None:
     """Validation accuracy has fallen by more than {MAX_LOST}, and training accuracy by more than {MAX_UNLEARNT}."""
     if not run.rows or not run.chance_loss or not _accuracy_is_lost(run) or accuracy_falls_with_loss(run):
         return None
@@ -625,7 +631,7 @@ def accuracy_lost(run: Evidence) -> Seen | None:
 
 
 @check(*RATE)
-def units_died(run: Evidence) -> Seen | None:
+def units_died(run: Evidence) -> Observation | None:
     """More than {MAX_DEAD} of a layer's units have died in training, and some layer has changed by more than
     {MIN_MOVED:.0%}; weight decay is not to blame."""
     layer, dead = run.worst("dead")
@@ -639,7 +645,7 @@ def units_died(run: Evidence) -> Seen | None:
 
 
 @check(*RATE)
-def weights_grew(run: Evidence) -> Seen | None:
+def weights_grew(run: Evidence) -> Observation | None:
     """The norm of a layer's weights has grown more than {MAX_GROWTH:g}-fold; {MAX_LEARNING_GROWTH:g}-fold if the
     network knows something; in a probe run {MAX_PROBE_GROWTH:g}-fold, with a loss above chance."""
     if not run.rows or not run.chance_loss:
@@ -658,7 +664,7 @@ def weights_grew(run: Evidence) -> Seen | None:
 
 
 @check(*RATE)
-def steps_too_large(run: Evidence) -> Seen | None:
+def steps_too_large(run: Evidence) -> Observation | None:
     """A single step changes a layer's weights by more than {MAX_STEP:.0%}, and the training loss does not fall."""
     step, improves = _largest_step(run), run.beats_chance and (run.late_fall or 0.0) >= MIN_FALL
     if not run.rows or not run.chance_loss or run.steps <= PROBE_BATCHES or run.probe_run:
@@ -686,10 +692,10 @@ MIN_STEP_RATIO = 0.05
 GRADIENT = ("vanishing-gradient", "batch norm, unit-gain weights, another activation")
 
 
-def _vanished(run: Evidence, text: str, bound: str, normal: str = "0.1 to 10") -> Seen:
+def _vanished(run: Evidence, text: str, bound: str, normal: str = "0.1 to 10") -> Observation:
     step = run.latest("update_to_weight", 1)
     numbers = {"gradient_ratio": run.ratio, "fading": run.spread_ratio, "first_layer_update": step}
-    return Seen(text, numbers, remedy_sets("batchnorm", "unit-gain", "tanh", "adam"), bound, normal)
+    return Observation(text, numbers, remedy_sets("batchnorm", "unit-gain", "tanh", "adam"), bound, normal)
 
 
 def _stands_still(run: Evidence) -> bool:
@@ -699,7 +705,7 @@ def _stands_still(run: Evidence) -> bool:
 
 
 @check(*GRADIENT)
-def gradient_hidden_by_decay(run: Evidence) -> Seen | None:
+def gradient_hidden_by_decay(run: Evidence) -> Observation | None:
     """Before training, the gradient of layer 1 was below {MIN_GRADIENT_RATIO} times the last hidden layer's, or the
     last one's outputs varied below {MIN_SPREAD_RATIO} times as much as its own, and weight decay alone moves it now."""
     # Its steps are as large as healthy ones, and the gradients of weights that decay has made small say nothing.
@@ -720,7 +726,7 @@ def gradient_hidden_by_decay(run: Evidence) -> Seen | None:
 
 
 @check(*GRADIENT)
-def gradient_vanishes(run: Evidence) -> Seen | None:
+def gradient_vanishes(run: Evidence) -> Observation | None:
     """The gradient of layer 1 is below {MIN_GRADIENT_RATIO} times the last hidden layer's, and its |dw|/|w| below
     {MIN_STEP} (in a probe run {MIN_PROBE_STEP})."""
     # The gradient of layer 1 is proportional to its inputs: that of inputs far too small has not vanished on its way.
@@ -733,7 +739,7 @@ def gradient_vanishes(run: Evidence) -> Seen | None:
 
 
 @check(*GRADIENT)
-def hidden_layers_stand_still(run: Evidence) -> Seen | None:
+def hidden_layers_stand_still(run: Evidence) -> Observation | None:
     """In a probe run, all hidden layers move less than {MIN_STEP_RATIO} times as much as the output layer."""
     most, out = max(run.of_hidden("update_to_weight"), default=0.0), run.latest("update_to_weight", 0) or 0.0
     if not run.probe_run or run.hidden < 2 or not 0 < most < MIN_STEP_RATIO * out or not _stands_still(run):
@@ -745,7 +751,7 @@ def hidden_layers_stand_still(run: Evidence) -> Seen | None:
 
 
 @check(*GRADIENT)
-def outputs_fade(run: Evidence) -> Seen | None:
+def outputs_fade(run: Evidence) -> Observation | None:
     """The outputs of the last hidden layer vary {MIN_SPREAD_RATIO} times as much as those of layer 1 or less, which
     stands still."""
     ratio = run.spread_ratio
@@ -762,7 +768,7 @@ PATH_STEPS = 400
 
 
 @check("learning-rate-too-low", fix="a rate at which the first step has the usual size, or `optilab lr`")
-def learning_rate_too_low(run: Evidence) -> Seen | None:
+def learning_rate_too_low(run: Evidence) -> Observation | None:
     """The sum of |dw|/|w| over all steps, of the layer that moves most, is {MIN_LARGEST_PATH} or less, before step
     {PATH_STEPS} in proportion; in a probe run of {PROBE_BATCHES} batches {MIN_PROBE_PATH}, and at its pace
     {MIN_LARGEST_PATH} in the whole training; without inputs that are too large."""
@@ -782,7 +788,9 @@ def learning_rate_too_low(run: Evidence) -> Seen | None:
     still = not any(run.latest("gradient_norm", layer) for layer in range(run.hidden + 1))
     normal = f"near {1e-3 * steps:.2g}" if run.probe_run else "above 1"
     numbers = {"path": path, "update_to_weight": path / steps}
-    return Seen(text, numbers, (*larger, *remedy_sets("adam")), f"{bound:.4g} or less", normal, only_alone=still)
+    return Observation(
+        text, numbers, (*larger, *remedy_sets("adam")), f"{bound:.4g} or less", normal, only_alone=still
+    )
 
 
 def _warming(run: Evidence) -> bool:
@@ -803,7 +811,7 @@ MIN_MEMORIZED_GAP = 0.12
 
 
 @check("overfitting", fix="early stopping, dropout, weight decay")
-def overfitting(run: Evidence) -> Seen | None:
+def overfitting(run: Evidence) -> Observation | None:
     """The validation loss has risen by {MIN_RISE_OF_LOSS:.0%} or more since its best epoch, and training accuracy is
     {MIN_MEMORIZED} or more, and {MIN_MEMORIZED_GAP} above validation accuracy."""
     if (
@@ -820,7 +828,7 @@ def overfitting(run: Evidence) -> Seen | None:
         return None
     text = f"the validation loss has risen by {rise:.0%} since epoch {best['epoch']}"
     sets = (("early_stopping={patience: 3}",), ("model.dropout=0.2",), ("weight_decay=0.0001",))
-    return Seen(text, {"rise": rise}, sets, f"{MIN_RISE_OF_LOSS:g} or more", "below 0.1", certain=True)
+    return Observation(text, {"rise": rise}, sets, f"{MIN_RISE_OF_LOSS:g} or more", "below 0.1", certain=True)
 
 
 NETWORK_CHECKS: tuple[Check, ...] = tuple(value for value in vars().values() if isinstance(value, Check))

@@ -529,7 +529,7 @@ def reason_unreadable(record: runs.Record) -> str:
     return f"{file} is missing; diagnose reads the layers from it"
 
 
-def of_run(record: runs.Record) -> Evidence:
+def evidence_of(record: runs.Record) -> Evidence:
     """The evidence in a run directory; a run without diagnostics, or of an older version, has less."""
     divergence = str(record.manifest.get("reason", "")) if record.state == "diverged" else ""
     diagnostics = with_present_keys(runs.read_diagnostics(record.path))

@@ -13,7 +13,7 @@ from optilab.config.section import dump, handling_user_code
 from optilab.config.training import TrainConfig
 from optilab.config.tree import override_from_text
 from optilab.diagnose import checks
-from optilab.diagnose.check import Check, Seen, Sets
+from optilab.diagnose.check import Check, Observation, Sets
 from optilab.diagnose.evidence import EQUAL_CLASSES, FIRST_STEPS, MIN_FALL, MIN_SKILL, PROBE_BATCHES, Evidence
 from optilab.diagnose.loop_checks import LOOP_CHECKS
 from optilab.errors import ConfigError
@@ -61,7 +61,7 @@ class Finding:
 
 def diagnose(run: Evidence) -> list[Finding]:
     """The findings, the most severe first."""
-    results = dict[str, tuple[Check, Seen]]()
+    results = dict[str, tuple[Check, Observation]]()
     for check in CHECKS:
         if check.name not in results and (result := check(run)) is not None:
             results[check.name] = check, result
@@ -74,7 +74,7 @@ def diagnose(run: Evidence) -> list[Finding]:
     return sorted(findings, key=lambda finding: -finding.severity)
 
 
-def _finding(run: Evidence, check: Check, result: Seen, follows: bool) -> Finding:
+def _finding(run: Evidence, check: Check, result: Observation, follows: bool) -> Finding:
     """The finding of a result; `follows`: another finding explains it."""
     harmless = result.informational or follows or (run.learned and not result.certain)
     severity = Severity.INFO if harmless else Severity.WARNING if run.beats_chance else Severity.CRITICAL
@@ -229,7 +229,7 @@ def has_fault(findings: Sequence[Finding]) -> bool:
 
 
 def healthy(run: Evidence, findings: Sequence[Finding], level: Severity = Severity.WARNING) -> bool:
-    """True if the network has learned, the watch is whole, and no finding is at least `level`. A probe run is too
+    """True if the network has learned, the watch is complete, and no finding is at least `level`. A probe run is too
     short.
     """
     complete = bool(run.epochs) and not run.probe_run and not missed_steps(run) and _chance_is_known(run)
@@ -237,7 +237,7 @@ def healthy(run: Evidence, findings: Sequence[Finding], level: Severity = Severi
 
 
 def missed_steps(run: Evidence) -> str:
-    """A sentence about steps that a watch has missed; empty where it is whole, and for a training by optilab."""
+    """A sentence about steps that a watch has missed; empty where it is complete, and for a training by optilab."""
     if run.loop.get("error"):
         return f"the watch stopped after {plural(run.steps, 'step')} ({run.loop['error']})"
     steps = math.ceil(run.loop.get("updates", 0) / run.loop.get("optimizers", math.inf))

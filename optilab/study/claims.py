@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from optilab.config.claims import BEST, HEALTHY, At, Claim
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.training import TrainConfig
-from optilab.diagnose import diagnose, of_run, reason_unreadable, verdict
+from optilab.diagnose import diagnose, evidence_of, reason_unreadable, verdict
 from optilab.errors import RunError, UsageError, shown, unknown
 from optilab.runs import Record, Row, Study, read_study, sweep_of
 from optilab.runs.metrics import TESTED
@@ -133,7 +133,9 @@ def _judged(claim: Claim, of: str, measured: Measured, results: Results) -> Clai
         return ClaimResult(claim.text, of, None, "fails" if measured.fails else "cannot tell", measured.missing)
     if claim.confidence is not None:
         sample = measured.values if measured.sample is None else measured.sample
-        return of_mean(claim, of, sample, measured.unit, results.points if claim.of == BEST else 1, results.looks)
+        return judge_mean(
+            claim, of, sample, measured.unit, results.points if claim.of == BEST else 1, results.looks
+        )
     values, count = list(measured.values.values()), len(measured.values)
     if claim.within is not None:
         mean = fmean(values)
@@ -145,7 +147,7 @@ def _judged(claim: Claim, of: str, measured: Measured, results: Results) -> Clai
     return ClaimResult(claim.text, of, furthest, "fails" if wrong else "holds", why)
 
 
-def of_mean(
+def judge_mean(
     claim: Claim, of: str, values: Mapping[int, Any], unit: str = "seed", best_of: int = 1, looks: int = 0
 ) -> ClaimResult:
     """A claim about the mean of all seeds. That of the best group allows for its choice by these numbers.
@@ -236,7 +238,7 @@ def _never(
 # --- what was measured -------------------------------------------------------------------------------------
 
 
-def of_study(study: Study) -> Results:
+def results_of_study(study: Study) -> Results:
     """A study of any command, of a confirmed sweep its confirmation. DataError for a trial that cannot be read."""
     from optilab.study.network_race import read
 
@@ -248,9 +250,9 @@ def of_study(study: Study) -> Results:
         return Results(lambda metric, at: {}, why)
     records = {record.name: record for record in study.completed()}  # without those that halving has stopped
     if (result := read(study)) is not None:
-        return of_network_race(result)
+        return results_of_network_race(result)
     if study.confirmation:
-        return of_study(read_study(study.confirmation))
+        return results_of_study(read_study(study.confirmation))
     if study.confirmed_before:
         raise RunError(
             f"{study.path}: its claims are about new seeds of its best settings, which {BEFORE} trained"
@@ -262,24 +264,24 @@ def of_study(study: Study) -> Results:
             if record := records.get(str(row["trial"])):
                 members[str(row["remedy"])][record.manifest["seed"]] = record
         remedies = [Group(name, {}, dict(sorted(seeds.items()))) for name, seeds in members.items() if seeds]
-        return _of_groups(remedies, len(remedies), looks)
+        return _results_of_groups(remedies, len(remedies), looks)
     points = len({tuple(row[key] for key in axes_of(rows)) for row in rows})  # those that halving left, too
-    return of_trainings([records[row["trial"]] for row in rows if row["trial"] in records], points, looks)
+    return results_of_trainings([records[row["trial"]] for row in rows if row["trial"] in records], points, looks)
 
 
-def of_trainings(records: Sequence[Record], points: int = 0, looks: int = 0) -> Results:
+def results_of_trainings(records: Sequence[Record], points: int = 0, looks: int = 0) -> Results:
     """Trainings, by group. `points`: settings that the best was chosen from, where they are more than the groups."""
     several = groups(records).groups if records else ()
-    return _of_groups(several, max(points, len(several), 1), looks)
+    return _results_of_groups(several, max(points, len(several), 1), looks)
 
 
-def of_training(record: Record) -> Results:
+def results_of_training(record: Record) -> Results:
     """A single training."""
     name = str(record.manifest.get("config", {}).get("name", record.name))
-    return _of_groups([Group(name, {}, {settings(record)["seed"]: record})])
+    return _results_of_groups([Group(name, {}, {settings(record)["seed"]: record})])
 
 
-def _of_groups(several: Sequence[Group], points: int = 1, looks: int = 0) -> Results:
+def _results_of_groups(several: Sequence[Group], points: int = 1, looks: int = 0) -> Results:
     records = [record for group in several for record in group.runs.values()]
     last = max((record.manifest.get("config", {}).get("epochs") or inf for record in records), default=inf)
 
@@ -288,12 +290,12 @@ def _of_groups(several: Sequence[Group], points: int = 1, looks: int = 0) -> Res
             raise UsageError(f"there is no epoch {at}, the last is {last}")
         if metric in TESTED and records and not any(metric in record.manifest for record in records):
             raise UsageError(f"{metric} needs held-out images (data.holdout)")
-        return {group.label: _of_group(group, metric, at) for group in several}
+        return {group.label: _measured_of_group(group, metric, at) for group in several}
 
     return Results(measured, "no training has a result", points, looks)
 
 
-def _of_group(group: Group, metric: str, at: At) -> Measured:
+def _measured_of_group(group: Group, metric: str, at: At) -> Measured:
     if derive := DERIVED.get(metric):
         return Measured.of({seed: derive(record) for seed, record in group.runs.items()})
     (outcomes,) = values_of([group], Measure(metric, at), "")
@@ -301,7 +303,7 @@ def _of_group(group: Group, metric: str, at: At) -> Measured:
 
 
 def _gradient_ratio(record: Record) -> float | Missing:
-    ratio = of_run(record).measured_ratio
+    ratio = evidence_of(record).measured_ratio
     why = "fewer than two layers with measured gradients in the last epochs (probes)"
     return Missing(f"{record.name}: {why}") if ratio is None else ratio
 
@@ -310,7 +312,7 @@ def _diagnosis(record: Record) -> str | Missing:
     """`healthy`, or the verdict of a network that is not."""
     if why := reason_unreadable(record):
         return Missing(why)
-    evidence = of_run(record)
+    evidence = evidence_of(record)
     findings = diagnose(evidence)
     return HEALTHY if verdict.healthy(evidence, findings) else verdict.sentence(evidence, findings)
 
@@ -324,21 +326,23 @@ DERIVED: Mapping[str, Callable[[Record], Any]] = {
 """Quantities of a training that claims can name, besides its metrics."""
 
 
-def of_paths(config: OptimizeConfig, rows: Sequence[Row], statuses: Mapping[str, str]) -> Results:
+def results_of_paths(config: OptimizeConfig, rows: Sequence[Row], statuses: Mapping[str, str]) -> Results:
     """The paths of a config, from the rows of metrics.csv and the status of each rule."""
     paths: dict[str, list[Row]] = {}
     for row in rows:
         paths.setdefault(str(row["algo"]), []).append(row)
 
     def measured(metric: str, at: At) -> Mapping[str, Measured]:
-        facts = {name: _of_path(config, path, metric, at, statuses.get(name)) for name, path in paths.items()}
+        facts = {
+            name: _measured_of_path(config, path, metric, at, statuses.get(name)) for name, path in paths.items()
+        }
         # A path that never converged fails a claim on when it did.
         return {name: Measured.of({0: fact}, fails=metric == "epochs") for name, fact in facts.items()}
 
     return Results(measured)
 
 
-def _of_path(config: OptimizeConfig, rows: Sequence[Row], metric: str, at: At, status: str | None) -> Any:
+def _measured_of_path(config: OptimizeConfig, rows: Sequence[Row], metric: str, at: At, status: str | None) -> Any:
     import numpy as np
 
     if isinstance(at, int) and at >= len(rows):
@@ -356,7 +360,7 @@ def _of_path(config: OptimizeConfig, rows: Sequence[Row], metric: str, at: At, s
     return row.get(metric, Missing(f"no {metric}"))
 
 
-def of_race(standings: Iterable[Mapping[str, Any]]) -> Results:
+def results_of_race(standings: Iterable[Mapping[str, Any]]) -> Results:
     """The rules of a race on functions, from its standings."""
     rows = {row["rule"]: row for row in standings}
 
@@ -367,7 +371,7 @@ def of_race(standings: Iterable[Mapping[str, Any]]) -> Results:
     return Results(measured)
 
 
-def of_network_race(result: "RaceResult") -> Results:
+def results_of_network_race(result: "RaceResult") -> Results:
     """The rules of a race on trainings: RULE on every training, and with several trainings NETWORK/RULE."""
 
     def measured(metric: str, at: At) -> Mapping[str, Measured]:
@@ -384,7 +388,7 @@ def of_network_race(result: "RaceResult") -> Results:
     return Results(measured, "no optimizer has an evaluated training", looks=result.looks)
 
 
-def of_rate(rate: float | None, of: str) -> Results:
+def results_of_rate(rate: float | None, of: str) -> Results:
     """The rate that is recommended for the training `of`; None where its network does not move."""
     missing = Missing("the network does not move")
     facts = {"rate": missing if rate is None else rate, "status": "unmoved" if rate is None else "found"}

@@ -19,7 +19,7 @@ from optilab import runs
 from optilab.config.load import load
 from optilab.config.presets import rules_named
 from optilab.config.section import dump
-from optilab.config.study import RaceConfig, RemedyConfig
+from optilab.config.study import RemedyConfig, TrainingRaceConfig
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
 from optilab.errors import DataError, UsageError
@@ -57,7 +57,7 @@ def validation_accuracy(row: runs.Row) -> float:
 class Entrant:
     """A rule or a remedy that races on a network: a training, and its tuned fields."""
 
-    race: RaceConfig
+    race: TrainingRaceConfig
     network: str
     name: str
     label: str
@@ -99,7 +99,7 @@ class Entrant:
         for settings in draw(self.race, self.fields, self.network, self.repeat):
             keys = {**self.changes}
             for key, value in settings.items():
-                keys[key if search_space.of_training(self.fields[key], key) else f"optimizer.{key}"] = value
+                keys[key if search_space.is_of_training(self.fields[key], key) else f"optimizer.{key}"] = value
             keys |= {"schedule_by": "batch"} if settings.get("schedule", "constant") != "constant" else {}
             changes = [Override(self.option, key, value) for key, value in keys.items()]
             drawn.append((load(TrainConfig, dump(self.config), changes), settings))
@@ -139,17 +139,17 @@ def race_plan(entrants: Sequence[Entrant], finalists: int, seeds: int) -> Plan:
 class RaceSpec(StudySpec):
     """The trials of a race; `trials` are those of the tuning."""
 
-    race: RaceConfig = field(kw_only=True)
+    race: TrainingRaceConfig = field(kw_only=True)
     entrants: tuple[Entrant, ...] = field(kw_only=True)
     """The entrants of every repeat."""
 
 
 def race_of(
-    race: RaceConfig,
+    race: TrainingRaceConfig,
     entered: Sequence[Entrant],
     kinds: tuple[str, str],
     command: str,
-    request: RaceConfig | RemedyConfig,
+    request: TrainingRaceConfig | RemedyConfig,
 ) -> RaceSpec:
     """A race of these entrants, each tuned and evaluated in every repeat; `request` is what its study.yaml keeps."""
     names = list(dict.fromkeys(entrant.name for entrant in entered))
@@ -160,7 +160,7 @@ def race_of(
     networks = list(dict.fromkeys(entrant.network for entrant in entrants))
     counts = [f"{len(names)} {kinds[1]}", plural(len(networks), "network")]
     counts += [f"{race.repeats} repeats"] if race.repeats > 1 else []
-    each = [plural(race.budget, "setting"), *([f"{race.second} finalists"] if race.second else [])]
+    each = [plural(race.budget, "setting"), *([f"{race.finalist_count} finalists"] if race.finalist_count else [])]
     each.append(plural(race.seeds, "seed"))
     notes = dict.fromkeys(
         note for c in entrants for note in untuned(c.name, vars(c.tuning[0].config.optimizer), c.fields)
@@ -182,7 +182,7 @@ def race_of(
     )
 
 
-def resolve(request: RaceConfig, changes: Sequence[Override] = ()) -> RaceConfig:
+def resolve(request: TrainingRaceConfig, changes: Sequence[Override] = ()) -> TrainingRaceConfig:
     """`request` with its trainings as keys, changed, each with images held out and one thread."""
     trainings = (name if isinstance(name, str) else dump(name) for name in request.on)
     loaded = [load(TrainConfig, training, changes) for training in trainings]
@@ -193,7 +193,7 @@ def resolve(request: RaceConfig, changes: Sequence[Override] = ()) -> RaceConfig
     return request.model_copy(update={"on": configs, "name": request.name or "-".join(names[:3])})
 
 
-def spec_of(request: RaceConfig) -> RaceSpec:
+def spec_of(request: TrainingRaceConfig) -> RaceSpec:
     """The tunings of a resolved race. UsageError for rules that cannot train, or too many trials."""
     names = dict.fromkeys(request.algos)
     rules = dict(zip(names, rules_named("--algo", [*names], request.over), strict=True))
@@ -202,7 +202,9 @@ def spec_of(request: RaceConfig) -> RaceSpec:
         text = f"expected at least two different optimizers, got {', '.join(rule.name for rule in rules.values())}"
         raise UsageError(text, "--algo")
     search_space.require_tunable(request.over, [*rules.values()])
-    count = len(rules) * len(request.on) * request.repeats * (request.budget + request.second + request.seeds)
+    count = (
+        len(rules) * len(request.on) * request.repeats * (request.budget + request.finalist_count + request.seeds)
+    )
     if count > MAX_TRIALS:
         raise UsageError(f"expected at most {MAX_TRIALS:,} trials, got {count:,}", "--budget")
     entrants = [
@@ -223,14 +225,16 @@ def spec_of(request: RaceConfig) -> RaceSpec:
     return race_of(request, entrants, OPTIMIZERS, "race", request)
 
 
-def _extra_search_keys(request: RaceConfig, config: TrainConfig) -> set[str]:
+def _extra_search_keys(request: TrainingRaceConfig, config: TrainConfig) -> set[str]:
     """Further hyperparameters to tune, without those that the training sets."""
     more = {*request.over, *(key for key in search_space.NETWORK_KEYS if getattr(request, key))}
     more -= {"weight_decay"} if config.weight_decay else set()
     return more - {"schedule"} if config.schedule.name != "constant" or config.plateau else more
 
 
-def draw(request: RaceConfig, fields: Mapping[str, Any], problem: str, repeat: int) -> list[dict[str, Any]]:
+def draw(
+    request: TrainingRaceConfig, fields: Mapping[str, Any], problem: str, repeat: int
+) -> list[dict[str, Any]]:
     """`budget` settings of the tuned `fields`, each with the rule that has it, evenly over their ranges.
 
     The first n of N are those of a budget of n, and all rules share the numbers behind a field. A second rate,

@@ -9,10 +9,10 @@ from optilab import runs
 from optilab.config.claims import BEST
 from optilab.config.load import load
 from optilab.config.section import dump
-from optilab.config.study import RaceConfig, RemedyConfig
+from optilab.config.study import RemedyConfig, TrainingRaceConfig
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
-from optilab.diagnose import of_run
+from optilab.diagnose import evidence_of
 from optilab.diagnose.remedies import BASE, Remedy, chosen_remedies, pairs
 from optilab.errors import ConfigError, UsageError
 from optilab.study.groups import Group
@@ -143,7 +143,9 @@ def _tuned(request: RemedyConfig, variants: Sequence[Variant]) -> RaceSpec:
         reason = "no remedy is left that fits the network and changes more than the learning rate"
         raise UsageError(reason, "--tune")
     shared = {key: getattr(request, key) for key in ("seeds", "repeats", "holdout", "finalists", "seed")}
-    race = RaceConfig(on=[next(iter(configs.values()))], algos=list(configs), budget=request.tune, **shared)
+    race = TrainingRaceConfig(
+        on=[next(iter(configs.values()))], algos=list(configs), budget=request.tune, **shared
+    )
     entrants = [
         Entrant(
             race,
@@ -193,7 +195,7 @@ def results(variants: Sequence[Variant], outcomes: Sequence[Outcome], study: Pat
     for variant in variants:
         ended = [outcome for outcome in outcomes if outcome.trial.settings["remedy"] == variant.name]
         records = {o.trial.config.seed: runs.read(study / o.trial.name) for o in ended if not o.failed}
-        ratios = [ratio for r in records.values() if (ratio := of_run(r).gradient_ratio()) is not None]
+        ratios = [ratio for r in records.values() if (ratio := evidence_of(r).gradient_ratio()) is not None]
         timings = [row for r in records.values() for row in runs.read_timings(r.path / "timings.csv")]
         states = {outcome.status for outcome in ended} or {
             "does not fit" if variant.incompatibility else "not run"

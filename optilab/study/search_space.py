@@ -234,7 +234,7 @@ def tuned(rule: Any, more: Collection[str] = ()) -> dict[str, Any]:
     return searched
 
 
-def of_training(rule: Any, field: str) -> bool:
+def is_of_training(rule: Any, field: str) -> bool:
     """True if a searched field is a key of the training, not of the rule."""
     return field in NETWORK_KEYS and not hasattr(rule, field)
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from optilab import runs, signals
 from optilab.config.load import load
 from optilab.config.section import to_yaml
-from optilab.config.study import RaceConfig, RemedyConfig, SweepConfig
+from optilab.config.study import RemedyConfig, SweepConfig, TrainingRaceConfig
 from optilab.config.training import DataConfig, TrainConfig, changed_keys
 from optilab.config.user_network import UserNetwork
 from optilab.errors import DataError, ExitCode, OptilabError, RunError, SystemFailure, UsageError, WriteFailure
@@ -26,7 +26,7 @@ from optilab.runs.provenance import provenance
 from optilab.runs.record import BEFORE
 from optilab.study.groups import STAGE_COLUMN, request_of
 from optilab.study.plan import Batch, Forecast, Outcomes, Plan, follow, forecast
-from optilab.study.trials import Cost, Outcome, Places, Trial, cost, require_buildable, task_of
+from optilab.study.trials import Cost, DatasetPaths, Outcome, Trial, cost, require_buildable, task_of
 from optilab.study.workers import Cluster, Processes, Reply, Workers, WorkersLost, cores
 from optilab.words import plural
 
@@ -45,7 +45,7 @@ class StudySpec:
     """The trials of a study, the plan that orders them, and how they are named."""
 
     command: str
-    request: SweepConfig | RemedyConfig | RaceConfig
+    request: SweepConfig | RemedyConfig | TrainingRaceConfig
     """The content of study.yaml, with its trainings resolved."""
     plan: Callable[[Path, bool], Plan]
     """Make the plan of the study in that directory; for a forecast (True) what a search chooses is drawn at random."""
@@ -130,7 +130,7 @@ class StudyResult:
 
     @property
     def code(self) -> ExitCode:
-        return ExitCode.SWEEP if any(outcome.failed for outcome in self.all) else ExitCode.OK
+        return ExitCode.PARTIAL if any(outcome.failed for outcome in self.all) else ExitCode.OK
 
     @property
     def all(self) -> list[Outcome]:
@@ -157,7 +157,7 @@ def run(
     """
     path = directory / name
     require_nothing_dropped(spec, path)
-    places = _places(spec, datasets, how)  # fetched once, before many processes need them
+    places = _fetch_datasets(spec, datasets, how)  # fetched once, before many processes need them
     if how.cluster is None and not path.exists():
         _require_working(spec, places)
     origin = provenance(argv, [])
@@ -208,7 +208,7 @@ def dry_run(spec: StudySpec, path: Path, datasets: Datasets, how: ExecutionOptio
     UsageError where the first trial that is missing cannot be trained.
     """
     require_nothing_dropped(spec, path)
-    places = _places(spec, datasets, how)
+    places = _fetch_datasets(spec, datasets, how)
     with _processes(spec, how) as workers:
         estimate = _cost(spec, path, workers, places, lambda: False)
     if estimate.problem is not None:
@@ -258,7 +258,7 @@ def ahead_with_confirmation(spec: StudySpec, path: Path) -> Forecast:
     return Forecast(trials, missing, first.epochs + more.epochs, first.outcomes)
 
 
-def _cost(spec: StudySpec, path: Path, workers: Workers, places: Places, stop: Callable[[], bool]) -> Cost:
+def _cost(spec: StudySpec, path: Path, workers: Workers, places: DatasetPaths, stop: Callable[[], bool]) -> Cost:
     planned = ahead_with_confirmation(spec, path)
     return cost(workers, places, planned.trials, planned.missing, planned.epochs, spec.keep, stop)
 
@@ -357,7 +357,7 @@ def _look_digests(before: Sequence[str], outcomes: Sequence[Outcome]) -> list[st
 # --- what it needs ---------------------------------------------------------------------------------------------
 
 
-def _places(spec: StudySpec, datasets: Datasets, how: ExecutionOptions) -> Places:
+def _fetch_datasets(spec: StudySpec, datasets: Datasets, how: ExecutionOptions) -> DatasetPaths:
     """The paths of the datasets of the trials; absolute for a cluster, whose workers have other working directories.
 
     UsageError where a dataset has too few images for a trial.
@@ -373,7 +373,7 @@ def _places(spec: StudySpec, datasets: Datasets, how: ExecutionOptions) -> Place
     return {place: None if f is None else str(f.absolute() if how.cluster else f) for place, f in paths}
 
 
-def _workers(spec: StudySpec, how: ExecutionOptions, study: Path, places: Places, view: View) -> Workers:
+def _workers(spec: StudySpec, how: ExecutionOptions, study: Path, places: DatasetPaths, view: View) -> Workers:
     """The workers that run the trials: on a cluster where one is named, else on this machine."""
     if how.cluster is None:
         return _processes(spec, how)
@@ -387,7 +387,7 @@ def _processes(spec: StudySpec, how: ExecutionOptions) -> Processes:
     return Processes(min(how.jobs or at_once, max(1, len(spec.trials))))
 
 
-def _require_working(spec: StudySpec, places: Places) -> None:
+def _require_working(spec: StudySpec, places: DatasetPaths) -> None:
     """UsageError for a user's network that cannot be built, or fails on two images, in its first trial."""
     networks = {t.config.model.name: t for t in reversed(spec.trials) if isinstance(t.config.model, UserNetwork)}
     if networks:
@@ -405,7 +405,7 @@ class _Runner:
 
     study: runs.OpenStudy
     workers: Workers
-    places: Places
+    places: DatasetPaths
     provenance: Mapping[str, Any]
     keep: str
     watcher: Watcher

@@ -89,17 +89,17 @@ class Outcome:
         return self.row
 
 
-Places = Mapping[tuple[str, str | None], str | None]
+DatasetPaths = Mapping[tuple[str, str | None], str | None]
 """By `data.dataset` and `data.dir`: the directory or file of the dataset; None where it has no files."""
 
 
-def task_of(call: str, trial: Trial, places: Places, **arguments: Any) -> Task:
+def task_of(call: str, trial: Trial, places: DatasetPaths, **arguments: Any) -> Task:
     """A call of `optilab.train.worker` for a trial."""
     arguments |= {"config": dump(trial.config), "dataset": places[trial.config.data.source]}
     return {"call": call, "arguments": arguments, "versions": study_versions()}
 
 
-def require_buildable(workers: Workers, places: Places, trial: Trial) -> None:
+def require_buildable(workers: Workers, places: DatasetPaths, trial: Trial) -> None:
     """Build the network of a trial, which sees two images. UsageError where that fails."""
     reply = workers.call(task_of("build", trial, places))
     if reply and reply.get("code") == ExitCode.USAGE:
@@ -129,7 +129,7 @@ class Cost:
 
 def cost(
     workers: Workers,
-    places: Places,
+    places: DatasetPaths,
     trials: Sequence[Trial],
     missing: Sequence[Trial],
     epochs: int,

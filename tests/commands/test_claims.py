@@ -16,7 +16,7 @@ from optilab.config.claims import OPERATORS, expectations
 from optilab.config.load import load
 from optilab.config.section import dump
 from optilab.config.training import TrainConfig
-from optilab.study.claims import judge_claims, of_mean, of_trainings
+from optilab.study.claims import judge_claims, judge_mean, results_of_trainings
 from tests.pages import ROOT
 from tests.study.generated import training
 
@@ -36,7 +36,7 @@ def write_runs(folder, *values, status="done", lr=0.01):
 def judged(records, *texts):
     return [
         (result.result, result.measured)
-        for result in judge_claims(expectations("train", texts), of_trainings(records))
+        for result in judge_claims(expectations("train", texts), results_of_trainings(records))
     ]
 
 
@@ -118,7 +118,7 @@ def test_confidence_is_kept_by_simulated_means():
     """A claim whose bound is the true mean gets a verdict in about 5 of 100 cases, on either side together."""
     (claim,) = expectations("train", ["val_acc > 0.5 confidence 0.95"])
     draws = np.random.default_rng(1).normal(0.5, 0.02, (1000, 5))
-    decided = sum(of_mean(claim, "", dict(enumerate(row))).result != "cannot tell" for row in draws)
+    decided = sum(judge_mean(claim, "", dict(enumerate(row))).result != "cannot tell" for row in draws)
     assert 30 <= decided <= 70  # 50 +- 3 standard errors
 
 
@@ -129,7 +129,8 @@ def test_confidence_allows_for_the_choice_of_the_best(groups, seeds):
     tables = np.random.default_rng(2).normal(0.5, 0.02, (600, groups, seeds))
     best = [max(table, key=np.mean) for table in tables]
     alone, allowed = (
-        sum(of_mean(claim, "", dict(enumerate(row)), best_of=count).holds for row in best) for count in (1, groups)
+        sum(judge_mean(claim, "", dict(enumerate(row)), best_of=count).holds for row in best)
+        for count in (1, groups)
     )
     assert allowed <= 26  # 15, and 3 standard errors
     assert alone > 2 * allowed

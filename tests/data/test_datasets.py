@@ -18,7 +18,7 @@ from optilab import runs
 from optilab.data import fetch
 from optilab.data import read as data
 from optilab.data.catalog import ARRAYS, DATASETS
-from optilab.diagnose import of_run
+from optilab.diagnose import evidence_of
 from optilab.errors import DataError, UsageError
 from tests.data.idx import NAMES, write_idx_dataset
 
@@ -255,7 +255,7 @@ def test_sizes_and_classes_of_own_images_reach_everything(optilab, tmp_path):
     assert "30-128-128-128-128-128-3 " in shown
     assert "npz, 90 train, 30 validation" in shown
     record = runs.read(tmp_path / "runs" / "own")
-    evidence = of_run(record)
+    evidence = evidence_of(record)
     assert record.manifest["data"]["classes"] == 3
     assert (evidence.chance, evidence.chance_loss) == (pytest.approx(1 / 3), pytest.approx(math.log(3)))
     assert record.rows()[0]["val_loss"] < 3 * math.log(3)

@@ -16,7 +16,7 @@ from optilab.config.claims import expectations
 from optilab.config.keys import shipped
 from optilab.config.load import load
 from optilab.config.section import to_yaml
-from optilab.config.study import RaceConfig, RemedyConfig
+from optilab.config.study import RemedyConfig, TrainingRaceConfig
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
 from optilab.errors import ConfigError
@@ -46,7 +46,7 @@ def lazy(w, g, lr=0.01, tiny=1e-6):
 
 def plan(**settings):
     asked = {"on": ["relu", "tanh"], "algos": ["sgd", "adam", "rmsprop"], "budget": 4, "repeats": 1, **settings}
-    return network_race.spec_of(network_race.resolve(RaceConfig(**asked)))
+    return network_race.spec_of(network_race.resolve(TrainingRaceConfig(**asked)))
 
 
 # --- the plan ----------------------------------------------------------------------------------------------
@@ -81,7 +81,7 @@ def test_own_hyperparameters_are_tuned_by_their_names(tmp_path):
 @pytest.mark.parametrize(("key", "value", "held"), [("dir", None, 2000), ("images", 9, 1), ("holdout", 50, 50)])
 def test_a_small_dataset_holds_out_a_fifth(key, value, held):
     changes = [Override("--set", "data.dataset", "synthetic"), Override("--set", f"data.{key}", value)]
-    asked = network_race.resolve(RaceConfig(on=["relu"], algos=["sgd", "adam"]), changes)
+    asked = network_race.resolve(TrainingRaceConfig(on=["relu"], algos=["sgd", "adam"]), changes)
     assert asked.on[0].data.holdout == held
 
 
@@ -202,7 +202,7 @@ def test_decays_and_schedules_change_no_other_draw(tmp_path):
     assert [c.weight_decay for c in sgd] == [c.optimizer.wd for c in own]
     assert {c.weight_decay for c in (*adamw, *own)} == {0.0}
     changes = [Override("--set", "schedule", "cosine"), Override("--set", "weight_decay", 0.5)]
-    kept = RaceConfig(on=["sigmoid"], algos=["sgd", "adam"], budget=4, **more)
+    kept = TrainingRaceConfig(on=["sigmoid"], algos=["sgd", "adam"], budget=4, **more)
     kept = network_race.spec_of(network_race.resolve(kept, changes))
     assert {(t.config.schedule.name, t.config.weight_decay) for t in kept.trials} == {("cosine", 0.5)}
 
@@ -221,7 +221,7 @@ def test_presets_lie_a_decade_inside_the_range():
 def test_the_rates_cover_their_range_evenly(budget):
     """The largest gap is that of the Sobol sequence, on a circle: 1/4 for five numbers, not 0.39 as of random ones."""
     for seed in range(20):
-        race = RaceConfig(on=["relu"], algos=["sgd", "adam"], budget=budget, seed=seed)
+        race = TrainingRaceConfig(on=["relu"], algos=["sgd", "adam"], budget=budget, seed=seed)
         drawn = network_race.draw(race, {"lr": RULES["sgd"]()}, "relu", 0)
         places = np.sort([np.log(own["lr"] / 3e-3) / np.log(1e4) for own in drawn])
         gaps = np.diff([*places, places[0] + 1])
@@ -244,9 +244,9 @@ def test_files_of_earlier_versions_are_planned_as_before():
         assert [trial.settings for trial in old.tuning] == fields
     assert before.race.finalists == 1
     earlier = {**yaml.safe_load(to_yaml(before.request)), "target": None}
-    assert load(RaceConfig, earlier) == before.request
+    assert load(TrainingRaceConfig, earlier) == before.request
     with pytest.raises(ConfigError, match=r"expected null, since a race has no target, got 0\.8"):
-        load(RaceConfig, {**earlier, "target": 0.8})
+        load(TrainingRaceConfig, {**earlier, "target": 0.8})
 
 
 def test_remedies_are_tuned_at_the_same_rates():
@@ -410,5 +410,5 @@ def test_equal_rules_cannot_be_told_apart_and_a_worse_is_found(optilab, tmp_path
     )
     result = network_race.read(runs.read_study(tmp_path / "runs" / "a"))
     assert [row["verdict"] for row in race_tables.rows(result.networks[0])] == ["cannot tell"] * 3
-    (judged,) = claims.judge_claims([claim], claims.of_network_race(result))
+    (judged,) = claims.judge_claims([claim], claims.results_of_network_race(result))
     assert (judged.measured, judged.result) == ("cannot tell", "fails")

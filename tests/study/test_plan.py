@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optilab.config.study import RaceConfig, RemedyConfig, SweepConfig
+from optilab.config.study import RemedyConfig, SweepConfig, TrainingRaceConfig
 from optilab.study import network_race, remedy, sweep
 from optilab.study.plan import Batch, Outcomes, follow
 from optilab.study.study import StudySpec, ahead_with_confirmation
@@ -23,7 +23,7 @@ def swept(**keys) -> StudySpec:
 
 
 def raced(**keys) -> StudySpec:
-    asked = RaceConfig(on=["relu", "tanh"], algos=["sgd", "adam"], budget=3, seeds=2, repeats=1, **keys)
+    asked = TrainingRaceConfig(on=["relu", "tanh"], algos=["sgd", "adam"], budget=3, seeds=2, repeats=1, **keys)
     return network_race.spec_of(network_race.resolve(asked))
 
 
