@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from optilab.commands import COMMANDS, TASKS, completion
-from optilab.errors import UsageError
+from optilab.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from optilab.commands.options import OutputOptions
@@ -111,10 +111,16 @@ def usage_error(error: Exception) -> str | None:
         return None
     needed = "a command is needed\n\n" * (type(error).__name__ == "NoArgsIsHelpError")
     message: str = error.format_message()
+    context = getattr(error, "ctx", None)
     if message.startswith("No such command") and message.endswith("'."):  # nor is one near
-        context = error.ctx  # type: ignore[attr-defined]
-        names = context.command.list_commands(context)
-        message = f"{message.removesuffix('.')}; expected one of {', '.join(names)}"
+        from optilab.commands.runs import PARTS
+
+        name, commands = message.split("'")[1], context.command.commands  # type: ignore[union-attr]
+        expected = f'did you mean "runs {name}"?' if name in PARTS else f"expected one of {', '.join(commands)}"
+        message = f"{message.removesuffix('.')}; {expected}"
+    elif message.startswith("No such option") and "(" not in message and context is not None:
+        flags = [flag.removeprefix("--") for option in context.command.params for flag in option.opts]
+        message += did_you_mean(message.rpartition(" --")[2], flags, "--")
     return f"{needed}{message}"
 
 

@@ -164,6 +164,8 @@ def unknown(noun: str, name: Any, accepted: Iterable[str]) -> str:
     if not near and 0 < len(longer) <= MAX_LONGER:
         near = f"; did you mean {listed(longer, 'or')}?"
     expected = f"; expected {'one of ' * (len(names) > 1)}{some(names, MAX_LISTED)}"
+    if noun == "optimizer" and "=" in str(name):
+        expected = "; a formula has the arrow <-, as in w <- w - lr*g"
     return f"unknown {noun} {shown(name)}{near or expected}"
 
 

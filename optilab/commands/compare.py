@@ -228,8 +228,9 @@ class LabComparison(Answer):
         return map(Verbatim, self.may_be_best)
 
     def chart(self) -> "Chart":
-        """The curves of the groups, the best `MAX_GROUPS_DRAWN` of them."""
-        groups = [group for row in tables.ranked(self.comparison)[:MAX_GROUPS_DRAWN] for group in row.groups]
+        """The curves of the groups, the best `MAX_GROUPS_DRAWN` of them, in the order and colors of `runs plot`."""
+        best = tables.ranked(self.comparison)[:MAX_GROUPS_DRAWN]
+        groups = [group for row in self.comparison.candidates if row in best for group in row.groups]
         return curves([run for group in groups for run in group.runs.values()])
 
     def document(self) -> Mapping[str, Any]:

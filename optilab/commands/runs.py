@@ -410,7 +410,8 @@ def _entry_facts(entry: Record | Study) -> dict[str, Any]:
 class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
     """Draw runs of networks: loss, accuracy and layers; runs that differ in nothing but the seed as one curve.
 
-    For a sweep, the outcome over its settings: a curve over one setting, a heat map of two, the means over more.
+    For a sweep of three settings or more, the outcome over them: a curve over one key, a heat map of two, the means
+    over more.
     """
 
     EXAMPLES = (

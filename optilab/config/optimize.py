@@ -18,11 +18,6 @@ from optilab.optimize.user_code import formula_of
 from optilab.words import plural, short_setting
 
 
-def _with_rate(label: str, rate: str) -> str:
-    name, *rest = label.split(" ", 1)
-    return " ".join([name + rate, *rest])
-
-
 def point_text(point: Sequence[float]) -> str:
     """A point as it is typed: `-5,-2`."""
     return ",".join(f"{w:g}" for w in point)
@@ -90,8 +85,10 @@ class OptimizeConfig(Section):
     def legend(self) -> list[str]:
         """The labels for a picture, which has no table of settings: with the learning rate, where there is one."""
         rates = [f" lr {rule.lr:g}" if hasattr(rule, "lr") else "" for rule in self.algo]
-        pairs = zip(self.labels, rates, strict=True)
-        return [label if " lr " in label else _with_rate(label, rate) for label, rate in pairs]
+        names = [rule.name for rule in self.algo]
+        labels = [label.removeprefix(name) for label, name in zip(self.labels, names, strict=True)]
+        parts = zip(names, rates, labels, strict=True)
+        return [f"{name}{rate * (' lr ' not in settings)}{settings}" for name, rate, settings in parts]
 
     def inconsistencies(self) -> Iterator[tuple[str, str]]:
         dimension = len(self.function.start)

@@ -99,6 +99,8 @@ class Band:
     high: Any
     series: int
     alpha: float = 0.2
+    label: str = ""
+    """Its meaning, for a legend."""
 
 
 @dataclass(frozen=True)

@@ -169,6 +169,7 @@ def _split_row(row: PanelRow, size: PaperSize) -> Iterator[PanelRow]:
 def _legend(chart: Chart, palette: Palette) -> Iterator[tuple[Any, str]]:
     """The legend of lines and signs: the series, their roles where there are several, and marks with a label."""
     from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
 
     marks = [mark for panel in chart.panels for mark in panel.marks]
     lines = [mark for mark in marks if isinstance(mark, Polyline)]
@@ -180,6 +181,8 @@ def _legend(chart: Chart, palette: Palette) -> Iterator[tuple[Any, str]]:
     for role, line in roles.items() if len(roles) > 1 else ():
         dashes: Any = _DASHED if line.dash == "dashed" else "-"
         yield Line2D([], [], color=palette.ink, linewidth=line.width, alpha=line.alpha, linestyle=dashes), role
+    for band in {mark.label: mark for mark in marks if isinstance(mark, Band) and mark.label}.values():
+        yield Patch(facecolor=palette.ink, alpha=band.alpha), band.label
     for label, mark in chart.signs.items():
         edge = {"color": palette.color(1), "linestyle": "--"}
         yield Line2D([], [], **_sign(mark, palette) if isinstance(mark, Points) else edge), label

@@ -316,6 +316,9 @@ def _without(base: Mapping[str, Any], axes: Sequence[str]) -> dict[str, Any]:
 
 
 def _base(study: Study) -> dict[str, Any]:
-    """The config of a study's trainings. ConfigError where study.yaml is damaged."""
-    config = request_of(study).get("config")
-    return without_former_keys(config) if isinstance(config, dict) else {}
+    """The config of a study's trainings, by dotted key. ConfigError where study.yaml is damaged."""
+    request = request_of(study)
+    config, changes = request.get("config"), request.get("set") or {}
+    base = flat(without_former_keys(config)) if isinstance(config, dict) else {}
+    inside = [key for key in base if key not in changes and any(is_within(key, changed) for changed in changes)]
+    return {key: value for key, value in base.items() if key not in inside} | flat(changes)

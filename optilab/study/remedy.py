@@ -149,14 +149,14 @@ def _tuned(request: RemedyConfig, variants: Sequence[Variant]) -> RaceSpec:
     entrants = [
         Entrant(
             race,
-            request.config.name,
-            name,
-            name,
-            {"remedy": name},
-            config.model_copy(update={"data": config.data.holding_out(request.holdout)}),
-            {},
-            {"lr": config.optimizer},
-            "--tune",
+            network=request.config.name,
+            name=name,
+            label=name,
+            axes={"remedy": name},
+            config=config.model_copy(update={"data": config.data.holding_out(request.holdout)}),
+            changes={},
+            fields={"lr": config.optimizer},
+            option="--tune",
         )
         for name, config in configs.items()
     ]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.collections import QuadMesh
 
-from optilab import runs
+from optilab import Lab, runs
 from optilab.commands.charts.settings import settings_chart
 from optilab.commands.charts.training import training_chart
 from optilab.show import chart_file
@@ -42,6 +42,12 @@ def two(tmp_path):
     return tmp_path
 
 
+def test_a_comparison_has_the_order_and_colors_of_the_runs(two):
+    compared = Lab(two).compare("*")
+    assert compared.document()["order"] == ["norm batch", "norm none"]
+    assert compared.chart().series == chart(two).series == ("norm none", "norm batch")
+
+
 @pytest.mark.parametrize("kind", ["svg", "pdf"])
 def test_file_has_the_same_bytes_again(two, kind):
     for name in ("a", "b"):
@@ -49,7 +55,15 @@ def test_file_has_the_same_bytes_again(two, kind):
     data = (two / f"a.{kind}").read_bytes()
     assert data == (two / f"b.{kind}").read_bytes()
     if kind == "svg":
-        labels = ("norm none", "norm batch", "chance level", "sigmoid, ", "seeds 1 to 3", "validation")
+        labels = (
+            "norm none",
+            "norm batch",
+            "chance level",
+            "sigmoid, ",
+            "seeds 1 to 3",
+            "validation",
+            "95% interval",
+        )
         assert all(label in data.decode() for label in labels)
 
 
@@ -73,8 +87,10 @@ def test_few_seeds_have_no_band(tmp_path, seeds):
     """The interval of two, 13 standard errors wide, says nothing and hides the rest: they are single lines."""
     for seed in range(seeds):
         training(tmp_path, f"run{seed}", f"seed={seed}", accuracies=(0.1, 0.4 + seed / 10))
-    _, accuracies = figure(tmp_path).axes
+    drawn = figure(tmp_path)
+    _, accuracies = drawn.axes
     assert not accuracies.collections
+    assert ("each seed" in [text.get_text() for text in drawn.legends[0].get_texts()]) == (seeds > 1)
     assert len([line for line in accuracies.lines if line.get_linewidth() == 0.6]) == (seeds if seeds > 1 else 0)
 
 

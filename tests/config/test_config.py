@@ -67,6 +67,13 @@ def test_a_value_of_the_wrong_kind_is_refused_in_words_for_every_key(kind, value
     assert len(refused) > 5
 
 
+def test_a_legend_has_the_rate_after_the_name_or_the_formula():
+    formula = {"formula": "w <- w - lr*g/norm(g)", "lr": 0.1}
+    algo = [formula, "adam", {"name": "sgd", "lr": 0.1}, {"name": "sgd", "lr": 0.2}]
+    legend = ["w <- w - lr*g/norm(g) lr 0.1", "adam lr 0.2", "sgd lr 0.1", "sgd lr 0.2"]
+    assert load(OptimizeConfig, {"algo": algo}).legend == legend
+
+
 def test_an_override_reaches_every_algorithm_of_a_list(tmp_path):
     (tmp_path / "c.yaml").write_text("algo: [sgd, {name: momentum, form: ema}]\n")
     config = load(OptimizeConfig, str(tmp_path / "c.yaml"), [override_from_text("--set", "algo.lr=0.25")])

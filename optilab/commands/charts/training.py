@@ -35,6 +35,7 @@ MAX_LAYERED = 4
 """Groups up to which the layers of each are drawn below its curves; of more groups, half of this number."""
 MIN_SEEDS = 3
 """Seeds from which the interval of a mean is drawn: that of two is 13 standard errors wide."""
+BAND = "95% interval of the mean"
 MIN_DECADES = 4.0
 """The least range of a scale of norms, so that a network whose layers hardly differ looks even."""
 MAX_DECADES = 12.0
@@ -126,10 +127,10 @@ def _metric(histories: Sequence[History], metric: str) -> Panel:
         )
         if number in bands:
             lower, upper = bands[number]
-            marks.append(Band(np.arange(1, len(validation.mean) + 1), lower, upper, number))
+            marks.append(Band(np.arange(1, len(validation.mean) + 1), lower, upper, number, label=BAND))
         elif validation.interval is not None:
             marks += [
-                _over_epochs(run, number, width=0.6, alpha=0.4, skip_in_text=True)
+                _over_epochs(run, number, role="each seed", width=0.6, alpha=0.4, skip_in_text=True)
                 for run in validation.runs.values()
             ]
         best = validation.mean[history.best - 1]
