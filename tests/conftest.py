@@ -31,6 +31,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process per core runs tests
 os.fsync = lambda descriptor: None
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """One more than there are cores: a test also waits, for processes and for a browser."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
 def pytest_addoption(parser):
     parser.addoption("--accept", action="store_true", help="write tests/transcripts and tests/golden again")
 
