@@ -499,7 +499,9 @@ def _written(node: Node, leaf_text: Callable[[str], str], notation: Mapping[str,
         part = _written(child, leaf_text, notation)
         if node.op not in _BINDING or (notation is _LATEX and (node.op, index) in _ENCLOSED):
             part = part.strip("()") if child.op == "symbol" else part
-        elif _needs_brackets(node, index):
+        elif _needs_brackets(node, index) or (
+            node.op == "power" and index == 0 and not child.args and _has_a_sign(part)
+        ):
             part = notation["bracket"].format(part)
         parts.append(part)
     template, name = notation.get(node.op, notation["call"]), _NAMES.get(node.op, node.op)
@@ -508,9 +510,23 @@ def _written(node: Node, leaf_text: Callable[[str], str], notation: Mapping[str,
 
 def _needs_brackets(node: Node, index: int) -> bool:
     """True if precedence requires brackets around an argument of an operator."""
+    if node.op == "negative" and _begins_with_remainder(node.args[0]):  # -(a % b) is not (-a) % b
+        return True
     outer, inner = _BINDING[node.op], _BINDING.get(node.args[index].op, 9)
     # a - (b + c), a*(b/c), which rounds otherwise than a*b/c, and (a^b)^c
     return inner < outer or (inner == outer and (index > 0) == (node.op != "power"))
+
+
+def _begins_with_remainder(node: Node) -> bool:
+    """True if the first operation that a minus before the text of a product would change is a remainder."""
+    while node.op in ("multiply", "divide"):
+        node = node.args[0]
+    return node.op == "remainder"
+
+
+def _has_a_sign(number: str) -> bool:
+    """True for the text of a number that a power would take apart: -2, or 10^{-5} with its factor."""
+    return number.startswith("-") or r" \cdot 10^" in number
 
 
 def _digits(value: float) -> str:

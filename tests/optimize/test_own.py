@@ -260,7 +260,7 @@ def test_a_file_is_executed_last(user_rule, tmp_path):
         assert "SystemExit" not in str(raised.value)
     for source, words in (
         ("raise SystemExit('executed')", "1: SystemExit: executed, in: raise SystemExit"),
-        ("\nfrom optilab.optimize import RULES; RULES['adm']", "2: UnknownName: unknown algorithm 'adm'"),
+        ("\nfrom optilab.optimize import RULES; RULES['adm']", "2: UnknownName: unknown optimizer 'adm'"),
         ("\n\ndef f(w, g) return w", "3: SyntaxError: expected ':', in: def f"),
     ):
         (tmp_path / "mine.py").write_text(source)

@@ -4,10 +4,15 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, RULES, descend
+from optilab.optimize import formula as formulas
 from optilab.optimize import path as trajectory
+from optilab.optimize.formula import Node
+from optilab.optimize.program import evaluate
 from optilab.optimize.rule import formula_rule
 
 MATRICES = {"newton", "damped-newton", "sophia", "l-bfgs", "conjugate-gradient"}
@@ -79,3 +84,34 @@ def test_drawn_formulas_have_the_same_bits_on_arrays_and_written_out():
                 assert np.array_equal(rows[0][: len(path.points)], path.points), kind.name
                 compared += 1
     assert compared > 100
+
+
+LEAVES = st.sampled_from(
+    [formulas.symbol("x"), formulas.symbol("y"), *map(formulas.number, (-2.0, -1.0, -0.5, 1e-5, 3.0))]
+)
+BINARY = st.sampled_from(["add", "subtract", "multiply", "divide", "remainder", "power"])
+EXPRESSIONS = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.builds(lambda op, a, b: Node(op, (a, b)), BINARY, inner, inner)
+        | st.builds(lambda a: Node("negative", (a,)), inner)
+    ),
+    max_leaves=8,
+)
+
+
+@given(node=EXPRESSIONS)
+def test_the_text_of_an_expression_is_that_expression(node):
+    values = {"w1": np.array([1.7, -3.1]), "w2": np.array([-2.3, 0.7])}
+    values |= {"x": values["w1"], "y": values["w2"]}
+    with np.errstate(all="ignore"):
+        try:
+            value = evaluate(node, values)
+        except (ArithmeticError, ValueError):  # of a constant such as 0^-1
+            return
+        np.testing.assert_array_equal(evaluate(formulas.parse(formulas.text(node)), values), value)
+
+
+def test_a_power_in_latex_takes_the_whole_number():
+    square = formulas.parse("x^2")
+    assert formulas.latex(square, lambda name: r"1 \cdot 10^{-5}") == r"\left(1 \cdot 10^{-5}\right)^{2}"
