@@ -129,6 +129,12 @@ def test_every_mark_has_a_painter_of_files():
     assert [label.get_text() for label in figure.legends[0].get_texts()] == ["up", "edge", "here"]
 
 
+def test_the_cells_of_a_map_lie_around_its_points():
+    drawn = chart_svg.figure(chart(Heatmap(np.eye(3), [1.0, 2.0, 3.0], [10.0, 20.0, 30.0], Scale("z"))))
+    place = re.search(r'class="map" x="(.*?)" y="(.*?)" width="(.*?)" height="(.*?)"', drawn)
+    assert [*map(float, place.groups())] == [0.5, -35, 3, 30]
+
+
 def test_range_is_the_same_in_every_medium():
     y = Scale("", 0.5, 50, log=True)
     panel = chart(*lines(1), y=y, series=("up",))
