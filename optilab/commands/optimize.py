@@ -462,8 +462,8 @@ def _theory_facts(config: "OptimizeConfig", rule: Any, path: "Trajectory") -> di
     known = _theory(config, rule, path)
     if known is None:
         return None
-    predicted = known.prediction and {**asdict(known.prediction), "stable": known.prediction.stable}
-    return {**(predicted or {}), "measured_rate": known.rate, "best_rates": known.bounds}
+    predicted = asdict(known.prediction) if known.prediction else {}
+    return {**predicted, "measured_rate": known.rate, "best_rates": known.bounds}
 
 
 def theory(config: "OptimizeConfig", rule: Any, path: "Trajectory") -> str | None:

@@ -26,7 +26,7 @@ from optilab.optimize.objective import (
     Symbolic,
     Trees,
     find_minima,
-    second_derivatives,
+    is_quadratic,
     trees_of,
 )
 from optilab.optimize.rule import Registry
@@ -614,7 +614,7 @@ class Expression(Formula):
 
         if self._known is not None:
             return self._known.minima
-        if not formulas.is_smooth(self.trees["f"]) or any(map(symbols, second_derivatives(self))):
+        if not is_quadratic(self):
             return find_minima(self) if self._dimension <= 2 else ()
         center = np.zeros(self._dimension)
         with np.errstate(all="ignore"):

@@ -13,7 +13,7 @@ from operator import add
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from optilab.optimize import formula as formulas
-from optilab.optimize.formula import Node, number, symbol
+from optilab.optimize.formula import Node, number, symbol, symbols
 
 if TYPE_CHECKING:
     import numpy as np
@@ -171,6 +171,15 @@ def second_derivatives(function: Objective) -> list[Node]:
     """The entries of the Hessian, row by row."""
     _, gradient = function.nodes() or (None, ())
     return [formulas.derivative(slope, name) for slope in gradient for name in _names(function)]
+
+
+@cache
+def is_quadratic(function: Objective) -> bool:
+    """True if the trees show that the second derivatives are the same everywhere."""
+    nodes = function.nodes()
+    return (
+        nodes is not None and formulas.is_smooth(nodes[0]) and not any(map(symbols, second_derivatives(function)))
+    )
 
 
 @cache

@@ -16,9 +16,10 @@ import numpy as np
 
 from optilab.errors import UsageError
 from optilab.optimize.formula import ZERO, Node, derivative, put_in, symbols
-from optilab.optimize.objective import Floats, Objective
+from optilab.optimize.functions import Quadratic
+from optilab.optimize.objective import Floats, Objective, is_quadratic
 from optilab.optimize.program import Program, evaluate, operations_of
-from optilab.optimize.rule import Rule, settings_in_formula
+from optilab.optimize.rule import settings_in_formula
 from optilab.optimize.rules import SGD, Momentum, Nesterov
 
 
@@ -48,37 +49,29 @@ class ConvergenceRate:
     """The largest part of the start, as a fraction of its distance, in a direction that the rule does not shrink."""
     factors: tuple[float, float] | None
     """1 - lr*curvature of gradient descent along the flattest and along the steepest direction; None of others."""
-
-    @property
-    def stable(self) -> bool:
-        return self.rate < 1
+    stable: bool
+    """True below the largest lr, also where a rate just below 1 is rounded to 1."""
 
 
 def curvatures(function: Objective) -> Floats | None:
-    """The eigenvalues of the Hessian, ascending, if it is the same everywhere and positive definite; else None."""
-    if not len(function.minima) or len(function.start) > 50:
+    """The eigenvalues of the Hessian, ascending, of a quadratic with one minimum; else None."""
+    if not (isinstance(function, Quadratic) or is_quadratic(function)) or len(function.start) > 50:
         return None
-    low, high = np.array(function.box, dtype=float).T
-    places = low + (high - low) * np.array([[0.11], [0.37], [0.73], [0.92]])
-    points = np.concatenate([places, [function.start]])
-    with np.errstate(all="ignore"):
-        hessians, gradients = function.hessian(points), function.gradient(points)
-    if not np.isfinite(hessians).all() or not np.allclose(hessians, hessians[0], rtol=1e-9, atol=1e-12):
+    if not len(function.minima):
         return None
-    linear = gradients[0] + (points - points[0]) @ hessians[0]  # not of a function with a kink
-    if not np.allclose(gradients, linear, rtol=0, atol=1e-6 * np.abs(gradients).max()):
-        return None
-    eigenvalues = np.linalg.eigvalsh(hessians[0])
+    eigenvalues = np.asarray(np.linalg.eigvalsh(function.hessian(np.array(function.start))), dtype=np.float64)
     return eigenvalues if eigenvalues[0] > 1e-12 * eigenvalues[-1] else None
 
 
-def predict(rule: Rule, function: Objective, start: Any = None) -> ConvergenceRate | None:
-    """The prediction for the rule on the function; None for another function or a rule without a formula here."""
-    eigenvalues = curvatures(function)
+def predict(rule: Any, function: Objective, start: Any = None) -> ConvergenceRate | None:
+    """The prediction for the rule on the function; None for another function, and for a rule without a formula here
+    or one that is not stable at small learning rates."""
+    eigenvalues, step = curvatures(function), linear_step(rule)
+    if eigenvalues is None or step is None or not _stable(step) > 0:
+        return None
     with np.errstate(all="ignore"):  # an absurd lr is an infinite rate, not a warning
-        matrices = None if eigenvalues is None else update_matrices(rule, eigenvalues)
-        if eigenvalues is None or matrices is None:
-            return None
+        matrices, limits = update_matrices(rule, eigenvalues), _stable(step) / eigenvalues
+        assert matrices is not None
         radii = np.nan_to_num(spectral_radius(matrices), nan=np.inf)
         rate = float(radii.max())
         pair = np.linalg.eigvals(
@@ -86,11 +79,11 @@ def predict(rule: Rule, function: Objective, start: Any = None) -> ConvergenceRa
         )
         gap = float(np.abs(pair[0] - pair[1]) / rate) if 0 < rate < np.inf else 1.0
     best, best_rate = _best(rule, float(eigenvalues[0]), float(eigenvalues[-1]))
-    unstable = _unstable_fraction(function, start, radii >= 1)
-    step = linear_step(rule)
-    is_descent = step is not None and (step.gradient, step.velocity) == (1, 0)
+    unstable = _unstable_fraction(function, start, rule.lr >= limits)
+    is_descent = (step.gradient, step.velocity) == (1, 0)
     factors = (float(matrices[0, 0, 0]), float(matrices[-1, 0, 0])) if is_descent else None
-    return ConvergenceRate(rate, float(largest_lr(rule, eigenvalues)), best, best_rate, gap, unstable, factors)
+    largest, stable = float(limits[-1]), bool(rule.lr < limits[-1])
+    return ConvergenceRate(rate, largest, best, best_rate, gap, unstable, factors, stable)
 
 
 def _unstable_fraction(function: Objective, start: Any, directions: Any) -> float:
@@ -114,7 +107,8 @@ def best_rates(function: Objective) -> dict[str, float] | None:
 
 class Slopes(NamedTuple):
     """The derivatives of a step, as expressions: of the velocity's update by itself and by g, and of the next w by w,
-    by g and by the new velocity. All other states are held after their update."""
+    by g and by the new velocity. All other states are held after their update. `rest` are the velocity's update and the
+    next w where w, g and the velocity are 0."""
 
     velocity: str | None
     decay: Node
@@ -122,49 +116,83 @@ class Slopes(NamedTuple):
     point: Node
     gradient: Node
     by_velocity: Node
+    rest: tuple[Node, ...]
 
 
 @cache
 def slopes_of(program: Program) -> Slopes | None:
     """None for a formula that is not differentiable here, or has more than one velocity.
 
-    A velocity is a state whose update is linear in the gradient, and in which the next w is linear.
+    A velocity is a state whose update is linear in the gradient and free of w, and in which the next w is linear. It is
+    renewed once, and read only after that.
     """
     if program.needs or any(operations_of(statement.node) & {"sum", "norm"} for statement in program.body):
         return None
     values: dict[str, Node] = {}
     updates: dict[str, Node] = {}
+    earlier: set[str] = set()
+    early: set[str] = set()
     for statement in program.body:
         node = put_in(statement.node, values)
-        (updates if statement.target in program.states else values)[statement.target] = node
-    after, velocities = values["w"], []
+        if statement.target in program.states:
+            early |= {statement.target} & earlier
+            updates[statement.target] = node
+        else:
+            values[statement.target] = node
+        earlier |= {statement.target} | symbols(statement.node)
+    after = values["w"]
+    velocities: list[tuple[str | None, Node, Node, Node]] = []
     try:
-        for name, update in updates.items():
-            gain, by_state = derivative(update, "g"), derivative(after, name)
-            if ZERO not in (gain, by_state) and "g" not in symbols(gain) and name not in symbols(by_state):
-                velocities.append(Slopes(name, derivative(update, name), gain, ZERO, ZERO, by_state))
-        slopes = velocities[0] if velocities else Slopes(None, ZERO, ZERO, ZERO, ZERO, ZERO)
-        slopes = slopes._replace(point=derivative(after, "w"), gradient=derivative(after, "g"))
+        for state, update in updates.items():
+            gain, by_state = derivative(update, "g"), derivative(after, state)
+            if ZERO not in (gain, by_state) and "g" not in symbols(gain) and state not in symbols(by_state):
+                velocities.append((state, derivative(update, state), gain, by_state))
+        name, decay, gain, by_state = velocities[0] if velocities else (None, ZERO, ZERO, ZERO)
+        point, gradient = derivative(after, "w"), derivative(after, "g")
     except UsageError:  # an operation without a derivative
         return None
-    if slopes.velocity is None and slopes.gradient == ZERO:
+    if len(velocities) > 1 or name in early or (name is None and gradient == ZERO):
         return None
-    moving = {"w", "g", *([slopes.velocity] if slopes.velocity else ())}
-    return None if len(velocities) > 1 or any(moving & symbols(node) for node in slopes[1:]) else slopes
+    moving = {"w", "g", *([name] if name else ())}
+    steps = (updates[name], after) if name else (after,)
+    derivatives = (decay, gain, point, gradient, by_state)
+    if any(moving & symbols(node) for node in derivatives) or any(_jumps(node, moving) for node in steps):
+        return None
+    if name and derivative(updates[name], "w") != ZERO:
+        return None
+    at_zero = dict.fromkeys(moving, ZERO)
+    return Slopes(name, *derivatives, tuple(put_in(node, at_zero) for node in steps))
+
+
+def _jumps(node: Node, names: set[str]) -> bool:
+    """True if a comparison or a sign of one of the names is in the expression; calculus does not see its jump."""
+    jump = node.op in ("greater", "less", "sign") and bool(names & symbols(node))
+    return jump or any(_jumps(child, names) for child in node.args)
 
 
 def linear_step(rule: Any) -> LinearStep | None:
-    """The step of a rule that is linear in w, the gradient and at most one velocity, with factors that stay; else None.
+    """The step of a rule that is linear in w, the gradient and at most one velocity, with factors that stay, and in lr;
+    else None.
 
     The settings may be arrays (..., 1).
     """
     slopes = slopes_of(rule.program) if rule.text and hasattr(rule, "lr") else None
     if slopes is None or rule.states != ((slopes.velocity,) if slopes.velocity else ()):
         return None
-    values = settings_in_formula(rule)
-    if any(symbols(node) - values.keys() for node in slopes[1:]) or np.any(evaluate(slopes.point, values) != 1):
+    values, (_, *derivatives, rest) = settings_in_formula(rule), slopes
+    if any(symbols(node) - values.keys() for node in (*derivatives, *rest)):
         return None
-    decay, gain, _, gradient, by_velocity = (evaluate(node, values) for node in slopes[1:])
+    # a gradient's ways into w: at once, and through the velocity
+    ways = (slopes.gradient, slopes.gain * slopes.by_velocity)
+    if "lr" in symbols(slopes.decay) or any("lr" in symbols(derivative(way, "lr")) for way in ways):
+        return None
+    try:
+        at_zero = [evaluate(node, values) for node in rest] + [evaluate(way, values | {"lr": 0.0}) for way in ways]
+        decay, gain, point, gradient, by_velocity = (evaluate(node, values) for node in derivatives)
+    except ZeroDivisionError:
+        return None
+    if np.any(point != 1) or any(map(np.any, at_zero)):
+        return None
     return LinearStep(decay, gain, -gradient / rule.lr, -by_velocity / rule.lr)
 
 
@@ -201,8 +229,7 @@ def spectral_radius(matrices: Floats) -> Floats:
 def largest_lr(rule: Any, eigenvalues: Floats) -> Any:
     """The learning rate at which the steepest direction stops converging; the settings may be arrays (..., 1).
 
-    sgd: 2/L. momentum: 2(1 + beta)/L, for the form `ema` divided by 1 - beta. In general the matrix leaves the
-    unit circle at -1: with p = decay, lr*L = 2(1 + p)/(gradient*(1 + p) + gain*velocity).
+    sgd: 2/L. momentum: 2(1 + beta)/L, for the form `ema` divided by 1 - beta.
     """
     step = linear_step(rule)
     if step is None:
@@ -211,8 +238,18 @@ def largest_lr(rule: Any, eigenvalues: Floats) -> Any:
 
 
 def _stable(step: LinearStep) -> Any:
-    """The product of learning rate and curvature at which a step stops converging."""
-    return 2 * (1 + step.decay) / (step.gradient * (1 + step.decay) + step.gain * step.velocity)
+    """The product of learning rate and curvature at which a step stops converging; 0 where it does not converge at
+    small ones.
+
+    With p = decay and x the product, the eigenvalues of the matrix are inside the unit circle if its characteristic
+    polynomial is positive at 1 and at -1, and its determinant, p - x*gradient*p, is below 1 (Jury 1964).
+    """
+    p, through = step.decay, step.gain * step.velocity
+    with np.errstate(all="ignore"):
+        at_minus_one = np.divide(2 * (1 + p), step.gradient * (1 + p) + through)
+        of_pair = np.divide(1 - p, -step.gradient * p)
+    largest = np.minimum(*(np.where(limit > 0, limit, np.inf) for limit in (at_minus_one, of_pair)))
+    return np.where((np.abs(p) < 1) & (step.gradient * (1 - p) + through > 0), largest, 0.0)
 
 
 class FrozenStep(NamedTuple):
@@ -239,11 +276,11 @@ def frozen_step(rule: Any, state: Mapping[str, Any], t: int) -> FrozenStep:
     assert slopes is not None
     if slopes.velocity is None:
         return FrozenStep(LinearStep(0.0, 0.0, 1.0, 0.0), -rule.lr / evaluate(slopes.gradient, values))
-    decay, gain, _, gradient, change = (evaluate(node, values) for node in slopes[1:])
+    decay, gain, _, gradient, change = (evaluate(node, values) for node in slopes[1:6])
     if not symbols(slopes.gain) <= settings.keys():  # the gradient is divided before it enters the velocity
         gain, change = 1.0, gain * change
     # the same in every coordinate
-    ratio = 0.0 if slopes.gradient == ZERO else (gradient / change).reshape(-1)[0]
+    ratio = 0.0 if slopes.gradient == ZERO else float((gradient / change).reshape(-1)[0])
     return FrozenStep(LinearStep(decay, gain, ratio, 1.0), -rule.lr / change)
 
 
@@ -253,10 +290,10 @@ def stability_limit(rule: Any, step: LinearStep | None = None) -> float | None:
     sgd: 2/lr. momentum: 2(1 + beta)/lr, for the form `ema` divided by 1 - beta (Cohen et al. 2021, arXiv:2103.00065).
     For the `step` of an adaptive rule (`frozen_step`) the limit of the preconditioned curvature, the largest eigenvalue
     of D^-1/2 H D^-1/2 with D its preconditioner; adam: (2 + 2 beta1)/((1 - beta1) lr) (Cohen et al. 2022,
-    arXiv:2207.14484). None for a rule without such a step.
+    arXiv:2207.14484). None for a rule without such a step, or one whose steps grow along small curvatures, too.
     """
     step = step or linear_step(rule)
-    return None if step is None else float(_stable(step) / rule.lr)
+    return None if step is None else float(_stable(step) / rule.lr) or None
 
 
 def _best(rule: Any, smallest: float, largest: float) -> tuple[dict[str, float], float]:

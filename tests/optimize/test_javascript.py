@@ -353,8 +353,11 @@ def test_other_rules_have_no_theory_in_closed_form():
     others = ["w <- w - lr*sign(g)", "w <- w - lr*g*w", "w <- w - lr*g/t", "w <- w - lr*f", "w <- w - lr^2*g"]
     others += ["w <- w - lr*grad(w - lr*g)", "V <- g; U <- V; w <- w - lr*U", "w <- w - lr*clip(g, -1, 1)"]
     assert limits([[text, {"lr": 0.1}, [3.0]] for text in others]) == [None] * len(others)
-    ((limit, rate),) = limits([["w <- w + lr*g", {"lr": 0.1}, [3.0]]])[0]
-    assert (limit, rate) == (np.inf, 1.3)  # stable nowhere
+    nowhere = {"w <- w + lr*g": 1.3, "V <- 1.1*V + g; w <- w - lr*V": 1.1**0.5}
+    for formula, expected in nowhere.items():
+        ((limit, rate),) = limits([[formula, {"lr": 0.1}, [3.0]]])[0]
+        assert np.isnan(limit)
+        assert rate == pytest.approx(expected)
 
 
 # --- what is refused ---------------------------------------------------------------------------------------

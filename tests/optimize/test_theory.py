@@ -4,14 +4,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from optilab.optimize import OBJECTIVES, RULES, Status, descend
 from optilab.optimize.path import measured_rate
+from optilab.optimize.rule import formula_rule
 from optilab.optimize.theory import (
     best_rates,
     curvatures,
     predict,
     spectral_radius,
+    stability_limit,
     update_matrices,
 )
 
@@ -33,7 +37,8 @@ def test_curvatures_of_quadratics_alone():
     assert {"ravine", "sphere", "quadratic", "booth", "matyas"} <= quadratic
     assert not quadratic & {"rosenbrock", "himmelblau", "saddle", "abs-ravine", "ackley", "beale", "rastrigin"}
     np.testing.assert_allclose(curvatures(RAVINE), CURVATURES)
-    for formula in ("w1^4", "w1^2 - w2^2", "w1^2 + 0*w2", "abs(w1 - 1) + w1^2", "max(w1, 0) + w1^2"):
+    far_kinks = ("x^2 + y^2 + 9*max(0, abs(x) - 6)^2", "x^2 + max(y, -3)^2", "x^2 + max(0, abs(x - 50) - 40)")
+    for formula in ("w1^4", "w1^2 - w2^2", "w1^2 + 0*w2", "abs(w1 - 1) + w1^2", "max(w1, 0) + w1^2", *far_kinks):
         assert curvatures(OBJECTIVES["expression"](formula=formula)) is None
 
 
@@ -44,6 +49,7 @@ def test_curvatures_of_quadratics_alone():
         ("x^2 + y^2 - 2*x", (1, 0), (2, 2)),
         ("(w1 - 3)^2/7", (3,), (2 / 7,)),
         ("(w1 + 2*w2 - 7)^2 + (2*w1 + w2 - 5)^2", (1, 3), (2, 18)),
+        ("w1^2 + w2^2 + w3^2 + 2*w4^2 + 3*w5^2", (0, 0, 0, 0, 0), (2, 2, 2, 4, 6)),
     ],
 )
 def test_typed_quadratic_is_a_quadratic(formula, minimum, eigenvalues):
@@ -149,3 +155,92 @@ def test_every_learning_rate_has_a_rate(lr):
     assert np.isfinite(prediction.rate)
     assert prediction.stable is (lr < 1)
     assert measured_rate(descend(rule, RAVINE, steps=40), RAVINE) in (None, pytest.approx(1.0))
+
+
+def typed(formula, **settings):
+    return formula_rule(formula)(**settings)
+
+
+@pytest.mark.parametrize(
+    ("formula", "limit"),
+    [
+        ("w <- w - 2*lr*g", 0.25),
+        ("V <- 0.9*V - lr*g; w <- w + V", 0.95),
+        ("V <- -0.5*V + g; w <- w - lr*V", 0.25),
+        ("V <- 0.9*V + g; d = g + 0.9*V; w <- w - lr*d", 0.95 / 2.8),
+        ("V <- 0.9*V + g; w <- w - lr*V; w <- w - lr*g", 0.95 / 2.9),
+        ("V <- 0.9*V + g; w <- w - lr*(V - 0.5*g)", 0.1 / 0.45 / 4),  # the determinant reaches 1
+        ("V <- -0.5*V - g; w <- w - lr*(2*g + 0.5*V)", 1.5 / 4),
+    ],
+)
+def test_limit_of_a_typed_rule_is_an_edge(formula, limit):
+    assert predict(typed(formula, lr=0.01), RAVINE).largest_lr == pytest.approx(limit)
+    for lr, status in ((0.95 * limit, Status.CONVERGED), (1.05 * limit, Status.DIVERGED)):
+        rule = typed(formula, lr=lr)
+        path = descend(rule, RAVINE, steps=8000)
+        assert path.status is status
+        assert predict(rule, RAVINE).stable is (status is Status.CONVERGED)
+        assert stability_limit(rule) == pytest.approx(4 * limit / lr)
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "w <- w - lr*V; V <- 0.9*V + g",  # a step by the velocity before its update
+        "v = V; V <- 0.9*V + g; w <- w - lr*v",
+        "V <- 0.5*V; V <- V + g; w <- w - lr*V",  # two updates
+        "V <- g; V <- 0.9*V + g; w <- w - lr*V",
+        "V <- where(V*g < 0, 0.2*V, V); V <- 0.9*V + g; w <- w - lr*V",
+        "w <- w - lr^2*g",  # not linear in lr
+        "w <- w - (lr + 0.1)*g",
+        "V <- (1-lr)*V + lr*g; w <- w - lr*V",
+        "V <- 1.1*V + g; w <- w - lr*V",  # stable at no lr
+        "V <- V + g; w <- w - lr*V",
+        "w <- w + lr*g",
+        "w <- w - lr*(g + sign(g))",  # jumps
+        "w <- w - lr*(g + where(g > 0, 1, 0))",
+        "w <- w - lr*(g + 0.1)",  # rests elsewhere
+        "w <- w - lr*g + where(t > 100, 1, 0)",
+        "V <- 0.9*V + g + 0.1*w; w <- w - lr*V",  # w in the velocity
+    ],
+)
+def test_predict_is_none_of_another_form(formula):
+    assert predict(typed(formula, lr=0.1), RAVINE) is None
+
+
+def test_predict_is_none_of_a_division_by_zero():
+    assert predict(typed("w <- w - lr*g/mu", lr=0.1, mu=0.0), RAVINE) is None
+
+
+def test_training_has_no_limit_of_a_form_that_grows_or_is_not_covered():
+    for formula in ("V <- 1.1*V + g; w <- w - lr*V", "w <- w + lr*g", "w <- w - lr*V; V <- 0.9*V + g"):
+        assert stability_limit(typed(formula, lr=0.1)) is None
+
+
+def test_a_factor_that_rounds_to_1_is_stable():
+    prediction = predict(RULES["sgd"](lr=0.1), OBJECTIVES["expression"](formula="1e-20*x^2 + 1e-20*y^2"))
+    assert (prediction.rate, prediction.stable, prediction.unstable_fraction) == (1, True, 0)
+
+
+def hundredths(low, high):
+    return st.integers(low, high).map(lambda n: n / 100)
+
+
+@given(hundredths(1, 200), hundredths(-120, 120), *[hundredths(-200, 200)] * 3)
+@settings(max_examples=100, deadline=None)
+def test_prediction_agrees_with_a_path(lr, decay, gain, gradient, velocity):
+    """A rule without a prediction is one that is not stable at a small lr."""
+    formula = "V <- decay*V + gain*g; w <- w - lr*(gradient*g + velocity*V)"
+    values = {"decay": decay, "gain": gain, "gradient": gradient, "velocity": velocity}
+    rule = typed(formula, lr=lr, **values)
+    prediction = predict(rule, RAVINE)
+    if prediction is None:
+        small = update_matrices(replace(rule, lr=1e-3), CURVATURES)
+        assert abs(decay) >= 1 or spectral_radius(small).max() > 1 - 1e-9
+        return
+    radius = spectral_radius(update_matrices(rule, CURVATURES)).max()
+    assume(abs(radius - 1) > 0.01)
+    assert prediction.stable is bool(radius < 1)
+    path = descend(rule, RAVINE, steps=2000)
+    assert (path.status is Status.CONVERGED) is prediction.stable
+    assert (path.status is Status.DIVERGED) is not prediction.stable

@@ -459,7 +459,8 @@ const Formula = (() => {
 
   /** The theory of an optimizer whose step is linear in w, the gradient and at most one state, and whose stability is linear in
    * lr; null for another one. On a quadratic it multiplies (w, state) by a matrix for each curvature:
-   * `limit` is the largest stable lr (Infinity where there is none), `rate` the spectral radius, of (settings, curvature). */
+   * `limit` is the largest stable lr (Infinity where every lr is stable, NaN where small ones are not), `rate` the spectral
+   * radius, of (settings, curvature). */
   function linearStep(program) {
     const { settings, states, uses } = program;
     if (!settings.includes("lr") || states.length > 1 || NOT_LINEAR.some((name) => uses.has(name))) return null;
@@ -488,13 +489,16 @@ const Formula = (() => {
       }),
     );
     if (!isLinear || !first.every((bound, i) => agree(bound + third[i], 2 * second[i]))) return null;
+    const rate = (values, curvature) => spectralRadius(...matrixOf(values, curvature));
     const limit = (values, curvature) => {
       const unit = 1 / curvature,
         [before, after] = [0, unit].map((lr) => boundsAt(lr, values, curvature)),
         zeros = before.map((bound, i) => (Math.abs(bound) > 1e-12 ? (unit * bound) / (bound - after[i]) : 0));
-      return Math.min(...zeros.filter((lr) => lr > 0));
+      const first = Math.min(...zeros.filter((lr) => lr > 0)),
+        inside = Math.min(first, unit) / 2; // stability is the same at all lr below the first bound
+      return rate({ ...values, lr: inside }, curvature) < 1 ? first : NaN;
     };
-    return { limit, rate: (values, curvature) => spectralRadius(...matrixOf(values, curvature)) };
+    return { limit, rate };
   }
 
   /** The largest |eigenvalue| of [[a, b], [c, d]], scaled, so that no square overflows. */

@@ -230,7 +230,7 @@ function sentence(theory, lr) {
   const { fn } = state;
   if (!theory) return fn.minima.some((minimum) => minimum.curvatures) ? "theory: no limit in closed form" : "";
   const where = fn.everywhere ? "" : `near (${theory.bowl.point.map((w) => text(w, 3)).join(", ")}): `,
-    then = lr > theory.limit || theory.rate >= 1 ? "this lr is unstable" : `\u00d7${theory.rate.toFixed(4)} per step`;
+    then = lr > theory.limit ? "this lr is unstable" : `\u00d7${theory.rate.toFixed(4)} per step`;
   return `${where}stable up to lr ${text(theory.limit)}; ${then}`;
 }
 
