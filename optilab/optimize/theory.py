@@ -131,7 +131,7 @@ def slopes_of(program: Program) -> Slopes | None:
     values: dict[str, Node] = {}
     updates: dict[str, Node] = {}
     earlier: set[str] = set()
-    early: set[str] = set()
+    early: set[str] = set()  # states that were read or renewed before their last update
     for statement in program.body:
         node = put_in(statement.node, values)
         if statement.target in program.states:
