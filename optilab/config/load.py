@@ -18,6 +18,8 @@ from optilab.runs import run_name
 
 S = TypeVar("S", bound=Section)
 STUDIES = ("sweep", "remedy", "race")
+CODE_KEYS = {"train": ("model", "optimizer"), "optimize": ("algo",)}
+"""The keys of each command's config that may name a user's code."""
 Config = str | Mapping[str, Any] | Tree | None
 
 
@@ -57,9 +59,9 @@ def tree_of(kind: str, config: Config) -> Tree:
         raise UsageError(f"expected a config of `optilab {kind}`, got one of `optilab {other}`", tree.source)
     if kind == "train":
         tree.values.setdefault("name", _name_of(path))
-        for key in ("model", "optimizer"):
-            if key in tree.values:
-                tree.values[key] = _resolve_code_next_to_config(path, tree.values[key])
+    for key in CODE_KEYS.get(kind, ()):
+        if key in tree.values:
+            tree.values[key] = _resolve_code_next_to_config(path, tree.values[key])
     return tree
 
 
@@ -98,13 +100,16 @@ def command_of(config: str) -> str:
 
 
 def _resolve_code_next_to_config(path: Path, part: Any) -> Any:
-    """A part of a config whose code, FILE.py:NAME, is not found from here but next to the config."""
-    name = str(part.get("name") if isinstance(part, dict) else part)
-    file = name.rpartition(":")[0]
+    """A part of a config whose code, FILE.py:NAME or FILE.py, is not found from here but next to the config."""
+    if isinstance(part, list):
+        return [_resolve_code_next_to_config(path, entry) for entry in part]
+    if isinstance(part, dict):
+        return {**part, "name": _resolve_code_next_to_config(path, part["name"])} if "name" in part else part
+    name = str(part)
+    file = name if name.endswith(".py") else name.rpartition(":")[0]
     if not file.endswith(".py") or Path(file).is_file() or not (path.parent / file).is_file():
         return part
-    code = f"{path.parent / name}"
-    return {**part, "name": code} if isinstance(part, dict) else code
+    return f"{path.parent / name}"
 
 
 def _name_of(path: Path) -> str:

@@ -279,27 +279,36 @@ def user_code(reference: str | Callable[..., Any]) -> UserCode:
 
 @cache
 def find_optimizer(code: UserCode, preferred: str = "") -> UserCode:
-    """The only class or function of a file that is an optimizer; the file is executed.
+    """The only class or function of a file that is an optimizer by the names of its parameters; the file is executed.
 
-    A class comes before functions, which may be its helpers, and a class before those that it extends; of several,
-    the one with the name of the optimizer `preferred`. UsageError where nothing fits, or more than one does.
+    A class comes before those that it extends; of several, the one with the name of the optimizer `preferred`.
+    UsageError where nothing fits, or more than one does.
     """
-    defined, methods = code.defined, ("update", "step")
-    classes = [n for n in defined if any(isinstance(getattr(defined[n], m, None), FunctionType) for m in methods)]
-    names = [n for n in classes if not any(defined[n] in defined[other].__mro__[1:] for other in classes)]
-    functions = [n for n in defined if isinstance(defined[n], FunctionType)]
-    names = names or [
-        n for n in functions if GRADIENTS.intersection([*inspect.signature(defined[n]).parameters][1:2])
-    ]
+    defined = {name: item for name, item in code.defined.items() if _takes_gradient(item)}
+    extended = {base for item in defined.values() if isinstance(item, type) for base in item.__mro__[1:]}
+    names = [name for name, item in defined.items() if item not in extended]
     names = [n for n in names if _letters(n) == _letters(preferred)] or names
     if len(names) == 1:
         return replace(code, name=names[0])
     if names:
         raise UsageError(f"{code.file} has {', '.join(names)}: choose one, as in {code.file}:{names[0]}")
-    content = f"; it has {', '.join(defined)}" if defined else ""
+    content = f"; it has {', '.join(code.defined)}" if code.defined else ""
     raise UsageError(
         f"{code.file} has no class with update(w, g) and no function f(w, g, ...){content} (optilab help own)"
     )
+
+
+def _takes_gradient(item: Any) -> bool:
+    """True for a function or a class with an interface of a rule whose gradient is called like one."""
+    if isinstance(item, FunctionType):
+        return not GRADIENTS.isdisjoint([*inspect.signature(item).parameters][1:2])
+    if (torch := sys.modules.get("torch")) and issubclass(item, torch.optim.Optimizer):
+        return True
+    method = getattr(item, "update", getattr(item, "step", None))
+    if not isinstance(method, FunctionType):
+        return False
+    first = 1 if hasattr(item, "init") else 2  # the step API has update(self, g, state)
+    return not GRADIENTS.isdisjoint([*inspect.signature(method).parameters][first:3])
 
 
 def _letters(name: str) -> str:

@@ -100,7 +100,7 @@ def test_files_patterns_and_directories_together(optilab, tmp_path):
 def test_file_without_a_name(optilab, tmp_path):
     """The only name that fits, or that of the optimizer; in a notebook, too; in any encoding that Python reads.
 
-    A class comes before functions and before those that it extends.
+    A class comes before those that it extends, and one without a gradient does not count.
     """
     lines = ["%matplotlib inline\n", "!pip install numpy\n", *RULE.splitlines(True)]
     cells = [{"cell_type": "markdown", "source": ["# SGD"]}, {"cell_type": "code", "source": lines}]
@@ -111,13 +111,15 @@ def test_file_without_a_name(optilab, tmp_path):
     (tmp_path / "e.py").write_text(f"# coding: latin-1\n# é\n{RULE}", encoding="latin-1")
     (tmp_path / "f.py").write_text(RULE.replace("SGD", "step") + "def mean(a, b): return a\n")
     method = " def update(self, w, g): return w - 0.01 * g\n"
-    (tmp_path / "g.py").write_text(f"class Base:\n{method}class Mine(Base): pass\ndef helper(a, g): return a\n")
+    (tmp_path / "g.py").write_text(f"class Base:\n{method}class Mine(Base): pass\ndef helper(a, b): return a\n")
+    helper = "class Average:\n def update(self, old, new): return new\n"
+    (tmp_path / "h.py").write_text(helper + RULE.replace("SGD", "step"))
     for file in ("a.ipynb", "c.py"):
         assert optilab("verify", file, "--against", "sgd").stdout.startswith(f"{file}:SGD against sgd")
     done = optilab("grade", ".", "--against", "sgd", "--json", code=9)
     named = [row["name"] for row in json.loads(done.stdout)["submissions"]]
-    assert named == ["SGD", "", "SGD", "SGD", "SGD", "step", "Mine"]
-    assert [verdict for _, verdict in verdicts(done)] == ["equal", "error", *["equal"] * 5]
+    assert named == ["SGD", "", "SGD", "SGD", "SGD", "step", "Mine", "step"]
+    assert [verdict for _, verdict in verdicts(done)] == ["equal", "error", *["equal"] * 6]
 
 
 def test_feedback_is_a_text_for_each_student(optilab, tmp_path):
