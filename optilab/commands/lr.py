@@ -78,7 +78,8 @@ class Lr(SetOptions, DataOptions, PictureOptions, OutputOptions):
 
         if self.config is None:
             raise studies.missing_config("lr")
-        config = load(TrainConfig, studies.training(self.config), self.changes)
+        config = load(TrainConfig, studies.training(self.config), self.changes, replaced={"optimizer.lr": 1.0})
+        studies.note_origin(self.config, place)
         claims = expectations("lr", self.expect or [])
         from optilab.study import rates
         from optilab.study.claims import judge_claims, require_judgeable, results_of_rate

@@ -86,12 +86,17 @@ def training(config: Any) -> str | Mapping[str, Any]:
 
 
 def note_origin(config: Any, place: Place) -> None:
-    """Note which config is meant by the directory of a run, and by the name of a preset that a run has, too."""
+    """Note which config is meant by the directory of a run, and by the name of a preset that a run has, too. The config
+    of a fork does not say where the fork started."""
     if place.silent or not isinstance(config, str) or os.path.isfile(config):
         return
     run = place.folder / config
     if os.path.isdir(config):
-        terminal.note(f"the config is {os.path.join(config, CONFIG)}")
+        text = f"the config is {os.path.join(config, CONFIG)}"
+        if origin := runs.read(Path(config)).manifest.get("fork"):
+            text += f"; the run is a fork of {origin.get('run')} after epoch {origin.get('epoch')}"
+            text += ", and this training starts from the initial weights"
+        terminal.note(text)
     elif (run / CONFIG).is_file():
         terminal.note(f"the config is the preset {config}; the run of that name is {run}")
 

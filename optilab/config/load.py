@@ -9,12 +9,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from optilab import runs
 from optilab.config import SCHEMAS, presets
 from optilab.config.keys import keys_of, top_keys
 from optilab.config.section import Section, build
 from optilab.config.tree import MAX_BYTES, KeyPath, Override, Tree
-from optilab.errors import ConfigError, OptilabError, Problem, SystemFailure, UsageError, did_you_mean, shown
-from optilab.runs import run_name
+from optilab.errors import (
+    ConfigError,
+    OptilabError,
+    Problem,
+    RunError,
+    SystemFailure,
+    UsageError,
+    did_you_mean,
+    shown,
+)
 
 S = TypeVar("S", bound=Section)
 STUDIES = ("sweep", "remedy", "race")
@@ -28,19 +37,33 @@ def load(
     config: Config,
     overrides: Sequence[Override] = (),
     rules: Literal["exercise", "literature", "tuned"] = "exercise",
+    replaced: Mapping[str, Any] | None = None,
 ) -> S:
     """The value of a config: a path, the name of a preset, a mapping or a tree; None: the defaults.
 
     `rules` chooses what an optimize config leaves out of a rule: the settings of its preset where there is one, or
     the defaults of the literature. `train` always has the literature's. Where rules are `tuned`, those settings of a
-    formula that are named like known ones need no value. ConfigError with every problem at once.
+    formula that are named like known ones need no value. A key that the caller has `replaced` is not missing: it has
+    this value where the config has none. ConfigError with every problem at once.
     """
     tree = tree_of(schema.kind, config)
     for change in overrides:
         tree.put(change)
     if schema.kind == "optimize" and rules != "literature" and "algo" in tree.values:
         tree.values["algo"] = presets.with_preset_settings(tree.values["algo"], rules == "tuned")
-    return build(schema, tree)
+    try:
+        return build(schema, tree)
+    except ConfigError as error:
+        absent = {key: value for key, value in (replaced or {}).items() if tree.at(tuple(key.split("."))) is None}
+        if not absent:
+            raise
+        refused = error
+    try:
+        for key, value in absent.items():
+            tree.put(Override("", key, value))
+        return build(schema, tree)
+    except ConfigError as error:
+        raise (error if len(error.problems) < len(refused.problems) else refused) from None
 
 
 def tree_of(kind: str, config: Config) -> Tree:
@@ -57,12 +80,23 @@ def tree_of(kind: str, config: Config) -> Tree:
     tree = read(path)
     if kind in SCHEMAS and (other := _owner(kind, tree)) != kind:
         raise UsageError(f"expected a config of `optilab {kind}`, got one of `optilab {other}`", tree.source)
+    if os.path.isdir(config):
+        _require_unedited(runs.read(Path(config)), tree)
     if kind == "train":
         tree.values.setdefault("name", _name_of(path))
     for key in CODE_KEYS.get(kind, ()):
         if key in tree.values:
             tree.values[key] = _resolve_code_next_to_config(path, tree.values[key])
     return tree
+
+
+def _require_unedited(record: runs.Record, tree: Tree) -> None:
+    """RunError where the config.yaml of a run has other values than at the start of the run."""
+    from optilab.config.training import changed_values, edited
+
+    started = record.manifest.get("config")
+    if started and record.verified_config is None and (changed := changed_values(started, tree.values, set())):
+        raise RunError(edited(record.path / record.FILE, changed))
 
 
 def read(path: Path) -> Tree:
@@ -115,7 +149,7 @@ def _resolve_code_next_to_config(path: Path, part: Any) -> Any:
 def _name_of(path: Path) -> str:
     """The name of a config that has none: that of its file."""
     try:
-        return run_name(re.sub(r"[^A-Za-z0-9._-]", "-", path.stem))
+        return runs.run_name(re.sub(r"[^A-Za-z0-9._-]", "-", path.stem))
     except ValueError:
         return "train"
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 from optilab import runs
 from optilab.call import flow
 from optilab.config.section import dump
-from optilab.config.training import TrainConfig, edited, without_former_keys
+from optilab.config.training import TrainConfig, changed_values, edited, without_former_keys
 from optilab.config.tree import Tree, flat
 from optilab.errors import CheckpointError, RunError, UsageError, did_you_mean, shown
 from optilab.optimize.user_code import is_user_code
@@ -131,10 +131,7 @@ def select_runs(directory: Path, names: Sequence[str]) -> Selection:
 
 def changed_settings(record: Record, tree: Mapping[str, Any]) -> list[str]:
     """`key: old -> new` of each setting of a run's config.yaml that is not the one that the run was started with."""
-    now, started = flat(tree), flat(record.manifest.get("config", {}))
-    keys = (key for key in {**started, **now} if key == "seed" or key not in NOT_SETTINGS)
-    pairs = ((key, flow(started.get(key, "missing")), flow(now.get(key, "missing"))) for key in keys)
-    return [f"{key}: {before} -> {after}" for key, before, after in pairs if before != after]
+    return changed_values(record.manifest.get("config", {}), tree, NOT_SETTINGS - {"seed"})
 
 
 def settings(record: Record) -> dict[str, Any]:

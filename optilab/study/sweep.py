@@ -140,7 +140,8 @@ def resolve(request: SweepConfig, changes: Sequence[Override] = ()) -> SweepConf
                 raise UsageError(f"{axis} is an axis (--over), whose values take its place", change.where)
             if change.key.startswith(f"{axis}."):
                 raise UsageError(f"--over {axis} replaces {change.key}", change.where)
-    base = load(TrainConfig, config, changes)
+    first = next(_ends([read_axis(*axis) for axis in request.over.items()]))
+    base = load(TrainConfig, config, changes, replaced=first)
     expect = request.expect if request.over else (*base.expect, *request.expect)
     base = as_trial(base, expect=())
     return request.model_copy(update={"config": base, "name": request.name or base.name, "expect": expect})
