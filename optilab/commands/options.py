@@ -280,6 +280,7 @@ class StudyOptions(
 def present(answer: Answer, request: OutputOptions) -> int:
     """Print an answer as `json`, `quiet` and `format` of a request ask; return the exit status, claims included."""
     format, columns = "table", None
+    checked = isinstance(request, StudyOptions)  # before its trainings
     if isinstance(request, FormatOptions):
         format, columns = request.format, request.columns
     if request.json_ or format == "json":
@@ -289,11 +290,11 @@ def present(answer: Answer, request: OutputOptions) -> int:
         paint(answer.short())
     elif format != "table":
         table = answer.table()
-        sys.stdout.write((table.choose(columns, "--columns") if columns else table).text(format))
+        sys.stdout.write((table.choose(columns, "--columns", checked) if columns else table).text(format))
         sys.stdout.flush()
     else:
         blocks = answer.blocks()
-        paint(with_columns(blocks, answer.table(), columns, "--columns") if columns else blocks)
+        paint(with_columns(blocks, answer.table(), columns, "--columns", checked) if columns else blocks)
         if isinstance(request, PictureOptions):
             paint(file for file in request.saved if file not in answer.written)
     return max(answer.code, show_claims(answer.judged, request.silent))

@@ -13,7 +13,7 @@ from optilab import runs
 from optilab.config import SCHEMAS, presets
 from optilab.config.keys import keys_of, top_keys
 from optilab.config.section import Section, build
-from optilab.config.tree import MAX_BYTES, KeyPath, Override, Tree
+from optilab.config.tree import MAX_BYTES, KeyPath, Override, Tree, changed_values, edited
 from optilab.errors import (
     ConfigError,
     OptilabError,
@@ -92,8 +92,6 @@ def tree_of(kind: str, config: Config) -> Tree:
 
 def _require_unedited(record: runs.Record, tree: Tree) -> None:
     """RunError where the config.yaml of a run has other values than at the start of the run."""
-    from optilab.config.training import changed_values, edited
-
     started = record.manifest.get("config")
     if started and record.verified_config is None and (changed := changed_values(started, tree.values, set())):
         raise RunError(edited(record.path / record.FILE, changed))

@@ -5,7 +5,7 @@ import json
 import math
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from itertools import accumulate, pairwise
 from math import prod
@@ -374,21 +374,6 @@ def changed_keys(before: TrainConfig, after: TrainConfig) -> list[str]:
     old, new = _numbers(before), _numbers(after)
     keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
     return [f"{key}: {flow(old.get(key))} -> {flow(new.get(key))}" for key in keys]
-
-
-def changed_values(started: Mapping[str, Any], now: Mapping[str, Any], ignored: Set[str]) -> list[str]:
-    """`key: old -> new` of each key, but those `ignored`, that two configs do not have alike."""
-    old, new = flat(started), flat(now)
-    pairs = (
-        (k, flow(old.get(k, "missing")), flow(new.get(k, "missing"))) for k in {**old, **new} if k not in ignored
-    )
-    return [f"{key}: {before} -> {after}" for key, before, after in pairs if before != after]
-
-
-def edited(file: object, changed: Sequence[str]) -> str:
-    """The sentence about a config file that is not the one that its run was started with."""
-    more = [f"{len(changed) - 3} more"] if changed[3:] else []
-    return f"{file} was edited since the run started: {'; '.join([*changed[:3], *more])}"
 
 
 def _numbers(config: TrainConfig) -> dict[str, Any]:

@@ -7,13 +7,14 @@ a number where a key takes one.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
 import yaml
 
+from optilab.call import flow
 from optilab.errors import CONTROL, ConfigError, Problem, shown
 
 KeyPath = tuple[str | int, ...]
@@ -294,6 +295,21 @@ def _flat(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
             yield from _flat(item, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", item
+
+
+def changed_values(started: Mapping[str, Any], now: Mapping[str, Any], ignored: Set[str]) -> list[str]:
+    """`key: old -> new` of each key, but those `ignored`, that two configs do not have alike."""
+    old, new = flat(started), flat(now)
+    pairs = (
+        (k, flow(old.get(k, "missing")), flow(new.get(k, "missing"))) for k in {**old, **new} if k not in ignored
+    )
+    return [f"{key}: {before} -> {after}" for key, before, after in pairs if before != after]
+
+
+def edited(file: object, changed: Sequence[str]) -> str:
+    """The sentence about a config file that is not the one that its run was started with."""
+    more = [f"{len(changed) - 3} more"] if changed[3:] else []
+    return f"{file} was edited since the run started: {'; '.join([*changed[:3], *more])}"
 
 
 def yaml_bytes(tree: Mapping[str, Any]) -> bytes:

@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from optilab.config.training import edited
-from optilab.config.tree import Tree, flat
+from optilab.config.tree import Tree, edited, flat
 from optilab.errors import OptilabError, UsageError
 from optilab.runs import Record, Row, Study
 from optilab.study.groups import NOT_SETTINGS, changed_settings, value_text

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple, TypeVar
 from optilab import runs
 from optilab.call import flow
 from optilab.config.section import dump
-from optilab.config.training import TrainConfig, changed_values, edited, without_former_keys
-from optilab.config.tree import Tree, flat
+from optilab.config.training import TrainConfig, without_former_keys
+from optilab.config.tree import Tree, changed_values, edited, flat
 from optilab.errors import CheckpointError, RunError, UsageError, did_you_mean, shown
 from optilab.optimize.user_code import is_user_code
 from optilab.runs import Record, Row, Study

@@ -10,8 +10,8 @@ from optilab import __version__, runs
 from optilab.call import flow
 from optilab.config.load import load
 from optilab.config.section import dump
-from optilab.config.training import TrainConfig, changeable, changed_keys, edited
-from optilab.config.tree import Override, flat
+from optilab.config.training import TrainConfig, changeable, changed_keys
+from optilab.config.tree import Override, edited, flat
 from optilab.errors import CheckpointError, ConfigError, DataError, RunError, UsageError, shown
 from optilab.optimize.user_code import user_code
 
