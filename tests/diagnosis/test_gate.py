@@ -11,6 +11,7 @@ from torch.nn import functional as F  # noqa: N812
 
 import optilab as package
 from optilab import runs
+from optilab.diagnose import Severity
 from optilab.diagnose.evidence import MIN_SKILL
 from optilab.lab import Lab
 from tests.pages import ROOT
@@ -113,7 +114,7 @@ def test_every_gate_gives_the_same_answer(name, optilab, tmp_path):
     diagnosis = Lab(tmp_path / "runs").load("it").diagnosis
     assert document["healthy"] == diagnosis.healthy == healthy
     learned_with_a_warning = case == "overfitted"
-    assert replace(diagnosis, levels=["critical"]).code == (0 if learned_with_a_warning else code)
+    assert replace(diagnosis, level=Severity.CRITICAL).code == (0 if learned_with_a_warning else code)
     checked = json.loads(
         optilab("check", "it", "--expect", "healthy", "--json", "--out", "it.xml", code=code).stdout
     )
