@@ -33,8 +33,8 @@ os.fsync = lambda descriptor: None
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
-    """Two more than there are cores: a test also waits, for processes and for a browser."""
-    return len(os.sched_getaffinity(0)) + 2
+    """One more than there are cores: a test also waits, for processes and for a browser."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 def pytest_addoption(parser):
