@@ -38,7 +38,9 @@ Metric = Annotated[
 
 def _labels(label: Any) -> Any:
     """`LABEL=NAME` of each item of a mapping."""
-    return [f"{old}={new}" for old, new in label.items()] if isinstance(label, Mapping) else label
+    if not isinstance(label, Mapping):
+        return label
+    return [f"{old}={new}" if isinstance(new, str | int | float) else new for old, new in label.items()]
 
 
 Labels = Annotated[

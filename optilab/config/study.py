@@ -219,7 +219,7 @@ def _optimizer(value: Any) -> Any:
 def _function_names(value: Any) -> Any:
     """Refuse a function of this process and a typed one, whose minima no race knows."""
     for item in value if isinstance(value, list) else [value]:
-        if callable(item) or re.search(r"[\^*+/()]", str(item)):
+        if callable(item) or (isinstance(item, str) and re.search(r"[\^*+/()]", item)):
             named = "expected names of functions with a known minimum, which a race measures by"
             raise refusal(f"{named}, got {shown(item)}; optimize takes any function")
     return value
