@@ -214,7 +214,7 @@ class Diagnosis(Answer):
             yield from ("", Command("for the first two at once: ", self.both))
 
     def _summary(self) -> Iterator[Block]:
-        """The verdict where it is no finding, and what the findings do not say."""
+        """The verdict of a network without a fault, and the limits and the stability that no finding mentions."""
         evidence = self.evidence
         if not verdict.has_fault(self.findings):
             yield Sentence(verdict.sentence(evidence, self.findings), "green" if self.healthy else "")

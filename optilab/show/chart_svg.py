@@ -195,7 +195,7 @@ def _log_ticks(low: float, high: float) -> list[float]:
 
 
 def _labels(scale: Scale, low: float, high: float) -> Iterator[tuple[float, str]]:
-    """DatasetPaths of an axis and what is written there."""
+    """Places of an axis and what is written there."""
     if scale.names:
         every = ceil(len(scale.names) / 14)
         yield from list(enumerate(scale.names, 1))[::every]

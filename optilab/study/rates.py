@@ -65,7 +65,7 @@ def at_rate(rule: Any, ramp: RateRamp, rate: float) -> Any:
 
 @dataclass(frozen=True)
 class RangeTest:
-    """The result of a range test. DatasetPaths on the curve are rates; None where there is no such place."""
+    """The result of a range test. Places on the curve are rates; None where there is no such place."""
 
     ramp: RateRamp
     losses: Floats

@@ -101,7 +101,7 @@ def test_remedies_are_compared_side_by_side(optilab, small, tmp_path):
 
 
 def test_steps_are_those_of_the_trainings(optilab, tmp_path):
-    """Of `--epochs`, not of the file."""
+    """Those of the option `--epochs`, where the file has other ones."""
     (tmp_path / "tiny.yaml").write_text(
         "model: {hidden: [8]}\ndata: {dataset: synthetic, images: 200, batch_size: 100}\n"
         "optimizer: {name: sgd, lr: 1e-9}\nepochs: 50\n"

@@ -202,9 +202,9 @@ def test_decays_and_schedules_change_no_other_draw(tmp_path):
     assert [c.weight_decay for c in sgd] == [c.optimizer.wd for c in own]
     assert {c.weight_decay for c in (*adamw, *own)} == {0.0}
     changes = [Override("--set", "schedule", "cosine"), Override("--set", "weight_decay", 0.5)]
-    kept = TrainingRaceConfig(on=["sigmoid"], algos=["sgd", "adam"], budget=4, **more)
-    kept = network_race.spec_of(network_race.resolve(kept, changes))
-    assert {(t.config.schedule.name, t.config.weight_decay) for t in kept.trials} == {("cosine", 0.5)}
+    resolved = TrainingRaceConfig(on=["sigmoid"], algos=["sgd", "adam"], budget=4, **more)
+    resolved = network_race.spec_of(network_race.resolve(resolved, changes))
+    assert {(t.config.schedule.name, t.config.weight_decay) for t in resolved.trials} == {("cosine", 0.5)}
 
 
 def test_presets_lie_a_decade_inside_the_range():
