@@ -466,7 +466,7 @@ def test_no_remedy_is_what_the_training_has_already():
 
 
 def test_a_batch_norm_over_one_image_is_refused_and_diagnosed():
-    (finding,) = diagnose(evidence("model.norm=batch", "data.batch_size=1"))
+    finding = diagnose(evidence("model.norm=batch", "data.batch_size=1"))[0]
     assert (finding.name, finding.severity) == ("batch-norm-small-batch", Severity.CRITICAL)
 
 
