@@ -7,7 +7,7 @@ Two things become trees: a function that a user types ("0.1*w1^2 + 2*w2^2"), and
 import ast
 import keyword
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from math import pi
@@ -264,7 +264,7 @@ def statements(formula: str) -> list[Statement]:
         program.append(statement)
     if not any(statement.target == "w" for statement in program):
         raise UsageError("expected a statement w <- ..., the next point")
-    if sum(_size(statement.node) for statement in program) > MAX_NODES:
+    if sum(len(nodes_of(statement.node)) for statement in program) > MAX_NODES:
         raise UsageError(f"expected a formula of at most {MAX_NODES:,} operations, names and numbers")
     states = {statement.target for statement in program if statement.arrow == "<-"}
     assigned = {statement.target for statement in program} - {"w"}
@@ -284,10 +284,6 @@ def _has_stray_matrix(node: Node, inside: bool = False) -> bool:
         return node.value in ("H", "I") and not inside
     matrices = {"solve": (True, False), "smallest": (True,)}.get(node.op, (inside,) * len(node.args))
     return any(map(_has_stray_matrix, node.args, matrices))
-
-
-def _size(node: Node) -> int:
-    return 1 + sum(map(_size, node.args))
 
 
 def outside_brackets(text: str) -> list[str]:
@@ -332,25 +328,24 @@ def spelled_coordinates(formula: str) -> str:
     return " and ".join(f"{name} is {COORDINATES[name]}" for name in names)
 
 
+def nodes_of(node: Node) -> Collection[Node]:
+    """An expression and all parts of it; a part that a derivative holds many times comes once."""
+    nodes, below = dict[int, Node](), [node]
+    while below:
+        if id(part := below.pop()) not in nodes:
+            nodes[id(part)] = part
+            below += part.args
+    return nodes.values()
+
+
 def symbols(node: Node) -> set[str]:
     """The names in an expression."""
-    names: set[str] = set()
-    seen: set[int] = set()  # a derivative holds parts of its function many times
-
-    def visit(node: Node) -> None:
-        if id(node) not in seen:
-            seen.add(id(node))
-            names.update({node.value} if node.op == "symbol" else ())
-            for child in node.args:
-                visit(child)
-
-    visit(node)
-    return names
+    return {part.value for part in nodes_of(node) if part.op == "symbol"}
 
 
-def is_smooth(node: Node) -> bool:
-    """True without abs, sign, min and max, whose derivatives jump."""
-    return node.op not in ("absolute", "sign", "minimum", "maximum") and all(map(is_smooth, node.args))
+def operations_of(node: Node) -> set[str]:
+    """The operations in an expression."""
+    return {part.op for part in nodes_of(node)}
 
 
 DERIVATIVES = {

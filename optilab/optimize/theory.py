@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from optilab.errors import UsageError
-from optilab.optimize.formula import ZERO, Node, derivative, put_in, symbols
+from optilab.optimize.formula import ZERO, Node, derivative, nodes_of, operations_of, put_in, symbols
 from optilab.optimize.functions import Quadratic
 from optilab.optimize.objective import Floats, Objective, is_quadratic
-from optilab.optimize.program import Program, evaluate, operations_of
+from optilab.optimize.program import Program, evaluate
 from optilab.optimize.rule import settings_in_formula
 from optilab.optimize.rules import SGD, Momentum, Nesterov
 
@@ -166,8 +166,8 @@ def slopes_of(program: Program) -> Slopes | None:
 
 def _jumps(node: Node, names: set[str]) -> bool:
     """True if a comparison or a sign of one of the names is in the expression; calculus does not see its jump."""
-    jump = node.op in ("greater", "less", "sign") and bool(names & symbols(node))
-    return jump or any(_jumps(child, names) for child in node.args)
+    jumps = (part for part in nodes_of(node) if part.op in ("greater", "less", "sign"))
+    return any(names & symbols(part) for part in jumps)
 
 
 def linear_step(rule: Any) -> LinearStep | None:
