@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from optilab.train.device import generators, set_generators
-from optilab.train.inside import DROPOUTS, Diagnostics, finite
+from optilab.train.inside import DROPOUTS, Diagnostics, finite, joined
 from optilab.train.network import Network
 
 TOLERANCE = 1e-4
@@ -71,10 +71,8 @@ class Hessian:
         states = generators(images.device)
         loss = nn.functional.cross_entropy(network(images), labels)
         set_generators(images.device, states)
-        self._slope = self._join(
-            torch.autograd.grad(loss, self._weights, create_graph=True, materialize_grads=True)
-        )
-        self.gradient = self._slope.detach() + weight_decay * self._join(self._weights).detach()
+        self._slope = joined(torch.autograd.grad(loss, self._weights, create_graph=True, materialize_grads=True))
+        self.gradient = self._slope.detach() + weight_decay * joined(self._weights).detach()
 
     def times(self, vector: Tensor, scale: Tensor | None = None) -> Tensor:
         """H times a vector, or S H S times it, where S is the diagonal matrix of `scale` (Pearlmutter 1994)."""
@@ -82,15 +80,11 @@ class Hessian:
         product = torch.autograd.grad(
             self._slope, self._weights, grad_outputs=scaled, retain_graph=True, materialize_grads=True
         )
-        image = self._join(product) + self._weight_decay * scaled
+        image = joined(product) + self._weight_decay * scaled
         return image if scale is None else image * scale
 
-    @staticmethod
-    def _join(tensors: Sequence[Tensor]) -> Tensor:
-        return torch.cat([tensor.flatten() for tensor in tensors])
 
-
-def largest_eigenvalue(hessian: Hessian, scale: Tensor | None = None, tolerance: float = TOLERANCE) -> float:
+def largest_eigenvalue(hessian: Hessian, scale: Tensor | None = None) -> float:
     """The largest eigenvalue of H, or of S H S, by Lanczos' method from a start that is always the same.
 
     nan where the loss or a product is not finite, or where the method does not converge.
@@ -112,7 +106,7 @@ def largest_eigenvalue(hessian: Hessian, scale: Tensor | None = None, tolerance:
     start = np.random.default_rng(0).standard_normal(count)
     operator = LinearOperator((count, count), matvec=times, dtype=np.float64)
     try:
-        (value,) = eigsh(operator, k=1, which="LA", v0=start, tol=tolerance, return_eigenvectors=False)
+        (value,) = eigsh(operator, k=1, which="LA", v0=start, tol=TOLERANCE, return_eigenvectors=False)
     except (ArpackError, FloatingPointError):
         return math.nan
     return float(value)

@@ -11,7 +11,7 @@ of their first call.
 import functools
 import math
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -165,6 +165,17 @@ def spaced(tensor: Tensor, limit: float = WEIGHTS) -> Tensor:
 def precise(tensor: Tensor) -> Tensor:
     """The tensor in float32 at least."""
     return tensor.float() if tensor.dtype.itemsize < 4 else tensor
+
+
+def joined(tensors: Iterable[Tensor]) -> Tensor:
+    """The entries of all tensors as a vector."""
+    return torch.cat([tensor.flatten() for tensor in tensors])
+
+
+def split_like(vector: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The parts of a vector that belong to the tensors, in their shapes."""
+    parts = torch.split(vector, [tensor.numel() for tensor in tensors])
+    return [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
 
 
 def joint_norm(tensors: Sequence[Tensor]) -> Tensor:
