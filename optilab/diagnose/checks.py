@@ -692,10 +692,10 @@ MIN_STEP_RATIO = 0.05
 GRADIENT = ("vanishing-gradient", "batch norm, unit-gain weights, another activation")
 
 
-def _vanished(run: Evidence, text: str, bound: str, normal: str = "0.1 to 10") -> Observation:
+def _vanished(run: Evidence, text: str, bound: str) -> Observation:
     step = run.latest("update_to_weight", 1)
     numbers = {"gradient_ratio": run.ratio, "fading": run.spread_ratio, "first_layer_update": step}
-    return Observation(text, numbers, remedy_sets("batchnorm", "unit-gain", "tanh", "adam"), bound, normal)
+    return Observation(text, numbers, remedy_sets("batchnorm", "unit-gain", "tanh", "adam"), bound, "0.1 to 10")
 
 
 def _stands_still(run: Evidence) -> bool:
