@@ -386,7 +386,8 @@ class MapResult:
         other = 1 - self.fields.index("lr")
         field, values = self.fields[other], [*self.axes.values()][other]
         rule = with_settings(self.rule, {field: values[:, None]} if field else {})
-        return np.broadcast_to(np.ravel(theory.largest_lr(rule, eigenvalues)), len(values))
+        step: Any = theory.linear_step(rule)
+        return np.broadcast_to(np.ravel(step.limit / eigenvalues[-1]), len(values))
 
     def radius(self, x: Floats, y: Floats) -> Floats | None:
         """The spectral radius of the update matrix over x (columns) and y (rows); below 1 the rule is stable.
@@ -398,16 +399,15 @@ class MapResult:
         settings = {field: values for field, values in shaped if field}
         if eigenvalues is None or not settings:
             return None
-        matrices = theory.update_matrices(with_settings(self.rule, settings), eigenvalues)
-        assert matrices is not None
+        rule = with_settings(self.rule, settings)
+        step: Any = theory.linear_step(rule)
+        matrices = step.matrices(rule.lr, eigenvalues)
         return np.broadcast_to(theory.spectral_radius(matrices).max(axis=-1), (len(y), len(x)))
 
     @property
     def _eigenvalues(self) -> Floats | None:
         """The eigenvalues of the Hessian; None without a theory for the rule and the function."""
-        eigenvalues = theory.curvatures(self.function)
-        silent = eigenvalues is None or theory.update_matrices(self.rule, eigenvalues) is None
-        return None if silent else eigenvalues
+        return None if theory.linear_step(self.rule) is None else theory.curvatures(self.function)
 
     @cached_property
     def optimum(self) -> tuple[float, float] | None:

@@ -225,8 +225,7 @@ class Training:
         images = self.train.take(torch.arange(min(count, len(self.train))))
         batch = as_input(images.pixels, self.config.data), images.labels
         frozen = optimizers.joined_frozen_step(self.optimizer, self.config.optimizer)
-        limit = stability_limit(rule, frozen.step if frozen else None)
-        divisor = frozen.preconditioner if frozen else None
+        limit, divisor = stability_limit(rule, frozen), frozen.preconditioner if frozen else None
         return curvature.measure_curvature(self.model, batch, limit, divisor, self.config.weight_decay)
 
     def tested(self) -> Row:

@@ -37,7 +37,7 @@ from optilab.optimize.rules import (
     RMSProp,
 )
 from optilab.optimize.schedules import scheduled
-from optilab.optimize.theory import FrozenStep, frozen_step, is_adaptive
+from optilab.optimize.theory import LinearStep, frozen_step, is_adaptive
 from optilab.optimize.user_code import UserRule
 from optilab.train import user_optimizer
 from optilab.train.curvature import Hessian
@@ -254,7 +254,7 @@ def build(
     return optimizer or RuleOptimizer(parameters, rule, weight_decay, network)
 
 
-def joined_frozen_step(optimizer: torch.optim.Optimizer, rule: Rule) -> FrozenStep | None:
+def joined_frozen_step(optimizer: torch.optim.Optimizer, rule: Rule) -> LinearStep | None:
     """The `frozen_step` of the joined parameters; None before the first step, and for a rule that has none."""
     states = [optimizer.state.get(p, {}) for group in optimizer.param_groups for p in group["params"]]
     if not is_adaptive(rule) or not states or not states[0] or states[0].get("step") == 0:
