@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from optilab.lab import Lab as Lab
-    from optilab.watch import Watch
+    from optilab.loop import Watch
 
     watch = Watch
 
@@ -32,7 +32,7 @@ class _Package(ModuleType):
 
     @property
     def watch(self) -> Any:
-        from optilab.watch import Watch
+        from optilab.loop import Watch
 
         return Watch
 

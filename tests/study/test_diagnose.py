@@ -81,7 +81,7 @@ NO_SETTING = {"one-class", "labels-unrelated"}  # the dataset is to blame
 
 
 def test_every_rule_is_tested():
-    """Those of loops are tested with loops of plain PyTorch (tests/watch)."""
+    """Those of loops are tested with loops of plain PyTorch (tests/loop)."""
     of_loops = {check.name for check in LOOP_CHECKS} | {"vanishing-through-time"}
     assert SHOWN.keys() | of_loops == {check.name for check in CHECKS}
     assert not SHOWN.keys() & of_loops

@@ -22,10 +22,10 @@ import torch
 from torch import Tensor, nn
 
 from optilab.errors import DataError, UsageError, library_errors, shown
+from optilab.loop.chance import Chance
 from optilab.runs.metrics import metric_of
 from optilab.train import inside
 from optilab.train.inside import BATCH_NORMS, DROPOUTS, Probe, as_real, finite, first_tensor, operations, spaced
-from optilab.watch.chance import Chance
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -159,14 +159,14 @@ class Watch:
     @staticmethod
     def lightning() -> Any:
         """A callback for `lightning.Trainer(callbacks=[optilab.watch.lightning()])`; its `watch` has the diagnosis."""
-        from optilab.watch import callbacks
+        from optilab.loop import callbacks
 
         return callbacks.lightning(Watch)
 
     @staticmethod
     def transformers() -> Any:
         """A callback for the `Trainer` of Hugging Face's Transformers; its `watch` has the diagnosis."""
-        from optilab.watch import callbacks
+        from optilab.loop import callbacks
 
         return callbacks.transformers(Watch)
 
