@@ -49,14 +49,12 @@ class Finding:
     remedies: tuple[Sets, ...] = ()
     advice: str = ""
     code: tuple[str, ...] = ()
-    """The line of PyTorch of each remedy in a user's code; empty for a setting."""
+    """The line of PyTorch of each remedy, which is empty for a setting."""
 
     @property
     def remedy(self) -> str:
         """The first remedy; empty for a note."""
-        code = self.code or [""] * len(self.remedies)
-        texts = [line or " ".join(sets) for line, sets in zip(code, self.remedies, strict=True)]
-        return next(iter([*filter(None, self.code[:1]), *filter(None, [self.advice]), *texts]), "")
+        return next(iter(self.code), "") or self.advice or " ".join(next(iter(self.remedies), ()))
 
 
 def diagnose(run: Evidence) -> list[Finding]:
@@ -112,13 +110,13 @@ def _in_code(run: Evidence, sets: Sets) -> bool:
 def commands(finding: Finding, config: str, changes: Mapping[str, Any] = NO_CHANGES) -> list[Call | str]:
     """The remedies as commands, or as lines of PyTorch; `config` is the value of their --config, `changes` the keys
     that were set besides. For a learning rate there is a range test, too: first where no remedy names a rate."""
-    code = finding.code or [""] * len(finding.remedies)
-    proposals = [line or _train(sets, config, changes) for line, sets in zip(code, finding.remedies, strict=True)]
+    pairs = zip(finding.code, finding.remedies, strict=True)
+    proposals = [line or _train(sets, config, changes) for line, sets in pairs]
     rates = finding.severity > Severity.INFO and finding.name in (
         "learning-rate-too-high",
         "learning-rate-too-low",
     )
-    if rates and not (code and all(code)):
+    if rates and not (finding.code and all(finding.code)):
         rated = any(".lr=" in text for sets in finding.remedies for text in sets)
         proposals.insert(len(proposals) if rated else 0, _on("lr", config, changes))
     return proposals
