@@ -32,7 +32,7 @@ from optilab.train.batches import Images, as_input, draw_loaders, draw_order, fi
 from optilab.train.device import explain_device_errors, generators
 from optilab.train.inside import Diagnostics, Probe, finite
 from optilab.train.model import MLP
-from optilab.train.network import Network, OwnModel
+from optilab.train.network import Network, UserModel
 from optilab.train.optimizers import BatchStep
 from optilab.train.trees import all_finite
 
@@ -123,7 +123,7 @@ class Training:
         model: Network
         if isinstance(config.model, UserNetwork):
             example = as_input(train.pixels[:2], config.data)
-            model = OwnModel(config.model, arrays[0].shape[1:], dataset.classes, example)
+            model = UserModel(config.model, arrays[0].shape[1:], dataset.classes, example)
         else:
             model = _multilayer_perceptron(config, config.model, train.pixels.shape[1], dataset.classes)
         _refuse_batches(config, model, train, [len(images) for images in (validation, test) if images])
@@ -294,7 +294,7 @@ class Training:
         self.last_rule = scheduled(rule, factor * lowered) if learning_rates(rule) else rule
         # Between epochs the rate is the config's: the schedule is no state to be saved.
         self.set_rate(1.0)
-        below_eps, named = inside.fraction_below_eps(self.optimizer), isinstance(self.model, OwnModel)
+        below_eps, named = inside.fraction_below_eps(self.optimizer), isinstance(self.model, UserModel)
         self.diagnostics = inside.epoch_diagnostics(self.epoch + 1, rows, rate, below_eps, named) if probed else {}
         return tally
 
@@ -373,7 +373,7 @@ def _require_matrices(config: TrainConfig, model: Network) -> None:
     """UsageError for a rule that trains the matrices between the first and the last, where there are none."""
     rule = innermost(config.optimizer)
     matrices = sum(weight.dim() >= 2 for weight in model.trained)
-    if isinstance(model, OwnModel) and getattr(rule, "matrices", "all") == "hidden" and matrices < 3:
+    if isinstance(model, UserModel) and getattr(rule, "matrices", "all") == "hidden" and matrices < 3:
         raise UsageError(
             f"optimizer: {rule.name} trains the matrices between the first and the last, and {model.config.name} has "
             f"{matrices} in all"
@@ -452,7 +452,7 @@ def plateau_factor(rows: Sequence[Row], plateau: ReduceOnPlateau | None) -> floa
 
 def _probed_part(model: Network) -> nn.Module:
     """The module whose layers are recorded: a user's network keeps the names of its code."""
-    return model.network if isinstance(model, OwnModel) else model
+    return model.network if isinstance(model, UserModel) else model
 
 
 def _probed_batches(batches: int, probes: int) -> frozenset[int]:

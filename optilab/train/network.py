@@ -16,7 +16,7 @@ from optilab.train.model import MLP, fill
 from optilab.train.trees import require_data
 
 
-class OwnModel(nn.Module):
+class UserModel(nn.Module):
     """The user's network, on inputs (n, channels*height*width) as the perceptron takes them -> logits (n, classes).
 
     It sees images (n, channels, height, width). An error in it is a UsageError that names its line.
@@ -121,4 +121,4 @@ class OwnModel(nn.Module):
                         fill(biases, parameter, phi)
 
 
-Network = MLP | OwnModel
+Network = MLP | UserModel

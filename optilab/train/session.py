@@ -24,7 +24,7 @@ from optilab.train import checkpoint, engine
 from optilab.train.device import configure, explain_device_errors, resolve_device
 from optilab.train.engine import Stopped, Training
 from optilab.train.inside import preserving_state
-from optilab.train.network import OwnModel
+from optilab.train.network import UserModel
 from optilab.train.resume import Fork
 
 COMPARED = 3
@@ -238,7 +238,7 @@ def _resumed_losses(training: Training, run: runs.Run, data: bytes) -> list[floa
     """The same as another process has them that resumes the run: the file of the user's network is executed again, and
     no bit of this training changes. Empty where they are not known. An error is recorded."""
     model = training.model
-    if not isinstance(model, OwnModel) or sources([training.config.optimizer]) or "inexact" in run.manifest:
+    if not isinstance(model, UserModel) or sources([training.config.optimizer]) or "inexact" in run.manifest:
         return []  # code of a user's optimizer may have state that this would change
     states = random.getstate(), np.random.get_state()
     random.seed()
@@ -246,7 +246,7 @@ def _resumed_losses(training: Training, run: runs.Run, data: bytes) -> list[floa
     try:
         with preserving_state(model, training.device), model.config.code.reloaded() as code:
             arguments = replace(model.config, code=code), model.shape, model.classes, model.example
-            network, shuffler = OwnModel(*arguments).to(training.device), training.shuffler and torch.Generator()
+            network, shuffler = UserModel(*arguments).to(training.device), training.shuffler and torch.Generator()
             optimizer = engine.optimizer_of(training.config, network)
             again = replace(training, model=network, optimizer=optimizer, shuffler=shuffler, rows=[])
             return _next_losses(again, data)
