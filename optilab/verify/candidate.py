@@ -94,15 +94,11 @@ def load(code: str | Callable[..., Any] | UserCode) -> Candidate:
     Raises what `rule_class` raises.
     """
     kind = rule_class(code)
-    return Candidate(kind.name, parameters(kind), literals(kind.code), lambda *start: start_walk(kind, *start))
+    parameters = {field.name: field.default is not MISSING for field in fields(kind)}
+    return Candidate(kind.name, parameters, _literals(kind.code), lambda *start: _walk(kind, *start))
 
 
-def parameters(kind: type[UserRule]) -> dict[str, bool]:
-    """The parameters of a user's optimizer, as in `Candidate.parameters`."""
-    return {field.name: field.default is not MISSING for field in fields(kind)}
-
-
-def start_walk(kind: type[UserRule], values: Mapping[str, Any], start: Floats) -> Walk:
+def _walk(kind: type[UserRule], values: Mapping[str, Any], start: Floats) -> Walk:
     """The walk of the code from a point, which it sees whole and in its shape, as `Candidate.begin` returns it."""
     rule = kind(**values)
     w, t, arguments = start, 0, rule.arguments()
@@ -117,7 +113,7 @@ def start_walk(kind: type[UserRule], values: Mapping[str, Any], start: Floats) -
     return Walk(advance, lambda: rule.interface.numbers(memory, w.shape))
 
 
-def literals(code: UserCode) -> tuple[float, ...]:
+def _literals(code: UserCode) -> tuple[float, ...]:
     """The numbers in a source, in order, each once; none where Python has no source of an object."""
     try:
         tree = ast.parse(code.source or textwrap.dedent(inspect.getsource(code.load())))
