@@ -27,20 +27,14 @@ TOLERANCE = 1e-4
 
 
 def measure_curvature(
-    model: Network,
-    batch: tuple[Tensor, Tensor],
-    limit: float | None,
-    divisor: Tensor | None,
-    weight_decay: float,
+    model: Network, batch: tuple[Tensor, Tensor], divisor: Tensor | None, weight_decay: float
 ) -> Diagnostics:
     """The curvature of the mean loss over a batch of inputs and labels, which includes the L2 penalty.
 
     `sharpness`: the largest eigenvalue of the Hessian H. `preconditioned`: that of D^-1/2 H D^-1/2, where D is
     `divisor`, what an adaptive rule divides its step by; null for other rules and before the first step.
-    `along_gradient`: the curvature along the gradient, in the coordinates of the rule. `limit`: as given, what theory
-    sets for the rule at its learning rate (`theory.stability_limit`), for `preconditioned` where the rule is adaptive;
-    null for a rule without a formula. Modules of dropout are off, batch norm takes its statistics from the batch. A
-    number that is not finite is null.
+    `along_gradient`: the curvature along the gradient, in the coordinates of the rule. Modules of dropout are off,
+    batch norm takes its statistics from the batch. A number that is not finite is null.
     """
     hessian = Hessian(model, batch, weight_decay)
     scale = None if divisor is None else torch.where(divisor > 0, divisor, math.inf).rsqrt()
@@ -53,7 +47,6 @@ def measure_curvature(
         "sharpness": finite(sharpness),
         "preconditioned": finite(preconditioned),
         "along_gradient": finite(along),
-        "limit": finite(limit),
     }
 
 

@@ -220,13 +220,17 @@ class Training:
             )
 
     def measure_curvature(self, rule: Any) -> inside.Diagnostics:
-        """The curvature of the loss over the first training images, and its limit for the rule of the last step."""
+        """The curvature of the loss over the first training images, and its `limit` for the rule of the last step.
+
+        The limit is that of theory, for `preconditioned` where the rule is adaptive; null for a rule without a formula.
+        """
         count = self.config.curvature.images if self.config.curvature else 0
         images = self.train.take(torch.arange(min(count, len(self.train))))
         batch = as_input(images.pixels, self.config.data), images.labels
         frozen = optimizers.joined_frozen_step(self.optimizer, self.config.optimizer)
-        limit, divisor = stability_limit(rule, frozen), frozen.preconditioner if frozen else None
-        return curvature.measure_curvature(self.model, batch, limit, divisor, self.config.weight_decay)
+        divisor = frozen.preconditioner if frozen else None
+        measured = curvature.measure_curvature(self.model, batch, divisor, self.config.weight_decay)
+        return {**measured, "limit": finite(stability_limit(rule, frozen))}
 
     def tested(self) -> Row:
         """Loss and accuracy on the test set, evaluated at the end; empty where the validation uses it."""
