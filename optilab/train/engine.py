@@ -278,16 +278,9 @@ class Training:
             self.losses.append(value)
             if math.isnan(self.first_loss):
                 self.first_loss = value
-            self._backward(loss)
-            if probe:
-                probe.close()
-                probe.before_step({id(weight) for weight in self.model.weights})
-            batch_step.clip()
             factor = _schedule_factor(config, self.epoch, batch, batches)
-            self.set_rate(factor * lowered)
-            batch_step.step(self.optimizer, config.optimizer)
+            self._update(loss, batch_step, factor * lowered, probe)
             if probe:
-                probe.after_step()
                 rows.append([*probe.rows.values()])
                 rate = _rate(self.optimizer)
             tally.add(loss, logits, labels)
@@ -310,7 +303,7 @@ class Training:
         config; its schedule does not apply.
         """
         passes = (batch for _ in itertools.count() for batch in self.batches())
-        with explain_device_errors(str(self.device)):
+        with explain_device_errors(self.device):
             self.model.train()
             for step, (factor, (images, labels)) in enumerate(zip(factors, passes, strict=False)):
                 batch_step = self._batch_step(images, labels, (self.config.seed, 0, step))
@@ -318,19 +311,24 @@ class Training:
                 yield (value := loss.item())
                 if not math.isfinite(value):
                     return
-                self._backward(loss)
-                batch_step.clip()
-                self.set_rate(factor)
-                batch_step.step(self.optimizer, self.config.optimizer)
+                self._update(loss, batch_step, factor)
 
-    def _backward(self, loss: Tensor) -> None:
-        """The gradients of a batch's loss in the place of those before."""
+    def _update(self, loss: Tensor, batch_step: BatchStep, factor: float, probe: Probe | None = None) -> None:
+        """One step by the gradients of a batch's loss, at this multiple of the config's learning rate."""
         self.optimizer.zero_grad()
         with self.model.running("in its backward pass", loss.device):
             loss.backward()  # type: ignore[no-untyped-call]
         for parameter in self.model.trained:
             if parameter.grad is None:  # no image of the batch reached it, and optimizers expect one everywhere
                 parameter.grad = torch.zeros_like(parameter)
+        if probe:
+            probe.close()
+            probe.before_step({id(weight) for weight in self.model.weights})
+        batch_step.clip()
+        self.set_rate(factor)
+        batch_step.step(self.optimizer, self.config.optimizer)
+        if probe:
+            probe.after_step()
 
     def set_rate(self, factor: float) -> None:
         """The learning rate of the next step, in multiples of the config's."""

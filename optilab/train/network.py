@@ -59,7 +59,7 @@ class UserModel(nn.Module):
     @contextmanager
     def running(self, at: str, device: torch.device | str = "cpu") -> Iterator[None]:
         """Run the user's code inside; a lack of memory is not an error of that code."""
-        with self.config.code.running(at), explain_device_errors(str(device)):
+        with self.config.code.running(at), explain_device_errors(device):
             yield
 
     @property
