@@ -119,11 +119,11 @@ class FormulaError(UsageError):
         super().__init__(f"column {column}: {reason}\n    {part}\n    {' ' * (column - 1 - start)}^")
 
 
-def parse(text: str, functions: Mapping[str, str] = FUNCTIONS, names: Mapping[str, str] = COORDINATES) -> Node:
+def parse(text: str, functions: Mapping[str, str] = FUNCTIONS) -> Node:
     """Parse an expression of + - * / ^ (or **), parentheses, numbers, names and `functions`.
 
-    As on paper, two factors need no sign between them: `0.1 w1^2`, `2(w1 + 1)`. `names` are replaced. Raises
-    FormulaError for the first part that is not accepted.
+    As on paper, two factors need no sign between them: `0.1 w1^2`, `2(w1 + 1)`. In a test function, x is w1 and y is
+    w2. Raises FormulaError for the first part that is not accepted.
     """
     if len(text) > MAX_LENGTH:
         raise UsageError(f"expected a formula of at most {MAX_LENGTH:,} characters, got {len(text):,}")
@@ -156,7 +156,7 @@ def parse(text: str, functions: Mapping[str, str] = FUNCTIONS, names: Mapping[st
     def refused(node: Any, reason: str) -> FormulaError:
         return FormulaError(text, columns[node.col_offset + lead], reason)
 
-    return _node(tree, functions, names, refused, 0)
+    return _node(tree, functions, refused, 0)
 
 
 _TOKEN = re.compile(r"(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[jJ]?)|(?P<name>[A-Za-z_]\w*)|(?P<other>\S)")
@@ -187,23 +187,20 @@ def accepted(functions: Mapping[str, str]) -> str:
 
 
 def _node(
-    tree: Any,
-    functions: Mapping[str, str],
-    names: Mapping[str, str],
-    refused: Callable[[Any, str], FormulaError],
-    depth: int,
+    tree: Any, functions: Mapping[str, str], refused: Callable[[Any, str], FormulaError], depth: int
 ) -> Node:
     if depth > MAX_DEPTH:
         raise UsageError(TOO_DEEP)
 
     def below(child: Any) -> Node:
-        return _node(child, functions, names, refused, depth + 1)
+        return _node(child, functions, refused, depth + 1)
 
     match tree:
         case ast.Constant(value=int() | float() as value) if not isinstance(value, bool) and value < 1e300:
             return number(float(value))
         case ast.Name(id=name) if name not in functions and name[0] != "_":
-            return number(CONSTANTS[name]) if name in CONSTANTS else symbol(names.get(name, name))
+            coordinates = COORDINATES if functions is FUNCTIONS else {}
+            return number(CONSTANTS[name]) if name in CONSTANTS else symbol(coordinates.get(name, name))
         case ast.UnaryOp(op=ast.USub()):
             return _negative(below(tree.operand))
         case ast.UnaryOp(op=ast.UAdd()):
@@ -238,7 +235,7 @@ def assignments(formula: str) -> Iterator[tuple[Statement, int]]:
         head = _STATEMENT.match(part)
         if head is not None:
             try:
-                yield Statement(head[1], head[2], parse(part[head.end() :], RULE_FUNCTIONS, {})), column
+                yield Statement(head[1], head[2], parse(part[head.end() :], RULE_FUNCTIONS)), column
             except FormulaError as error:
                 raise FormulaError(formula, place + head.end() + error.column, error.reason) from None
         elif part.strip():
@@ -377,7 +374,7 @@ POWER = "v*u^(v - 1)*du"
 
 @cache
 def _rule_of_calculus(text: str) -> Node:
-    return parse(text, RULE_FUNCTIONS, {})
+    return parse(text, RULE_FUNCTIONS)
 
 
 def derivative(node: Node, name: str) -> Node:
