@@ -17,7 +17,7 @@ from typing import Any
 from optilab import runs
 from optilab.config.load import load
 from optilab.config.saturation import SATURATION
-from optilab.config.section import dump, handling_user_code
+from optilab.config.section import handling_user_code
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Tree
 from optilab.config.user_network import UserNetwork
@@ -100,18 +100,12 @@ class Setup:
     saturates: bool = False
     """The activation is flat on both sides."""
     bias_init: bool = False
-    plateau: bool = False
-    subset: bool = False
-    """True if a setting leaves training samples out."""
-    loop: bool = False
-    """A user's loop: remedies are lines of PyTorch, not settings."""
-    custom: bool = False
-    """A user's network: its parts stand in its code."""
-    optimizer: Any = None
-    """The rule of a config."""
-    epochs: int = 0
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    """The config, as its keys; empty for a loop, as are the two before."""
+    config: TrainConfig | None = None
+
+    @property
+    def loop(self) -> bool:
+        """True for a user's loop, which has no config: remedies are lines of PyTorch, not settings."""
+        return self.config is None
 
     @property
     def noun(self) -> str:
@@ -146,12 +140,7 @@ class Setup:
             classes=len(data.info.classes),
             **{"normed_over": data.batch_size, **network},
             bias_init=model.bias_init is not None,
-            plateau=config.plateau is not None,
-            subset=bool(data.images),
-            custom=isinstance(model, UserNetwork),
-            optimizer=config.optimizer,
-            epochs=config.epochs,
-            settings=dump(config),
+            config=config,
         )
 
     @classmethod
@@ -159,7 +148,7 @@ class Setup:
         """The settings of a user's loop; `facts` are further fields."""
         known = {key: value for key, value in facts.items() if key in LOOP_FACTS}
         rates = {"optimizer.lr": lr} if lr else {}
-        return cls(lr=lr, rates=rates, decoupled_decay=decoupled_decay, loop=True, **known)
+        return cls(lr=lr, rates=rates, decoupled_decay=decoupled_decay, **known)
 
     @classmethod
     def read(cls, record: runs.Record) -> "Setup":
@@ -243,11 +232,6 @@ class Evidence:
         if "steps" in self.loop:
             return int(self.loop["steps"])
         return PROBE_BATCHES if self.probe_run else len(self.rows) * self.steps_per_epoch
-
-    @property
-    def planned_steps(self) -> int:
-        """Training steps of all epochs of the config; where there is no config, those that were made."""
-        return self.setup.epochs * self.steps_per_epoch or self.steps
 
     @property
     def steps_per_epoch(self) -> int:

@@ -12,6 +12,7 @@ from optilab.config.load import load
 from optilab.config.section import dump, handling_user_code
 from optilab.config.training import TrainConfig
 from optilab.config.tree import override_from_text
+from optilab.config.user_network import UserNetwork
 from optilab.diagnose import checks
 from optilab.diagnose.check import Check, Observation, Sets
 from optilab.diagnose.evidence import EQUAL_CLASSES, FIRST_STEPS, MIN_FALL, MIN_SKILL, PROBE_BATCHES, Evidence
@@ -86,9 +87,9 @@ def _finding(run: Evidence, check: Check, result: Observation, follows: bool) ->
 
 def _changes(run: Evidence, sets: Sets) -> bool:
     """True if these settings differ from the training's."""
-    if not run.setup.settings or _in_code(run, sets):
+    if run.setup.config is None or _in_code(run, sets):
         return True
-    tree = run.setup.settings
+    tree = dump(run.setup.config)
     try:
         with handling_user_code("recorded"):
             return dump(load(TrainConfig, tree, [override_from_text("--set", text) for text in sets])) != tree
@@ -104,7 +105,7 @@ def _in_code(run: Evidence, sets: Sets) -> bool:
     """True if a remedy changes a user's code: the loop, or the network."""
     keys = [text.partition("=")[0] for text in sets]
     of_network = any(key.startswith("model.") and key not in OF_ANY_NETWORK for key in keys)
-    return run.setup.loop or (run.setup.custom and of_network)
+    return run.setup.config is None or (isinstance(run.setup.config.model, UserNetwork) and of_network)
 
 
 def commands(finding: Finding, config: str, changes: Mapping[str, Any] = NO_CHANGES) -> list[Call | str]:

@@ -3,6 +3,7 @@
 import itertools
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -54,7 +55,7 @@ def evidence(*sets, epochs=4, data=None):
 
 def changed(seen, **keys):
     """The setup of the same training with other keys of its config."""
-    return Setup.of(load(TrainConfig, dict(seen.setup.settings)).model_copy(update=keys))
+    return Setup.of(seen.setup.config.model_copy(update=keys))
 
 
 DEEP_SIGMOID = ["model.hidden=[32, 32, 32, 32, 32, 32]", "model.activation=sigmoid", "model.init=default"]
@@ -126,7 +127,7 @@ def test_neither_cause_of_a_rate_proposes_what_the_other_blames():
     slow = shown("learning-rate-too-low")
 
     def finding(rule, rate, divergence=""):
-        optimizer = replace(slow.setup.optimizer, lr=float(rate))
+        optimizer = replace(slow.setup.config.optimizer, lr=float(rate))
         e = replace(slow, setup=changed(slow, optimizer=optimizer), divergence=divergence)
         return next(finding for finding in diagnose(e) if finding.name == rule)
 
@@ -162,7 +163,7 @@ def test_the_usual_rate_of_a_typed_formula():
     start = {"epoch": 0, "sample_gradients": [1.0, 1.0], "first_weights": [1.0, 1.0], "input_rms": 0.3}
 
     def usual(rule):
-        return default_rates(Evidence(Setup(optimizer=rule), [], [start]))
+        return default_rates(Evidence(Setup(config=SimpleNamespace(optimizer=rule)), [], [start]))
 
     momentum = formula_rule("V <- beta*V + g; w <- w - lr*V")(lr=1.0, beta=0.9)
     assert usual(momentum) == usual(RULES["momentum"]()) == {"optimizer.lr": pytest.approx(0.01)}
@@ -320,7 +321,7 @@ def test_a_finding_at_its_edge(edge, healthy):
 @pytest.mark.parametrize(("rates", "idle"), [((0.1, 0.0), False), ((0.1, 0.0, 0.0), True)])
 def test_a_schedule_may_end_at_zero(rates, idle):
     records = [{"epoch": n, "lr": rate, "layers": []} for n, rate in enumerate(rates, 1)]
-    assert bool(learning_rate_zero(Evidence(Setup(loop=True), [], records))) is idle
+    assert bool(learning_rate_zero(Evidence(Setup(), [], records))) is idle
 
 
 @pytest.mark.parametrize(("nats", "knows"), [(152, True), (20, True), (5, False), (-50, False)])
