@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from optilab.train.device import generators, set_generators
-from optilab.train.inside import DROPOUTS, Diagnostics, finite, joined
+from optilab.train.inside import Diagnostics, finite, joined, train_without_dropout
 from optilab.train.network import Network
 
 TOLERANCE = 1e-4
@@ -54,10 +54,8 @@ class Hessian:
     """The Hessian of a network's mean loss over a batch by the trained parameters, as its products with vectors."""
 
     def __init__(self, model: Network, batch: tuple[Tensor, Tensor], weight_decay: float) -> None:
-        network = copy.deepcopy(model).train()
-        for module in network.modules():
-            if isinstance(module, DROPOUTS):
-                module.eval()
+        network = copy.deepcopy(model)
+        train_without_dropout(network)
         self._weights: Sequence[Tensor] = network.trained
         self._weight_decay = weight_decay
         images, labels = batch

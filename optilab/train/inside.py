@@ -553,6 +553,13 @@ def fraction_below_eps(optimizer: torch.optim.Optimizer) -> float | None:
 # --- before training ---
 
 
+def train_without_dropout(model: nn.Module) -> None:
+    """Set the train mode of all modules, but of dropout."""
+    for module in model.train().modules():
+        if isinstance(module, DROPOUTS):
+            module.eval()
+
+
 @contextmanager
 def restoring(tensors: Sequence[Tensor]) -> Iterator[None]:
     """Restore the tensors, weights or running statistics, bit for bit after the block."""
@@ -587,10 +594,7 @@ def first_batch(model: Any, network: nn.Module, images: Tensor, labels: Tensor) 
     """
     images, labels = images[:MAX_IMAGES], labels[:MAX_IMAGES]
     with preserving_state(model, images.device):
-        model.train()
-        for module in model.modules():
-            if isinstance(module, DROPOUTS):
-                module.eval()
+        train_without_dropout(model)
         probe = Probe(network)
         try:
             logits = model(images)

@@ -70,13 +70,16 @@ def explain(candidate: Candidate, comparisons: Sequence[PathComparison], paths: 
         where = "its state is in the class or the module and not in the object, or it draws random numbers"
         return Explanation((f"your code takes another path when it starts again from the same point: {where}",))
     unused = _unused(candidate, comparisons, paths)
+    base = statements_of(first.rule)
+    settings = [name for name in settings_in_formula(first.rule) if name in Program(base).settings]
+    numbers = [value for value in candidate.literals if value > 0]
     targets = sorted(map(_Target, comparisons, paths), key=lambda target: target.few)
     for explanation, path in chain(
         _forms(first),
-        _edits(candidate, first),
+        (_edit(first, base, edit) for edit in edits(base, settings, numbers)),
         _constants(candidate, first, unused),
         _other_rules(first.rule),
-        _pairs(first),
+        _pairs(first, base, settings),
     ):
         if _is_the_code(path, targets):
             return explanation()
@@ -271,17 +274,8 @@ def statements_of(rule: Any) -> Formula:
     return rule.program.statements if rule.text else ()
 
 
-def _edits(candidate: Candidate, first: PathComparison) -> Iterator[Hypothesis]:
-    base = statements_of(first.rule)
-    settings = [name for name in settings_in_formula(first.rule) if name in Program(base).settings]
-    for edit in edits(base, settings, [value for value in candidate.literals if value > 0]):
-        yield _edit(first, base, edit)
-
-
-def _pairs(first: PathComparison) -> Iterator[Hypothesis]:
+def _pairs(first: PathComparison, base: Formula, settings: Sequence[str]) -> Iterator[Hypothesis]:
     """Two edits that have a name."""
-    base = statements_of(first.rule)
-    settings = [name for name in settings_in_formula(first.rule) if name in Program(base).settings]
     pairs = (
         _edit(first, base, edit, other)
         for edit in named_edits(base, settings)
