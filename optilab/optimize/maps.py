@@ -22,7 +22,7 @@ from optilab.optimize.arrays import in_float64
 from optilab.optimize.formula import ZERO, Node, symbol
 from optilab.optimize.objective import Floats, Objective, is_near_minimum
 from optilab.optimize.path import has_risen, lowest
-from optilab.optimize.program import split_state, written_out
+from optilab.optimize.program import moving_at_start, written_out
 from optilab.optimize.rule import (
     Rule,
     quantities_for,
@@ -38,7 +38,7 @@ BLOCK = 32_768  # cells: 256 KiB an array, a handful of arrays in the L2 cache
 USER_BLOCK = 64  # cells, where a user's code runs in each of them by itself
 CHECKED_STEPS = 200
 
-Watch = Literal["gradient", "solved"]
+Quantity = Literal["gradient", "solved"]
 Kernel = Callable[[Floats, Mapping[str, Floats]], Iterator[Sequence[Floats]]]
 """From starts (rows, columns, d) and settings: the watched quantity before each step, and the coordinates after it."""
 
@@ -134,7 +134,7 @@ class PathGrid:
     starts: Floats
     steps: int
     settings: Mapping[str, Floats]
-    watch: Watch | None
+    watch: Quantity | None
     limits: Floats
 
     @property
@@ -157,12 +157,9 @@ class PathGrid:
 
         def kernel(starts: Floats, settings: Mapping[str, Floats]) -> Iterator[Sequence[Floats]]:
             chosen = fixed | {key.rpartition(".")[2]: array for key, array in settings.items()}
-            state = with_settings(rule, _by_cell(settings)).init(starts)
-            moving = [
-                np.array(value) if np.ndim(value) else np.float64(value)
-                for value in split_state(rule.program, starts, state)
-            ]
-            return steps([in_float64(chosen[name]) for name in symbols], *moving)
+            moving = moving_at_start(with_settings(rule, _by_cell(settings)), starts)
+            numbers = [np.array(value) if np.ndim(value) else np.float64(value) for value in moving]
+            return steps([in_float64(chosen[name]) for name in symbols], *numbers)
 
         return kernel
 
@@ -256,7 +253,7 @@ def run_grid(
     starts: Floats,
     steps: int,
     settings: Mapping[str, Floats] | None = None,
-    watch: Watch | None = None,
+    watch: Quantity | None = None,
     limits: Floats | float = 0.0,
     workers: int | None = None,
 ) -> GridResult:

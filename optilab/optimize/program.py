@@ -417,11 +417,11 @@ class Expansion:
         return steps
 
 
-def split_state(program: Program, w: Array, state: Sequence[Array]) -> list[Array]:
-    """A point (..., d) and the state there as `Expansion.moving` has them."""
+def moving_at_start(rule: Any, w: Array) -> list[Array]:
+    """A point (..., d) and the state of a rule before its first step from there, as `Expansion.moving` has them."""
     numbers = [w[..., i] for i in range(w.shape[-1])]
-    for name, value in zip(program.states, state, strict=True):
-        if program.sizes[name] == VECTOR:
+    for name, value in zip(rule.states, rule.init(w), strict=True):
+        if rule.program.sizes[name] == VECTOR:
             numbers += [value[..., i] for i in range(w.shape[-1])]
         else:  # one for each point, or a number
             numbers.append(value[..., 0] if getattr(value, "ndim", 0) else value)
