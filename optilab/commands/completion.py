@@ -85,9 +85,9 @@ def objective(incomplete: str) -> list[str]:
 
 def remedy(incomplete: str) -> list[str]:
     """The last name of a list of remedies."""
-    from optilab.diagnose.remedies import remedies
+    from optilab.diagnose.remedies import REMEDIES
 
-    return _complete_last(remedies(), incomplete)
+    return _complete_last(REMEDIES, incomplete)
 
 
 def key(ctx: typer.Context, incomplete: str) -> list[str]:

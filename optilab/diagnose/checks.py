@@ -12,7 +12,7 @@ from typing import Any
 from optilab.diagnose import loop_checks
 from optilab.diagnose.check import Check, Observation, Sets, check
 from optilab.diagnose.evidence import FIRST_STEPS, MIN_FALL, PROBE_BATCHES, Evidence
-from optilab.diagnose.remedies import remedies
+from optilab.diagnose.remedies import REMEDIES
 from optilab.optimize.rule import rules_with_lr
 from optilab.optimize.user_code import UserRule
 from optilab.words import percent, plural, points
@@ -20,7 +20,7 @@ from optilab.words import percent, plural, points
 
 def remedy_sets(*names: str) -> tuple[Sets, ...]:
     """The settings of remedies of the vanishing-gradient study, chosen by name."""
-    return tuple(remedies()[name].sets for name in names)
+    return tuple(REMEDIES[name].sets for name in names)
 
 
 def sees(run: Evidence, name: str) -> bool:

@@ -500,12 +500,6 @@ def _early(layers: Sequence[Mapping[str, Any]]) -> int:
     return max(1, (len(layers) - 1) // 4) if "kind" in layers[-1] else 1
 
 
-def _config(record: runs.Record) -> TrainConfig:
-    """The config of a run, as it is recorded."""
-    with handling_user_code("recorded"):
-        return load(TrainConfig, Tree.read(record.config, str(record.path / "config.yaml")))
-
-
 def reason_unreadable(record: runs.Record) -> str:
     """The reason why the layers of a run cannot be read; empty where they can."""
     if not record.last_row() or os.path.lexists(file := record.path / "diagnostics.jsonl"):
@@ -520,7 +514,8 @@ def evidence_of(record: runs.Record) -> Evidence:
     if record.is_watched:
         short = bool(diagnostics and diagnostics[0].get("loop", {}).get("short"))
         return Evidence(Setup.read(record), record.rows(), diagnostics, divergence, short)
-    config = _config(record)
+    with handling_user_code("recorded"):
+        config = load(TrainConfig, Tree.read(record.config, str(record.path / "config.yaml")))
     facts, assumed = record.manifest.get("data", {}), config.data.info
     start = {
         "epoch": 0,
