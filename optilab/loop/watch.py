@@ -142,9 +142,7 @@ class Watch:
         """Detach: no hook remains on the model or an optimizer."""
         self._closed = True
         self._unhook()
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks = []
+        inside.remove_hooks(self._hooks)
         self._gradient.close()
         _keep_scriptable(self._model)
 
@@ -247,9 +245,7 @@ class Watch:
 
     def _unhook(self) -> None:
         """Take the hooks off the model, until the next step."""
-        for hook in self._model_hooks:
-            hook.remove()
-        self._model_hooks = []
+        inside.remove_hooks(self._model_hooks)
         if self._probe is not None:
             self._probe.close()
             self._probe = None
@@ -606,9 +602,7 @@ class _Gradient:
         ]
 
     def close(self) -> None:
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks = []
+        inside.remove_hooks(self._hooks)
 
     def _add_gradient(self, gradient: Tensor) -> None:
         gradient = as_real(gradient).float()

@@ -229,6 +229,12 @@ def finite(value: Any) -> float | None:
 # --- one step ---
 
 
+def remove_hooks(hooks: list[Any]) -> None:
+    """Remove hooks from what they are on, and from the list."""
+    while hooks:
+        hooks.pop().remove()
+
+
 class Probe:
     """One probed training step, from its forward pass to the step of the optimizer.
 
@@ -266,9 +272,7 @@ class Probe:
     def close(self) -> None:
         """Take the hooks away; the forward pass is done."""
         self._note_output()
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks = []
+        remove_hooks(self._hooks)
 
     def _called(self, name: str, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
         if not torch.is_grad_enabled():
@@ -682,8 +686,7 @@ def origin_of_overflow(model: Any, images: Tensor) -> str:
     try:
         logits = model(images)
     finally:
-        for hook in hooks:
-            hook.remove()
+        remove_hooks(hooks)
     if culprits:
         return culprits[0]
     if not bool(torch.isfinite(logits).all()):
