@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -14,8 +14,7 @@ from pydantic import AfterValidator
 from optilab import runs
 from optilab.commands.answer import Answer, show_claims
 from optilab.commands.request import Conflicts, Request
-from optilab.config.tree import Override
-from optilab.errors import Problem, UsageError, shell, shown
+from optilab.errors import UsageError, shell, shown
 from optilab.marks import Argument, ConfigKey, Flag, Read, claim_doc
 from optilab.show import terminal
 from optilab.show.blocks import paint, with_columns
@@ -267,14 +266,6 @@ class StudyOptions(
         Flag("FILE", names=("--study",)),
         Doc("Repeat a study: its study.yaml, or one of yours"),
     ] = None
-
-    @classmethod
-    def problems_of_changes(cls, changes: Sequence[Override]) -> Iterable[Problem]:
-        several = [change for change in changes if change.key == "threads" and change.value != 1]
-        return [
-            Problem(threads.where, "", f"expected 1 thread for each training, got {shown(threads.value)}")
-            for threads in several
-        ]
 
 
 def present(answer: Answer, request: OutputOptions) -> int:

@@ -6,7 +6,7 @@ inherits from a group of `commands.options` say how it is executed and shown; th
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from inspect import get_annotations
@@ -63,11 +63,11 @@ class Request(Section):
         the options and of the config."""
         known, problems = options(cls), list[Problem]()
         tree, changes = Tree(), list[Override]()
+        in_processes = "jobs" in known and (cls.STUDY is not None or "seeds" in arguments)
         for name, item in arguments.items():
             field = known.get(name)
             where = (field.flag if field else f"--{name.replace('_', '-')}") if typed else name
             try:
-                in_processes = "jobs" in known and (cls.STUDY is not None or "seeds" in arguments)
                 if in_processes and (in_this_process := [*objects(plain(item))]):
                     expected = "expected FILE.py:NAME, which the other processes of a study can read"
                     problems.append(Problem(where, "", f"{expected}, got {shown(in_this_process[0])}"))
@@ -84,7 +84,9 @@ class Request(Section):
                     changes += _set(item)
             except ConfigError as error:
                 problems += error.problems
-        problems += [*cls._conflicts(arguments, typed), *_twice(changes), *cls.problems_of_changes(changes)]
+        problems += [*cls._conflicts(arguments, typed), *_twice(changes)]
+        if in_processes:
+            problems += _threads(changes)
         changes.sort(key=lambda change: change.key.count("."))  # a section before the keys inside it
         try:
             request = build(cls, tree)
@@ -107,11 +109,6 @@ class Request(Section):
         is_near = name in shared or did_you_mean(name, [*shared, *options(cls)])
         is_setting = name not in shared and f"{optimizer}.{name}" in settings
         return name if is_near and not is_setting else f"{optimizer}.{name}"
-
-    @classmethod
-    def problems_of_changes(cls, changes: Sequence[Override]) -> Iterable[Problem]:
-        """The keys of the config that the command does not let be set."""
-        return ()
 
     @classmethod
     def requests(cls) -> "Sequence[type[Request]]":
@@ -317,6 +314,15 @@ def _twice(changes: Sequence[Override]) -> list[Problem]:
         if not change.adds and other.where.split(" ")[0] != change.where.split(" ")[0]:
             problems.append(Problem("", "", f"{other.where} and {change.where} cannot be combined"))
     return problems
+
+
+def _threads(changes: Sequence[Override]) -> list[Problem]:
+    """Problems of other numbers of threads than 1, which each of several trainings has."""
+    return [
+        Problem(change.where, "", f"expected 1 thread for each training, got {shown(change.value)}")
+        for change in changes
+        if change.key == "threads" and change.value != 1
+    ]
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from optilab.commands.results import EndedStudy, LabRun, LabStudy
 from optilab.config.load import load
 from optilab.config.section import dump
 from optilab.config.tree import flat
-from optilab.errors import DivergedError, UsageError
+from optilab.errors import DivergedError
 from optilab.marks import ConfigKey, Flag
 from optilab.runs import Record, Row, best, read_timings
 from optilab.runs.metrics import EPOCH_METRICS
@@ -120,8 +120,6 @@ class Train(ClusterOptions, SetOptions, DataOptions, SaveOptions, PictureOptions
             from optilab.study.export import require
 
             require("tensorboard", "--log tensorboard", "tensorboard")
-        if self.seeds is not None:
-            _require_single_thread(self)
         if isinstance(continued := plan, Continuation):
             if continued.complete:
                 if not place.library:
@@ -135,13 +133,6 @@ class Train(ClusterOptions, SetOptions, DataOptions, SaveOptions, PictureOptions
         path = place.folder / runs.chosen_name(self.name, config.name)
         runs.require_free(path)
         return _train(path, config, self, place, forked)
-
-
-def _require_single_thread(request: Train) -> None:
-    """UsageError for another number of threads: each of several trainings has one."""
-    for change in request.changes:
-        if change.key == "threads" and change.value != 1:
-            raise UsageError(f"expected 1 thread for each training, got {change.value}", change.where)
 
 
 def _plan(request: Train, place: Place) -> Any:
