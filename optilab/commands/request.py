@@ -76,7 +76,8 @@ class Request(Section):
                 if field is None and cls.CONFIG and cls.STUDY is None:
                     changes.append(Override(name, cls._config_key(name), plain(item)))
                 elif field is not None and (mark := field.mark(ConfigKey)):
-                    changes.append(_change(field, where, mark.key, item, typed))
+                    changes.append(change := _change(field, where, mark.key, item, typed))
+                    tree.values[name] = change.value
                 else:
                     tree.values[name] = _read(field, where, item, typed) if field else plain(item)
                     tree.places[name,] = where
@@ -96,9 +97,6 @@ class Request(Section):
             problems += cls._problems_of_config(arguments, changes)
             raise ConfigError(tree.source, list(dict.fromkeys(problems)))
         request._arguments, request._typed, request._changes = arguments, typed, changes
-        values = {change.key: change.value for change in changes}
-        marked = ((name, field.mark(ConfigKey)) for name, field in known.items() if name in arguments)
-        request.__dict__.update({name: values[mark.key] for name, mark in marked if mark})
         return request
 
     @classmethod
