@@ -59,12 +59,16 @@ class Command:
     call: Call
     after: str = ""
 
+    def around(self, call: str) -> str:
+        """The sentence with this text of its command."""
+        return f"{self.why}{call}{self.after}"
+
     def python(self) -> str:
         """The sentence with a call of `Lab`."""
-        return f"{self.why}{self.call.python()}{self.after}"
+        return self.around(self.call.python())
 
     def __str__(self) -> str:
-        return f"{self.why}{self.call}{self.after}"
+        return self.around(self.call.shell())
 
 
 def in_python(text: str | Command) -> str:

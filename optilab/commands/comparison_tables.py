@@ -376,7 +376,7 @@ def next_step(comparison: "RunComparison", entries: "Sequence[Record | Study]") 
     if no_better_than_chance(
         [candidate.outcomes for candidate in comparison.candidates], comparison.measure.metric_higher_is_better
     ):
-        return NextStep(diagnose, "says why nothing is learned")  # which no seed changes
+        return NextStep("says why nothing is learned", diagnose)  # which no seed changes
     study = entries[0] if len(entries) == 1 and isinstance(entries[0], Study) else None
     plain = comparison.measure.at == "last" and comparison.measure.target is None and not comparison.problems
     grows = study and plain and study.state == "done" and not study.confirmed_before
@@ -386,15 +386,15 @@ def next_step(comparison: "RunComparison", entries: "Sequence[Record | Study]") 
         if command == "sweep" and not confirmed and not study.confirmation:
             count, new = to_confirm(judgment), new_seeds(request_of(study))
             work = f"trains the {count} settings with the best means again, each from {new} new seeds"
-            return NextStep(again(confirm=count), f"{work}: {plural(count * new, 'training')}")
+            return NextStep(f"{work}: {plural(count * new, 'training')}", again(confirm=count))
         more, seeds = further_seeds(judgment), max(len(group.runs) for group in comparison.grouping.groups)
         if command in ("sweep", "remedy") and more and seeds + more <= MAX_SEEDS:
             work = f"trains {plural(more, 'more seed')} of each of these {len(comparison.candidates)}"
             larger: Any = {"confirm_seeds" if confirmed else "seeds": seeds + more}
             return NextStep(
-                again(**larger), f"{work} to {purpose_of_seeds(judgment, dict(enumerate(_labels(comparison))))}"
+                f"{work} to {purpose_of_seeds(judgment, dict(enumerate(_labels(comparison))))}", again(**larger)
             )
-    return NextStep(diagnose, f"says what limits {'the best' if len(judgment.order) > 1 else 'it'}")
+    return NextStep(f"says what limits {'the best' if len(judgment.order) > 1 else 'it'}", diagnose)
 
 
 def _closest(judgment: "Judgment[Any]") -> "tuple[Any, int] | None":

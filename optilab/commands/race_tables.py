@@ -147,8 +147,8 @@ def next_race(race: Race, entered: Sequence[Rule]) -> NextStep | None:
     options = {"algo": tuple(possible), "function": tuple(race.functions if beyond else others), **changed}
     rules = f"the {len(possible)} that may be the best"
     return NextStep(
-        Call("race", (), options),
         f"tries more rates of {rules}" if beyond else f"races {rules} on other functions",
+        Call("race", (), options),
     )
 
 
@@ -442,19 +442,19 @@ class RaceView(Answer):
         diagnose, race = Call("diagnose", [best.path]), str(self.study.manifest["command"])
         again = partial(resume_command, self.study.path, "resume", race)
         if not any(table.better_than_chance for table in result.networks):
-            return NextStep(diagnose, "says why nothing is learned")
+            return NextStep("says why nothing is learned", diagnose)
         if all(len(judgment.possible_best) < 2 for judgment in judgments):
-            return NextStep(diagnose, "says what limits the best")
+            return NextStep("says what limits the best", diagnose)
         if any(judgment.improvable for judgment in judgments):
             larger: Any = {"budget" if race == "race" else "tune": 2 * result.budget}
-            return NextStep(again(**larger), "tries more rates")
+            return NextStep("tries more rates", again(**larger))
         if not any(table.has_verdicts for table in judged):
-            return NextStep(again(repeats=3), "tunes and trains all in 3 repeats, which give a verdict")
+            return NextStep("tunes and trains all in 3 repeats, which give a verdict", again(repeats=3))
         if more := further_seeds(judgments[0]):
             purpose = purpose_of_seeds(judgments[0], None)
             effect = f"tunes and trains all in {plural(more, 'more repeat')}, to {purpose}"
-            return NextStep(again(repeats=result.repeats + more), effect)
-        return NextStep(diagnose, "says what limits the best")
+            return NextStep(effect, again(repeats=result.repeats + more))
+        return NextStep("says what limits the best", diagnose)
 
 
 @dataclass(frozen=True, repr=False)
