@@ -229,6 +229,6 @@ def _sources(entries: Sequence[Record | Study]) -> Iterator[Block]:
     for study in (entry for entry in entries if isinstance(entry, Study)):
         command = study.manifest["command"]
         command = "sweep" if command == "train" else command  # `train --seeds` is a sweep without axes
-        content = Verbatim(study.request.decode("utf-8", "replace"))
+        content = Verbatim(study.config.decode("utf-8", "replace"))
         why = f"{study.name}: or save this as {STUDY} and run optilab {command} --study {STUDY}"
         yield Details(why, [content], folded=True)

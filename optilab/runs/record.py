@@ -105,13 +105,14 @@ class Entry:
     state: str
 
     FILE: ClassVar[str]
-    """The file with the config or the request; every entry has it."""
+    """The file with the config of the run or study; every entry has it."""
 
     @property
     def name(self) -> str:
         return self.path.name
 
-    def read_request(self) -> bytes:
+    @property
+    def config(self) -> bytes:
         """The content of FILE now. CheckpointError if it is missing or damaged."""
         try:
             return read_regular(self.path / self.FILE, _CONFIG_BYTES)
@@ -141,11 +142,6 @@ class Record(Entry):
     def classes(self) -> int:
         """The number of classes of the dataset; 0 where it is not known, as in the loop of a regression."""
         return int(self.manifest.get("data", {}).get("classes", 0))
-
-    @property
-    def config(self) -> bytes:
-        """The content of config.yaml, by `read_request`."""
-        return self.read_request()
 
     @property
     def verified_config(self) -> dict[str, Any] | None:
@@ -193,15 +189,10 @@ class Study(Entry):
     def name(self) -> str:
         return name_of(self.path)
 
-    @property
-    def request(self) -> bytes:
-        """The content of study.yaml, by `read_request`."""
-        return self.read_request()
-
     def require_unedited(self) -> None:
         """RunError if study.yaml is not the one that the study's command wrote."""
         written = self.manifest.get("asked")
-        if written and request_digest(self.request) not in written:
+        if written and request_digest(self.config) not in written:
             raise RunError(f"{self.path / STUDY} was edited since the study was started")
 
     @property
@@ -384,9 +375,9 @@ def read_entry(path: Path) -> Record | Study:
 
 
 def _whole(entry: E) -> E:
-    """The entry; CheckpointError where the file of its request is missing or damaged."""
+    """The entry; CheckpointError where the file of its config is missing or damaged."""
     if not is_regular(entry.path / entry.FILE, _CONFIG_BYTES):
-        entry.read_request()  # raises what is wrong with it
+        _ = entry.config  # raises what is wrong with it
     return entry
 
 

@@ -288,7 +288,7 @@ def axes_of(rows: Sequence[Row]) -> list[str]:
 
 def request_of(study: Study) -> dict[str, Any]:
     """The keys of study.yaml, as they are written. ConfigError where it is damaged."""
-    return Tree.read(study.request, str(study.path / runs.STUDY)).values
+    return Tree.read(study.config, str(study.path / runs.STUDY)).values
 
 
 # --- labels ------------------------------------------------------------------------------------------------
