@@ -64,15 +64,21 @@ _CLOCK_ERROR = timedelta(minutes=1)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def entries(directory: Path) -> tuple[list[Record | Study], dict[str, str]]:
+def entries(directory: Path) -> tuple[list[Record | Study], dict[str, OptilabError]]:
     """Every readable run and study in `directory`, oldest first, and for every other directory why it is not one."""
-    readable, unreadable = list[Record | Study](), dict[str, str]()
-    for path in directories(directory):
+    readable, unreadable = read_each(directories(directory))
+    return sorted(readable, key=_age), unreadable
+
+
+def read_each(paths: Iterable[Path]) -> tuple[list[Record | Study], dict[str, OptilabError]]:
+    """The runs and studies in these directories, and for every other directory, by name, why it is not one."""
+    readable, unreadable = list[Record | Study](), dict[str, OptilabError]()
+    for path in paths:
         try:
             readable.append(read_entry(path))
         except OptilabError as error:
-            unreadable[path.name] = str(error)
-    return sorted(readable, key=_age), unreadable
+            unreadable[path.name] = error
+    return readable, unreadable
 
 
 def locate(directory: Path, name: str, command: str | None = None) -> Path:
