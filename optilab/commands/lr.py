@@ -28,6 +28,7 @@ from optilab.commands.options import (
 from optilab.commands.request import Place, objects, plain
 from optilab.config.load import load
 from optilab.config.section import dump
+from optilab.config.tree import Override
 from optilab.errors import ExitCode
 from optilab.marks import Flag, claim_doc
 from optilab.optimize.rule import learning_rates
@@ -78,7 +79,8 @@ class Lr(SetOptions, DataOptions, PictureOptions, OutputOptions):
 
         if self.config is None:
             raise studies.missing_config("lr")
-        config = load(TrainConfig, studies.training(self.config), self.changes, replaced={"optimizer.lr": 1.0})
+        tested = [Override("", "optimizer.lr", 1.0)]
+        config = load(TrainConfig, studies.training(self.config), self.changes, replaced=tested)
         studies.note_origin(self.config, place)
         claims = expectations("lr", self.expect or [])
         from optilab.study import rates

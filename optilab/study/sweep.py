@@ -141,7 +141,7 @@ def resolve(request: SweepConfig, changes: Sequence[Override] = ()) -> SweepConf
             if change.key.startswith(f"{axis}."):
                 raise UsageError(f"--over {axis} replaces {change.key}", change.where)
     first = next(_ends([read_axis(*axis) for axis in request.over.items()]))
-    base = load(TrainConfig, config, changes, replaced=first)
+    base = load(TrainConfig, config, changes, replaced=_changes(first))
     expect = request.expect if request.over else (*base.expect, *request.expect)
     base = as_trial(base, expect=())
     return request.model_copy(update={"config": base, "name": request.name or base.name, "expect": expect})
@@ -281,12 +281,16 @@ def _search(request: SweepConfig, base: TrainConfig, axes: Sequence[AxisLike], p
 
 def _of_point(base: TrainConfig, point: Mapping[str, Any], seeds: int) -> list[Trial]:
     """The trials of one point: the config with its settings, from `seeds` seeds."""
-    changes = [Override(f"--over {key}={flow(value)}", key, value) for key, value in point.items()]
-    changes.sort(key=lambda change: change.key.count("."))  # an entry before its keys, in whatever order they came
-    config = load(TrainConfig, dump(base), changes) if changes else base
+    config = load(TrainConfig, dump(base), _changes(point)) if point else base
     label = "-".join(flow(value) for value in point.values()) or base.name
     every = range(config.seed, config.seed + seeds)
     return [Trial(label, config.model_copy(update={"seed": seed}), point) for seed in every]
+
+
+def _changes(point: Mapping[str, Any]) -> list[Override]:
+    """The settings of a point, as they change a config."""
+    changes = [Override(f"--over {key}={flow(value)}", key, value) for key, value in point.items()]
+    return sorted(changes, key=lambda change: change.key.count("."))  # an entry before its keys
 
 
 def _trials(base: TrainConfig, tried: Iterable[Mapping[str, Any]], seeds: int) -> tuple[Trial, ...]:
