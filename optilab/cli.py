@@ -241,13 +241,13 @@ def _epilog(examples: Sequence[str]) -> str:
     return "\b\nExamples:\n" + "".join(f"  {_broken(line)}\n" for line in examples)
 
 
-def _broken(command: str, room: int = 74) -> str:
-    """A command in lines of `room` characters, each but the last with a backslash; an option stays with its value."""
+def _broken(command: str) -> str:
+    """A command in lines of 74 characters, each but the last with a backslash; an option stays with its value."""
     quoted = r"""(?:'[^']*'|"[^"]*"|\$\([^)]*\)|[^\s'"])+"""
     parts = re.findall(rf"{quoted}(?: (?!--?[a-z]){quoted})*", command)
     lines = [parts[0]]
     for part in parts[1:]:
-        if len(lines[-1]) + 1 + len(part) <= room:
+        if len(lines[-1]) + 1 + len(part) <= 74:
             lines[-1] += f" {part}"
         else:
             lines.append(f"    {part}")

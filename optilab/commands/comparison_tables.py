@@ -382,7 +382,7 @@ def next_step(comparison: "RunComparison", entries: "Sequence[Record | Study]") 
     grows = study and plain and study.state == "done" and not study.confirmed_before
     if study and grows and not better and len(judgment.possible_best) > 1:
         command, confirmed = str(study.manifest["command"]), sweep_of(study.path) is not None
-        again = partial(resume_command, study.path, "resume", command)
+        again = partial(resume_command, study.path, command)
         if command == "sweep" and not confirmed and not study.confirmation:
             count, new = to_confirm(judgment), new_seeds(request_of(study))
             work = f"trains the {count} settings with the best means again, each from {new} new seeds"

@@ -440,7 +440,7 @@ class RaceView(Answer):
         if best is None:
             return None
         diagnose, race = Call("diagnose", [best.path]), str(self.study.manifest["command"])
-        again = partial(resume_command, self.study.path, "resume", race)
+        again = partial(resume_command, self.study.path, race)
         if not any(table.better_than_chance for table in result.networks):
             return NextStep("says why nothing is learned", diagnose)
         if all(len(judgment.possible_best) < 2 for judgment in judgments):

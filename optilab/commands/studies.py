@@ -176,7 +176,7 @@ def run(spec: "StudySpec", name: str, request: JobOptions, place: Place) -> "Stu
     if ran.stopped is not None:
         sentence: str | Command = f"stopped; the same command with --name {name} continues with what is missing"
         if isinstance(request, StudyOptions):
-            again = runs.resume_command(ran.path, command=spec.command)
+            again = runs.resume_command(ran.path, spec.command)
             sentence = Command("stopped; continue with: ", again)
         place.stopped(ran.stopped, sentence)
     best = spec.confirmation(ran.path, {outcome.trial.name: outcome for outcome in ran.outcomes})

@@ -459,12 +459,12 @@ def _widths(widths: Sequence[int]) -> str:
     return "-".join(map(str, widths))
 
 
-def line_of(row: Row, epochs: int, seconds: float, diagnostics: Row | None = None) -> str:
+def line_of(row: Row, epochs: int, seconds: float, diagnostics: Row) -> str:
     """One line per epoch for a pipe or a log; with the curvature, where it was measured."""
     from optilab.diagnose import Stability
 
     numbers = [f"{key} {decimals(value)}" for key, value in row.items() if isinstance(value, float)]
-    if (measured := Stability.of(diagnostics or {})) is not None:
+    if (measured := Stability.of(diagnostics)) is not None:
         limit = "" if measured.limit is None else f" limit {measured.limit:.4g}"
         numbers.append(f"sharpness {measured.sharpness:.4g}{limit}")
     return f"epoch {row['epoch']}/{epochs} {' '.join(numbers)} {seconds:.2f}s"

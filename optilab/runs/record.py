@@ -79,11 +79,10 @@ def directory_option(path: Path) -> dict[str, Any]:
     return {} if path.parent == root(None) else {"runs_dir": path.parent}
 
 
-def resume_command(path: Path, how: str = "resume", command: str = "train", **options: Any) -> Call:
-    """The command that continues the run or study at `path`, a confirmation with its sweep; `how` may also be
-    `fork`."""
+def resume_command(path: Path, command: str = "train", **options: Any) -> Call:
+    """The command that continues the run or study at `path`, a confirmation with its sweep."""
     path = sweep_of(path) or path
-    return Call(command, options={how: path.name, **directory_option(path), **options})
+    return Call(command, options={"resume": path.name, **directory_option(path), **options})
 
 
 def sweep_of(path: Path) -> Path | None:
