@@ -142,7 +142,7 @@ class SimpleAnswer(Answer):
     content: Sequence[Block]
     facts: Mapping[str, Any]
     brief: Sequence[str] = ()
-    exit_code: ExitCode = ExitCode.OK
+    code: ExitCode = ExitCode.OK
 
     @property
     def headline(self) -> str:
@@ -151,10 +151,6 @@ class SimpleAnswer(Answer):
     @property
     def rows(self) -> list[dict[str, Any]]:
         return [dict(row) for block in self.content if isinstance(block, Table) for row in block.rows]
-
-    @property
-    def code(self) -> ExitCode:
-        return self.exit_code
 
     def blocks(self) -> Iterable[Block]:
         return self.content

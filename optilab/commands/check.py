@@ -104,7 +104,7 @@ class CheckClaims(SetOptions, DataOptions, JobOptions, FolderOptions, SilentOpti
         return SimpleAnswer(
             lines,
             {"summary": summary, "checks": [each.document() for each in checked]},
-            exit_code=code,
+            code=code,
         )
 
 

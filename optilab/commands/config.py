@@ -211,7 +211,7 @@ class CheckConfigs(SilentOptions):
                 if not place.silent:
                     terminal.say(f"{file}: ok ({kind})")
         code = ExitCode.OK if all(result["ok"] for result in results) else ExitCode.USAGE
-        return SimpleAnswer([], {"files": results}, exit_code=code)
+        return SimpleAnswer([], {"files": results}, code=code)
 
 
 def _checked(file: str) -> str:

@@ -179,12 +179,12 @@ def _train(
         except DivergedError as error:
             if place.library:
                 error.add_note(f"the run is kept: lab.load({path.name!r})")
-            elif request.json_:
-                _result(path, config, request)
-                answer = LabTraining(runs.read(path))  # one document, with the error in it
+                raise
+            answer = _result(path, config, request)
+            if request.json_:  # one document, with the error in it
                 error.facts = {"schema_version": answer.schema_version, **answer.document()}
             else:
-                present(_result(path, config, request), request)
+                present(answer, request)
             raise
     if stop.signal is not None:  # also where the last epoch was done already: a loop around this must stop
         if place.library:
