@@ -13,6 +13,7 @@ import secrets
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from math import inf
 from pathlib import Path
 from sys import intern
 from typing import Any
@@ -104,11 +105,11 @@ def _regular(path: Path) -> Iterator[tuple[io.FileIO, int]]:
         raise SystemFailure(f"cannot read {path}: {error.strerror}") from None
 
 
-def is_regular(path: Path, limit: int) -> bool:
+def is_regular(path: Path, limit: float = inf) -> bool:
     """True for a regular file of at most `limit` bytes, which `read_regular` can read."""
     try:
         status = os.lstat(path)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a path with a null byte
         return False
     return stat.S_ISREG(status.st_mode) and status.st_size <= limit
 

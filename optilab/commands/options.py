@@ -14,6 +14,7 @@ from pydantic import AfterValidator
 from optilab import runs
 from optilab.commands.answer import Answer, show_claims
 from optilab.commands.request import Conflicts, Request
+from optilab.config.section import Name
 from optilab.errors import UsageError, shell, shown
 from optilab.marks import Argument, ConfigKey, Flag, Read, claim_doc
 from optilab.show import terminal
@@ -127,12 +128,8 @@ class FolderOptions(Request):
     ] = None
 
 
-def _name(name: str | None) -> str | None:
-    return name if name is None else runs.run_name(name)
-
-
 class SaveOptions(FolderOptions):
-    name: Annotated[str | None, AfterValidator(_name), Flag("NAME"), Doc("Name of the run directory")] = None
+    name: Annotated[Name | None, Flag("NAME"), Doc("Name of the run directory")] = None
 
 
 OUT = Flag("FILE", path=True, repeated=True)

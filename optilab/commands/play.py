@@ -22,7 +22,7 @@ from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Lt
 
 from optilab.commands.answer import Answer
-from optilab.commands.options import OutputOptions, SetOptions
+from optilab.commands.options import QUIET, OutputOptions, SetOptions
 from optilab.commands.paths import (
     Algo,
     Function,
@@ -83,7 +83,7 @@ class Play(SetOptions, OutputOptions):
         int | None, Ge(1), Le(10_000), Doc("Try N random settings of each optimizer and open the page at the best")
     ] = None
     out: Annotated[str, Flag("FILE", path=True), Doc("The page to write, .html [play.html]")] = "play.html"
-    quiet: Annotated[bool, Flag(names=("--quiet", "-q")), Doc("Print the file and nothing else")] = False
+    quiet: Annotated[bool, QUIET, Doc("Print the file and nothing else")] = False
 
     def run(self, place: Place) -> "Playground":
         """Write the page. UsageError for what a page cannot run."""

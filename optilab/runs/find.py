@@ -3,7 +3,6 @@
 import os
 import re
 import secrets
-import stat
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
@@ -17,6 +16,7 @@ from optilab.errors import (
     did_you_mean,
     shown,
 )
+from optilab.files import is_regular
 from optilab.runs.record import CONFIG, MANIFEST, STUDY, Record, Study, directories, is_safe_name, read_entry
 from optilab.words import listed
 
@@ -94,19 +94,19 @@ def locate(directory: Path, name: str, command: str | None = None) -> Path:
             raise RunError(f"{path} is a link to {os.path.realpath(path)}; expected a run")
         if os.path.isdir(path) and (_NAME.fullmatch(name) or _was_made(path)):
             return path
-    elif _is_inside(directory, where) and is_safe_name(last) and _is_file(path / MANIFEST):
+    elif _is_inside(directory, where) and is_safe_name(last) and is_regular(path / MANIFEST):
         return path
     if name == LATEST:
         return _latest(directory, command)
     path = Path(name if last not in ("", "..", ".") else os.path.abspath(name))  # `.` has no name of its own
-    if name and _is_file(path / MANIFEST) and not path.is_symlink():
+    if name and is_regular(path / MANIFEST) and not path.is_symlink():
         return path
     searched = [place for place in (study, Path(where or directory)) if os.path.isdir(place)][:1]
     available = [os.path.join(where, e.name) for place in searched for e in directories(place) if _was_made(e)]
     few = f"; expected {listed(available, 'or')}" if 0 < len(available) < 5 else _missing(directory)
     near = did_you_mean(name, available if where else [LATEST, *available]) if available else ""
     is_trial = _is_inside(directory, where) and os.path.lexists(study / STUDY) and not is_pattern(name)
-    is_path = re.search(r"[/*?\[]", name) or _is_file(Path(name))
+    is_path = re.search(r"[/*?\[]", name) or is_regular(Path(name))
     kind = UsageError if is_path and not is_trial else RunError
     raise kind(f"no run {shown(name)} in {directory}{near or few}")
 
@@ -216,11 +216,3 @@ def _age(entry: Record | Study) -> tuple[str, int, str]:
     except OSError:
         started = 0
     return str(entry.manifest.get("created", "")), started, entry.name
-
-
-def _is_file(path: Path) -> bool:
-    """True for a regular file; False where a directory on the way cannot be searched."""
-    try:
-        return stat.S_ISREG(path.lstat().st_mode)
-    except (OSError, ValueError):
-        return False
