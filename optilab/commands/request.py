@@ -213,13 +213,10 @@ class Request(Section):
 
     def study_overrides(self) -> list[Override]:
         """The keys of its study's file that were given."""
-        made = list[Override]()
         starts = ("config", "on")  # what a study starts from does not change its file
         names = [name for name in study_fields(type(self)) if name in self.model_fields_set and name not in starts]
         dumped = self.model_dump(mode="json", include={*names}, fallback=shown)
-        for name in names:
-            made.append(Override(self.flag(name), name, dumped[name], adds=name == "expect"))
-        return made
+        return [Override(self.flag(name), name, dumped[name], adds=name == "expect") for name in names]
 
 
 @cache
@@ -334,13 +331,6 @@ class Place:
     """Neither a heading nor progress is shown."""
     library: bool = False
     """The request comes from a script or a notebook: a signal is raised there, and nothing is printed."""
-
-    @classmethod
-    def of(cls, folder: str | None, argv: Sequence[str], silent: bool) -> Self:
-        """The place of a command; None: the directory that OPTILAB_RUNS names, else ./runs."""
-        from optilab import runs
-
-        return cls(runs.root(folder), argv, silent)
 
     def stopped(self, number: int, sentence: str | Command) -> NoReturn:
         """End by the signal that stopped the work, with the sentence on how it continues."""
