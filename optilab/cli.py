@@ -203,7 +203,7 @@ def _parameter(field: "Field", heading: str) -> inspect.Parameter:
 
 
 def _argument(field: "Field", configs: bool) -> inspect.Parameter:
-    """The place of an option whose name may be left out."""
+    """The argument for an option whose name may be left out."""
     from optilab.marks import Flag
 
     flag: Flag = field.mark(Flag)
@@ -276,8 +276,8 @@ class GroupedCommand(TyperCommand):
         parameters = self.get_params(ctx)
         for parameter in parameters:
             if record := parameter.get_help_record(ctx):
-                place = "Arguments" if parameter.param_type_name == "argument" else "Output"
-                heading = getattr(parameter, "rich_help_panel", None) or place
+                without_panel = "Arguments" if parameter.param_type_name == "argument" else "Output"
+                heading = getattr(parameter, "rich_help_panel", None) or without_panel
                 sections.setdefault(heading, []).append((record[0].partition(" <")[0], record[1]))
         if len(parameters) <= MAX_WITHOUT_HEADINGS:
             arguments = sections.pop("Arguments", [])

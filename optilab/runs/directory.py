@@ -331,7 +331,7 @@ def remove(path: Path) -> None:
 
 
 def checkpoint_file(epoch: int, data: bytes) -> str:
-    """The place of a checkpoint in its run's directory; the name has the start of its SHA-256."""
+    """The path of a checkpoint in its run's directory; the name has the start of its SHA-256."""
     return f"checkpoints/{epoch:06d}.{hashlib.sha256(data).hexdigest()[:16]}.ckpt"
 
 

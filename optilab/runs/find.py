@@ -101,8 +101,8 @@ def locate(directory: Path, name: str, command: str | None = None) -> Path:
     path = Path(name if last not in ("", "..", ".") else os.path.abspath(name))  # `.` has no name of its own
     if name and is_regular(path / MANIFEST) and not path.is_symlink():
         return path
-    searched = [place for place in (study, Path(where or directory)) if os.path.isdir(place)][:1]
-    available = [os.path.join(where, e.name) for place in searched for e in directories(place) if _was_made(e)]
+    searched = [parent for parent in (study, Path(where or directory)) if os.path.isdir(parent)][:1]
+    available = [os.path.join(where, e.name) for parent in searched for e in directories(parent) if _was_made(e)]
     few = f"; expected {listed(available, 'or')}" if 0 < len(available) < 5 else _missing(directory)
     near = did_you_mean(name, available if where else [LATEST, *available]) if available else ""
     is_trial = _is_inside(directory, where) and os.path.lexists(study / STUDY) and not is_pattern(name)

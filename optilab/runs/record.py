@@ -419,10 +419,10 @@ def _manifest(path: Path) -> tuple[dict[str, Any], str]:
     if not 1 <= (version := manifest["schema_version"]) <= SCHEMA_VERSION:
         raise CheckpointError(f"{file}: expected schema 1 to {SCHEMA_VERSION}, got {shown(version)}")
     for key, expected in _TYPES.items():
-        section, _, entry = key.rpartition(".")
-        place = manifest.get(section, {}) if section else manifest
-        if entry in place and (not isinstance(place[entry], expected) or isinstance(place[entry], bool)):
-            raise CheckpointError(f"{file} is damaged: {key} cannot be {shown(place[entry])}")
+        section, _, name = key.rpartition(".")
+        facts = manifest.get(section, {}) if section else manifest
+        if name in facts and (not isinstance(facts[name], expected) or isinstance(facts[name], bool)):
+            raise CheckpointError(f"{file} is damaged: {key} cannot be {shown(facts[name])}")
     if "status" not in manifest:
         raise CheckpointError(f"{file} is damaged: it has no status")
     state = manifest["status"]
