@@ -21,9 +21,8 @@ from optilab.commands.request import Place
 from optilab.config import presets
 from optilab.config.claims import CheckFile, Claim, ClaimsEntry, expectations
 from optilab.config.load import at_place, command_of, load, read
-from optilab.config.presets import algorithms
 from optilab.config.section import dump, schema_for
-from optilab.config.study import NETWORK_ALGOS, FunctionRaceConfig, SweepConfig
+from optilab.config.study import NETWORK_OPTIMIZERS, FunctionRaceConfig, SweepConfig
 from optilab.config.tree import Override, Tree
 from optilab.errors import (
     ConfigError,
@@ -298,7 +297,7 @@ class Checker:
             spec = sweep.spec_of(config, kind)
         else:
             if kind == "race" and isinstance(source, dict):
-                source = {"algos": algorithms(NETWORK_ALGOS), **source}
+                source = {"algos": [*NETWORK_OPTIMIZERS], **source}
             plans: Any = {"sweep": sweep, "remedy": remedy, "race": network_race}[kind]
             config = plans.resolve(load(schema_for(kind), source, claimed), changes)
             spec = plans.spec_of(config)

@@ -13,7 +13,7 @@ from optilab.commands.options import PictureOptions, SetOptions, SilentOptions
 from optilab.commands.paths import Function, LearningRate, Source, Start, chosen_config, require_bare
 from optilab.commands.request import Place
 from optilab.config.axes import Axis, read_map_axis
-from optilab.config.presets import algorithms
+from optilab.config.presets import optimizer_names
 from optilab.config.tree import Override
 from optilab.errors import UsageError, unknown
 from optilab.marks import RANGE, ConfigKey, Flag, Read
@@ -48,7 +48,7 @@ class Map(SetOptions, PictureOptions, SilentOptions):
     algo: Annotated[
         Any,
         ConfigKey("algo"),
-        Read(algorithms),
+        Read(optimizer_names),
         Flag("NAME", complete="rule", positional=True),
         Doc("Optimizer, with the settings of its preset"),
     ] = None

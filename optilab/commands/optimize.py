@@ -15,9 +15,9 @@ from optilab.call import Call, Command
 from optilab.commands.answer import Answer
 from optilab.commands.options import OUT, PICTURES, OutputOptions, PictureOptions, SaveOptions, SetOptions
 from optilab.commands.paths import (
-    Algo,
     Function,
     LearningRate,
+    Optimizers,
     Source,
     Start,
     chosen_config,
@@ -70,7 +70,7 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
     CONFLICTS: ClassVar[Conflicts] = (("name", "no_save"),)
     WRITES: ClassVar[Mapping[str, Sequence[str]]] = {"plot": PICTURES, "animate": (".gif", ".mp4")}
 
-    algo: Algo = None
+    algo: Optimizers = None
     function: Function = None
     config: Source = None
     start: Start = None

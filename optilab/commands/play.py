@@ -24,9 +24,9 @@ from annotated_types import Ge, Gt, Le, Lt
 from optilab.commands.answer import Answer
 from optilab.commands.options import QUIET, OutputOptions, SetOptions
 from optilab.commands.paths import (
-    Algo,
     Function,
     LearningRate,
+    Optimizers,
     Source,
     Start,
     chosen_config,
@@ -73,7 +73,7 @@ class Play(SetOptions, OutputOptions):
         "optilab play --algo nesterov --function himmelblau --lr 0.01 --epochs 80 --out himmelblau.html",
     )
 
-    algo: Algo = None
+    algo: Optimizers = None
     function: Function = None
     config: Source = None
     start: Start = None
@@ -242,7 +242,7 @@ def _other_rules(known: Iterable[str]) -> Iterator[dict[str, Any]]:
     from optilab.config.optimize import OptimizeConfig
 
     names = [name for name, kind in RULES.items() if name not in known and has_formula(kind())]
-    config = load(OptimizeConfig, {"algo": names or ["sgd"]}, rules="exercise")
+    config = load(OptimizeConfig, {"algo": names or ["sgd"]})
     for name, rule, tree in zip(names, config.algo, dump(config)["algo"], strict=False):
         yield rule_data(name, name, rule, tree)
 

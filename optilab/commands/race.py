@@ -20,12 +20,12 @@ from optilab.commands.options import (
 from optilab.commands.request import Place, Request, options, plain
 from optilab.commands.results import EndedStudy, LabStudy
 from optilab.commands.studies import PlannedStudy
-from optilab.config.presets import algorithms, rules_named
+from optilab.config.presets import rules_named
 from optilab.config.study import (
-    ALGOS,
     FINALISTS,
     FUNCTIONS,
-    NETWORK_ALGOS,
+    NETWORK_OPTIMIZERS,
+    OPTIMIZERS,
     FunctionRaceConfig,
     TrainingRaceConfig,
     TrainingRules,
@@ -102,7 +102,7 @@ class TrainingRace(StudyOptions, RaceOptions, TrainingRaceConfig):
 
         if self.on is None:
             return studies.source("race --on", self, None, place)
-        started = {"algos": algorithms(NETWORK_ALGOS), "finalists": FINALISTS} | dict.fromkeys(NETWORK_KEYS, True)
+        started = {"algos": [*NETWORK_OPTIMIZERS], "finalists": FINALISTS} | dict.fromkeys(NETWORK_KEYS, True)
         on = self.model_dump(mode="json", include={"on"})["on"]
         return Tree.of(started | {"on": on}, ""), self.name
 
@@ -156,9 +156,8 @@ class FunctionRace(RaceOptions, FunctionRaceConfig):
 
 def race_on_functions(config: FunctionRaceConfig, request: FunctionRace, place: Place) -> "LabRace":
     """The race that `config` describes. UsageError for names that do not exist, and for what cannot race."""
-    names = ",".join(config.functions or FUNCTIONS.split(","))
-    rules = rules_named(request.flag("algos"), config.algos or ALGOS.split(","), config.over)
-    chosen = chosen_names(request.flag("functions"), names, "function", OBJECTIVES)
+    rules = rules_named(request.flag("algos"), config.algos or OPTIMIZERS, config.over)
+    chosen = chosen_names(request.flag("functions"), config.functions or FUNCTIONS, "function", OBJECTIVES)
     if len(rules) < 2:
         text = f"expected at least two different optimizers, got {rules[0].name}"
         raise UsageError(text, request.flag("algos"))

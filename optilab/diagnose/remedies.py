@@ -93,5 +93,5 @@ def pairs(singles: Sequence[Remedy]) -> list[Remedy]:
 def chosen_remedies(only: Sequence[str] | None) -> list[Remedy]:
     """The remedies of these names, or all; UsageError names the nearest to an unknown one."""
     known = remedies()
-    names = list(known) if only is None else chosen_names("--only", ",".join(only), "remedy", known)
+    names = list(known) if only is None else chosen_names("--only", only, "remedy", known)
     return [known[name] for name in names]

@@ -212,7 +212,7 @@ def _was_made(path: Path) -> bool:
 def _age(entry: Record | Study) -> tuple[str, int, str]:
     """Sort key: the time of the start; entries of the same second are ordered by their files."""
     try:
-        started = (entry.path / ("config.yaml" if isinstance(entry, Record) else STUDY)).stat().st_mtime_ns
+        started = (entry.path / entry.FILE).stat().st_mtime_ns
     except OSError:
         started = 0
     return str(entry.manifest.get("created", "")), started, entry.name
