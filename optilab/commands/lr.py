@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from annotated_doc import Doc
 from annotated_types import Ge, Le
 
-from optilab.call import Call, Command
+from optilab.call import Call, Command, objects
 from optilab.commands import studies
 from optilab.commands.answer import Answer
 from optilab.commands.options import (
@@ -25,7 +25,7 @@ from optilab.commands.options import (
     SetOptions,
     Threads,
 )
-from optilab.commands.request import Place, objects, plain
+from optilab.commands.request import Place, plain
 from optilab.config.load import load
 from optilab.config.section import dump
 from optilab.config.tree import Override

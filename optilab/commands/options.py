@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -15,7 +16,7 @@ from optilab import runs
 from optilab.commands.answer import Answer, show_claims
 from optilab.commands.request import Conflicts, Request
 from optilab.config.section import Name
-from optilab.errors import UsageError, shell, shown
+from optilab.errors import UsageError, shell
 from optilab.marks import Argument, ConfigKey, Flag, Read, claim_doc
 from optilab.show import terminal
 from optilab.show.blocks import paint, with_columns
@@ -146,25 +147,21 @@ class FileOptions(Request):
 
     def file_of(self, kind: str) -> str | None:
         """The file of a kind that was asked for."""
-        return next((file for file in self.out or () if Path(file).suffix.lower() in self.WRITES[kind]), None)
+        return next(iter(self._files_of(kind)), None)
+
+    def _files_of(self, kind: str) -> list[str]:
+        return [file for file in self.out or () if Path(file).suffix.lower() in self.WRITES[kind]]
 
     def inconsistencies(self) -> Iterator[tuple[str, str]]:
         yield from super().inconsistencies()
-        file_by_kind = dict[str, str]()
-        endings = [ending for each in self.WRITES.values() for ending in each]
         for file in self.out or ():
-            ending = Path(file).suffix.lower()
-            kind = next((kind for kind, extensions in self.WRITES.items() if ending in extensions), None)
-            if kind is None:
-                yield f"expected a name that ends in {listed(endings, 'or')}, got {shown(file)}", "out"
-                continue
-            if kind in file_by_kind:
-                yield f"expected one file of a kind, got {file_by_kind[kind]} and {file}", "out"
             try:
-                runs.output_file(file, [ending])
+                runs.output_file(file, [ending for endings in self.WRITES.values() for ending in endings])
             except UsageError as error:
                 yield str(error), "out"
-            file_by_kind[kind] = file
+        for kind in self.WRITES:
+            for pair in pairwise(self._files_of(kind)):
+                yield f"expected one file of a kind, got {' and '.join(pair)}", "out"
 
 
 class PictureOptions(FileOptions):

@@ -6,7 +6,7 @@ inherits from a group of `commands.options` say how it is executed and shown; th
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from inspect import get_annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NoReturn, Self
 
 from pydantic import PrivateAttr, TypeAdapter
 
-from optilab.call import Call, Command, in_python
+from optilab.call import Call, Command, in_python, objects
 from optilab.config.keys import Key, keys_of, type_of
 from optilab.config.section import Section, build
 from optilab.config.tree import Override, Tree, override, override_from_text
@@ -274,15 +274,6 @@ def _read(field: Field, where: str, item: Any, typed: bool) -> Any:
 
 def _are_texts(item: Any) -> bool:
     return isinstance(item, list) and all(isinstance(text, str) for text in item)
-
-
-def objects(item: Any) -> Iterator[Any]:
-    """The classes and functions of this process in a plain value."""
-    if isinstance(item, dict | list):
-        for inner in item.values() if isinstance(item, dict) else item:
-            yield from objects(inner)
-    elif callable(item):
-        yield item
 
 
 def _change(field: Field, where: str, key: str, item: Any, typed: bool) -> Override:
