@@ -129,7 +129,6 @@ def usage_error(error: Exception) -> str | None:
 
 def _function(name: str, command: "type[OutputOptions]") -> Callable[..., int]:
     """The function that typer registers: it makes the request of the words that were typed and prints its answer."""
-    from optilab import runs
     from optilab.commands.options import present
     from optilab.commands.request import Place, optimizers_of, options, options_of
 
@@ -151,7 +150,7 @@ def _function(name: str, command: "type[OutputOptions]") -> Callable[..., int]:
         if first and completion.POSITIONAL in arguments:
             _assign_positional(arguments, arguments.pop(completion.POSITIONAL), first, fields)
         request = command.of(arguments, True)
-        answer = request.run(Place(runs.root(arguments.get("runs_dir")), sys.argv, request.silent))
+        answer = request.run(Place.of(arguments.get("runs_dir"), sys.argv, request.silent))
         return answer if isinstance(answer, int) else present(answer, request)
 
     ordered = sorted(fields.values(), key=lambda field: field.group == "Output")  # how it is printed comes last

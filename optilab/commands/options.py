@@ -245,7 +245,7 @@ class StudyOptions(
     CONFLICTS: ClassVar[Conflicts] = (
         ("dry_run", "quiet"),
         ("dry_run", "cluster"),
-        ("config", "resume", "file"),
+        ("config", "resume", "study"),
         ("resume", "name"),
     )
 
@@ -255,11 +255,7 @@ class StudyOptions(
     ] = None
     dry_run: Annotated[bool, Doc("Print the plan and its cost; train nothing")] = False
     resume: Annotated[str | None, Flag("STUDY", complete="run"), Doc("Continue a stopped study")] = None
-    file: Annotated[
-        str | None,
-        Flag("FILE", names=("--study",)),
-        Doc("Repeat a study: its study.yaml, or one of yours"),
-    ] = None
+    study: Annotated[str | None, Flag("FILE"), Doc("Repeat a study: its study.yaml, or one of yours")] = None
 
 
 def present(answer: Answer, request: OutputOptions) -> int:

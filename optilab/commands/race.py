@@ -80,7 +80,7 @@ class TrainingRace(StudyOptions, RaceOptions, TrainingRaceConfig):
 
     HEADING = "On networks, with --on"
     STUDY = TrainingRaceConfig
-    CONFLICTS = (("on", "file"), ("on", "resume"))
+    CONFLICTS = (("on", "study"), ("on", "resume"))
 
     on: Trainings | None = None  # type: ignore[assignment]
     algos: TrainingRules | None = None  # type: ignore[assignment]
@@ -129,7 +129,7 @@ class FunctionRace(RaceOptions, FunctionRaceConfig):
                 key: ":".join(map(str, span)) if isinstance(span, list) else span for key, span in over.items()
             }
             values = {**values, "over": spans}
-        trains = any(values.get(name) is not None for name in ("on", "file", "resume"))
+        trains = any(values.get(name) is not None for name in ("on", "study", "resume"))
         race, other = (TrainingRace, cls) if trains else (cls, TrainingRace)
         if wrong := [
             option.flag if typed else name

@@ -323,6 +323,13 @@ class Place:
     library: bool = False
     """The request comes from a script or a notebook: a signal is raised there, and nothing is printed."""
 
+    @classmethod
+    def of(cls, folder: str | None, argv: Sequence[str], silent: bool) -> Self:
+        """The place of a command; None: the directory that OPTILAB_RUNS names, else ./runs."""
+        from optilab import runs
+
+        return cls(runs.root(folder), argv, silent)
+
     def stopped(self, number: int, sentence: str | Command) -> NoReturn:
         """End by the signal that stopped the work, with the sentence on how it continues."""
         import signal

@@ -52,9 +52,9 @@ def source(
         raise UsageError(f"expected a training, got the study {config} (--study)")
     if config is not None:
         return Tree.of({"config": training(config), **started}, ""), request.name
-    if request.file is None:
+    if request.study is None:
         raise missing_config(command)
-    return tree_of(request.STUDY.kind, request.file), request.name
+    return tree_of(request.STUDY.kind, request.study), request.name
 
 
 def written(request: StudyOptions, tree: Tree) -> Any:
