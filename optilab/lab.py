@@ -48,8 +48,6 @@ PRINTING: "Mapping[str, str]" = {
     "quiet": "rows",
 }
 """Options that say how a command prints its answer, and what an answer has instead."""
-FIRST = ("candidate", "submissions", "names", "targets")
-"""Keywords that need no name, which stand first, next to the optimizers or the config."""
 
 P = ParamSpec("P")
 A = TypeVar("A", covariant=True)
@@ -142,14 +140,13 @@ def command_of(name: str) -> "type[Request]":
 def keywords(name: str) -> "Mapping[str, Field]":
     """The keywords of a method, those first that need no name; not how a command prints its answer."""
     from optilab.commands.request import optimizers_of, options_of
+    from optilab.marks import Argument, Flag
 
     command = command_of(name)
-    rules = optimizers_of(command)
-    first = (*FIRST, rules.name if rules else "config")
-    options = [
-        field for field in options_of(command).values() if field.group != "Output" and field.name != "runs_dir"
-    ]
-    return {field.name: field for field in sorted(options, key=lambda field: field.name not in first)}
+    known, rules = options_of(command).values(), optimizers_of(command)
+    options = [field for field in known if field.group != "Output" and field.name != "runs_dir"]
+    options.sort(key=lambda field: field is not rules and not isinstance(field.mark(Flag), Argument))
+    return {field.name: field for field in options}
 
 
 def _method(lab: Lab, name: str) -> Callable[..., Any]:
