@@ -136,10 +136,8 @@ def _function(name: str, command: "type[OutputOptions]") -> Callable[..., int]:
     headings: dict[str, str] = {}
     for request in command.requests():
         for key, field in options(request).items():
-            shared = key in headings or len(command.requests()) == 1
-            headings[key] = (
-                (MAIN_PANEL if shared else request.HEADING) if field.group in ("", MAIN_PANEL) else field.group
-            )
+            heading = MAIN_PANEL if key in headings else request.HEADING
+            headings[key] = heading if field.group in ("", MAIN_PANEL) else field.group
 
     def run(**values: Any) -> int:
         arguments = {

@@ -43,8 +43,8 @@ class Request(Section):
     """Fields that exclude each other."""
     NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {}
     """Fields that need another one, by that other one."""
-    HEADING: ClassVar[str] = ""
-    """The heading of its fields in the help text of a command that has several requests."""
+    HEADING: ClassVar[str] = "What to run"
+    """The heading of its fields in help texts; a command that has several requests has one for each."""
     GROUP: ClassVar[str] = ""
     """The heading of its fields in help texts, where it is a group that requests share."""
     STUDY: ClassVar[type[Section] | None] = None
