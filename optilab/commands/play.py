@@ -90,7 +90,7 @@ class Play(SetOptions, OutputOptions):
         out, note = os.fspath(self.out), ""
         file = page_file(out, self.flag("out"))
         config = chosen_config(self, EPOCHS)
-        require(config, "play")
+        require_runnable(config)
         if self.tune:
             config, note = tuned(config, self.tune, self.changes)
         changed = any(change.key.startswith("algo.") for change in self.changes)
@@ -149,12 +149,12 @@ class Playground(Answer):
 # --- the page -----------------------------------------------------------------------------------------------
 
 
-def require(config: "OptimizeConfig", subject: str) -> None:
-    """Raise UsageError for a config that a page cannot run; `subject` names it in the message."""
-    require_bare(config, subject)
+def require_runnable(config: "OptimizeConfig") -> None:
+    """Raise UsageError for a config that a page cannot run."""
+    require_bare(config, "play")
     function = config.function
     if config.epochs > MAX_EPOCHS:
-        raise UsageError(f"{subject} computes at most {MAX_EPOCHS:,} epochs, got {config.epochs:,}")
+        raise UsageError(f"play computes at most {MAX_EPOCHS:,} epochs, got {config.epochs:,}")
     if (count := len(function.start)) > 2:
         raise UsageError(f"{label_of(function)} has {count} variables, and a page needs one or two")
     without: list[Any] = [] if function.nodes() else [function]
@@ -182,13 +182,13 @@ def has_formula(rule: Rule) -> bool:
 def page(config: "OptimizeConfig", note: str = "", free: bool = False) -> bytes:
     """The page of a config's rules on its function of one or two variables, with all others to be chosen in it.
 
-    `free`: an optimizer that diverges opens with another learning rate. Raises what `require` raises.
+    `free`: an optimizer that diverges opens with another learning rate. Raises what `require_runnable` raises.
     """
     from optilab.commands.charts.paths import paths_chart
     from optilab.optimize.path import CLOSE, DIVERGENCE_FACTOR, MAX_ROUNDING_ERROR, worked_steps
     from optilab.show import chart_svg
 
-    require(config, "a page")
+    require_runnable(config)
     function, trees, paths = config.function, dump(config), follow(config)
     for rule, path in zip(config.algo, paths.values(), strict=True):
         if isinstance(rule, UserRule):  # each step compares its code with its formula
