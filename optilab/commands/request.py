@@ -289,7 +289,7 @@ def _set(value: Any) -> list[Override]:
     if isinstance(value, Mapping):
         return [Override(f"set {key}", str(key), plain(item)) for key, item in value.items()]
     texts = value if isinstance(value, list | tuple) else [value]
-    return [override_from_text("--set", text) for text in texts if isinstance(text, str)]
+    return [override_from_text(text) for text in texts if isinstance(text, str)]
 
 
 def _twice(changes: Sequence[Override]) -> list[Problem]:

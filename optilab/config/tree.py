@@ -266,12 +266,12 @@ def override(where: str, key: str, text: str) -> Override:
         raise ConfigError("", [Problem(where, "", str(error))]) from None
 
 
-def override_from_text(where: str, text: str) -> Override:
+def override_from_text(text: str) -> Override:
     """The override of a `--set KEY=VALUE`."""
     key, equals, written = text.partition("=")
     if not equals or not key.strip():
-        raise ConfigError("", [Problem(where, "", f"expected KEY=VALUE, got {shown(text)}")])
-    return override(f"{where} {key.strip()}", key.strip(), written)
+        raise ConfigError("", [Problem("--set", "", f"expected KEY=VALUE, got {shown(text)}")])
+    return override(f"--set {key.strip()}", key.strip(), written)
 
 
 def decimal(value: Any) -> Any:

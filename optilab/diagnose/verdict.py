@@ -93,7 +93,7 @@ def _changes(run: Evidence, sets: Sets) -> bool:
     tree = run.setup.settings
     try:
         with handling_user_code("recorded"):
-            return dump(load(TrainConfig, tree, [override_from_text("--set", text) for text in sets])) != tree
+            return dump(load(TrainConfig, tree, [override_from_text(text) for text in sets])) != tree
     except ConfigError:
         return True
 
@@ -162,7 +162,7 @@ def _train(sets: Sequence[str], config: str, changes: Mapping[str, Any]) -> Call
 
 def _values(sets: Sequence[str]) -> dict[str, Any]:
     """The values that a remedy sets, by key."""
-    return {change.key: change.value for change in (override_from_text("--set", text) for text in sets)}
+    return {change.key: change.value for change in (override_from_text(text) for text in sets)}
 
 
 def _without_keys(changes: Mapping[str, Any], sets: Mapping[str, Any]) -> dict[str, Any]:

@@ -201,7 +201,7 @@ def test_a_further_look_is_at_half_the_level(looks, verdict, tmp_path):
     variants, outcomes = [Variant(None, None), Variant(remedies()["tanh"], None)], []
     for variant, ends in zip(variants, ((0.1, 0.1, 0.1), (0.2, 0.23, 0.3)), strict=True):  # p = 0.045
         for seed, end in enumerate(ends):
-            config = load(TrainConfig, "sigmoid", [override_from_text("--set", f"seed={seed}")])
+            config = load(TrainConfig, "sigmoid", [override_from_text(f"seed={seed}")])
             trial = Trial(variant.name.replace(" ", "-"), config, {"remedy": variant.name})
             training(tmp_path, trial.name, f"seed={seed}", accuracies=(end,))
             outcomes.append(Outcome(trial, {"status": "done"}))

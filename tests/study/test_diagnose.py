@@ -35,7 +35,7 @@ def dataset(train=400, seed=0, random_labels=False):
 def evidence(*sets, epochs=4, data=None):
     """What a run of a small network records."""
     texts = ["threads=1", "device=cpu", "data.batch_size=40", f"epochs={epochs}", *HEALTHY, *sets]
-    config = load(TrainConfig, "sigmoid", [override_from_text("--set", text) for text in texts])
+    config = load(TrainConfig, "sigmoid", [override_from_text(text) for text in texts])
     configure(torch.device("cpu"), 1)
     rows, divergence = [], ""
     try:
@@ -118,7 +118,7 @@ def test_a_run_that_shows_it(rule):
     for command in offered:
         assert command.startswith("optilab train --config sigmoid.yaml --set ")
     for sets in finding.remedies:
-        load(TrainConfig, "sigmoid", [override_from_text("--set", text) for text in (*SHOWN[rule], *sets)])
+        load(TrainConfig, "sigmoid", [override_from_text(text) for text in (*SHOWN[rule], *sets)])
 
 
 def test_neither_cause_of_a_rate_proposes_what_the_other_blames():
@@ -181,7 +181,7 @@ def test_steps_are_those_that_were_made():
     assert Evidence(ten, rows, [start]).steps == 20
     assert Evidence(replace(ten, drop_last=True), rows, [start]).steps == 18
     texts = ("data.images=95", "data.batch_size=10", "data.drop_last=true", "epochs=2")
-    assert load(TrainConfig, "sigmoid", [override_from_text("--set", text) for text in texts]).steps == 18
+    assert load(TrainConfig, "sigmoid", [override_from_text(text) for text in texts]).steps == 18
 
 
 @pytest.fixture(scope="module")
@@ -500,7 +500,7 @@ def test_looking_changes_no_bit(sets):
 def test_measured_norms_are_those_of_autograd():
     """One probed batch next to the same batch by hand."""
     seen = evidence("probes=1", "data.batch_size=400", epochs=1).epochs[0]["layers"]
-    config = load(TrainConfig, "sigmoid", [override_from_text("--set", text) for text in HEALTHY])
+    config = load(TrainConfig, "sigmoid", [override_from_text(text) for text in HEALTHY])
     data = dataset()
     training = engine.Training.start(config, data, torch.device("cpu"))
     images = torch.tensor(data.train_images.reshape(400, -1)).float() / 255

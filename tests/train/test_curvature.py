@@ -131,7 +131,7 @@ def trained(small, settings, epochs=2):
 
     fixed = ["dtype=float64", "model.hidden=[5, 4]", f"epochs={epochs}", "curvature.images=60"]
     activation = [] if any("activation" in text for text in settings) else ["model.activation=tanh"]
-    changes = [override_from_text("--set", text) for text in (*fixed, *activation, *settings)]
+    changes = [override_from_text(text) for text in (*fixed, *activation, *settings)]
     config = load(TrainConfig, str(small), changes)
     dataset = load_data("idx", small.parent)
     images = {name: getattr(dataset, name)[:, 10:16, 10:16] for name in ("train_images", "test_images")}
@@ -286,7 +286,7 @@ def shares(small, settings, epochs):
 
     fixed = ["data.batch_size=1000", "model={hidden: [8, 8], activation: tanh}", "probes=0"]
     measured = ["curvature.every=10", f"epochs={epochs}", *settings]
-    config = load(TrainConfig, str(small), [override_from_text("--set", text) for text in (*fixed, *measured)])
+    config = load(TrainConfig, str(small), [override_from_text(text) for text in (*fixed, *measured)])
     made = arrays(1000, 20)
     labels = np.random.default_rng(1).permutation(made["train-labels-idx1-ubyte"])
     images = made["train-images-idx3-ubyte"]
