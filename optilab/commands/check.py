@@ -41,6 +41,7 @@ from optilab.words import listed, plural, some
 
 if TYPE_CHECKING:
     from optilab.study.claims import ClaimResult, Results
+    from optilab.study.study import StudySpec
 
 
 class CheckClaims(SetOptions, DataOptions, JobOptions, FolderOptions, SilentOptions):
@@ -267,12 +268,13 @@ class Checker:
     def _rate(self, source: Any, changes: Sequence[Override], texts: Sequence[str]) -> Question:
         from optilab.commands.lr import range_test
         from optilab.config.training import TrainConfig
+        from optilab.data import fetch
         from optilab.study.claims import require_judgeable, results_of_rate
         from optilab.study.rates import rate_ramp
 
         claims, config = _require(expectations("lr", texts)), load(TrainConfig, source, changes)
         require_judgeable(claims, [config.name])
-        dataset = studies.dataset_of(config.data)
+        dataset = fetch.ensure(*config.data.source)
         test = range_test(config, rate_ramp(config.optimizer), dataset, self.place.silent)
         return Question(claims, results_of_rate(test.rate, config.name))
 
@@ -294,18 +296,15 @@ class Checker:
 
         if kind == "train":
             trained = load(TrainConfig, source, [*changes, *claimed])
-            config: Any = sweep.resolve(SweepConfig(config=trained, seeds=self.request.seeds))
-            spec = sweep.spec_of(config, kind)
+            spec: StudySpec = sweep.spec_of(SweepConfig(config=trained, seeds=self.request.seeds), command=kind)
         else:
             if kind == "race" and isinstance(source, dict):
                 source = {"algos": algorithms(NETWORK_ALGOS), **source}
             plans: Any = {"sweep": sweep, "remedy": remedy, "race": network_race}[kind]
-            config = plans.resolve(load(schema_for(kind), source, claimed), changes)
-            spec = plans.spec_of(config)
-        claims = _require(config.expect)
-        label = config.config.name if kind == "remedy" else config.name
+            spec = plans.spec_of(load(schema_for(kind), source, claimed), changes)
+        claims = _require(spec.request.expect)
         jobs = JobOptions.of({"jobs": self.request.jobs})
-        ran = studies.run(spec, runs.new_name(f"{label}-check"), jobs, self.place)
+        ran = studies.run(spec, runs.new_name(f"{spec.name}-check"), jobs, self.place)
         if failed := next((outcome for outcome in ran.all if outcome.failed), None):
             raise TrialsFailed(f"{failed.trial.name} failed: {failed.reason}", str(ran.path))
         return Question(claims, results_of_study(runs.read_study(ran.path)), ran.path)

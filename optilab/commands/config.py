@@ -224,10 +224,10 @@ def _checked(file: str) -> str:
     kind = command_of(file)
     config = load(schema_for(kind), file)
     if isinstance(config, SweepConfig):
-        from optilab.study.sweep import resolve, spec_of
+        from optilab.study.sweep import spec_of
 
         try:
-            spec_of(resolve(config))
+            spec_of(config)
         except OptilabError as error:
             raise at_place(error, read(presets.find("", file))) from None
     return kind

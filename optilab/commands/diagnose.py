@@ -106,9 +106,9 @@ def _subject(request: Diagnose, place: Place) -> tuple[TrainConfig | runs.Record
 
 def _probe(config: TrainConfig) -> Evidence:
     """The evidence of a probe run."""
-    from optilab.commands.studies import dataset_of
+    from optilab.data import fetch
 
-    dataset = dataset_of(config.data)
+    dataset = fetch.ensure(*config.data.source)
     from optilab.train import session
     from optilab.train.device import alone
 

@@ -81,6 +81,7 @@ class Lr(SetOptions, DataOptions, PictureOptions, OutputOptions):
         config = load(TrainConfig, studies.training(self.config), self.changes, replaced={"optimizer.lr": 1.0})
         studies.note_origin(self.config, place)
         claims = expectations("lr", self.expect or [])
+        from optilab.data import fetch
         from optilab.study import rates
         from optilab.study.claims import judge_claims, require_judgeable, results_of_rate
 
@@ -88,7 +89,7 @@ class Lr(SetOptions, DataOptions, PictureOptions, OutputOptions):
             terminal.note(f"{rate.where} changes nothing here: lr finds the learning rate")
         require_judgeable(claims, [config.name])
         ramp = rates.rate_ramp(config.optimizer, self.steps)
-        dataset = studies.dataset_of(config.data)
+        dataset = fetch.ensure(*config.data.source)
         argument = self.config if isinstance(self.config, str | Mapping) else config.name
         test = range_test(config, ramp, dataset, place.silent)
         in_set = any(change.key == "epochs" for change in self.changes)

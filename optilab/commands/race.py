@@ -90,11 +90,11 @@ class TrainingRace(StudyOptions, RaceOptions, TrainingRaceConfig):
 
     def run(self, place: Place) -> "LabStudy | PlannedStudy":
         source = self._source(place)
-        from optilab.study import network_race as plans
+        from optilab.study.network_race import spec_of
 
         if tuned := next((change for change in self.changes if change.key.startswith("optimizer.")), None):
             raise UsageError("a race tunes the optimizers that --algo names", tuned.where)
-        return studies.answered(self, place, source, plans, "race", EndedRace, planned_columns)
+        return studies.answered(self, place, source, spec_of, "race", EndedRace)
 
     def _source(self, place: Place) -> tuple[Tree, str | None]:
         """The trainings of `on`, or the study that is repeated or continued."""
@@ -184,19 +184,18 @@ def race_on_functions(config: FunctionRaceConfig, request: FunctionRace, place: 
     return LabRace(race, rules, tests, again, request.settings, judged)
 
 
-def planned_columns(spec: "RaceSpec") -> Sequence[Column]:
-    """The columns that the tables of a race on trainings may have."""
-    from optilab.commands.race_tables import NETWORK, columns_of
-
-    return [NETWORK, *columns_of("optimizer" if spec.command == "race" else "remedy")]
-
-
 @dataclass(frozen=True, repr=False)
 class EndedRace(EndedStudy):
     """A race on trainings, or of remedies with their own rates, at its end."""
 
     schema_version: ClassVar[int] = 2
     spec: "RaceSpec"
+
+    @staticmethod
+    def planned_columns(spec: "RaceSpec") -> Sequence[Column]:
+        from optilab.commands.race_tables import NETWORK, columns_of
+
+        return [NETWORK, *columns_of("optimizer" if spec.command == "race" else "remedy")]
 
     def document(self) -> Mapping[str, Any]:
         assert self._view is not None

@@ -30,9 +30,9 @@ from optilab.show.table import Column
 from optilab.words import plural
 
 if TYPE_CHECKING:
-    from optilab.study import sweep as plans
     from optilab.study.comparison import RunComparison
     from optilab.study.importance import Effect
+    from optilab.study.sweep import SweepSpec
 
 
 class Sweep(StudyOptions, SweepConfig):
@@ -66,19 +66,9 @@ class Sweep(StudyOptions, SweepConfig):
 
     def run(self, place: Place) -> "LabStudy | PlannedStudy":
         source = studies.source("sweep", self, self.config, place)
-        from optilab.study import sweep as plans
+        from optilab.study.sweep import spec_of
 
-        return studies.answered(self, place, source, plans, "sweep", EndedSweep, planned_columns)
-
-
-def planned_columns(spec: "plans.SweepSpec") -> Sequence[Column]:
-    """The columns that the table of a sweep may have."""
-    from optilab.study.groups import planned_groups
-    from optilab.study.measure import Measure
-
-    keys = planned_groups(trial.config for trial in spec.trials).differing
-    metrics = dict.fromkeys([spec.request.metric, *([spec.judged_by] if spec.confirmed else [])])
-    return [column for metric in metrics for column in tables.columns_of(Measure(metric), keys)]
+        return studies.answered(self, place, source, spec_of, "sweep", EndedSweep)
 
 
 @dataclass(frozen=True, repr=False)
@@ -87,7 +77,16 @@ class EndedSweep(EndedStudy):
 
     schema_version: ClassVar[int] = 2
 
-    spec: "plans.SweepSpec"
+    spec: "SweepSpec"
+
+    @staticmethod
+    def planned_columns(spec: "SweepSpec") -> Sequence[Column]:
+        from optilab.study.groups import planned_groups
+        from optilab.study.measure import Measure
+
+        keys = planned_groups(trial.config for trial in spec.trials).differing
+        metrics = dict.fromkeys([spec.request.metric, *([spec.judged_by] if spec.confirmed else [])])
+        return [column for metric in metrics for column in tables.columns_of(Measure(metric), keys)]
 
     @cached_property
     def completed(self) -> list[Record]:
@@ -191,7 +190,7 @@ class EndedSweep(EndedStudy):
         }
 
 
-def _rungs(spec: "plans.SweepSpec", eta: int) -> str:
+def _rungs(spec: "SweepSpec", eta: int) -> str:
     """The number of points at each rung, and the metric that chose them."""
     from optilab.study.plan import rungs
 

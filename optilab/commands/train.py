@@ -178,10 +178,11 @@ def _train(
     A run that diverges is reported before its DivergedError is raised, or with it where the report is JSON.
     """
     from optilab.config.claims import BEST
+    from optilab.data import fetch
     from optilab.study.claims import require_judgeable
 
     require_judgeable(config.expect, [config.name, BEST], [config], sample=1)
-    dataset = studies.dataset_of(config.data)
+    dataset = fetch.ensure(*config.data.source)
     with signals.on_signal() as stop:
         try:
             training, status = _run(path, config, dataset, request, place, stop, fork)
@@ -359,14 +360,13 @@ def _train_seeds(trained: Any, request: Train, place: Place) -> "EndedSeeds":
     """Train from several seeds: a sweep without an axis."""
     from optilab.config.study import SweepConfig
     from optilab.study import claims
-    from optilab.study import sweep as sweeps
+    from optilab.study.sweep import spec_of
 
-    config = sweeps.resolve(SweepConfig(config=trained, seeds=request.seeds or 1))
-    spec = sweeps.spec_of(config, "train")
-    ran = studies.run(spec, runs.chosen_name(request.name, spec.base.name), request, place)
+    spec = spec_of(SweepConfig(config=trained, seeds=request.seeds or 1), command="train")
+    ran = studies.run(spec, runs.chosen_name(request.name, spec.name), request, place)
     study = runs.read_study(ran.path)
     written = [*_draw(request, study.completed()), str(ran.path)]
-    judged = claims.judge_claims(config.expect, claims.results_of_study(study))
+    judged = claims.judge_claims(spec.request.expect, claims.results_of_study(study))
     return EndedSeeds(study, ran, spec, written, request.picture, judged=judged)
 
 

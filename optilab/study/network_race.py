@@ -182,7 +182,7 @@ def race_of(
     )
 
 
-def resolve(request: TrainingRaceConfig, changes: Sequence[Override] = ()) -> TrainingRaceConfig:
+def _resolved(request: TrainingRaceConfig, changes: Sequence[Override]) -> TrainingRaceConfig:
     """`request` with its trainings as keys, changed, each with images held out and one thread."""
     trainings = (name if isinstance(name, str) else dump(name) for name in request.on)
     loaded = [load(TrainConfig, training, changes) for training in trainings]
@@ -193,8 +193,10 @@ def resolve(request: TrainingRaceConfig, changes: Sequence[Override] = ()) -> Tr
     return request.model_copy(update={"on": configs, "name": request.name or "-".join(names[:3])})
 
 
-def spec_of(request: TrainingRaceConfig) -> RaceSpec:
-    """The tunings of a resolved race. UsageError for rules that cannot train, or too many trials."""
+def spec_of(request: TrainingRaceConfig, changes: Sequence[Override] = ()) -> RaceSpec:
+    """The tunings of a race, with `changes` of its trainings. UsageError for rules that cannot train, or too many
+    trials."""
+    request = _resolved(request, changes)
     names = dict.fromkeys(request.algos)
     rules = dict(zip(names, rules_named("--algo", [*names], request.over), strict=True))
     labels = {rule.name for rule in rules.values()}

@@ -60,7 +60,7 @@ class RemedySpec(StudySpec):
     variants: Sequence[Variant] = field(kw_only=True)
 
 
-def resolve(request: RemedyConfig, changes: Sequence[Override] = ()) -> RemedyConfig:
+def _resolved(request: RemedyConfig, changes: Sequence[Override]) -> RemedyConfig:
     """`request` with its training as keys, so that its study.yaml depends on no other file, and what is set in all."""
     config = request.config if isinstance(request.config, str) else dump(request.config)
     load(TrainConfig, config, changes)  # refused as they were typed
@@ -68,8 +68,10 @@ def resolve(request: RemedyConfig, changes: Sequence[Override] = ()) -> RemedyCo
     return request.model_copy(update={"set": settings, "config": load(TrainConfig, config)})
 
 
-def spec_of(request: RemedyConfig) -> RemedySpec | RaceSpec:
-    """The trials of resolved remedies: each as it is, or with `tune` in a race. UsageError without a remedy."""
+def spec_of(request: RemedyConfig, changes: Sequence[Override] = ()) -> RemedySpec | RaceSpec:
+    """The trials of remedies, with `changes` of the training: each as it is, or with `tune` in a race. UsageError
+    without a remedy."""
+    request = _resolved(request, changes)
     variants = variants_of(request)
     if request.tune is not None:
         return _tuned(request, variants)

@@ -13,13 +13,13 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 from optilab import runs, signals
 from optilab.config.load import load
 from optilab.config.section import to_yaml
 from optilab.config.study import RemedyConfig, SweepConfig, TrainingRaceConfig
-from optilab.config.training import DataConfig, TrainConfig, changed_keys
+from optilab.config.training import TrainConfig, changed_keys
 from optilab.config.user_network import UserNetwork
 from optilab.errors import DataError, ExitCode, OptilabError, RunError, SystemFailure, UsageError, WriteFailure
 from optilab.runs.provenance import provenance
@@ -29,9 +29,6 @@ from optilab.study.plan import Batch, Forecast, Outcomes, Plan, follow, forecast
 from optilab.study.trials import Cost, DatasetPaths, Outcome, Trial, cost, require_buildable, task_of
 from optilab.study.workers import Cluster, Processes, Reply, Workers, WorkersLost, cores
 from optilab.words import plural
-
-if TYPE_CHECKING:
-    from optilab.data.read import Dataset
 
 ATTEMPTS = 3
 """Times that a trial may be begun or resumed and lose its worker before another epoch is done."""
@@ -65,6 +62,12 @@ class StudySpec:
     """The noun for the sample of such a claim."""
     notes: Sequence[str] = ()
     """The notes of a dry run, next to the cost."""
+
+    @property
+    def name(self) -> str:
+        """The start of the name of the study's directory: that of its trainings."""
+        named = self.request.config if isinstance(self.request, RemedyConfig) else self.request
+        return str(named.name)
 
     @property
     def detectable(self) -> float | None:
@@ -138,16 +141,11 @@ class StudyResult:
         return [*self.outcomes, *(self.confirmation.all if self.confirmation else ())]
 
 
-Datasets: TypeAlias = "Callable[[DataConfig], Dataset]"
-"""The verified dataset of a config; fetched first if this machine lacks it."""
-
-
 def run(
     spec: StudySpec,
     directory: Path,
     name: str,
     argv: Sequence[str],
-    datasets: Datasets,
     view: View,
     how: ExecutionOptions,
 ) -> StudyResult:
@@ -157,7 +155,7 @@ def run(
     """
     path = directory / name
     require_nothing_dropped(spec, path)
-    places = _fetch_datasets(spec, datasets, how)  # fetched once, before many processes need them
+    places = _fetch_datasets(spec, how)  # fetched once, before many processes need them
     if how.cluster is None and not path.exists():
         _require_working(spec, places)
     origin = provenance(argv, [])
@@ -202,13 +200,13 @@ def run(
     return StudyResult(path, outcomes, stop.signal)
 
 
-def dry_run(spec: StudySpec, path: Path, datasets: Datasets, how: ExecutionOptions) -> Cost:
+def dry_run(spec: StudySpec, path: Path, how: ExecutionOptions) -> Cost:
     """The cost of the study at `path`, or of its missing trials. Nothing is written.
 
     UsageError where the first trial that is missing cannot be trained.
     """
     require_nothing_dropped(spec, path)
-    places = _fetch_datasets(spec, datasets, how)
+    places = _fetch_datasets(spec, how)
     with _processes(spec, how) as workers:
         estimate = _cost(spec, path, workers, places, lambda: False)
     if estimate.problem is not None:
@@ -357,13 +355,15 @@ def _look_digests(before: Sequence[str], outcomes: Sequence[Outcome]) -> list[st
 # --- what it needs ---------------------------------------------------------------------------------------------
 
 
-def _fetch_datasets(spec: StudySpec, datasets: Datasets, how: ExecutionOptions) -> DatasetPaths:
-    """The paths of the datasets of the trials; absolute for a cluster, whose workers have other working directories.
+def _fetch_datasets(spec: StudySpec, how: ExecutionOptions) -> DatasetPaths:
+    """The paths of the datasets of the trials, which are fetched first if this machine lacks them; absolute for a
+    cluster, whose workers have other working directories.
 
     UsageError where a dataset has too few images for a trial.
     """
-    configs = {trial.config.data.source: trial.config.data for trial in spec.trials}
-    ready = {place: datasets(config) for place, config in configs.items()}
+    from optilab.data import fetch
+
+    ready = {source: fetch.ensure(*source) for source in dict.fromkeys(t.config.data.source for t in spec.trials)}
     for trial in spec.trials:
         for code in trial.config.user_files.values():
             if code.definition is not None:

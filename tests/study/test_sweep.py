@@ -36,7 +36,7 @@ DETERMINISTIC = (
 
 
 def plan(over, **settings):
-    return sweep.spec_of(sweep.resolve(SweepConfig(config="relu", over=over, **settings)))
+    return sweep.spec_of(SweepConfig(config="relu", over=over, **settings))
 
 
 def settings_of(over, **settings):
@@ -123,7 +123,7 @@ def begun(folder, planned):
 
 
 def tried(*names):
-    return remedy.spec_of(remedy.resolve(RemedyConfig(config="relu", only=list(names))))
+    return remedy.spec_of(RemedyConfig(config="relu", only=list(names)))
 
 
 ONE_MORE = {"optimizer.lr": "0.1,1,2", "model.activation": "relu,tanh,elu"}
