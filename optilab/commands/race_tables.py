@@ -15,7 +15,7 @@ import numpy as np
 from optilab.call import Call
 from optilab.commands.answer import Answer
 from optilab.commands.charts.races import network_race_chart, race_chart
-from optilab.commands.comparison_tables import Units, best_clauses, further_seeds, more_advice, purpose_of_seeds
+from optilab.commands.comparison_tables import Units, best_clauses, more_advice, purpose_of_more
 from optilab.config.study import FunctionRaceConfig
 from optilab.optimize import OBJECTIVES, RULES, Objective, Rule
 from optilab.optimize.objective import minima_inside
@@ -305,8 +305,7 @@ def verdict_parts(table: RaceTable, result: RaceResult) -> tuple[str, str]:
     if judgment is None:
         return "no result", ""
     learned = any(each.better_than_chance for each in ([table] if table.network else result.networks))
-    names = {row.key: row.key for row in judgment.rows}
-    claim, rest = best_clauses(judgment, JUDGED.metric, _UNITS, True, names)
+    claim, rest = best_clauses(judgment, JUDGED, JUDGED.metric)
     if not table.has_verdicts:
         rest += "; one repeat gives no verdict, because the repeats are the sample: use at least three"
     elif learned and judgment.improvable:
@@ -450,10 +449,10 @@ class RaceView(Answer):
             return NextStep(again(**larger), "tries more rates")
         if not any(table.has_verdicts for table in judged):
             return NextStep(again(repeats=3), "tunes and trains all in 3 repeats, which give a verdict")
-        if more := further_seeds(judgments[0]):
-            purpose = purpose_of_seeds(judgments[0], None)
-            effect = f"tunes and trains all in {plural(more, 'more repeat')}, to {purpose}"
-            return NextStep(again(repeats=result.repeats + more), effect)
+        if closest := judgments[0].closest:
+            effect = f"tunes and trains all in {plural(closest.more, 'more repeat')}"
+            purpose = purpose_of_more(judgments[0])
+            return NextStep(again(repeats=result.repeats + closest.more), f"{effect}, to {purpose}")
         return NextStep(diagnose, "says what limits the best")
 
 

@@ -74,6 +74,12 @@ class RunComparison:
             for row in self.candidates
         )
 
+    @property
+    def no_better_than_chance(self) -> bool:
+        """True if no row is better than the chance level."""
+        rows = [row.outcomes for row in self.candidates]
+        return no_better_than_chance(rows, self.measure.metric_higher_is_better)
+
     def best_group(self, row: int) -> Group:
         """The group of a row with outcomes that has the best mean."""
         groups, sign = self.candidates[row].groups, 1 if self.measure.higher_is_better else -1
@@ -274,7 +280,7 @@ def _notes(result: RunComparison, looks: int) -> list[str]:
         ),
         (exact, f"equal seeds do not give equal digits ({some(exact, SEVERAL)})"),
         (
-            no_better_than_chance([row.outcomes for row in rows], measure.metric_higher_is_better),
+            result.no_better_than_chance,
             "no row is better than chance: more seeds will hardly help",
         ),
         (

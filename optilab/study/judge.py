@@ -16,7 +16,7 @@ docs/measured.md has the measured rates; tests/study/test_error_rates.py measure
 
 from bisect import bisect_left
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import comb, inf, nan, sqrt
 from statistics import fmean
@@ -244,6 +244,11 @@ class JudgedGroup(Generic[Key]):
     """better, worse or cannot tell. The best row by these data is best if all others are worse, otherwise cannot tell;
     a row that was named before is the baseline. Without an outcome: no outcome."""
 
+    @property
+    def more(self) -> int:
+        """The number of further blocks that would give a verdict; 0 where no number would, or none is needed."""
+        return (self.difference.more if self.difference else None) or 0
+
 
 @dataclass(frozen=True)
 class Judgment(Generic[Key]):
@@ -274,6 +279,18 @@ class Judgment(Generic[Key]):
         """The groups that no verdict excludes from being the best, best first; against a named baseline, those not
         worse."""
         return [row.key for row in self.ranked if row.verdict != "worse"]
+
+    @property
+    def closest(self) -> JudgedGroup[Key] | None:
+        """The group that the fewest further blocks would tell from the best; None where no number would."""
+        able = (row for row in self.ranked if row.verdict != "worse" and row.more)
+        return min(able, key=lambda row: row.more, default=None)
+
+    def named(self, names: Sequence[str]) -> "Judgment[str]":
+        """The table with names as keys, in the order of the groups."""
+        keyed: Sequence[Any] = self.rows
+        rows = tuple(replace(row, key=name) for row, name in zip(keyed, names, strict=True))
+        return Judgment(rows, rows[keyed.index(self.baseline)], self.chosen, self.order, self.level)
 
     @property
     def improvable(self) -> list[Key]:
