@@ -35,6 +35,12 @@ from optilab.words import listed, plural, some
 
 # --- on test functions --------------------------------------------------------------------------------------
 
+
+def _ratio(value: float) -> str:
+    """An end of a ratio: with more digits where two would say 1.00, which is no difference."""
+    return f"{value:.3g}" if value >= 1e4 else f"{value:.{4 if abs(value - 1) < 0.005 else 2}f}"
+
+
 COLUMNS = (
     Column("rule", "", only="values"),
     Column("marked", "optimizer", left=True, only="text"),
@@ -51,15 +57,11 @@ COLUMNS = (
         plain="times the lowest",
         about="the cost over that of the cheapest optimizer",
     ),
-    Column(
-        "interval",
-        "95%",
-        only="text",
-        plain="95% interval",
+    *interval_columns(
+        "",
+        lambda ends: " to ".join(map(_ratio, ends)) or "-",
         about="of that ratio; all hold together, with the functions as a random sample",
     ),
-    Column("low", "", only="values"),
-    Column("high", "", only="values"),
     Column("p", "", only="values"),
     Column("solved", "solved", "{:.0%}".format, plain="problems solved", about="the fraction of the problems"),
     Column("verdict", "verdict", left=True, about="worse: the interval of the ratio is above 1, also with ties"),
@@ -71,18 +73,11 @@ BEST = " \u2605"
 def standing_rows(race: Race, rules: Sequence[Rule]) -> list[dict[str, Any]]:
     """The standings as rows of the table; `marked` has a star where a rule uses more than gradients."""
     marks = {rule.name: "*" * bool(extra_knowledge(rule)) for rule in rules}
-    table = []
-    for row in standings(race):
-        low, high = row["interval"] or (None, None)
-        interval = " to ".join(map(_ratio, row["interval"])) if row["interval"] else "-"
-        marked = row["rule"] + marks[row["rule"]]
-        table.append({**row, "marked": marked, "interval": interval, "low": low, "high": high})
-    return table
-
-
-def _ratio(value: float) -> str:
-    """An end of a ratio: with more digits where two would say 1.00, which is no difference."""
-    return f"{value:.3g}" if value >= 1e4 else f"{value:.{4 if abs(value - 1) < 0.005 else 2}f}"
+    return [
+        {**interval_values("", row["interval"]), **row, "interval": row["interval"] or ()}
+        | {"marked": row["rule"] + marks[row["rule"]]}
+        for row in standings(race)
+    ]
 
 
 def race_notes(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]) -> list[str]:
