@@ -143,10 +143,7 @@ class FunctionRace(RaceOptions, FunctionRaceConfig):
         return TrainingRace.of(values, typed) if trains else super().of(values, typed)
 
     def run(self, place: Place) -> "LabRace":
-        config = FunctionRaceConfig.model_validate(
-            {name: getattr(self, name) for name in FunctionRaceConfig.model_fields}
-        )
-        answer = race_on_functions(config, self, place)
+        answer = race_on_functions(self, place)
         self.save(answer)
         return answer
 
@@ -154,10 +151,10 @@ class FunctionRace(RaceOptions, FunctionRaceConfig):
 # --- on test functions --------------------------------------------------------------------------------------
 
 
-def race_on_functions(config: FunctionRaceConfig, request: FunctionRace, place: Place) -> "LabRace":
-    """The race that `config` describes. UsageError for names that do not exist, and for what cannot race."""
-    names = ",".join(config.functions or FUNCTIONS.split(","))
-    rules = rules_named(request.flag("algos"), config.algos or ALGOS.split(","), config.over)
+def race_on_functions(request: FunctionRace, place: Place) -> "LabRace":
+    """The race of a request. UsageError for names that do not exist, and for what cannot race."""
+    names = ",".join(request.functions or FUNCTIONS.split(","))
+    rules = rules_named(request.flag("algos"), request.algos or ALGOS.split(","), request.over)
     chosen = chosen_names(request.flag("functions"), names, "function", OBJECTIVES)
     if len(rules) < 2:
         text = f"expected at least two different optimizers, got {rules[0].name}"
@@ -169,17 +166,17 @@ def race_on_functions(config: FunctionRaceConfig, request: FunctionRace, place: 
     from optilab.study.function_race import standings
 
     tree = Tree(places={("over",): request.flag("over")})
-    studies.with_location(tree, study.check, rules, tests, config.over)
-    require_judgeable(config.expect, [rule.name for rule in rules])
+    studies.with_location(tree, study.check, rules, tests, request.over)
+    require_judgeable(request.expect, [rule.name for rule in rules])
     Table(COLUMNS, []).choose(request.columns or (), request.flag("columns"))
-    tunings = len(rules) * len(tests) * config.repeats
+    tunings = len(rules) * len(tests) * request.repeats
     if not (place.silent or place.library):
-        most = plural(tunings * config.budget * 2 * config.starts * config.gradients, "gradient evaluation")
+        most = plural(tunings * request.budget * 2 * request.starts * request.gradients, "gradient evaluation")
         counts = f"{plural(len(rules), 'optimizer')} on {plural(len(tests), 'function')}"
-        terminal.note(f"{counts}   {config.sizes}; at most {most} in all")
+        terminal.note(f"{counts}   {request.sizes}; at most {most} in all")
     with studies.StepProgress(tunings, place.silent, f"tuning 1 of {tunings}") as progress:
-        race = study.run(rules, tests, config, lambda done: progress.step(f"tuning {done} of {tunings}"))
-    judged = judge_claims(config.expect, results_of_race(standings(race)))
+        race = study.run(rules, tests, request, lambda done: progress.step(f"tuning {done} of {tunings}"))
+    judged = judge_claims(request.expect, results_of_race(standings(race)))
     again = shell(*place.argv[1:]) if request.typed else str(request.call("race"))
     return LabRace(race, rules, tests, again, request.settings, judged)
 
@@ -194,8 +191,9 @@ class EndedRace(EndedStudy):
     @staticmethod
     def planned_columns(spec: "RaceSpec") -> Sequence[Column]:
         from optilab.commands.race_tables import NETWORK, columns_of
+        from optilab.study.network_race import KINDS
 
-        return [NETWORK, *columns_of("optimizer" if spec.command == "race" else "remedy")]
+        return [NETWORK, *columns_of(KINDS[spec.command][0])]
 
     def document(self) -> Mapping[str, Any]:
         assert self._view is not None

@@ -38,8 +38,8 @@ from optilab.study.trials import Trial, as_trial
 from optilab.words import plural
 
 JUDGED = Measure("test_acc")
-OPTIMIZERS, REMEDIES = ("optimizer", "optimizers"), ("remedy", "variants")
-"""The noun for what is compared, in singular and plural."""
+KINDS = {"race": ("optimizer", "optimizers"), "remedy": ("remedy", "variants")}
+"""The noun for what a command compares, in singular and plural."""
 
 Settings = Mapping[str, Any]
 
@@ -145,11 +145,7 @@ class RaceSpec(StudySpec):
 
 
 def race_of(
-    race: TrainingRaceConfig,
-    entered: Sequence[Entrant],
-    kinds: tuple[str, str],
-    command: str,
-    request: TrainingRaceConfig | RemedyConfig,
+    race: TrainingRaceConfig, entered: Sequence[Entrant], request: TrainingRaceConfig | RemedyConfig
 ) -> RaceSpec:
     """A race of these entrants, each tuned and evaluated in every repeat; `request` is what its study.yaml keeps."""
     names = list(dict.fromkeys(entrant.name for entrant in entered))
@@ -158,7 +154,7 @@ def race_of(
     entrants = tuple(replace(c, columns=columns, repeat=r) for c in entered for r in range(race.repeats))
     trials = tuple(trial for entrant in entrants for trial in entrant.tuning)
     networks = list(dict.fromkeys(entrant.network for entrant in entrants))
-    counts = [f"{len(names)} {kinds[1]}", plural(len(networks), "network")]
+    counts = [f"{len(names)} {KINDS[request.kind][1]}", plural(len(networks), "network")]
     counts += [f"{race.repeats} repeats"] if race.repeats > 1 else []
     each = [plural(race.budget, "setting"), *([f"{race.finalist_count} finalists"] if race.finalist_count else [])]
     each.append(plural(race.seeds, "seed"))
@@ -167,7 +163,7 @@ def race_of(
     )
     places = [f"{network}/{name}" for network in networks for name in names] if len(networks) > 1 else []
     return RaceSpec(
-        command,
+        request.kind,
         request,
         lambda study, dry: race_plan(entrants, race.finalists, race.seeds),
         trials,
@@ -224,7 +220,7 @@ def spec_of(request: TrainingRaceConfig, changes: Sequence[Override] = ()) -> Ra
         for config in request.on
         for name, rule in rules.items()
     ]
-    return race_of(request, entrants, OPTIMIZERS, "race", request)
+    return race_of(request, entrants, request)
 
 
 def _extra_search_keys(request: TrainingRaceConfig, config: TrainConfig) -> set[str]:
@@ -348,7 +344,7 @@ def read(study: runs.Study) -> RaceResult | None:
     ConfigError for a damaged study.yaml.
     """
     rows, race = study.trials(), study.manifest["command"] == "race"
-    word, kinds = ("rule", OPTIMIZERS) if race else ("remedy", REMEDIES)
+    word, kinds = ("rule" if race else "remedy"), KINDS["race" if race else "remedy"]
     if not rows or any(key not in rows[0] for key in (word, "setting", "stage")):
         return None
     records = {record.name: record for record in study.completed()}

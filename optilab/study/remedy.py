@@ -18,7 +18,7 @@ from optilab.errors import ConfigError, UsageError
 from optilab.study.groups import Group
 from optilab.study.judge import JudgedGroup, judge
 from optilab.study.measure import Measure, values_of
-from optilab.study.network_race import REMEDIES, Entrant, RaceSpec, race_of
+from optilab.study.network_race import Entrant, RaceSpec, race_of
 from optilab.study.plan import grid
 from optilab.study.study import StudySpec
 from optilab.study.trials import Outcome, Trial, as_trial
@@ -162,7 +162,7 @@ def _tuned(request: RemedyConfig, variants: Sequence[Variant]) -> RaceSpec:
         )
         for name, config in configs.items()
     ]
-    return race_of(race, entrants, REMEDIES, "remedy", request)
+    return race_of(race, entrants, request)
 
 
 # --- results ---------------------------------------------------------------------------------------------------
