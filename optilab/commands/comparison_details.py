@@ -18,7 +18,7 @@ from optilab.study.curves import MEASURED, History, history, title
 from optilab.study.diff import circumstances, varying
 from optilab.study.groups import DATA_DIGEST, Group, Grouping, distinguishing_keys, short_names, value_text
 from optilab.study.importance import effects
-from optilab.words import percent, plural, ranges
+from optilab.words import listed, percent, plural, ranges
 
 MAX_NAMED = 4
 """Settings that a question names, and stretches of seeds."""
@@ -51,8 +51,7 @@ def question(comparison: RunComparison) -> str:
     ]
     if not 0 < len(words) <= MAX_NAMED:
         return f"Which of {count} settings is the best by {metric}?"
-    named = " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
-    return f"Which {named} {'are' if len(words) > 1 else 'is'} the best by {metric}?"
+    return f"Which {listed(words)} {'are' if len(words) > 1 else 'is'} the best by {metric}?"
 
 
 def details(comparison: RunComparison, entries: Sequence[Record | Study]) -> Iterator[Block]:

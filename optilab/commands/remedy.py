@@ -179,7 +179,7 @@ class EndedRemedies(EndedStudy):
             "results": [
                 {
                     "remedy": result.variant.name,
-                    "changes": dict(result.variant.remedy.changes) if result.variant.remedy else {},
+                    "changes": dict(result.variant.remedy.changes),
                     "val_acc": [*result.row.values.values()] if result.row else [],
                     "mean": result.accuracy,
                     "std": result.row and result.row.summary.std,

@@ -260,7 +260,7 @@ class TerminalView:
     def __init__(self, silent: bool = False) -> None:
         self._silent = silent
 
-    def planned(self, shape: str, cost: "Callable[[], Cost]") -> None:
+    def announce(self, shape: str, cost: "Callable[[], Cost]") -> None:
         if not self._silent:
             with starting(shape, soon=False):
                 estimate = cost()
@@ -305,7 +305,7 @@ class StudyProgress(Bar):
         self._epochs = self._first = 0
         self._started, self._begun, self._moves = time.monotonic(), False, False
 
-    def planned(self, trials: int, epochs: int) -> None:
+    def recount(self, trials: int, epochs: int) -> None:
         """Count to other numbers from now on."""
         self._trials, self._total = trials, epochs
         self.update(self._task, total=epochs)

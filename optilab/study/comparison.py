@@ -173,8 +173,9 @@ def _rows(
         cells = [cell for column, cell in columns.items() if every or column in common]
         settings = {key: value for key, value in cells[0][0].settings.items() if key in keys}
         label = settings_label(settings, words) or f"no {', '.join(short_names(words).values())}"
-        value = (_at_their_best if best else _mean)([cell for _, cell in cells], higher_is_better)
-        rows.append(ComparedRuns(label, settings, tuple(group for group, _ in cells), value))
+        members, measured = zip(*cells, strict=True)
+        value = _at_their_best(measured, higher_is_better) if best else _mean(measured)
+        rows.append(ComparedRuns(label, settings, members, value))
     most = max((row.groups for row in rows), key=len)
     if best and len(most) < 2:
         raise UsageError(f"--best: apart from {', '.join(by)}, no setting has two values in a row")
@@ -203,7 +204,7 @@ def _keys(grouping: Grouping, by: Sequence[str]) -> tuple[list[str], list[str]]:
     return keys, [key for key in differing if key not in keys]
 
 
-def _mean(cells: Sequence[GroupValues], higher_is_better: bool = True) -> GroupValues:
+def _mean(cells: Sequence[GroupValues]) -> GroupValues:
     """The mean outcome of each seed that all settings have."""
     seeds = [seed for seed in cells[0].values if all(seed in cell.values for cell in cells)]
     values = {seed: fmean(cell.values[seed] for cell in cells) for seed in seeds}

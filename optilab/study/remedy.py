@@ -25,6 +25,7 @@ from optilab.study.trials import Outcome, Trial, as_trial
 from optilab.words import plural
 
 AS_IT_IS = "as it is"
+UNCHANGED = Remedy(AS_IT_IS, {})
 MEASURE = Measure("val_acc", at="best")
 
 
@@ -32,20 +33,20 @@ MEASURE = Measure("val_acc", at="best")
 class Variant:
     """The training as it is, or with a remedy."""
 
-    remedy: Remedy | None
-    """The remedy; None: the training as it is."""
+    remedy: Remedy
+    """The remedy; UNCHANGED for the training as it is."""
     config: TrainConfig | None
     incompatibility: str = ""
     """The reason why the change does not fit the network; then there is no `config`."""
 
     @property
     def name(self) -> str:
-        return self.remedy.name if self.remedy else AS_IT_IS
+        return self.remedy.name
 
     @property
     def sets(self) -> str:
         """Its changed keys and their values: `model.norm=batch  optimizer.lr=0.1`."""
-        return "  ".join(self.remedy.sets) if self.remedy else ""
+        return "  ".join(self.remedy.sets)
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def variants_of(request: RemedyConfig) -> list[Variant]:
     config = request.config if isinstance(request.config, str) else dump(request.config)
     changes = [Override(f"--set {key}", key, value) for key, value in request.set.items()]
     base = load(TrainConfig, config, changes)
-    variants = [Variant(None, _as_variant(AS_IT_IS, base))]
+    variants = [Variant(UNCHANGED, _as_variant(AS_IT_IS, base))]
     remedies = chosen_remedies(request.only)
     if request.tune is not None:  # the rate of every remedy is tuned
         remedies = [remedy for remedy in remedies if remedy.changes.keys() != {"optimizer.lr"}]
@@ -227,4 +228,4 @@ def smallest_fix(results: Sequence[Result], level: float) -> Result | None:
     values = {name: result.row.values for name, result in better.items() if result.row}
     judged = judge(values, level=level, limits=MEASURE.limits)
     fixes = [better[name] for name in judged.possible_best]
-    return min(fixes, key=lambda r: (r.variant.remedy.size if r.variant.remedy else 0, -(r.accuracy or 0.0)))
+    return min(fixes, key=lambda r: (r.variant.remedy.size, -(r.accuracy or 0.0)))

@@ -95,7 +95,7 @@ class ExecutionOptions:
 class Watcher(Protocol):
     """The view of a study in progress."""
 
-    def planned(self, trials: int, epochs: int) -> None:
+    def recount(self, trials: int, epochs: int) -> None:
         """Replace the numbers that were forecast: a race does not go on with settings that diverged."""
 
     def known(self, outcomes: Iterable[Outcome]) -> None:
@@ -111,7 +111,7 @@ class Watcher(Protocol):
 class View(Protocol):
     """The receiver of a study's progress and messages."""
 
-    def planned(self, shape: str, cost: Callable[[], Cost]) -> None:
+    def announce(self, shape: str, cost: Callable[[], Cost]) -> None:
         """Trials of this shape are missing; `cost` measures what they take."""
 
     def progress(self, trials: int, epochs: int, metric: str) -> AbstractContextManager[Watcher]:
@@ -176,14 +176,14 @@ def run(
             watching = view.progress(len(planned.trials), planned.epochs, spec.metric)
             with chosen as workers, watching as watcher:
                 if planned.missing and not stop():
-                    view.planned(spec.shape, lambda: _cost(spec, path, workers, places, stop))
+                    view.announce(spec.shape, lambda: _cost(spec, path, workers, places, stop))
                 runner = _Runner(study, workers, places, origin, spec.keep, watcher, stop, how.fail_fast)
 
                 def train(batch: Batch, ended: Outcomes) -> Outcomes:
                     trained = runner.train(batch, ended)
                     if any(outcome.status == "diverged" for outcome in trained.values()):
                         left = ahead(spec, path)
-                        watcher.planned(len(left.trials), left.epochs)
+                        watcher.recount(len(left.trials), left.epochs)
                     return trained
 
                 outcomes = [*follow(spec.plan(path, False), partial(known, path), train).values()]
@@ -257,8 +257,7 @@ def ahead_with_confirmation(spec: StudySpec, path: Path) -> Forecast:
 
 
 def _cost(spec: StudySpec, path: Path, workers: Workers, places: DatasetPaths, stop: Callable[[], bool]) -> Cost:
-    planned = ahead_with_confirmation(spec, path)
-    return cost(workers, places, planned.trials, planned.missing, planned.epochs, spec.keep, stop)
+    return cost(workers, places, ahead_with_confirmation(spec, path), spec.keep, stop)
 
 
 def require_nothing_dropped(spec: StudySpec, path: Path) -> None:
@@ -279,7 +278,7 @@ def require_nothing_dropped(spec: StudySpec, path: Path) -> None:
         written = study.planned().items()
         lines = [line for name, line in written if (path / name).is_dir()]
     by_mark = {trial.mark: trial for trial in planned.trials}
-    by_identity = {_identity(trial.planned): trial for trial in planned.trials}
+    by_identity = {_identity(trial.line): trial for trial in planned.trials}
     trials = [(line, by_mark.get(line["digest"]) or by_identity.get(_identity(line))) for line in lines]
     by_network = {line.get("network"): (line, trial) for line, trial in reversed(trials) if trial}
     keep = str(request_of(study).get("keep", "last"))
@@ -422,7 +421,7 @@ class _Runner:
         Ends soon after `stop()` is true, or with `fail_fast` after the first failure, without the trials that are then
         missing. WorkersLost where nothing runs.
         """
-        self.study.plan(ended[t.name].row if t.name in ended else t.planned for t in batch.trials)
+        self.study.plan(ended[t.name].row if t.name in ended else t.line for t in batch.trials)
         self.watcher.known(ended.values())
         self.epochs |= {name: outcome.row.get("epochs") or 0 for name, outcome in ended.items()}
         waiting = deque(trial for trial in batch.trials if trial.name not in ended)

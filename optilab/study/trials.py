@@ -5,12 +5,12 @@ interruption. A trial that failed does not affect the others.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optilab import runs
 from optilab.call import flow
@@ -20,6 +20,9 @@ from optilab.config.user_network import UserNetwork
 from optilab.errors import ExitCode, UsageError, printable
 from optilab.runs.provenance import study_versions
 from optilab.study.workers import Task, Workers
+
+if TYPE_CHECKING:
+    from optilab.study.plan import Forecast
 
 _SLUG = 36
 
@@ -49,7 +52,7 @@ class Trial:
         return f"sha256:{self.digest[:16]}"
 
     @property
-    def planned(self) -> runs.Row:
+    def line(self) -> runs.Row:
         """Its line of plan.jsonl."""
         settings = {key: recorded_setting(value) for key, value in self.settings.items()}
         return {"trial": self.name, **settings, "seed": self.config.seed, "digest": self.mark}
@@ -57,7 +60,7 @@ class Trial:
     def row(self, status: str, reason: str = "", outcome: Mapping[str, Any] | None = None) -> runs.Row:
         """Its row of trials.csv."""
         first_line = printable(reason.partition("\n")[0]) or None
-        return {**self.planned, "status": status, "reason": first_line, **(outcome or {})}
+        return {**self.line, "status": status, "reason": first_line, **(outcome or {})}
 
 
 @dataclass(frozen=True)
@@ -127,20 +130,13 @@ class Cost:
     """The reason why that trial cannot be trained."""
 
 
-def cost(
-    workers: Workers,
-    places: DatasetPaths,
-    trials: Sequence[Trial],
-    missing: Sequence[Trial],
-    epochs: int,
-    keep: str,
-    stop: Callable[[], bool],
-) -> Cost:
-    """The cost of the `missing` trials, from some batches of the first one; all take `epochs` together."""
+def cost(workers: Workers, places: DatasetPaths, planned: "Forecast", keep: str, stop: Callable[[], bool]) -> Cost:
+    """The cost of the missing trials, from some batches of the first one."""
+    trials, missing = planned.trials, planned.missing
     lengths = [trial.config.epochs for trial in trials]
     first = (missing or trials)[0]
     measured = workers.call(task_of("cost", first, places), stop)
-    size = len(trials), len(missing), epochs, max(lengths), min(workers.slots, len(trials))
+    size = len(trials), len(missing), planned.epochs, max(lengths), min(workers.slots, len(trials))
     if not measured or measured["status"] != "done":  # it fails again as a trial, where it is reported
         problem = None
         if measured and measured.get("code") == ExitCode.USAGE:
@@ -148,7 +144,7 @@ def cost(
         return Cost(*size, None, None, None, problem)
     per_epoch, checkpoint = measured["seconds"], measured["bytes"]
     work = sum(trial.config.epochs * _products(trial) for trial in missing) / _products(first)
-    seconds = per_epoch * work * epochs / sum(lengths) / size[-1]
+    seconds = per_epoch * work * planned.epochs / sum(lengths) / size[-1]
     single_checkpoint = keep not in ("none", "all")
     return Cost(*size, per_epoch, seconds, len(missing) * checkpoint if single_checkpoint else None)
 

@@ -115,7 +115,7 @@ def begun(folder, planned):
     """The directory of a study that has begun the trials of the plan."""
     facts = {"command": planned.command, "versions": {"optilab": "0"}}
     study = runs.open_study(folder, "s", to_yaml(planned.request), facts)
-    study.plan(trial.planned for trial in planned.trials)
+    study.plan(trial.line for trial in planned.trials)
     for trial in planned.trials:
         (study.path / trial.name).mkdir()
     study.finish("interrupted")
