@@ -281,12 +281,11 @@ class Checker:
     def _function_race(self, source: dict[str, Any], claimed: Sequence[Override]) -> Question:
         from optilab.commands.race import FunctionRace, race_on_functions
         from optilab.study.claims import results_of_race
-        from optilab.study.function_race import standings
 
         request = FunctionRace(**dict(load(FunctionRaceConfig, source, claimed)))
         claims = _require(request.expect)
         place = Place(self.place.folder, (), self.place.silent, library=True)
-        return Question(claims, results_of_race(standings(race_on_functions(request, place).race)))
+        return Question(claims, results_of_race(race_on_functions(request, place).race))
 
     def _study(self, kind: str, source: Any, changes: Sequence[Override], claimed: Sequence[Override]) -> Question:
         """The study that a training, a sweep, remedies or a race on trainings mean."""

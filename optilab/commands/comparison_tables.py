@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from optilab.call import Call
 from optilab.runs import Record, Study, resume_command, sweep_of
-from optilab.show.blocks import NextStep
+from optilab.show.blocks import NextStep, Verdict
 from optilab.show.table import Column, Interval, interval_columns, interval_values
 from optilab.words import SEVERAL, percent, plural, points, ranges, some
 
@@ -215,25 +215,20 @@ def _p(value: float) -> str:
 # --- words -------------------------------------------------------------------------------------------------
 
 
-def verdict(comparison: "RunComparison") -> str:
-    """The answer in one sentence, with how many more seeds would say more."""
-    return "".join(verdict_parts(comparison))
-
-
-def verdict_parts(comparison: "RunComparison") -> tuple[str, str]:
+def verdict_of(comparison: "RunComparison") -> Verdict:
     """The answer: which row is ahead and what it reaches, and the clauses on the others and on more seeds."""
     measure = comparison.measure
     if comparison.judgment is None:
-        return "no run has an outcome yet", ""
+        return Verdict("no run has an outcome yet")
     if comparison.unreached:
-        return f"{measure.name}: no run reached it", "; choose an easier target, or train longer"
+        return Verdict(f"{measure.name}: no run reached it", "; choose an easier target, or train longer")
     judgment = comparison.judgment.named(_labels(comparison))
     if not judgment.chosen and len(judgment.order) > 1:
         return _answer_vs_baseline(judgment, measure)
     claim, rest = best_clauses(judgment, measure, measure.name)
     if judgment.chosen and not comparison.no_better_than_chance:
         rest += more_advice(judgment, "seeds")
-    return claim, rest
+    return Verdict(claim, rest)
 
 
 def best_clauses(judgment: "Judgment[str]", measure: "Measure", metric: str) -> tuple[str, str]:
@@ -273,7 +268,7 @@ def _ahead(best: "JudgedGroup[str]", second: "JudgedGroup[str]", show: "Units") 
     return f"{show.distance(abs(gap))} {'below' if gap > 0 else 'above'} {second.key}{shared}"
 
 
-def _answer_vs_baseline(judgment: "Judgment[str]", measure: "Measure") -> tuple[str, str]:
+def _answer_vs_baseline(judgment: "Judgment[str]", measure: "Measure") -> Verdict:
     """The answer where a baseline was named: what is better than it, and what both reach."""
     base, show = judgment.baseline, Units(measure.is_fraction)
     rows = [row for row in judgment.ranked if row is not base]
@@ -286,7 +281,7 @@ def _answer_vs_baseline(judgment: "Judgment[str]", measure: "Measure") -> tuple[
     rest = [
         f"; {word}: {some(keys, SEVERAL)}" for word, keys in (("worse", worse), ("cannot tell", untold)) if keys
     ]
-    return f"{claim} {base.key} by {measure.name}: {', '.join(reached)}", "".join(rest)
+    return Verdict(f"{claim} {base.key} by {measure.name}: {', '.join(reached)}", "".join(rest))
 
 
 def _labels(comparison: "RunComparison") -> list[str]:

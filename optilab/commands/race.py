@@ -163,7 +163,6 @@ def race_on_functions(request: FunctionRace, place: Place) -> "LabRace":
     from optilab.commands.race_tables import COLUMNS, LabRace
     from optilab.study import function_race as study
     from optilab.study.claims import judge_claims, require_judgeable, results_of_race
-    from optilab.study.function_race import standings
 
     tree = Tree(places={("over",): request.flag("over")})
     studies.with_location(tree, study.check, rules, tests, request.over)
@@ -176,7 +175,7 @@ def race_on_functions(request: FunctionRace, place: Place) -> "LabRace":
         terminal.note(f"{counts}   {request.sizes}; at most {most} in all")
     with studies.StepProgress(tunings, place.silent, f"tuning 1 of {tunings}") as progress:
         race = study.run(rules, tests, request, lambda done: progress.step(f"tuning {done} of {tunings}"))
-    judged = judge_claims(request.expect, results_of_race(standings(race)))
+    judged = judge_claims(request.expect, results_of_race(race))
     again = shell(*place.argv[1:]) if request.typed else str(request.call("race"))
     return LabRace(race, rules, tests, again, request.settings, judged)
 

@@ -26,7 +26,7 @@ from optilab.show.table import Column, Table, grid, interval_columns, interval_v
 from optilab.study import function_race
 from optilab.study.claims import ClaimResult
 from optilab.study.comparison import looked_before
-from optilab.study.function_race import CONDITIONS, ENOUGH_FUNCTIONS, Race, standings
+from optilab.study.function_race import CONDITIONS, ENOUGH_FUNCTIONS, Race
 from optilab.study.judge import alpha, confidence_of
 from optilab.study.network_race import JUDGED, Raced, RaceResult, RaceTable
 from optilab.study.search_space import of_rule, untuned
@@ -76,7 +76,7 @@ def standing_rows(race: Race, rules: Sequence[Rule]) -> list[dict[str, Any]]:
     return [
         {**interval_values("", row["interval"]), **row, "interval": row["interval"] or ()}
         | {"marked": row["rule"] + marks[row["rule"]]}
-        for row in standings(race)
+        for row in race.standings
     ]
 
 
@@ -108,7 +108,7 @@ def race_verdict(race: Race) -> list[str]:
     """The answer of a race on functions, which `study.judge` has decided, and what limits it."""
     if not np.isfinite(race.costs).any():
         return ["no optimizer solved any problem: try more gradient evaluations or a larger accuracy"]
-    lowest, possible = standings(race)[0], race.judgment.possible_best
+    lowest, possible = race.standings[0], race.judgment.possible_best
     claim = f"{lowest['rule']} has the lowest cost: {lowest['cost']:.1f} gradients"
     best = (
         f"may be the best: {', '.join(possible)}"
@@ -292,13 +292,13 @@ def _short(value: Any) -> str:
     return f"{value:.6g}" if float(text) == 1 != value else text
 
 
-def verdict_parts(table: RaceTable, result: RaceResult) -> tuple[str, str]:
+def verdict_of(table: RaceTable, result: RaceResult) -> Verdict:
     """The best mean of a table, and what limits it: how many more repeats or networks would say more, and the option
     that tries more rates. What is the best has been decided by `study.judge`.
     """
     judgment = table.judgment
     if judgment is None:
-        return "no result", ""
+        return Verdict("no result")
     learned = any(each.better_than_chance for each in ([table] if table.network else result.networks))
     claim, rest = best_clauses(judgment, JUDGED, JUDGED.metric)
     if not table.has_verdicts:
@@ -306,7 +306,8 @@ def verdict_parts(table: RaceTable, result: RaceResult) -> tuple[str, str]:
     elif learned and judgment.improvable:
         rest += f"; a better rate of {listed(judgment.improvable)} may lie beyond those that were tried"
         rest += f", and a budget of {2 * result.budget} settings tries more"
-    return claim, rest + (more_advice(judgment, table.sample) if learned else "; no row is better than chance")
+    rest += more_advice(judgment, table.sample) if learned else "; no row is better than chance"
+    return Verdict(claim, rest)
 
 
 def _heading(table: RaceTable, result: RaceResult) -> str:
@@ -325,7 +326,7 @@ def _verdicts(table: RaceTable, result: RaceResult) -> dict[str, Any]:
         values = {key: value for key, value in row.items() if not key.endswith("interval")}
         rules.append(values | (_outcomes(table.raced[row["rule"]]) if table.network else {}))
     silent = table.judgment is not None and not table.has_verdicts
-    return {"verdict": None if silent else "".join(verdict_parts(table, result)), "rules": rules}
+    return {"verdict": None if silent else verdict_of(table, result).text, "rules": rules}
 
 
 def _outcomes(raced: Raced) -> dict[str, Any]:
@@ -358,8 +359,8 @@ class RaceView(Answer):
         """The verdict over all networks, or where there is none, those of each."""
         result = self.result
         if result.overall is not None:
-            return "".join(verdict_parts(result.overall, result))
-        verdicts = {table.network: "".join(verdict_parts(table, result)) for table in result.networks}
+            return verdict_of(result.overall, result).text
+        verdicts = {table.network: verdict_of(table, result).text for table in result.networks}
         return "; ".join(f"{name}: {text}" if len(verdicts) > 1 else text for name, text in verdicts.items())
 
     @property
@@ -383,7 +384,7 @@ class RaceView(Answer):
                 yield "no optimizer has an evaluated training"
                 continue
             yield Table(columns(result, table.sample), rows(table))
-            verdict = Verdict(*verdict_parts(table, result))
+            verdict = verdict_of(table, result)
             yield verdict if table is alone else Sentence(f"verdict: {verdict.text}", "bold")
         yield ""
         yield from notes(result)
@@ -507,7 +508,7 @@ class LabRace(Answer):
 
     def details(self) -> Iterator[Block]:
         """The curves, the cost on each function, every setting, and the command."""
-        race, names = self.race, [row["rule"] for row in standings(self.race)]
+        race, names = self.race, [row["rule"] for row in self.race.standings]
         about = (
             "The profile is the fraction of the problems, each a function with a start, that an optimizer solves "
             "within a multiple of the lowest cost (Dolan & Moré 2002). The tuning curve is the cost to expect of the "

@@ -223,7 +223,7 @@ def values_of(groups: Sequence[Group], measure: Measure, where: str = "--metric"
         _require_known(records, measure, where)
     is_late = any(isinstance(number, Missing) and number.ending for number in every)
     late = _after_the_end(records, measure) if is_late else 0.0
-    return [_measured_of_group(*pair, measure, late) for pair in zip(groups, numbers, strict=True)]
+    return [_outcomes_of(*pair, measure, late) for pair in zip(groups, numbers, strict=True)]
 
 
 def _require_known(records: Sequence[Record], measure: Measure, where: str) -> None:
@@ -246,7 +246,7 @@ def _after_the_end(records: Sequence[Record], measure: Measure) -> float:
     return max((end + end / epochs for end, epochs in ends), default=0.0)
 
 
-def _measured_of_group(
+def _outcomes_of(
     group: Group, numbers: Mapping[int, float | Missing], measure: Measure, late: float
 ) -> GroupValues:
     values = {seed: number for seed, number in numbers.items() if not isinstance(number, Missing)}
