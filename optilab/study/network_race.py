@@ -96,7 +96,7 @@ class Entrant:
     def _drawn(self) -> list[tuple[TrainConfig, Settings]]:
         """Each setting, and the training with it; a schedule goes by batches."""
         drawn = list[tuple[TrainConfig, Settings]]()
-        for settings in draw(self.race, self.fields, self.network, self.repeat):
+        for settings in self._settings():
             keys = {**self.changes}
             for key, value in settings.items():
                 keys[key if search_space.is_of_training(self.fields[key], key) else f"optimizer.{key}"] = value
@@ -104,6 +104,26 @@ class Entrant:
             changes = [Override(self.option, key, value) for key, value in keys.items()]
             drawn.append((load(TrainConfig, dump(self.config), changes), settings))
         return drawn
+
+    def _settings(self) -> list[Settings]:
+        """`budget` settings of the tuned fields, evenly over their ranges.
+
+        The first n of N are those of a budget of n, and all rules share the numbers behind a field. A second rate,
+        `others.lr`, has other numbers.
+        """
+        import numpy as np
+
+        race, columns = self.race, dict[str, Sequence[Any]]()
+        for key, rule in self.fields.items():
+            name = search_space.name_in_space(key)
+            stream = ".".join([*(part for part in key.split(".")[:-1] if part != "base"), name])
+            names = (zlib.crc32(text.encode()) for text in (self.network, stream))
+            generator = np.random.default_rng([race.seed, self.repeat, *names])
+            distributions = search_space.network_space(rule) | search_space.ranges(race.over)
+            numbers = search_space.sobol(race.budget, stream, generator, race.over)
+            values = search_space.drawn(key, distributions)(numbers).tolist()
+            columns[key] = [v if isinstance(v, str) else float(f"{v:.6g}") for v in values]
+        return [{key: column[place] for key, column in columns.items()} for place in range(race.budget)]
 
 
 def race_plan(entrants: Sequence[Entrant], finalists: int, seeds: int) -> Plan:
@@ -228,31 +248,6 @@ def _extra_search_keys(request: TrainingRaceConfig, config: TrainConfig) -> set[
     more = {*request.over, *(key for key in search_space.NETWORK_KEYS if getattr(request, key))}
     more -= {"weight_decay"} if config.weight_decay else set()
     return more - {"schedule"} if config.schedule.name != "constant" or config.plateau else more
-
-
-def draw(
-    request: TrainingRaceConfig, fields: Mapping[str, Any], problem: str, repeat: int
-) -> list[dict[str, Any]]:
-    """`budget` settings of the tuned `fields`, each with the rule that has it, evenly over their ranges.
-
-    The first n of N are those of a budget of n, and all rules share the numbers behind a field. A second rate,
-    `others.lr`, has other numbers.
-    """
-    import numpy as np
-
-    columns = {}
-    for key, rule in fields.items():
-        name = search_space.name_in_space(key)
-        stream = ".".join([*(part for part in key.split(".")[:-1] if part != "base"), name])
-        generator = np.random.default_rng(
-            [request.seed, repeat, *(zlib.crc32(t.encode()) for t in (problem, stream))]
-        )
-        distributions = search_space.network_space(rule) | search_space.ranges(request.over)
-        values = search_space.drawn(key, distributions)(
-            search_space.sobol(request.budget, stream, generator, request.over)
-        )
-        columns[key] = [v if isinstance(v, str) else float(f"{v:.6g}") for v in values.tolist()]
-    return [{key: column[k] for key, column in columns.items()} for k in range(request.budget)]
 
 
 # --- results --------------------------------------------------------------------------------------------------
