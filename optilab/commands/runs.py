@@ -663,9 +663,9 @@ class ExportRuns(FolderOptions, OutputOptions):
         selection = select_runs(place.folder, self.names)
         if self.out is None and self.tensorboard is None:
             raise UsageError("expected --out FILE or --tensorboard DIR, as in --out rows.csv")
-        table = None if self.out is None else export.table_file(self.out, "--out", self.force)
+        table = None if self.out is None else export.table_file(self.out, self.force)
         if self.tensorboard is not None:
-            export.require_new(Path(self.tensorboard), "--tensorboard")
+            export.require_new(Path(self.tensorboard))
         rows, damaged = export.gather(selection.records, selection.left_out)
         for note in selection._replace(left_out=damaged).notes if not self.quiet else ():
             terminal.note(note)

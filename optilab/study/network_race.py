@@ -96,7 +96,7 @@ class Entrant:
     def _drawn(self) -> list[tuple[TrainConfig, Settings]]:
         """Each setting, and the training with it; a schedule goes by batches."""
         drawn = list[tuple[TrainConfig, Settings]]()
-        for settings in self._settings():
+        for settings in self.draw():
             keys = {**self.changes}
             for key, value in settings.items():
                 keys[key if search_space.is_of_training(self.fields[key], key) else f"optimizer.{key}"] = value
@@ -105,7 +105,7 @@ class Entrant:
             drawn.append((load(TrainConfig, dump(self.config), changes), settings))
         return drawn
 
-    def _settings(self) -> list[Settings]:
+    def draw(self) -> list[Settings]:
         """`budget` settings of the tuned fields, evenly over their ranges.
 
         The first n of N are those of a budget of n, and all rules share the numbers behind a field. A second rate,

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from statistics import fmean
 from types import SimpleNamespace
 
@@ -222,12 +223,13 @@ def test_the_rates_cover_their_range_evenly(budget):
     """The largest gap is that of the Sobol sequence, on a circle: 1/4 for five numbers, not 0.39 as of random ones."""
     for seed in range(20):
         race = TrainingRaceConfig(on=["relu"], algos=["sgd", "adam"], budget=budget, seed=seed)
-        drawn = network_race.draw(race, {"lr": RULES["sgd"]()}, "relu", 0)
+        entrant = network_race.Entrant(race, "relu", "sgd", "", {}, None, {}, {"lr": RULES["sgd"]()}, "--algo")
+        drawn = entrant.draw()
         places = np.sort([np.log(own["lr"] / 3e-3) / np.log(1e4) for own in drawn])
         gaps = np.diff([*places, places[0] + 1])
         assert gaps.max() <= 2 / budget
         larger = race.model_copy(update={"budget": budget + 7})
-        assert network_race.draw(larger, {"lr": RULES["sgd"]()}, "relu", 0)[:budget] == drawn
+        assert replace(entrant, race=larger).draw()[:budget] == drawn
 
 
 def test_another_seed_draws_other_settings():
