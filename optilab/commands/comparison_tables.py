@@ -150,18 +150,23 @@ def rows(comparison: "RunComparison") -> list[dict[str, Any]]:
     table = []
     for i in [*judgment.order, *(row.key for row in judgment.rows if not row.values)]:
         candidate, judged = comparison.candidates[i], judgment.rows[i]
-        summary, contrast = judged.summary, judged.difference
-        row: dict[str, Any] = {"group": candidate.label, "n": len(judged.values), **candidate.settings}
-        row["diverged"] = judged.diverged
-        row |= {"mean": summary.mean if summary.n else None, "std": summary.std}
-        row |= interval_values("", summary.interval) | {"reached": _reached(candidate)}
-        if contrast is not None:
-            row |= {"difference": contrast.difference} | interval_values("difference_", contrast.interval)
+        row = {"group": candidate.label, **candidate.settings, **judged_values(judged)}
+        row |= {"diverged": judged.diverged, "std": judged.summary.std, "reached": _reached(candidate)}
+        if (contrast := judged.difference) is not None:
             tested = contrast.p if contrast.n > 1 else None  # a single seed tests nothing
             row |= {"won": contrast.won, "p": tested, "more": contrast.more or None}
-        row["verdict"] = judged.verdict
         table.append(row)
     return table
+
+
+def judged_values(row: "JudgedGroup[Any]") -> dict[str, Any]:
+    """The values of a judged row in every table: its mean and its difference, each with the interval."""
+    summary, contrast = row.summary, row.difference
+    values = {"n": len(row.values), "mean": summary.mean if summary.n else None}
+    values |= interval_values("", summary.interval) | {"verdict": row.verdict}
+    if contrast is not None:
+        values |= {"difference": contrast.difference} | interval_values("difference_", contrast.interval)
+    return values
 
 
 def _reached(candidate: "ComparedRuns") -> str | None:

@@ -15,7 +15,7 @@ import numpy as np
 from optilab.call import Call
 from optilab.commands.answer import Answer
 from optilab.commands.charts.races import network_race_chart, race_chart
-from optilab.commands.comparison_tables import Units, best_clauses, more_advice, purpose_of_more
+from optilab.commands.comparison_tables import Units, best_clauses, judged_values, more_advice, purpose_of_more
 from optilab.config.study import FunctionRaceConfig
 from optilab.optimize import OBJECTIVES, RULES, Objective, Rule
 from optilab.optimize.objective import minima_inside
@@ -267,11 +267,9 @@ def rows(table: RaceTable) -> list[dict[str, Any]]:
     """The values of a table, best first; verdicts are None where there are none."""
     values = []
     for judged in table.judgment.ranked if table.judgment else ():
-        summary, contrast = judged.summary, judged.difference
-        row: dict[str, Any] = {"rule": judged.key, "n": summary.n, "mean": summary.mean}
-        row |= interval_values("", summary.interval) | {"verdict": judged.verdict if table.has_verdicts else None}
-        if contrast:
-            row |= {"difference": contrast.difference} | interval_values("difference_", contrast.interval)
+        row = {"rule": judged.key, **judged_values(judged)}
+        if not table.has_verdicts:
+            row["verdict"] = None
         if table.network:
             row["settings"] = _chosen(table.raced[judged.key])
         values.append(row)
