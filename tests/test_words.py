@@ -5,8 +5,8 @@ import pytest
 from optilab.commands.answer import cell
 from optilab.commands.studies import announcement
 from optilab.config.study import SweepConfig
+from optilab.study.study import Cost
 from optilab.study.sweep import spec_of
-from optilab.study.trials import Cost
 from optilab.words import of_key, percent, plural, points
 
 

@@ -28,8 +28,8 @@ from optilab.words import duration, pace, plural
 
 if TYPE_CHECKING:
     from optilab.commands.results import EndedStudy
-    from optilab.study.study import StudyResult, StudySpec
-    from optilab.study.trials import Cost, Outcome
+    from optilab.study.study import Cost, StudyResult, StudySpec
+    from optilab.study.trials import Outcome
 
 
 def source(

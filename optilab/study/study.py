@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,7 +27,7 @@ from optilab.runs.provenance import provenance
 from optilab.runs.record import BEFORE
 from optilab.study.groups import STAGE_COLUMN, request_of
 from optilab.study.plan import Batch, Forecast, Outcomes, Plan, follow, forecast
-from optilab.study.trials import Cost, DatasetPaths, Outcome, Trial, cost, require_buildable, task_of
+from optilab.study.trials import DatasetPaths, Outcome, Trial, require_buildable, task_of
 from optilab.study.workers import Cluster, Processes, Reply, Workers, WorkersLost, cores
 from optilab.words import plural
 
@@ -90,6 +91,27 @@ class ExecutionOptions:
     """A scheduler of dask, whose workers train at most `jobs` trials at once; None: this machine."""
     fail_fast: bool = False
     """True if the first trial that fails ends the study."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The size of a study, and the estimated cost of its missing trials; None where the measurement failed."""
+
+    trials: int
+    missing: int
+    epochs: int
+    """The sum over all trials."""
+    longest: int
+    """Epochs of a trial that runs through."""
+    at_once: int
+    """Trials at the same time."""
+    seconds_per_epoch: float | None
+    """The measured time of the first missing trial, running alone."""
+    seconds: float | None
+    bytes: int | None
+    """The size of one checkpoint per trial."""
+    problem: str | None = None
+    """The reason why that trial cannot be trained."""
 
 
 class Watcher(Protocol):
@@ -257,7 +279,31 @@ def ahead_with_confirmation(spec: StudySpec, path: Path) -> Forecast:
 
 
 def _cost(spec: StudySpec, path: Path, workers: Workers, places: DatasetPaths, stop: Callable[[], bool]) -> Cost:
-    return cost(workers, places, ahead_with_confirmation(spec, path), spec.keep, stop)
+    """The cost of the missing trials, from some batches of the first one."""
+    planned = ahead_with_confirmation(spec, path)
+    trials, missing = planned.trials, planned.missing
+    lengths = [trial.config.epochs for trial in trials]
+    first = (missing or trials)[0]
+    measured = workers.call(task_of("cost", first, places), stop)
+    size = len(trials), len(missing), planned.epochs, max(lengths), min(workers.slots, len(trials))
+    if not measured or measured["status"] != "done":  # it fails again as a trial, where it is reported
+        problem = None
+        if measured and measured.get("code") == ExitCode.USAGE:
+            problem = f"{first.label}: {measured['reason']}"
+        return Cost(*size, None, None, None, problem)
+    per_epoch, checkpoint = measured["seconds"], measured["bytes"]
+    work = sum(trial.config.epochs * _products(trial) for trial in missing) / _products(first)
+    seconds = per_epoch * work * planned.epochs / sum(lengths) / size[-1]
+    single_checkpoint = spec.keep not in ("none", "all")
+    return Cost(*size, per_epoch, seconds, len(missing) * checkpoint if single_checkpoint else None)
+
+
+def _products(trial: Trial) -> int:
+    """Multiplications per image, which decide the time; 1 for a user's network, whose number is unknown."""
+    model, info = trial.config.model, trial.config.data.info
+    if isinstance(model, UserNetwork):
+        return 1
+    return sum(a * b for a, b in pairwise(model.widths(info.inputs, len(info.classes))))
 
 
 def require_nothing_dropped(spec: StudySpec, path: Path) -> None:

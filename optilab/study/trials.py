@@ -1,28 +1,23 @@
-"""A trial: one training of a study. What it is, how it ended, and what it costs.
+"""A trial: one training of a study. What it is, and how it ended.
 
 Its outcome depends on nothing but its config: it has the same bytes with any number of workers, in any order, after any
 interruption. A trial that failed does not affect the others.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from optilab import runs
 from optilab.call import flow
 from optilab.config.section import dump
 from optilab.config.training import TrainConfig, digest
-from optilab.config.user_network import UserNetwork
 from optilab.errors import ExitCode, UsageError, printable
 from optilab.runs.provenance import study_versions
 from optilab.study.workers import Task, Workers
-
-if TYPE_CHECKING:
-    from optilab.study.plan import Forecast
 
 _SLUG = 36
 
@@ -107,54 +102,6 @@ def require_buildable(workers: Workers, places: DatasetPaths, trial: Trial) -> N
     reply = workers.call(task_of("build", trial, places))
     if reply and reply.get("code") == ExitCode.USAGE:
         raise UsageError(reply["reason"])
-
-
-@dataclass(frozen=True)
-class Cost:
-    """The size of a study, and the estimated cost of its missing trials; None where the measurement failed."""
-
-    trials: int
-    missing: int
-    epochs: int
-    """The sum over all trials."""
-    longest: int
-    """Epochs of a trial that runs through."""
-    at_once: int
-    """Trials at the same time."""
-    seconds_per_epoch: float | None
-    """The measured time of the first missing trial, running alone."""
-    seconds: float | None
-    bytes: int | None
-    """The size of one checkpoint per trial."""
-    problem: str | None = None
-    """The reason why that trial cannot be trained."""
-
-
-def cost(workers: Workers, places: DatasetPaths, planned: "Forecast", keep: str, stop: Callable[[], bool]) -> Cost:
-    """The cost of the missing trials, from some batches of the first one."""
-    trials, missing = planned.trials, planned.missing
-    lengths = [trial.config.epochs for trial in trials]
-    first = (missing or trials)[0]
-    measured = workers.call(task_of("cost", first, places), stop)
-    size = len(trials), len(missing), planned.epochs, max(lengths), min(workers.slots, len(trials))
-    if not measured or measured["status"] != "done":  # it fails again as a trial, where it is reported
-        problem = None
-        if measured and measured.get("code") == ExitCode.USAGE:
-            problem = f"{first.label}: {measured['reason']}"
-        return Cost(*size, None, None, None, problem)
-    per_epoch, checkpoint = measured["seconds"], measured["bytes"]
-    work = sum(trial.config.epochs * _products(trial) for trial in missing) / _products(first)
-    seconds = per_epoch * work * planned.epochs / sum(lengths) / size[-1]
-    single_checkpoint = keep not in ("none", "all")
-    return Cost(*size, per_epoch, seconds, len(missing) * checkpoint if single_checkpoint else None)
-
-
-def _products(trial: Trial) -> int:
-    """Multiplications per image, which decide the time; 1 for a user's network, whose number is unknown."""
-    model, info = trial.config.model, trial.config.data.info
-    if isinstance(model, UserNetwork):
-        return 1
-    return sum(a * b for a, b in pairwise(model.widths(info.inputs, len(info.classes))))
 
 
 def recorded_setting(value: Any) -> Any:
