@@ -64,6 +64,10 @@ class Measure:
         """The possible outcomes."""
         return (0.0, 1.0) if self.is_fraction else (0.0, inf) if self.target is not None else UNLIMITED
 
+    def chance(self, classes: int) -> float | None:
+        """The outcome of knowing nothing about that number of classes; None for a metric or a target without one."""
+        return None if self.target is not None else metric_of(self.metric).quantity.chance(classes)
+
     @property
     def name(self) -> str:
         """`last val_acc`, `val_acc at epoch 5`, `epochs to 80%`."""
@@ -252,7 +256,7 @@ def _outcomes_of(
     values = {seed: number for seed, number in numbers.items() if not isinstance(number, Missing)}
     missing = {seed: number for seed, number in numbers.items() if isinstance(number, Missing)}
     classes = max((record.classes for record in group.runs.values()), default=0)
-    chance = None if measure.target is not None else metric_of(measure.metric).quantity.chance(classes)
+    chance = measure.chance(classes)
     worst = chance if measure.target is None else late
     if chance is not None and not measure.metric_higher_is_better:
         worst = max([chance, *values.values()])

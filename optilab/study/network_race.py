@@ -11,7 +11,6 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from math import inf
 from statistics import fmean
 from typing import Any
 
@@ -24,19 +23,20 @@ from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
 from optilab.errors import DataError, UsageError
 from optilab.optimize.rule import short_name
-from optilab.runs.metrics import METRICS
 from optilab.study import search_space
 from optilab.study.comparison import no_better_than_chance
 from optilab.study.groups import request_of
 from optilab.study.judge import Judgment, alpha, judge
 from optilab.study.measure import GroupValues, Measure
-from optilab.study.plan import SEEDS_PER_REPEAT, Batch, Plan, final_seeds, ranked
+from optilab.study.plan import SEEDS_PER_REPEAT, Batch, Plan, final_seeds, mean_score, ranked
 from optilab.study.search_space import untuned
 from optilab.study.study import StudySpec
 from optilab.study.sweep import MAX_TRIALS
 from optilab.study.trials import Trial, as_trial
 from optilab.words import plural
 
+TUNED_BY = "val_acc"
+"""The metric that a setting is chosen by."""
 JUDGED = Measure("test_acc")
 KINDS = {"race": ("optimizer", "optimizers"), "remedy": ("remedy", "variants")}
 """The noun for what a command compares, in singular and plural."""
@@ -45,12 +45,6 @@ Settings = Mapping[str, Any]
 
 
 # --- the plan ----------------------------------------------------------------------------------------------
-
-
-def validation_accuracy(row: runs.Row) -> float:
-    """The validation accuracy that a setting is chosen by; -inf for a training that diverged or failed."""
-    value = row.get("val_acc")
-    return float(value) if row["status"] == "done" and isinstance(value, int | float) else -inf
 
 
 @dataclass(frozen=True)
@@ -133,7 +127,9 @@ def race_plan(entrants: Sequence[Entrant], finalists: int, seeds: int) -> Plan:
     all; the one with the highest mean over its seeds from new ones. There is none where no setting has a score.
     """
     outcomes = yield Batch([trial for entrant in entrants for trial in entrant.tuning])
-    scores = [[validation_accuracy(outcomes[trial.name].row) for trial in entrant.tuning] for entrant in entrants]
+    scores = [
+        [mean_score([outcomes[trial.name].row], TUNED_BY) for trial in entrant.tuning] for entrant in entrants
+    ]
     best = [ranked(of_entrant)[:finalists] for of_entrant in scores]
     undecided = [
         (scored, place, entrant.trial("finalist", place, entrant.first + SEEDS_PER_REPEAT - 1))
@@ -144,7 +140,7 @@ def race_plan(entrants: Sequence[Entrant], finalists: int, seeds: int) -> Plan:
     if undecided:
         outcomes = yield Batch([trial for _, _, trial in undecided])
     for scored, place, trial in undecided:
-        scored[place] += validation_accuracy(outcomes[trial.name].row)
+        scored[place] += mean_score([outcomes[trial.name].row], TUNED_BY)
     finals = [
         entrant.trial("final", max(places, key=scored.__getitem__), seed)
         for entrant, scored, places in zip(entrants, scores, best, strict=True)
@@ -372,7 +368,8 @@ def _raced(rows: Sequence[runs.Row], records: Mapping[str, runs.Record], budget:
     """
     settings, judged, boundary_notes = list[Settings](), dict[int, runs.Record](), dict[int, str]()
     accuracy, imputed, means = dict[int, float](), dict[int, str](), dict[int, float]()
-    chance = next((_chance(records[row["trial"]]) for row in rows if row["trial"] in records), 0.0)
+    classes = next((records[row["trial"]].classes for row in rows if row["trial"] in records), 0)
+    chance = JUDGED.chance(classes) or 0.0
     repeats: dict[int, list[runs.Row]] = {}
     for row in rows:
         repeats.setdefault(int(row.get("repeat") or 1), []).append(row)
@@ -410,11 +407,6 @@ def _boundary_note(repeat: int, chosen: runs.Row, tuning: Sequence[runs.Row]) ->
         if key.rpartition(".")[2] == "lr" and (end := search_space.end_of(value, rates)):
             return {repeat: f"{key} {value:.3g}, the {end}"}
     return {}
-
-
-def _chance(record: runs.Record) -> float:
-    """The accuracy of the chance level."""
-    return METRICS[JUDGED.metric].quantity.chance(record.classes) or 0.0
 
 
 def _over_all(tables: Sequence[RaceTable], level: float) -> RaceTable | None:
