@@ -116,8 +116,11 @@ def new_seeds(request: Mapping[str, Any]) -> int:
     return int(request.get("confirm_seeds") or max(request.get("seeds") or 1, NEW_SEEDS))
 
 
-def _resolved(request: SweepConfig, changes: Sequence[Override]) -> SweepConfig:
-    """`request` with its training as keys, changed; each trial on one thread of the CPU, or the device it names.
+def _resolved(
+    request: SweepConfig, changes: Sequence[Override]
+) -> tuple[SweepConfig, TrainConfig, Sequence[AxisLike]]:
+    """`request` with its training as keys, changed; that training, on one thread of the CPU or the device that it
+    names; and the axes.
 
     Without an axis, the claims of the training are those of the study.
     """
@@ -128,21 +131,20 @@ def _resolved(request: SweepConfig, changes: Sequence[Override]) -> SweepConfig:
                 raise UsageError(f"{axis} is an axis (--over), whose values take its place", change.where)
             if change.key.startswith(f"{axis}."):
                 raise UsageError(f"--over {axis} replaces {change.key}", change.where)
-    first = next(_ends([read_axis(*axis) for axis in request.over.items()]))
-    base = load(TrainConfig, config, changes, replaced=first)
+    axes = [read_axis(*axis) for axis in request.over.items()]
+    base = load(TrainConfig, config, changes, replaced=next(_ends(axes)))
     expect = request.expect if request.over else (*base.expect, *request.expect)
     base = as_trial(base, expect=())
-    return request.model_copy(update={"config": base, "name": request.name or base.name, "expect": expect})
+    changed = {"config": base, "name": request.name or base.name, "expect": expect}
+    return request.model_copy(update=changed), base, axes
 
 
 def spec_of(request: SweepConfig, changes: Sequence[Override] = (), command: str = "sweep") -> SweepSpec:
     """The trials of a sweep, with `changes` of its training. UsageError for axes that do not fit, ConfigError for their
     values."""
-    request = _resolved(request, changes)
+    request, base, axes = _resolved(request, changes)
     if command == "sweep" and not request.over and request.seeds == 1:
         raise UsageError("a sweep needs an axis (--over) or several seeds (--seeds)")
-    base, axes = request.config, [read_axis(*axis) for axis in request.over.items()]
-    assert isinstance(base, TrainConfig)
     _require_options(request, base, axes)
     count = (
         math.prod(axis.count for axis in axes)
