@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 from optilab import runs
 from optilab.config import SCHEMAS, presets
 from optilab.config.keys import keys_of, top_keys
-from optilab.config.section import Section, build
+from optilab.config.section import Section, build, dump
 from optilab.config.tree import MAX_BYTES, KeyPath, Override, Tree, changed_values, edited
 from optilab.errors import (
     ConfigError,
@@ -29,7 +29,7 @@ S = TypeVar("S", bound=Section)
 STUDIES = ("sweep", "remedy", "race")
 CODE_KEYS = {"train": ("model", "optimizer"), "optimize": ("algo",)}
 """The keys of each command's config that may name a user's code."""
-Config = str | Mapping[str, Any] | Tree | None
+Config = str | Mapping[str, Any] | Section | Tree | None
 
 
 def load(
@@ -39,7 +39,7 @@ def load(
     rules: Literal["exercise", "literature", "tuned"] = "exercise",
     replaced: Mapping[str, Any] | None = None,
 ) -> S:
-    """The value of a config: a path, the name of a preset, a mapping or a tree; None: the defaults.
+    """The value of a config: a path, the name of a preset, a mapping, a value or a tree; None: the defaults.
 
     `rules` chooses what an optimize config leaves out of a rule: the settings of its preset where there is one, or
     the defaults of the literature. `train` always has the literature's. Where rules are `tuned`, those settings of a
@@ -72,6 +72,8 @@ def tree_of(kind: str, config: Config) -> Tree:
         return config
     if config is None:
         return Tree()
+    if isinstance(config, Section):
+        return Tree.of(dump(config))
     if isinstance(config, Mapping):
         return Tree.of(config)
     if not isinstance(config, str):

@@ -17,7 +17,6 @@ from typing import Any
 from optilab import runs
 from optilab.config.load import load
 from optilab.config.presets import rules_named
-from optilab.config.section import dump
 from optilab.config.study import RemedyConfig, TrainingRaceConfig
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
@@ -96,7 +95,7 @@ class Entrant:
                 keys[key if search_space.is_of_training(self.fields[key], key) else f"optimizer.{key}"] = value
             keys |= {"schedule_by": "batch"} if settings.get("schedule", "constant") != "constant" else {}
             changes = [Override(self.option, key, value) for key, value in keys.items()]
-            drawn.append((load(TrainConfig, dump(self.config), changes), settings))
+            drawn.append((load(TrainConfig, self.config, changes), settings))
         return drawn
 
     def draw(self) -> list[Settings]:
@@ -196,8 +195,7 @@ def race_of(
 
 def _resolved(request: TrainingRaceConfig, changes: Sequence[Override]) -> TrainingRaceConfig:
     """`request` with its trainings as keys, changed, each with images held out and one thread."""
-    trainings = (name if isinstance(name, str) else dump(name) for name in request.on)
-    loaded = [load(TrainConfig, training, changes) for training in trainings]
+    loaded = [load(TrainConfig, training, changes) for training in request.on]
     configs = [as_trial(config, data=config.data.holding_out(request.holdout)) for config in loaded]
     names = [config.name for config in configs]
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:

@@ -8,7 +8,6 @@ from statistics import median
 from optilab import runs
 from optilab.config.claims import BEST
 from optilab.config.load import load
-from optilab.config.section import dump
 from optilab.config.study import RemedyConfig, TrainingRaceConfig
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
@@ -63,10 +62,9 @@ class RemedySpec(StudySpec):
 
 def _resolved(request: RemedyConfig, changes: Sequence[Override]) -> RemedyConfig:
     """`request` with its training as keys, so that its study.yaml depends on no other file, and what is set in all."""
-    config = request.config if isinstance(request.config, str) else dump(request.config)
-    load(TrainConfig, config, changes)  # refused as they were typed
+    load(TrainConfig, request.config, changes)  # refused as they were typed
     settings = {**request.set, **{change.key: change.value for change in changes}}
-    return request.model_copy(update={"set": settings, "config": load(TrainConfig, config)})
+    return request.model_copy(update={"set": settings, "config": load(TrainConfig, request.config)})
 
 
 def spec_of(request: RemedyConfig, changes: Sequence[Override] = ()) -> RemedySpec | RaceSpec:
@@ -102,9 +100,8 @@ def spec_of(request: RemedyConfig, changes: Sequence[Override] = ()) -> RemedySp
 
 def variants_of(request: RemedyConfig) -> list[Variant]:
     """The config as it is, then with each remedy."""
-    config = request.config if isinstance(request.config, str) else dump(request.config)
     changes = [Override(f"--set {key}", key, value) for key, value in request.set.items()]
-    base = load(TrainConfig, config, changes)
+    base = load(TrainConfig, request.config, changes)
     variants = [Variant(UNCHANGED, _as_variant(AS_IT_IS, base))]
     remedies = chosen_remedies(request.only)
     if request.tune is not None:  # the rate of every remedy is tuned
@@ -113,7 +110,7 @@ def variants_of(request: RemedyConfig) -> list[Variant]:
         raise UsageError(f"expected at least two remedies, got {remedies[0].name}", "--pairs")
     for remedy in [*remedies, *(pairs(remedies) if request.pairs else [])]:
         try:
-            changed = load(TrainConfig, config, [*changes, *remedy.overrides])
+            changed = load(TrainConfig, request.config, [*changes, *remedy.overrides])
         except ConfigError as error:
             variants.append(Variant(remedy, None, error.problems[0].message))
         else:

@@ -124,7 +124,6 @@ def _resolved(
 
     Without an axis, the claims of the training are those of the study.
     """
-    config = request.config if isinstance(request.config, str) else dump(request.config)
     for change in changes:
         for axis in request.over:
             if change.key == axis:
@@ -132,7 +131,7 @@ def _resolved(
             if change.key.startswith(f"{axis}."):
                 raise UsageError(f"--over {axis} replaces {change.key}", change.where)
     axes = [read_axis(*axis) for axis in request.over.items()]
-    base = load(TrainConfig, config, changes, replaced=next(_ends(axes)))
+    base = load(TrainConfig, request.config, changes, replaced=next(_ends(axes)))
     expect = request.expect if request.over else (*base.expect, *request.expect)
     base = as_trial(base, expect=())
     changed = {"config": base, "name": request.name or base.name, "expect": expect}
@@ -281,7 +280,7 @@ def _of_point(base: TrainConfig, point: Mapping[str, Any], seeds: int) -> list[T
     """The trials of one point: the config with its settings, from `seeds` seeds."""
     changes = [Override(f"--over {key}={flow(value)}", key, value) for key, value in point.items()]
     changes.sort(key=lambda change: change.key.count("."))  # an entry before its keys, in whatever order they came
-    config = load(TrainConfig, dump(base), changes) if changes else base
+    config = load(TrainConfig, base, changes) if changes else base
     label = "-".join(flow(value) for value in point.values()) or base.name
     every = range(config.seed, config.seed + seeds)
     return [Trial(label, config.model_copy(update={"seed": seed}), point) for seed in every]
