@@ -16,7 +16,7 @@ from optilab.show.table import Column, Table, grid
 from optilab.study.comparison import RunComparison
 from optilab.study.curves import MEASURED, History, history, title
 from optilab.study.diff import circumstances, varying
-from optilab.study.groups import DATA_DIGEST, Group, Grouping, distinguishing_keys, short_names, value_text
+from optilab.study.groups import DATA_DIGEST, Group, Grouping, value_text
 from optilab.study.importance import effects
 from optilab.words import listed, percent, plural, ranges
 
@@ -45,10 +45,7 @@ def question(comparison: RunComparison) -> str:
         return f"How well does {', '.join(dict.fromkeys(names))} train?"
     if judgment is not None and not judgment.chosen:
         return f"Is anything better than {comparison.candidates[judgment.baseline.key].label} by {metric}?"
-    rows = [candidate.settings for candidate in comparison.candidates]
-    words = [
-        *short_names(distinguishing_keys(list(dict.fromkeys(key for row in rows for key in row)), rows)).values()
-    ]
+    words = [axis.word for axis in tried_axes(comparison)]
     if not 0 < len(words) <= MAX_NAMED:
         return f"Which of {count} settings is the best by {metric}?"
     return f"Which {listed(words)} {'are' if len(words) > 1 else 'is'} the best by {metric}?"

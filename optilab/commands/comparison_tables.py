@@ -70,7 +70,7 @@ def differences(comparison: "RunComparison") -> list[str]:
     grouping = comparison.grouping
     varied = []
     settings_of_groups = [group.settings for group in grouping.groups]
-    for key in distinguishing_keys(grouping.differing, settings_of_groups):
+    for key in distinguishing_keys(settings_of_groups):
         values = list(
             dict.fromkeys(value_text(settings[key]) if key in settings else "-" for settings in settings_of_groups)
         )

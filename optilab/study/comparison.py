@@ -160,7 +160,7 @@ def _rows(
         return [ComparedRuns(group.label, group.settings, (group,), outcomes) for group, outcomes in pairs], []
     trees = [group.settings for group in grouping.groups]
     keys, rest = _keys(grouping, by)
-    words = distinguishing_keys(keys, trees) or keys
+    words = distinguishing_keys(trees, keys) or keys
     table: dict[str, dict[str, tuple[Group, GroupValues]]] = {}
     for group, outcomes in pairs:
         table.setdefault(_identity(group, keys), {})[_identity(group, rest)] = group, outcomes
@@ -188,7 +188,7 @@ def _identity(group: Group, keys: Sequence[str]) -> str:
 
 def _keys(grouping: Grouping, by: Sequence[str]) -> tuple[list[str], list[str]]:
     """The keys that tell rows apart, and those of the other settings. UsageError for one that nothing differs in."""
-    differing = distinguishing_keys(grouping.differing, [group.settings for group in grouping.groups])
+    differing = distinguishing_keys([group.settings for group in grouping.groups])
     named = {word: key for key, word in short_names(differing).items()}  # as a label tells them
     wanted = [named.get(key, key) for key in by]
     keys = [key for key in grouping.differing if any(is_within(key, name) for name in wanted)]
