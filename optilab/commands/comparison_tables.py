@@ -254,11 +254,8 @@ def best_clauses(judgment: "Judgment[str]", measure: "Measure", metric: str) -> 
     rest = f"; cannot tell it from {possible[0] if len(possible) == 1 else many}"
     word, top = ("highest", max) if measure.higher_is_better else ("lowest", min)
     # A row with too few seeds to be the reference may have a better mean.
-    few = (
-        " of the rows with several seeds"
-        if best.summary.mean != top(r.summary.mean for r in judgment.ranked)
-        else ""
-    )
+    is_overtaken = best.summary.mean != top(row.summary.mean for row in judgment.ranked)
+    few = " of the rows with several seeds" if is_overtaken else ""
     return f"{best.key} has the {word} {metric}{few}: {measured}", ahead + rest
 
 
@@ -277,16 +274,12 @@ def _answer_vs_baseline(judgment: "Judgment[str]", measure: "Measure") -> Verdic
     """The answer where a baseline was named: what is better than it, and what both reach."""
     base, show = judgment.baseline, Units(measure.is_fraction)
     rows = [row for row in judgment.ranked if row is not base]
-    better, worse, untold = (
-        [r.key for r in rows if r.verdict == word] for word in ("better", "worse", "cannot tell")
-    )
-    verb = "is" if len(better) == 1 else "are"
-    claim = f"{some(better, SEVERAL)} {verb} better than" if better else "no row is better than"
+    named = {word: [row.key for row in rows if row.verdict == word] for word in ("better", "worse", "cannot tell")}
+    better = named.pop("better")
+    claim = f"{some(better, SEVERAL) or 'no row'} {'are' if len(better) > 1 else 'is'} better than {base.key}"
     reached = [f"{row.key} {show.value(row.summary.mean)}" for row in (rows[0], base)]
-    rest = [
-        f"; {word}: {some(keys, SEVERAL)}" for word, keys in (("worse", worse), ("cannot tell", untold)) if keys
-    ]
-    return Verdict(f"{claim} {base.key} by {measure.name}: {', '.join(reached)}", "".join(rest))
+    rest = [f"; {word}: {some(names, SEVERAL)}" for word, names in named.items() if names]
+    return Verdict(f"{claim} by {measure.name}: {', '.join(reached)}", "".join(rest))
 
 
 def _labels(comparison: "RunComparison") -> list[str]:
