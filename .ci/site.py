@@ -84,5 +84,5 @@ def documents() -> str:
 
 def api() -> str:
     """The library's front doors, from their docstrings."""
-    doors = ("optilab.lab.Lab", "optilab.watch.Watch", "optilab.errors")
+    doors = ("optilab.lab.Lab", "optilab.loop.Watch", "optilab.errors")
     return "\n".join(["# Python API", *(f"\n## {door}\n\n::: {door}" for door in doors)])

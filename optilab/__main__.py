@@ -8,6 +8,7 @@ import contextlib
 import os
 import signal
 import sys
+from itertools import pairwise
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _report(text: str, code: int, error: "OptilabError | None" = None) -> int:
         print("optilab:", "\n".join(map(printable, text.split("\n"))), file=sys.stderr, flush=True)
     except OSError:  # a log on a full disk; the exit status still says it
         _drop(sys.stderr)
-    if "--json" in sys.argv[1:]:
+    if _asks_for_json(sys.argv[1:]):
         from optilab.show.terminal import document
 
         facts = {"code": int(code), "message": text, "where": None} if error is None else error.document()
@@ -105,6 +106,10 @@ def _report(text: str, code: int, error: "OptilabError | None" = None) -> int:
         except OSError:  # the text has been printed, and its exit status stays
             _drop(sys.stdout)
     return int(code)
+
+
+def _asks_for_json(words: list[str]) -> bool:
+    return not {"--json", "--format=json"}.isdisjoint(words) or ("--format", "json") in pairwise(words)
 
 
 # --- what the process starts with --------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -35,15 +35,15 @@ class Call:
 
     def shell(self) -> str:
         """The command line, each word quoted; the call of `Lab` if it needs values that only this process has."""
-        values = (*self.arguments, *(item for value in self.options.values() for item in _items(value)))
-        if any(map(callable, values)) or any(isinstance(argument, Mapping) for argument in self.arguments):
+        has_mapping = any(isinstance(argument, Mapping) for argument in self.arguments)
+        if has_mapping or [*objects([*self.arguments, self.options])]:
             return self.python()
         return shlex.join(self.words())
 
     def python(self) -> str:
         """The call of a method of `Lab`, which has its directory of runs; the command line where there is none."""
         if " " in self.command:
-            return self.shell()
+            return shlex.join(self.words())
         options = {name: value for name, value in self.options.items() if name != "runs_dir" and value != {}}
         words = [*map(_literal, self.arguments), *(f"{name}={_literal(value)}" for name, value in options.items())]
         return f"lab.{self.command}({', '.join(words)})"
@@ -59,12 +59,16 @@ class Command:
     call: Call
     after: str = ""
 
+    def around(self, call: str) -> str:
+        """The sentence with this text of its command."""
+        return f"{self.why}{call}{self.after}"
+
     def python(self) -> str:
         """The sentence with a call of `Lab`."""
-        return f"{self.why}{self.call.python()}{self.after}"
+        return self.around(self.call.python())
 
     def __str__(self) -> str:
-        return f"{self.why}{self.call}{self.after}"
+        return self.around(self.call.shell())
 
 
 def in_python(text: str | Command) -> str:
@@ -72,8 +76,13 @@ def in_python(text: str | Command) -> str:
     return text if isinstance(text, str) else text.python()
 
 
-def _items(value: object) -> Sequence[object]:
-    return value if isinstance(value, list | tuple) else [value]
+def objects(value: Any) -> Iterator[Any]:
+    """The classes and functions of this process in a value."""
+    if isinstance(value, Mapping | list | tuple):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from objects(item)
+    elif callable(value):
+        yield value
 
 
 def flow(value: object) -> str:

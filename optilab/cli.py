@@ -136,10 +136,8 @@ def _function(name: str, command: "type[OutputOptions]") -> Callable[..., int]:
     headings: dict[str, str] = {}
     for request in command.requests():
         for key, field in options(request).items():
-            shared = key in headings or len(command.requests()) == 1
-            headings[key] = (
-                (MAIN_PANEL if shared else request.HEADING) if field.group in ("", MAIN_PANEL) else field.group
-            )
+            heading = MAIN_PANEL if key in headings else request.HEADING
+            headings[key] = heading if field.group in ("", MAIN_PANEL) else field.group
 
     def run(**values: Any) -> int:
         arguments = {
@@ -202,7 +200,7 @@ def _parameter(field: "Field", heading: str) -> inspect.Parameter:
 
 
 def _argument(field: "Field", configs: bool) -> inspect.Parameter:
-    """The place of an option whose name may be left out."""
+    """The argument for an option whose name may be left out."""
     from optilab.marks import Flag
 
     flag: Flag = field.mark(Flag)
@@ -241,13 +239,13 @@ def _epilog(examples: Sequence[str]) -> str:
     return "\b\nExamples:\n" + "".join(f"  {_broken(line)}\n" for line in examples)
 
 
-def _broken(command: str, room: int = 74) -> str:
-    """A command in lines of `room` characters, each but the last with a backslash; an option stays with its value."""
+def _broken(command: str) -> str:
+    """A command in lines of 74 characters, each but the last with a backslash; an option stays with its value."""
     quoted = r"""(?:'[^']*'|"[^"]*"|\$\([^)]*\)|[^\s'"])+"""
     parts = re.findall(rf"{quoted}(?: (?!--?[a-z]){quoted})*", command)
     lines = [parts[0]]
     for part in parts[1:]:
-        if len(lines[-1]) + 1 + len(part) <= room:
+        if len(lines[-1]) + 1 + len(part) <= 74:
             lines[-1] += f" {part}"
         else:
             lines.append(f"    {part}")
@@ -275,8 +273,8 @@ class GroupedCommand(TyperCommand):
         parameters = self.get_params(ctx)
         for parameter in parameters:
             if record := parameter.get_help_record(ctx):
-                place = "Arguments" if parameter.param_type_name == "argument" else "Output"
-                heading = getattr(parameter, "rich_help_panel", None) or place
+                without_panel = "Arguments" if parameter.param_type_name == "argument" else "Output"
+                heading = getattr(parameter, "rich_help_panel", None) or without_panel
                 sections.setdefault(heading, []).append((record[0].partition(" <")[0], record[1]))
         if len(parameters) <= MAX_WITHOUT_HEADINGS:
             arguments = sections.pop("Arguments", [])

@@ -175,10 +175,10 @@ def expected_one_of(value: Any, accepted: Sequence[str]) -> str:
     return f"expected {'one of ' * (len(accepted) > 1)}{', '.join(accepted)}, got {shown(value)}{near}"
 
 
-def chosen_names(where: str, text: str, noun: str, accepted: Iterable[str]) -> list[str]:
-    """The names of a comma-separated list of `accepted` names, in any case. UsageError for an unknown one."""
+def chosen_names(where: str, texts: Iterable[str], noun: str, accepted: Iterable[str]) -> list[str]:
+    """The `accepted` names that comma-separated lists have, in any case. UsageError for an unknown one."""
     known = {name.lower(): name for name in accepted}
-    names = [name.strip() for name in text.split(",")]
+    names = [name.strip() for text in texts for name in text.split(",")]
     if unknown_names := [name for name in names if name.lower() not in known]:
         raise UsageError(unknown(noun, unknown_names[0], known.values()), where)
     return list(dict.fromkeys(known[name.lower()] for name in names))

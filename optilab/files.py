@@ -13,6 +13,7 @@ import secrets
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from math import inf
 from pathlib import Path
 from sys import intern
 from typing import Any
@@ -104,11 +105,11 @@ def _regular(path: Path) -> Iterator[tuple[io.FileIO, int]]:
         raise SystemFailure(f"cannot read {path}: {error.strerror}") from None
 
 
-def is_regular(path: Path, limit: int) -> bool:
+def is_regular(path: Path, limit: float = inf) -> bool:
     """True for a regular file of at most `limit` bytes, which `read_regular` can read."""
     try:
         status = os.lstat(path)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a path with a null byte
         return False
     return stat.S_ISREG(status.st_mode) and status.st_size <= limit
 
@@ -205,13 +206,14 @@ def read_json(path: Path, limit: int) -> dict[str, Any]:
     try:
         content = read_regular(path, limit)
         document = json.loads(content, object_hook=_shared, parse_constant=_finite, parse_float=_finite)
-    except (ValueError, RecursionError) as error:  # RecursionError: nested by the thousand
-        where = (
-            f"line {error.lineno} is not JSON"
-            if isinstance(error, json.JSONDecodeError)
-            else "a number is not finite"
-        )
-        raise DataError(f"{path} is damaged: {where}") from None
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path} is damaged: line {error.lineno} is not JSON") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is damaged: expected UTF-8") from None
+    except RecursionError:
+        raise DataError(f"{path} is damaged: nested too deeply") from None
+    except ValueError:
+        raise DataError(f"{path} is damaged: a number is not finite") from None
     if not isinstance(document, dict):
         raise DataError(f"{path} is damaged: expected a mapping, got {shown(document)}")
     return document

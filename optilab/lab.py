@@ -48,8 +48,6 @@ PRINTING: "Mapping[str, str]" = {
     "quiet": "rows",
 }
 """Options that say how a command prints its answer, and what an answer has instead."""
-FIRST = ("candidate", "submissions", "names", "targets")
-"""Keywords that need no name, which stand first, next to the optimizers or the config."""
 
 P = ParamSpec("P")
 A = TypeVar("A", covariant=True)
@@ -142,14 +140,13 @@ def command_of(name: str) -> "type[Request]":
 def keywords(name: str) -> "Mapping[str, Field]":
     """The keywords of a method, those first that need no name; not how a command prints its answer."""
     from optilab.commands.request import optimizers_of, options_of
+    from optilab.marks import Argument, Flag
 
     command = command_of(name)
-    rules = optimizers_of(command)
-    first = (*FIRST, rules.name if rules else "config")
-    options = [
-        field for field in options_of(command).values() if field.group != "Output" and field.name != "runs_dir"
-    ]
-    return {field.name: field for field in sorted(options, key=lambda field: field.name not in first)}
+    known, rules = options_of(command).values(), optimizers_of(command)
+    options = [field for field in known if field.group != "Output" and field.name != "runs_dir"]
+    options.sort(key=lambda field: field is not rules and not isinstance(field.mark(Flag), Argument))
+    return {field.name: field for field in options}
 
 
 def _method(lab: Lab, name: str) -> Callable[..., Any]:
@@ -181,12 +178,12 @@ def _answer(
     from optilab.commands.request import Place, optimizers_of, options_of, plain, positional
 
     command, known = command_of(name), keywords(name)
-    places = [field.name for field in list(known.values())[:2] if not field.is_named]
-    if len(values) > len(places):
-        most = plural(len(places), "positional argument")
-        raise TypeError(f"{name}() takes at most {most} ({', '.join(places)})")
+    names = [field.name for field in list(known.values())[:2] if not field.is_named]
+    if len(values) > len(names):
+        most = plural(len(names), "positional argument")
+        raise TypeError(f"{name}() takes at most {most} ({', '.join(names)})")
     if values and (optimizers := optimizers_of(command)):
-        places[0] = positional(optimizers, plain(values[0]), known)
+        names[0] = positional(optimizers, plain(values[0]), known)
     options = options_of(command)
     flags = {field.flag.lstrip("-").replace("-", "_"): key for key, field in options.items()}
     spelled = {flags.get(key, key): item for key, item in arguments.items()}  # `format` is the option of `style`
@@ -195,9 +192,10 @@ def _answer(
             raise UsageError(f"only the command has this option; a result has .{PRINTING[key]}", key.strip("_"))
     if "runs_dir" in spelled:
         raise UsageError("only the command has this option; Lab(folder) names the directory", "runs_dir")
-    if twice := [place for place, _ in zip(places, values, strict=False) if place in spelled]:
+    by_position = dict(zip(names, values, strict=False))
+    if twice := [key for key in by_position if key in spelled]:
         raise UsageError(f"{', '.join(twice)}: given twice, by position and by name")
-    everything = {**dict(zip(places, values, strict=False)), **spelled}
+    everything = {**by_position, **spelled}
     with library_errors():
         try:
             request = command.of({key: item for key, item in everything.items() if item is not None})

@@ -52,6 +52,10 @@ class ConfigKey:
 
     key: str
 
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
+        """Any value, which the config validates."""
+        return {"type": "any"}
+
 
 @dataclass(frozen=True)
 class Read:

@@ -320,7 +320,7 @@ def _forget_torch() -> None:
                 os.write(2, b"torch was imported\n")
                 EXIT(IMPORTED_TORCH)
 
-    names = [name for name in sys.modules if name.startswith(("torch", "optilab.train", "optilab.watch"))]
+    names = [name for name in sys.modules if name.startswith(("torch", "optilab.train", "optilab.loop"))]
     _hidden.extend(sys.modules.pop(name) for name in names)  # kept: their end would be PyTorch's
     sys.meta_path.insert(0, Guard())
 

@@ -5,8 +5,8 @@ import pytest
 from optilab.commands.answer import cell
 from optilab.commands.studies import announcement
 from optilab.config.study import SweepConfig
-from optilab.study.sweep import resolve, spec_of
-from optilab.study.trials import Cost
+from optilab.study.study import Cost
+from optilab.study.sweep import spec_of
 from optilab.words import of_key, percent, plural, points
 
 
@@ -51,4 +51,4 @@ def test_a_point_in_a_table_has_the_digits_of_a_number():
 )
 def test_a_sweep_counts_the_settings_that_are_drawn(samples, text):
     asked = SweepConfig(config="sigmoid", over={"optimizer.lr": "0.1:1:log"}, samples=samples)
-    assert spec_of(resolve(asked)).shape == f"{text} x 1 seed"
+    assert spec_of(asked).shape == f"{text} x 1 seed"

@@ -43,7 +43,7 @@ CHANCE_LEVEL = 0.1
 
 def compared(network: str, rule: str, dataset: str, batch: int, epochs: int) -> dict[str, float]:
     """Percentage points of accuracy lost to the best of nine rates over four decades, by the method that names one."""
-    from optilab.commands.studies import dataset_of
+    from optilab.data import fetch
     from optilab.train.session import build
 
     def config(seed: int) -> TrainConfig:
@@ -51,7 +51,7 @@ def compared(network: str, rule: str, dataset: str, batch: int, epochs: int) -> 
         keys |= {"device": "cpu", "threads": 1}
         return load(TrainConfig, f"{network}.yaml", [Override(key, key, value) for key, value in keys.items()])
 
-    images = dataset_of(config(1).data)
+    images = fetch.ensure(*config(1).data.source)
     ramp = rates.rate_ramp(config(1).optimizer)
 
     def optilab(steps: int) -> float | None:

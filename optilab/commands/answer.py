@@ -83,6 +83,11 @@ class Answer(ABC):
         """The document of `--json`."""
         return {"rows": self.rows}
 
+    def full_document(self) -> dict[str, Any]:
+        """The document with its version, and with the results of the claims where there are any."""
+        claims = {"expect": [claim.document() for claim in self.judged]} if self.judged else {}
+        return {"schema_version": self.schema_version, **self.document(), **claims}
+
     def short(self) -> Iterable[str]:
         """The lines of `--quiet`."""
         return self.written[-1:]
@@ -142,7 +147,7 @@ class SimpleAnswer(Answer):
     content: Sequence[Block]
     facts: Mapping[str, Any]
     brief: Sequence[str] = ()
-    exit_code: ExitCode = ExitCode.OK
+    code: ExitCode = ExitCode.OK
 
     @property
     def headline(self) -> str:
@@ -151,10 +156,6 @@ class SimpleAnswer(Answer):
     @property
     def rows(self) -> list[dict[str, Any]]:
         return [dict(row) for block in self.content if isinstance(block, Table) for row in block.rows]
-
-    @property
-    def code(self) -> ExitCode:
-        return self.exit_code
 
     def blocks(self) -> Iterable[Block]:
         return self.content

@@ -21,9 +21,8 @@ from optilab.commands.request import Place
 from optilab.config import presets
 from optilab.config.claims import CheckFile, Claim, ClaimsEntry, expectations
 from optilab.config.load import at_place, command_of, load, read
-from optilab.config.presets import algorithms
 from optilab.config.section import dump, schema_for
-from optilab.config.study import NETWORK_ALGOS, FunctionRaceConfig, SweepConfig
+from optilab.config.study import NETWORK_OPTIMIZERS, FunctionRaceConfig, SweepConfig
 from optilab.config.tree import Override, Tree
 from optilab.errors import (
     ConfigError,
@@ -41,6 +40,7 @@ from optilab.words import listed, plural, some
 
 if TYPE_CHECKING:
     from optilab.study.claims import ClaimResult, Results
+    from optilab.study.study import StudySpec
 
 
 class CheckClaims(SetOptions, DataOptions, JobOptions, FolderOptions, SilentOptions):
@@ -104,7 +104,7 @@ class CheckClaims(SetOptions, DataOptions, JobOptions, FolderOptions, SilentOpti
         return SimpleAnswer(
             lines,
             {"summary": summary, "checks": [each.document() for each in checked]},
-            exit_code=code,
+            code=code,
         )
 
 
@@ -225,9 +225,9 @@ class Checker:
         if not chosen:
             condition = "" if self.request.slow else " that is not slow"
             names = some([entry.name for entry in file.checks], 5)
-            raise UsageError(
-                f"no check{condition} has a name like {shown(self.request.only)}; the file has {names}", "--only"
-            )
+            text = f"no check{condition} has a name like {shown(self.request.only)}; the file has {names}"
+            yield CheckedTarget(target, errors=[UsageError(text, "--only")])
+            return
         if left := len(named) - len(chosen):
             terminal.note(f"{target}: {plural(left, 'slow check')} left out; --slow runs them, too")
         for number, entry in chosen:
@@ -267,24 +267,24 @@ class Checker:
     def _rate(self, source: Any, changes: Sequence[Override], texts: Sequence[str]) -> Question:
         from optilab.commands.lr import range_test
         from optilab.config.training import TrainConfig
+        from optilab.data import fetch
         from optilab.study.claims import require_judgeable, results_of_rate
         from optilab.study.rates import rate_ramp
 
         claims, config = _require(expectations("lr", texts)), load(TrainConfig, source, changes)
         require_judgeable(claims, [config.name])
-        dataset = studies.dataset_of(config.data)
+        dataset = fetch.ensure(*config.data.source)
         test = range_test(config, rate_ramp(config.optimizer), dataset, self.place.silent)
         return Question(claims, results_of_rate(test.rate, config.name))
 
     def _function_race(self, source: dict[str, Any], claimed: Sequence[Override]) -> Question:
         from optilab.commands.race import FunctionRace, race_on_functions
         from optilab.study.claims import results_of_race
-        from optilab.study.function_race import standings
 
-        config = load(FunctionRaceConfig, source, claimed)
-        claims = _require(config.expect)
+        request = FunctionRace(**dict(load(FunctionRaceConfig, source, claimed)))
+        claims = _require(request.expect)
         place = Place(self.place.folder, (), self.place.silent, library=True)
-        return Question(claims, results_of_race(standings(race_on_functions(config, FunctionRace(), place).race)))
+        return Question(claims, results_of_race(race_on_functions(request, place).race))
 
     def _study(self, kind: str, source: Any, changes: Sequence[Override], claimed: Sequence[Override]) -> Question:
         """The study that a training, a sweep, remedies or a race on trainings mean."""
@@ -294,18 +294,15 @@ class Checker:
 
         if kind == "train":
             trained = load(TrainConfig, source, [*changes, *claimed])
-            config: Any = sweep.resolve(SweepConfig(config=trained, seeds=self.request.seeds))
-            spec = sweep.spec_of(config, kind)
+            spec: StudySpec = sweep.spec_of(SweepConfig(config=trained, seeds=self.request.seeds), command=kind)
         else:
             if kind == "race" and isinstance(source, dict):
-                source = {"algos": algorithms(NETWORK_ALGOS), **source}
+                source = {"algos": [*NETWORK_OPTIMIZERS], **source}
             plans: Any = {"sweep": sweep, "remedy": remedy, "race": network_race}[kind]
-            config = plans.resolve(load(schema_for(kind), source, claimed), changes)
-            spec = plans.spec_of(config)
-        claims = _require(config.expect)
-        label = config.config.name if kind == "remedy" else config.name
+            spec = plans.spec_of(load(schema_for(kind), source, claimed), changes)
+        claims = _require(spec.request.expect)
         jobs = JobOptions.of({"jobs": self.request.jobs})
-        ran = studies.run(spec, runs.new_name(f"{label}-check"), jobs, self.place)
+        ran = studies.run(spec, runs.new_name(f"{spec.name}-check"), jobs, self.place)
         if failed := next((outcome for outcome in ran.all if outcome.failed), None):
             raise TrialsFailed(f"{failed.trial.name} failed: {failed.reason}", str(ran.path))
         return Question(claims, results_of_study(runs.read_study(ran.path)), ran.path)

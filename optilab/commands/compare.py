@@ -15,7 +15,7 @@ from optilab.commands.request import Place, Request
 from optilab.errors import DataError, UsageError, shown
 from optilab.marks import Flag
 from optilab.runs import Record, Study, sweep_of
-from optilab.show.blocks import Block, NextStep, Sentence, Verbatim, Verdict
+from optilab.show.blocks import Block, NextStep, Sentence, Verbatim
 from optilab.show.table import Table
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class LabComparison(Answer):
     @property
     def verdict(self) -> str:
         """The answer in one sentence."""
-        return tables.verdict(self.comparison)
+        return tables.verdict_of(self.comparison).text
 
     @property
     def may_be_best(self) -> list[str]:
@@ -213,7 +213,7 @@ class LabComparison(Answer):
         yield ""
         yield (table := self.table())
         yield ""
-        yield Verdict(*tables.verdict_parts(self.comparison))
+        yield tables.verdict_of(self.comparison)
         yield from table.notes
         if self._confirms:
             yield from tables.max_gain(self.comparison)
@@ -270,7 +270,7 @@ class LabComparison(Answer):
             "sample": "best" if comparison.best else "seeds",
             "problems": comparison.problems,
             "groups": groups,
-            "verdict": tables.verdict(comparison),
+            "verdict": self.verdict,
             "notes": self._notes,
             "next_step": step.document() if (step := self.next_step) else None,
         }

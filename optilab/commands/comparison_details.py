@@ -16,9 +16,9 @@ from optilab.show.table import Column, Table, grid
 from optilab.study.comparison import RunComparison
 from optilab.study.curves import MEASURED, History, history, title
 from optilab.study.diff import circumstances, varying
-from optilab.study.groups import DATA_DIGEST, Group, Grouping, distinguishing_keys, short_names, value_text
+from optilab.study.groups import DATA_DIGEST, Group, Grouping, value_text
 from optilab.study.importance import effects
-from optilab.words import percent, plural, ranges
+from optilab.words import listed, percent, plural, ranges
 
 MAX_NAMED = 4
 """Settings that a question names, and stretches of seeds."""
@@ -45,14 +45,10 @@ def question(comparison: RunComparison) -> str:
         return f"How well does {', '.join(dict.fromkeys(names))} train?"
     if judgment is not None and not judgment.chosen:
         return f"Is anything better than {comparison.candidates[judgment.baseline.key].label} by {metric}?"
-    rows = [candidate.settings for candidate in comparison.candidates]
-    words = [
-        *short_names(distinguishing_keys(list(dict.fromkeys(key for row in rows for key in row)), rows)).values()
-    ]
+    words = [axis.word for axis in tried_axes(comparison)]
     if not 0 < len(words) <= MAX_NAMED:
         return f"Which of {count} settings is the best by {metric}?"
-    named = " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
-    return f"Which {named} {'are' if len(words) > 1 else 'is'} the best by {metric}?"
+    return f"Which {listed(words)} {'are' if len(words) > 1 else 'is'} the best by {metric}?"
 
 
 def details(comparison: RunComparison, entries: Sequence[Record | Study]) -> Iterator[Block]:
@@ -229,6 +225,6 @@ def _sources(entries: Sequence[Record | Study]) -> Iterator[Block]:
     for study in (entry for entry in entries if isinstance(entry, Study)):
         command = study.manifest["command"]
         command = "sweep" if command == "train" else command  # `train --seeds` is a sweep without axes
-        content = Verbatim(study.request.decode("utf-8", "replace"))
+        content = Verbatim(study.config.decode("utf-8", "replace"))
         why = f"{study.name}: or save this as {STUDY} and run optilab {command} --study {STUDY}"
         yield Details(why, [content], folded=True)

@@ -1,20 +1,20 @@
 """Tables and sentences of a comparison of runs: for the terminal, the pages and `--json`."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from optilab.call import Call
 from optilab.runs import Record, Study, resume_command, sweep_of
-from optilab.show.blocks import NextStep
+from optilab.show.blocks import NextStep, Verdict
 from optilab.show.table import Column, Interval, interval_columns, interval_values
 from optilab.words import SEVERAL, percent, plural, points, ranges, some
 
 if TYPE_CHECKING:
     from optilab.study.comparison import ComparedRuns, RunComparison
-    from optilab.study.judge import Judgment
+    from optilab.study.judge import JudgedGroup, Judgment
     from optilab.study.measure import Measure
 
 MAX_CONFIRMED = 8
@@ -70,7 +70,7 @@ def differences(comparison: "RunComparison") -> list[str]:
     grouping = comparison.grouping
     varied = []
     settings_of_groups = [group.settings for group in grouping.groups]
-    for key in distinguishing_keys(grouping.differing, settings_of_groups):
+    for key in distinguishing_keys(settings_of_groups):
         values = list(
             dict.fromkeys(value_text(settings[key]) if key in settings else "-" for settings in settings_of_groups)
         )
@@ -150,18 +150,23 @@ def rows(comparison: "RunComparison") -> list[dict[str, Any]]:
     table = []
     for i in [*judgment.order, *(row.key for row in judgment.rows if not row.values)]:
         candidate, judged = comparison.candidates[i], judgment.rows[i]
-        summary, contrast = judged.summary, judged.difference
-        row: dict[str, Any] = {"group": candidate.label, "n": len(judged.values), **candidate.settings}
-        row["diverged"] = judged.diverged
-        row |= {"mean": summary.mean if summary.n else None, "std": summary.std}
-        row |= interval_values("", summary.interval) | {"reached": _reached(candidate)}
-        if contrast is not None:
-            row |= {"difference": contrast.difference} | interval_values("difference_", contrast.interval)
+        row = {"group": candidate.label, **candidate.settings, **judged_values(judged)}
+        row |= {"diverged": judged.diverged, "std": judged.summary.std, "reached": _reached(candidate)}
+        if (contrast := judged.difference) is not None:
             tested = contrast.p if contrast.n > 1 else None  # a single seed tests nothing
             row |= {"won": contrast.won, "p": tested, "more": contrast.more or None}
-        row["verdict"] = judged.verdict
         table.append(row)
     return table
+
+
+def judged_values(row: "JudgedGroup[Any]") -> dict[str, Any]:
+    """The values of a judged row in every table: its mean and its difference, each with the interval."""
+    summary, contrast = row.summary, row.difference
+    values = {"n": len(row.values), "mean": summary.mean if summary.n else None}
+    values |= interval_values("", summary.interval) | {"verdict": row.verdict}
+    if contrast is not None:
+        values |= {"difference": contrast.difference} | interval_values("difference_", contrast.interval)
+    return values
 
 
 def _reached(candidate: "ComparedRuns") -> str | None:
@@ -196,9 +201,11 @@ class Units:
         return text if float(text) else text[1:]  # no sign of a zero
 
     def differences(self, ends: tuple[float, float]) -> str:
-        low, high = (min(1.0, max(-1.0, end)) for end in ends) if self.is_fraction else ends
-        ends = low, high
-        return " to ".join(map(self.difference, ends))
+        cut = (min(1.0, max(-1.0, end)) for end in ends) if self.is_fraction else ends
+        return " to ".join(map(self.difference, cut))
+
+    def distance(self, value: float) -> str:
+        return f"{points(value)} percentage points" if self.is_fraction else f"{value:.3g}"
 
 
 def whole_percents(ends: Interval) -> str:
@@ -213,82 +220,66 @@ def _p(value: float) -> str:
 # --- words -------------------------------------------------------------------------------------------------
 
 
-def verdict(comparison: "RunComparison") -> str:
-    """The answer in one sentence, with how many more seeds would say more."""
-    return "".join(verdict_parts(comparison))
-
-
-def verdict_parts(comparison: "RunComparison") -> tuple[str, str]:
-    """The claim of the verdict, and what limits it."""
-    from optilab.study.comparison import no_better_than_chance
-
-    claim, rest = verdict_clauses(comparison)
-    if (
-        comparison.judgment is not None
-        and comparison.judgment.chosen
-        and len(comparison.judgment.order) > 1
-        and not comparison.unreached
-        and not no_better_than_chance(
-            [row.outcomes for row in comparison.candidates], comparison.measure.metric_higher_is_better
-        )
-    ):
-        rest += more_advice(comparison.judgment, "seeds", dict(enumerate(_labels(comparison))))
-    return claim, rest
-
-
-def verdict_clauses(comparison: "RunComparison") -> tuple[str, str]:
-    """The answer: which row is ahead and what it reaches, and the clauses on the others."""
-    judgment, labels = comparison.judgment, _labels(comparison)
-    if judgment is None:
-        return "no run has an outcome yet", ""
+def verdict_of(comparison: "RunComparison") -> Verdict:
+    """The answer: which row is ahead and what it reaches, and the clauses on the others and on more seeds."""
+    measure = comparison.measure
+    if comparison.judgment is None:
+        return Verdict("no run has an outcome yet")
     if comparison.unreached:
-        return f"{comparison.measure.name}: no run reached it", "; choose an easier target, or train longer"
-    if judgment.chosen or len(judgment.order) < 2:
-        measure, show = comparison.measure, Units(comparison.measure.is_fraction)
-        return best_clauses(judgment, measure.name, show, measure.higher_is_better, dict(enumerate(labels)))
-    return _answer_vs_baseline(comparison, labels)
+        return Verdict(f"{measure.name}: no run reached it", "; choose an easier target, or train longer")
+    judgment = comparison.judgment.named(_labels(comparison))
+    if not judgment.chosen and len(judgment.order) > 1:
+        return _answer_vs_baseline(judgment, measure)
+    claim, rest = best_clauses(judgment, measure, measure.name)
+    if judgment.chosen and not comparison.no_better_than_chance:
+        rest += more_advice(judgment, "seeds")
+    return Verdict(claim, rest)
 
 
-def best_clauses(
-    judgment: "Judgment[Any]", metric: str, show: "Units", higher: bool, labels: Mapping[Any, str]
-) -> tuple[str, str]:
+def best_clauses(judgment: "Judgment[str]", measure: "Measure", metric: str) -> tuple[str, str]:
     """The best mean with its interval, and how far it is ahead and of what."""
-    base, measured = labels[judgment.baseline.key], _measured(judgment, show)
-    if len(judgment.order) < 2:
-        return f"{base}: {metric} {measured}", "; nothing to compare it with"
-    ahead = f", {_ahead(judgment, show, labels)}"
-    others_possible = [labels[key] for key in judgment.possible_best if key != judgment.baseline.key]
-    if not others_possible:
-        rows = len(judgment.order)
-        of = f" of these {rows}" if rows > 2 else ""
-        return f"{base} is the best{of} by {metric}: {measured}", ahead
-    others = len(judgment.order) - 1
-    many = "either of the others" if len(others_possible) == others == 2 else f"any of the {others} others"
-    many = many if len(others_possible) == others else f"{len(others_possible)} of the {others} others"
-    rest = f"; cannot tell it from {others_possible[0] if len(others_possible) == 1 else many}"
-    few = " of the rows with several seeds" if _is_overtaken(judgment, higher) else ""
-    claim = f"{base} has the {'highest' if higher else 'lowest'} {metric}{few}: {measured}"
-    return claim, ahead + rest
+    best, show = judgment.baseline, Units(measure.is_fraction)
+    interval = f" (95% interval {show.interval(best.summary.interval)})" if best.summary.interval else ""
+    measured = f"{show.value(best.summary.mean)}{interval}"
+    others = [row for row in judgment.ranked if row is not best]
+    if not others:
+        return f"{best.key}: {metric} {measured}", "; nothing to compare it with"
+    ahead = f", {_ahead(best, others[0], show)}"
+    possible = [row.key for row in others if row.verdict != "worse"]
+    if not possible:
+        of = f" of these {len(others) + 1}" if len(others) > 1 else ""
+        return f"{best.key} is the best{of} by {metric}: {measured}", ahead
+    many = "either of the others" if len(possible) == len(others) == 2 else f"any of the {len(others)} others"
+    many = many if len(possible) == len(others) else f"{len(possible)} of the {len(others)} others"
+    rest = f"; cannot tell it from {possible[0] if len(possible) == 1 else many}"
+    word, top = ("highest", max) if measure.higher_is_better else ("lowest", min)
+    # A row with too few seeds to be the reference may have a better mean.
+    is_overtaken = best.summary.mean != top(row.summary.mean for row in judgment.ranked)
+    few = " of the rows with several seeds" if is_overtaken else ""
+    return f"{best.key} has the {word} {metric}{few}: {measured}", ahead + rest
 
 
-def _answer_vs_baseline(comparison: "RunComparison", labels: Sequence[str]) -> tuple[str, str]:
+def _ahead(best: "JudgedGroup[str]", second: "JudgedGroup[str]", show: "Units") -> str:
+    """The distance of the best row from the next."""
+    both, shared = second.difference, ""
+    gap = both.difference if both else second.summary.mean - best.summary.mean
+    if not gap:
+        return f"the same as {second.key}"
+    if both and both.paired and both.n < max(second.summary.n, best.summary.n):
+        shared = f" on the {plural(both.n, 'shared seed')}"
+    return f"{show.distance(abs(gap))} {'below' if gap > 0 else 'above'} {second.key}{shared}"
+
+
+def _answer_vs_baseline(judgment: "Judgment[str]", measure: "Measure") -> Verdict:
     """The answer where a baseline was named: what is better than it, and what both reach."""
-    judgment = comparison.judgment
-    assert judgment is not None
-    base = labels[judgment.baseline.key]
-    show, rows = (
-        Units(comparison.measure.is_fraction),
-        [row for row in judgment.ranked if row is not judgment.baseline],
-    )
-    named = {
-        word: [labels[row.key] for row in rows if row.verdict == word]
-        for word in ("better", "worse", "cannot tell")
-    }
-    better, verb = named.pop("better"), "is" if sum(row.verdict == "better" for row in rows) == 1 else "are"
-    claim = f"{some(better, SEVERAL)} {verb} better than {base}" if better else f"no row is better than {base}"
-    reached = [f"{labels[row.key]} {show.value(row.summary.mean)}" for row in (rows[0], judgment.baseline)]
+    base, show = judgment.baseline, Units(measure.is_fraction)
+    rows = [row for row in judgment.ranked if row is not base]
+    named = {word: [row.key for row in rows if row.verdict == word] for word in ("better", "worse", "cannot tell")}
+    better = named.pop("better")
+    claim = f"{some(better, SEVERAL) or 'no row'} {'are' if len(better) > 1 else 'is'} better than {base.key}"
+    reached = [f"{row.key} {show.value(row.summary.mean)}" for row in (rows[0], base)]
     rest = [f"; {word}: {some(names, SEVERAL)}" for word, names in named.items() if names]
-    return f"{claim} by {comparison.measure.name}: {', '.join(reached)}", "".join(rest)
+    return Verdict(f"{claim} by {measure.name}: {', '.join(reached)}", "".join(rest))
 
 
 def _labels(comparison: "RunComparison") -> list[str]:
@@ -297,49 +288,19 @@ def _labels(comparison: "RunComparison") -> list[str]:
     return [f'"{label}"' for label in labels] if any("," in label for label in labels) else labels
 
 
-def _is_overtaken(judgment: "Judgment[Any]", higher: bool) -> bool:
-    """True if a row with too few seeds to be the reference has a better mean than the best of the others."""
-    means = [row.summary.mean for row in judgment.ranked if row.summary.n]
-    return judgment.baseline.summary.mean != (max(means) if higher else min(means))
-
-
-def _measured(judgment: "Judgment[Any]", show: Units) -> str:
-    """The mean of the best row with its interval."""
-    summary = judgment.baseline.summary
-    interval = f" (95% interval {show.interval(summary.interval)})" if summary.interval else ""
-    return f"{show.value(summary.mean)}{interval}"
-
-
-def _ahead(judgment: "Judgment[Any]", show: Units, labels: Mapping[Any, str]) -> str:
-    """The distance of the best row from the next."""
-    best = judgment.baseline
-    second = next(row for row in judgment.ranked if row.key != best.key)
-    gap = second.difference.difference if second.difference else second.summary.mean - best.summary.mean
-    if not gap:
-        return f"the same as {labels[second.key]}"
-    size = f"{points(abs(gap))} percentage points" if show.is_fraction else f"{abs(gap):.3g}"
-    both, shared = second.difference, ""
-    if both and both.paired and both.n < max(second.summary.n, best.summary.n):
-        shared = f" on the {plural(both.n, 'shared seed')}"
-    return f"{size} {'below' if gap > 0 else 'above'} {labels[second.key]}{shared}"
-
-
 def max_gain(comparison: "RunComparison") -> list[str]:
     """The most that could be gained by choosing another row that may be the best; nothing where the best is known."""
-    judgment, labels, higher = comparison.judgment, _labels(comparison), comparison.measure.higher_is_better
+    judgment, measure = comparison.judgment, comparison.measure
     if judgment is None or not judgment.chosen:
         return []
-    possible = [row.difference for row in judgment.ranked if row.key in judgment.possible_best and row.difference]
-    ends = [
-        (difference.interval[1] if higher else -difference.interval[0])
-        for difference in possible
-        if difference.interval
-    ]
-    if not ends:
+    possible = (row.difference for row in judgment.ranked if row.verdict != "worse" and row.difference)
+    intervals = [difference.interval for difference in possible if difference.interval]
+    if not intervals:
         return []
-    most = f"{points(max(ends))} percentage points" if comparison.measure.is_fraction else f"{max(ends):.3g}"
-    base = labels[judgment.baseline.key]
-    return [f"at most {most} could be gained by choosing another row than {base}, by these intervals"]
+    most = max(high if measure.higher_is_better else -low for low, high in intervals)
+    base = _labels(comparison)[judgment.baseline.key]
+    gain = Units(measure.is_fraction).distance(most)
+    return [f"at most {gain} could be gained by choosing another row than {base}, by these intervals"]
 
 
 # --- what follows the comparison ---------------------------------------------------------------------------
@@ -363,7 +324,6 @@ def next_step(comparison: "RunComparison", entries: "Sequence[Record | Study]") 
     None where no row has an outcome, and for loops that were watched.
     """
     from optilab.config.study import MAX_SEEDS
-    from optilab.study.comparison import no_better_than_chance
     from optilab.study.groups import request_of
     from optilab.study.sweep import new_seeds
 
@@ -373,61 +333,39 @@ def next_step(comparison: "RunComparison", entries: "Sequence[Record | Study]") 
     better = [row.key for row in judgment.ranked if row.verdict == "better"]
     best = comparison.best_group([*better, *judgment.order][0])
     diagnose = Call("diagnose", [next(iter(best.runs.values())).path])
-    if no_better_than_chance(
-        [candidate.outcomes for candidate in comparison.candidates], comparison.measure.metric_higher_is_better
-    ):
-        return NextStep(diagnose, "says why nothing is learned")  # which no seed changes
+    if comparison.no_better_than_chance:
+        return NextStep("says why nothing is learned", diagnose)  # which no seed changes
     study = entries[0] if len(entries) == 1 and isinstance(entries[0], Study) else None
     plain = comparison.measure.at == "last" and comparison.measure.target is None and not comparison.problems
     grows = study and plain and study.state == "done" and not study.confirmed_before
     if study and grows and not better and len(judgment.possible_best) > 1:
         command, confirmed = str(study.manifest["command"]), sweep_of(study.path) is not None
-        again = partial(resume_command, study.path, "resume", command)
+        again = partial(resume_command, study.path, command)
         if command == "sweep" and not confirmed and not study.confirmation:
             count, new = to_confirm(judgment), new_seeds(request_of(study))
             work = f"trains the {count} settings with the best means again, each from {new} new seeds"
-            return NextStep(again(confirm=count), f"{work}: {plural(count * new, 'training')}")
-        more, seeds = further_seeds(judgment), max(len(group.runs) for group in comparison.grouping.groups)
-        if command in ("sweep", "remedy") and more and seeds + more <= MAX_SEEDS:
-            work = f"trains {plural(more, 'more seed')} of each of these {len(comparison.candidates)}"
-            larger: Any = {"confirm_seeds" if confirmed else "seeds": seeds + more}
-            return NextStep(
-                again(**larger), f"{work} to {purpose_of_seeds(judgment, dict(enumerate(_labels(comparison))))}"
-            )
-    return NextStep(diagnose, f"says what limits {'the best' if len(judgment.order) > 1 else 'it'}")
+            return NextStep(f"{work}: {plural(count * new, 'training')}", again(confirm=count))
+        closest, seeds = judgment.closest, max(len(group.runs) for group in comparison.grouping.groups)
+        if command in ("sweep", "remedy") and closest and seeds + closest.more <= MAX_SEEDS:
+            work = f"trains {plural(closest.more, 'more seed')} of each of these {len(comparison.candidates)}"
+            purpose = purpose_of_more(judgment.named(_labels(comparison)))
+            larger: Any = {"confirm_seeds" if confirmed else "seeds": seeds + closest.more}
+            return NextStep(f"{work} to {purpose}", again(**larger))
+    return NextStep(f"says what limits {'the best' if len(judgment.order) > 1 else 'it'}", diagnose)
 
 
-def _closest(judgment: "Judgment[Any]") -> "tuple[Any, int] | None":
-    """The row that the fewest more seeds would tell from the best, and their number; None where no number would."""
-    numbers = {
-        row.key: row.difference.more
-        for row in judgment.ranked
-        if row.verdict != "worse" and row.difference and row.difference.more
-    }
-    return min(numbers.items(), key=lambda pair: pair[1], default=None)
-
-
-def further_seeds(judgment: "Judgment[Any]") -> int:
-    """The number of further seeds that would tell the closest row from the best; 0 where no number would."""
-    return (_closest(judgment) or (None, 0))[1]
-
-
-def more_advice(judgment: "Judgment[Any]", sample: str, labels: Mapping[Any, str] | None = None) -> str:
-    """A clause on the number of seeds that would exclude the first of the candidates, if the difference is real;
-    `labels` name the rows, where their keys do not."""
-    if (closest := _closest(judgment)) is None:
+def more_advice(judgment: "Judgment[str]", sample: str) -> str:
+    """A clause on the number of seeds that would exclude the first of the candidates, if the difference is real."""
+    if (closest := judgment.closest) is None:
         return ""
-    _, count = closest
-    number = f"{count:,} further {sample.removesuffix('s') if count == 1 else sample}"
-    purpose = purpose_of_seeds(judgment, labels)
+    number, purpose = plural(closest.more, f"further {sample.removesuffix('s')}"), purpose_of_more(judgment)
     return f"; if the difference is real, {number} would, with a probability of 80%, {purpose}"
 
 
-def purpose_of_seeds(judgment: "Judgment[Any]", labels: Mapping[Any, str] | None) -> str:
+def purpose_of_more(judgment: "Judgment[str]") -> str:
     """The purpose of these seeds, as a clause."""
-    closest = _closest(judgment)
+    closest, rows = judgment.closest, judgment.ranked
     if closest is None or len(judgment.possible_best) == 2:
         return "tell them apart"
-    keys = [row.key for row in judgment.ranked]
-    word = "better" if keys.index(closest[0]) < keys.index(judgment.baseline.key) else "worse"
-    return f"show that {labels[closest[0]] if labels else closest[0]} is {word}"
+    word = "better" if rows.index(closest) < rows.index(judgment.baseline) else "worse"
+    return f"show that {closest.key} is {word}"

@@ -38,13 +38,13 @@ def words(environment: MutableMapping[str, str]) -> list[str] | None:
     return joined[1:]
 
 
-def preset(kind: str | None = None, also: Iterable[str] = (), ending: str = ".yaml") -> Completer:
+def preset(kind: str | None = None) -> Completer:
     """Names of presets, of one command or of all, next to the shell's own file names."""
 
     def names(incomplete: str) -> list[str]:
         from optilab.config.presets import presets
 
-        return _starting([*also, *(f"{preset.name}{ending}" for preset in presets(kind))], incomplete)
+        return _starting((f"{preset.name}.yaml" for preset in presets(kind)), incomplete)
 
     return names
 
@@ -53,7 +53,7 @@ def config(incomplete: str) -> list[str]:
     """The commands that read configs, and the presets of all."""
     from optilab.commands.config import KINDS
 
-    return preset(also=KINDS)(incomplete)
+    return [*_starting(KINDS, incomplete), *preset()(incomplete)]
 
 
 def run(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -85,9 +85,9 @@ def objective(incomplete: str) -> list[str]:
 
 def remedy(incomplete: str) -> list[str]:
     """The last name of a list of remedies."""
-    from optilab.diagnose.remedies import remedies
+    from optilab.diagnose.remedies import REMEDIES
 
-    return _complete_last(remedies(), incomplete)
+    return _complete_last(REMEDIES, incomplete)
 
 
 def key(ctx: typer.Context, incomplete: str) -> list[str]:

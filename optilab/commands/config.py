@@ -211,7 +211,7 @@ class CheckConfigs(SilentOptions):
                 if not place.silent:
                     terminal.say(f"{file}: ok ({kind})")
         code = ExitCode.OK if all(result["ok"] for result in results) else ExitCode.USAGE
-        return SimpleAnswer([], {"files": results}, exit_code=code)
+        return SimpleAnswer([], {"files": results}, code=code)
 
 
 def _checked(file: str) -> str:
@@ -224,10 +224,10 @@ def _checked(file: str) -> str:
     kind = command_of(file)
     config = load(schema_for(kind), file)
     if isinstance(config, SweepConfig):
-        from optilab.study.sweep import resolve, spec_of
+        from optilab.study.sweep import spec_of
 
         try:
-            spec_of(resolve(config))
+            spec_of(config)
         except OptilabError as error:
             raise at_place(error, read(presets.find("", file))) from None
     return kind

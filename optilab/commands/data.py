@@ -28,7 +28,7 @@ class ListDatasets(DataOptions, OutputOptions):
     def run(self, place: Place) -> SimpleAnswer:
         from optilab.data import read
 
-        directory = _directory(self, place)
+        directory = _directory(self)
         rows = [_row(info, *read.status(info, directory)) for info in DATASETS.values()]
         available = [row["dataset"] for row in rows if row["here"]]
         return SimpleAnswer([Table(_DATASETS, rows)], {"datasets": rows}, available)
@@ -71,7 +71,7 @@ class VerifyDataset(DataOptions, SilentOptions):
         """The files with their sizes, checksums and states. DataError for a damaged one, after the table."""
         from optilab.data import read
 
-        files = read.verify(self.name, _directory(self, place, self.name))
+        files = read.verify(self.name, _directory(self, self.name))
         rows = [{"file": file.name, "bytes": file.size, "sha256": file.digest, "ok": file.ok} for file in files]
         table = Table(_FILES, rows)
         if problems := [file.problem for file in files if not file.ok]:
@@ -102,13 +102,13 @@ class FetchDataset(DataOptions, OutputOptions):
     def run(self, place: Place) -> SimpleAnswer:
         from optilab.data.fetch import fetch
 
-        directory = fetch(self.name, _directory(self, place, self.name))
+        directory = fetch(self.name, _directory(self, self.name))
         if directory is None:
             return SimpleAnswer([f"{self.name} has no files; nothing is fetched"], {"folder": None})
         return SimpleAnswer([str(directory)], {"folder": str(directory)}, [str(directory)])
 
 
-def _directory(request: DataOptions, place: Place, dataset: str = "") -> Path | None:
+def _directory(request: DataOptions, dataset: str = "") -> Path | None:
     """The directory of the files, or None. UsageError for a file, which only npz may be, for a dataset without
     files, and for an unknown one."""
     from optilab.data.read import info_of

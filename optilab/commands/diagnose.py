@@ -1,6 +1,6 @@
 """`optilab diagnose`: why a network does not learn, and the remedies that help; also the end of a training."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import log10
 from typing import Annotated, Any, ClassVar, Literal
@@ -106,9 +106,9 @@ def _subject(request: Diagnose, place: Place) -> tuple[TrainConfig | runs.Record
 
 def _probe(config: TrainConfig) -> Evidence:
     """The evidence of a probe run."""
-    from optilab.commands.studies import dataset_of
+    from optilab.data import fetch
 
-    dataset = dataset_of(config.data)
+    dataset = fetch.ensure(*config.data.source)
     from optilab.train import session
     from optilab.train.device import alone
 
@@ -161,10 +161,10 @@ class Diagnosis(Answer):
             for finding in self.findings
         ]
 
-    def _tries(self, first: str, other: str) -> list[Command]:
-        """The commands to try where there is no finding."""
-        steps = verdict.next_steps(self.evidence, self.findings, self.config, self.changes)
-        return [Command(other if number else first, step) for number, step in enumerate(steps)]
+    @property
+    def _next_steps(self) -> Sequence[Call]:
+        """The commands to try where there is no fault."""
+        return verdict.next_steps(self.evidence, self.findings, self.config, self.changes)
 
     @property
     def both(self) -> Call | None:
@@ -206,10 +206,7 @@ class Diagnosis(Answer):
         for finding in self.findings:
             yield ""
             yield Sentence(_line(finding), STYLES[finding.severity])
-            for number, command in enumerate(commands(finding, self.config, self.changes)):
-                yield _proposed("   or: " if number else "  try: ", command)
-            if finding.advice:
-                yield f"  {finding.advice}"
+            yield from _tries(commands(finding, self.config, self.changes), finding.advice)
         if self.both:
             yield from ("", Command("for the first two at once: ", self.both))
 
@@ -218,7 +215,7 @@ class Diagnosis(Answer):
         evidence = self.evidence
         if not verdict.has_fault(self.findings):
             yield Sentence(verdict.sentence(evidence, self.findings), "green" if self.healthy else "")
-            yield from self._tries("  try: ", "   or: ")
+            yield from _tries(self._next_steps)
         elif missed := verdict.missed_steps(evidence):
             yield missed
         if evidence.probe_run:
@@ -234,14 +231,11 @@ class Diagnosis(Answer):
             yield text
         if not verdict.has_fault(self.findings):
             yield f"diagnosis: {verdict.sentence(self.evidence, self.findings)}"
-            yield from self._tries("  try: ", "")[:1]
+            yield from _tries(self._next_steps[:1])
             return
         first = self.findings[0]
         yield Sentence(f"diagnosis: {_line(first)}", STYLES[first.severity])
-        for command in commands(first, self.config, self.changes)[:1]:
-            yield _proposed("  try: ", command)
-        if first.advice:
-            yield f"  {first.advice}"
+        yield from _tries(commands(first, self.config, self.changes)[:1], first.advice)
         if self.both:
             yield Command(f"also {self.findings[1].name}; for both at once: ", self.both)
         if len(self.findings) > 1 or len(first.remedies) > 1:
@@ -263,9 +257,13 @@ class Diagnosis(Answer):
         }
 
 
-def _proposed(label: str, command: Call | str) -> Command | str:
-    """A remedy: a command, or a line of PyTorch."""
-    return Command(label, command) if isinstance(command, Call) else f"{label}{command}"
+def _tries(steps: Iterable[Call | str], advice: str = "") -> Iterator[Block]:
+    """What to try: commands or lines of PyTorch, and advice."""
+    for number, step in enumerate(steps):
+        label = "   or: " if number else "  try: "
+        yield Command(label, step) if isinstance(step, Call) else f"{label}{step}"
+    if advice:
+        yield f"  {advice}"
 
 
 STYLES = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.CRITICAL: "red"}

@@ -13,7 +13,7 @@ from optilab.commands.options import QUIET, OutputOptions, SetOptions
 from optilab.commands.paths import Function, LearningRate, Start, chosen_config, require_bare
 from optilab.commands.request import Conflicts, Place
 from optilab.config.load import load
-from optilab.config.presets import algorithms
+from optilab.config.presets import optimizer_names
 from optilab.config.tree import Override, Tree
 from optilab.errors import UsageError, shown
 from optilab.marks import ConfigKey, Flag, Read
@@ -52,7 +52,7 @@ class Explain(SetOptions, OutputOptions):
     algo: Annotated[
         Any,
         ConfigKey("algo"),
-        Read(algorithms),
+        Read(optimizer_names),
         Flag("NAME[,NAME...]|RUN", complete="rule", positional=True),
         Doc("One or more optimizers, with the settings of their presets, or a run of `optilab optimize`"),
     ] = None

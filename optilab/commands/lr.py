@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from annotated_doc import Doc
 from annotated_types import Ge, Le
 
-from optilab.call import Call, Command
+from optilab.call import Call, Command, objects
 from optilab.commands import studies
 from optilab.commands.answer import Answer
 from optilab.commands.options import (
@@ -25,9 +25,10 @@ from optilab.commands.options import (
     SetOptions,
     Threads,
 )
-from optilab.commands.request import Place, objects, plain
+from optilab.commands.request import Place, plain
 from optilab.config.load import load
 from optilab.config.section import dump
+from optilab.config.tree import Override
 from optilab.errors import ExitCode
 from optilab.marks import Flag, claim_doc
 from optilab.optimize.rule import learning_rates
@@ -78,9 +79,11 @@ class Lr(SetOptions, DataOptions, PictureOptions, OutputOptions):
 
         if self.config is None:
             raise studies.missing_config("lr")
-        config = load(TrainConfig, studies.training(self.config), self.changes, replaced={"optimizer.lr": 1.0})
+        tested = [Override("", "optimizer.lr", 1.0)]
+        config = load(TrainConfig, studies.training(self.config), self.changes, replaced=tested)
         studies.note_origin(self.config, place)
         claims = expectations("lr", self.expect or [])
+        from optilab.data import fetch
         from optilab.study import rates
         from optilab.study.claims import judge_claims, require_judgeable, results_of_rate
 
@@ -88,7 +91,7 @@ class Lr(SetOptions, DataOptions, PictureOptions, OutputOptions):
             terminal.note(f"{rate.where} changes nothing here: lr finds the learning rate")
         require_judgeable(claims, [config.name])
         ramp = rates.rate_ramp(config.optimizer, self.steps)
-        dataset = studies.dataset_of(config.data)
+        dataset = fetch.ensure(*config.data.source)
         argument = self.config if isinstance(self.config, str | Mapping) else config.name
         test = range_test(config, ramp, dataset, place.silent)
         in_set = any(change.key == "epochs" for change in self.changes)

@@ -13,7 +13,7 @@ from optilab.commands.options import PictureOptions, SetOptions, SilentOptions
 from optilab.commands.paths import Function, LearningRate, Source, Start, chosen_config, require_bare
 from optilab.commands.request import Place
 from optilab.config.axes import Axis, read_map_axis
-from optilab.config.presets import algorithms
+from optilab.config.presets import optimizer_names
 from optilab.config.tree import Override
 from optilab.errors import UsageError, unknown
 from optilab.marks import RANGE, ConfigKey, Flag, Read
@@ -48,7 +48,7 @@ class Map(SetOptions, PictureOptions, SilentOptions):
     algo: Annotated[
         Any,
         ConfigKey("algo"),
-        Read(algorithms),
+        Read(optimizer_names),
         Flag("NAME", complete="rule", positional=True),
         Doc("Optimizer, with the settings of its preset"),
     ] = None
@@ -177,8 +177,18 @@ class LabMap(Answer):
         ]
 
     def chart(self) -> Chart:
-        """The map as a picture, with the limits of theory where they are known."""
-        return _chart(self.map, self.axes, self.quantity)
+        """Final value or epochs over the grid, with the limits of theory where they are known; basins where both axes
+        are coordinates of the start."""
+        result = self.map
+        x, y = (Scale(axis.key.removeprefix("algo."), axis.low, axis.high, axis.log) for axis in self.axes)
+        marks = _basins(result) if result.of_starts else _values(result, self.quantity)
+        settings = ", ".join(f"{name} {short_setting(value)}" for name, value in result.settings.items())
+        title = [
+            f"{result.rule.name} on {result.function.name}",
+            plural(result.steps, "epoch"),
+            *filter(None, [settings]),
+        ]
+        return Chart((PanelRow((Panel(tuple(marks), x, y),), 4.6),), title=", ".join(title))
 
     def blocks(self) -> Iterator[Any]:
         """The picture, then the numbers."""
@@ -247,20 +257,7 @@ def _span(axis: Axis) -> str:
     return f"{axis.low:g} to {axis.high:g} ({axis.count}{', log' if axis.log else ''})"
 
 
-# --- the chart ---------------------------------------------------------------------------------------------
-
-
-def _chart(result: "MapResult", axes: Sequence[Axis], quantity: str) -> Chart:
-    """Final value (`value`) or epochs (`steps`) over the grid; basins where both axes are coordinates of the start."""
-    x, y = (Scale(axis.key.removeprefix("algo."), axis.low, axis.high, axis.log) for axis in axes)
-    marks = _basins(result) if result.of_starts else _values(result, quantity)
-    settings = ", ".join(f"{name} {short_setting(value)}" for name, value in result.settings.items())
-    title = [
-        f"{result.rule.name} on {result.function.name}",
-        plural(result.steps, "epoch"),
-        *filter(None, [settings]),
-    ]
-    return Chart((PanelRow((Panel(tuple(marks), x, y),), 4.6),), title=", ".join(title))
+# --- the marks of the chart --------------------------------------------------------------------------------
 
 
 def _values(result: "MapResult", quantity: str) -> list[Mark]:

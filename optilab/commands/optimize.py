@@ -15,9 +15,9 @@ from optilab.call import Call, Command
 from optilab.commands.answer import Answer
 from optilab.commands.options import OUT, PICTURES, OutputOptions, PictureOptions, SaveOptions, SetOptions
 from optilab.commands.paths import (
-    Algo,
     Function,
     LearningRate,
+    Optimizers,
     Source,
     Start,
     chosen_config,
@@ -70,7 +70,7 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
     CONFLICTS: ClassVar[Conflicts] = (("name", "no_save"),)
     WRITES: ClassVar[Mapping[str, Sequence[str]]] = {"plot": PICTURES, "animate": (".gif", ".mp4")}
 
-    algo: Algo = None
+    algo: Optimizers = None
     function: Function = None
     config: Source = None
     start: Start = None
@@ -97,6 +97,16 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
     def animate(self) -> str | None:
         return self.file_of("animate")
 
+    def save(self, answer: Any) -> None:
+        """Write the plot and the film that were asked for; matplotlib is imported only here."""
+        super().save(answer)
+        if self.animate:
+            from optilab.commands.charts.paths import require_plane
+            from optilab.show import chart_file
+
+            require_plane(answer.function)
+            chart_file.animate(answer.chart(), self.animate, self.dark)
+
     def run(self, place: Place) -> "LabPaths":
         """Follow the paths, write what is asked for, and the run; that of a script where it has a name."""
         config, note = chosen_config(self), ""
@@ -104,7 +114,7 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
             config, note = tuned(config, self.tune, self.changes)
         paths = follow(config)
         answer = LabPaths(config, paths, note)
-        _draw(answer, self)
+        self.save(answer)
         unsaved = self.no_save or (place.library and self.name is None)
         run = None if unsaved else _save(answer, self.name, place)
         same = self.call("optimize", "function", "start", "epochs", "lr", "set").options
@@ -117,20 +127,6 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
             fail_on_divergence=self.fail_on_divergence,
             options=None if self.config or self.tune or not self.algo else same,
         )
-
-
-def _draw(answer: "LabPaths", request: Optimize) -> None:
-    """The picture files; matplotlib is imported only here."""
-    if not (request.plot or request.animate):
-        return
-    from optilab.commands.charts.paths import require_plane
-    from optilab.show import chart_file
-
-    chart = answer.chart()
-    request.draw(lambda: chart)
-    if request.animate:
-        require_plane(answer.function)
-        chart_file.animate(chart, request.animate, request.dark)
 
 
 def _save(answer: "LabPaths", name: str | None, place: Place) -> str:

@@ -2,8 +2,9 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -14,8 +15,8 @@ from pydantic import AfterValidator
 from optilab import runs
 from optilab.commands.answer import Answer, show_claims
 from optilab.commands.request import Conflicts, Request
-from optilab.config.tree import Override
-from optilab.errors import Problem, UsageError, shell, shown
+from optilab.config.section import Name
+from optilab.errors import UsageError, shell
 from optilab.marks import Argument, ConfigKey, Flag, Read, claim_doc
 from optilab.show import terminal
 from optilab.show.blocks import paint, with_columns
@@ -128,12 +129,8 @@ class FolderOptions(Request):
     ] = None
 
 
-def _name(name: str | None) -> str | None:
-    return name if name is None else runs.run_name(name)
-
-
 class SaveOptions(FolderOptions):
-    name: Annotated[str | None, AfterValidator(_name), Flag("NAME"), Doc("Name of the run directory")] = None
+    name: Annotated[Name | None, Flag("NAME"), Doc("Name of the run directory")] = None
 
 
 OUT = Flag("FILE", path=True, repeated=True)
@@ -150,25 +147,21 @@ class FileOptions(Request):
 
     def file_of(self, kind: str) -> str | None:
         """The file of a kind that was asked for."""
-        return next((file for file in self.out or () if Path(file).suffix.lower() in self.WRITES[kind]), None)
+        return next(iter(self._files_of(kind)), None)
+
+    def _files_of(self, kind: str) -> list[str]:
+        return [file for file in self.out or () if Path(file).suffix.lower() in self.WRITES[kind]]
 
     def inconsistencies(self) -> Iterator[tuple[str, str]]:
         yield from super().inconsistencies()
-        file_by_kind = dict[str, str]()
-        endings = [ending for each in self.WRITES.values() for ending in each]
         for file in self.out or ():
-            ending = Path(file).suffix.lower()
-            kind = next((kind for kind, extensions in self.WRITES.items() if ending in extensions), None)
-            if kind is None:
-                yield f"expected a name that ends in {listed(endings, 'or')}, got {shown(file)}", "out"
-                continue
-            if kind in file_by_kind:
-                yield f"expected one file of a kind, got {file_by_kind[kind]} and {file}", "out"
             try:
-                runs.output_file(file, [ending])
+                runs.output_file(file, [ending for endings in self.WRITES.values() for ending in endings])
             except UsageError as error:
                 yield str(error), "out"
-            file_by_kind[kind] = file
+        for kind in self.WRITES:
+            for pair in pairwise(self._files_of(kind)):
+                yield f"expected one file of a kind, got {' and '.join(pair)}", "out"
 
 
 class PictureOptions(FileOptions):
@@ -252,7 +245,7 @@ class StudyOptions(
     CONFLICTS: ClassVar[Conflicts] = (
         ("dry_run", "quiet"),
         ("dry_run", "cluster"),
-        ("config", "resume", "file"),
+        ("config", "resume", "study"),
         ("resume", "name"),
     )
 
@@ -262,19 +255,7 @@ class StudyOptions(
     ] = None
     dry_run: Annotated[bool, Doc("Print the plan and its cost; train nothing")] = False
     resume: Annotated[str | None, Flag("STUDY", complete="run"), Doc("Continue a stopped study")] = None
-    file: Annotated[
-        str | None,
-        Flag("FILE", names=("--study",)),
-        Doc("Repeat a study: its study.yaml, or one of yours"),
-    ] = None
-
-    @classmethod
-    def problems_of_changes(cls, changes: Sequence[Override]) -> Iterable[Problem]:
-        several = [change for change in changes if change.key == "threads" and change.value != 1]
-        return [
-            Problem(threads.where, "", f"expected 1 thread for each training, got {shown(threads.value)}")
-            for threads in several
-        ]
+    study: Annotated[str | None, Flag("FILE"), Doc("Repeat a study: its study.yaml, or one of yours")] = None
 
 
 def present(answer: Answer, request: OutputOptions) -> int:
@@ -284,8 +265,7 @@ def present(answer: Answer, request: OutputOptions) -> int:
     if isinstance(request, FormatOptions):
         format, columns = request.format, request.columns
     if request.json_ or format == "json":
-        judgment = {"expect": [claim.document() for claim in answer.judged]} if answer.judged else {}
-        terminal.document({**answer.document(), **judgment}, answer.schema_version)
+        terminal.document(answer.full_document())
     elif request.quiet:
         paint(answer.short())
     elif format != "table":

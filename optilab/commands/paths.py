@@ -8,7 +8,7 @@ from annotated_doc import Doc
 
 from optilab.commands.request import Request, plain
 from optilab.config.load import load
-from optilab.config.presets import algorithms
+from optilab.config.presets import optimizer_names
 from optilab.config.tree import Override, decimal
 from optilab.errors import UsageError
 from optilab.marks import ConfigKey, Flag, Read
@@ -32,10 +32,10 @@ def numbers(text: str) -> list[Any]:
     return [decimal(part) for part in re.split(r"[,;\s]+", bare.strip(" ,;")) if part] or [text]
 
 
-Algo = Annotated[
+Optimizers = Annotated[
     Any,
     ConfigKey("algo"),
-    Read(algorithms),
+    Read(optimizer_names),
     Flag("NAME[,NAME...]", complete="rule", positional=True),
     Doc("One or more optimizers, with the settings of their presets"),
 ]

@@ -22,11 +22,11 @@ from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Lt
 
 from optilab.commands.answer import Answer
-from optilab.commands.options import OutputOptions, SetOptions
+from optilab.commands.options import QUIET, OutputOptions, SetOptions
 from optilab.commands.paths import (
-    Algo,
     Function,
     LearningRate,
+    Optimizers,
     Source,
     Start,
     chosen_config,
@@ -73,7 +73,7 @@ class Play(SetOptions, OutputOptions):
         "optilab play --algo nesterov --function himmelblau --lr 0.01 --epochs 80 --out himmelblau.html",
     )
 
-    algo: Algo = None
+    algo: Optimizers = None
     function: Function = None
     config: Source = None
     start: Start = None
@@ -83,14 +83,14 @@ class Play(SetOptions, OutputOptions):
         int | None, Ge(1), Le(10_000), Doc("Try N random settings of each optimizer and open the page at the best")
     ] = None
     out: Annotated[str, Flag("FILE", path=True), Doc("The page to write, .html [play.html]")] = "play.html"
-    quiet: Annotated[bool, Flag(names=("--quiet", "-q")), Doc("Print the file and nothing else")] = False
+    quiet: Annotated[bool, QUIET, Doc("Print the file and nothing else")] = False
 
     def run(self, place: Place) -> "Playground":
         """Write the page. UsageError for what a page cannot run."""
         out, note = os.fspath(self.out), ""
         file = page_file(out, self.flag("out"))
         config = chosen_config(self, EPOCHS)
-        require(config, "play")
+        require_runnable(config)
         if self.tune:
             config, note = tuned(config, self.tune, self.changes)
         changed = any(change.key.startswith("algo.") for change in self.changes)
@@ -149,12 +149,12 @@ class Playground(Answer):
 # --- the page -----------------------------------------------------------------------------------------------
 
 
-def require(config: "OptimizeConfig", subject: str) -> None:
-    """Raise UsageError for a config that a page cannot run; `subject` names it in the message."""
-    require_bare(config, subject)
+def require_runnable(config: "OptimizeConfig") -> None:
+    """Raise UsageError for a config that a page cannot run."""
+    require_bare(config, "play")
     function = config.function
     if config.epochs > MAX_EPOCHS:
-        raise UsageError(f"{subject} computes at most {MAX_EPOCHS:,} epochs, got {config.epochs:,}")
+        raise UsageError(f"play computes at most {MAX_EPOCHS:,} epochs, got {config.epochs:,}")
     if (count := len(function.start)) > 2:
         raise UsageError(f"{label_of(function)} has {count} variables, and a page needs one or two")
     without: list[Any] = [] if function.nodes() else [function]
@@ -182,13 +182,13 @@ def has_formula(rule: Rule) -> bool:
 def page(config: "OptimizeConfig", note: str = "", free: bool = False) -> bytes:
     """The page of a config's rules on its function of one or two variables, with all others to be chosen in it.
 
-    `free`: an optimizer that diverges opens with another learning rate. Raises what `require` raises.
+    `free`: an optimizer that diverges opens with another learning rate. Raises what `require_runnable` raises.
     """
     from optilab.commands.charts.paths import paths_chart
     from optilab.optimize.path import CLOSE, DIVERGENCE_FACTOR, MAX_ROUNDING_ERROR, worked_steps
     from optilab.show import chart_svg
 
-    require(config, "a page")
+    require_runnable(config)
     function, trees, paths = config.function, dump(config), follow(config)
     for rule, path in zip(config.algo, paths.values(), strict=True):
         if isinstance(rule, UserRule):  # each step compares its code with its formula
@@ -242,7 +242,7 @@ def _other_rules(known: Iterable[str]) -> Iterator[dict[str, Any]]:
     from optilab.config.optimize import OptimizeConfig
 
     names = [name for name, kind in RULES.items() if name not in known and has_formula(kind())]
-    config = load(OptimizeConfig, {"algo": names or ["sgd"]}, rules="exercise")
+    config = load(OptimizeConfig, {"algo": names or ["sgd"]})
     for name, rule, tree in zip(names, config.algo, dump(config)["algo"], strict=False):
         yield rule_data(name, name, rule, tree)
 

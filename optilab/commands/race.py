@@ -20,12 +20,12 @@ from optilab.commands.options import (
 from optilab.commands.request import Place, Request, options, plain
 from optilab.commands.results import EndedStudy, LabStudy
 from optilab.commands.studies import PlannedStudy
-from optilab.config.presets import algorithms, rules_named
+from optilab.config.presets import rules_named
 from optilab.config.study import (
-    ALGOS,
     FINALISTS,
     FUNCTIONS,
-    NETWORK_ALGOS,
+    NETWORK_OPTIMIZERS,
+    OPTIMIZERS,
     FunctionRaceConfig,
     TrainingRaceConfig,
     TrainingRules,
@@ -80,7 +80,7 @@ class TrainingRace(StudyOptions, RaceOptions, TrainingRaceConfig):
 
     HEADING = "On networks, with --on"
     STUDY = TrainingRaceConfig
-    CONFLICTS = (("on", "file"), ("on", "resume"))
+    CONFLICTS = (("on", "study"), ("on", "resume"))
 
     on: Trainings | None = None  # type: ignore[assignment]
     algos: TrainingRules | None = None  # type: ignore[assignment]
@@ -90,11 +90,11 @@ class TrainingRace(StudyOptions, RaceOptions, TrainingRaceConfig):
 
     def run(self, place: Place) -> "LabStudy | PlannedStudy":
         source = self._source(place)
-        from optilab.study import network_race as plans
+        from optilab.study.network_race import spec_of
 
         if tuned := next((change for change in self.changes if change.key.startswith("optimizer.")), None):
             raise UsageError("a race tunes the optimizers that --algo names", tuned.where)
-        return studies.answered(self, place, source, plans, "race", EndedRace, planned_columns)
+        return studies.answered(self, place, source, spec_of, "race", EndedRace)
 
     def _source(self, place: Place) -> tuple[Tree, str | None]:
         """The trainings of `on`, or the study that is repeated or continued."""
@@ -102,7 +102,7 @@ class TrainingRace(StudyOptions, RaceOptions, TrainingRaceConfig):
 
         if self.on is None:
             return studies.source("race --on", self, None, place)
-        started = {"algos": algorithms(NETWORK_ALGOS), "finalists": FINALISTS} | dict.fromkeys(NETWORK_KEYS, True)
+        started = {"algos": [*NETWORK_OPTIMIZERS], "finalists": FINALISTS} | dict.fromkeys(NETWORK_KEYS, True)
         on = self.model_dump(mode="json", include={"on"})["on"]
         return Tree.of(started | {"on": on}, ""), self.name
 
@@ -129,7 +129,7 @@ class FunctionRace(RaceOptions, FunctionRaceConfig):
                 key: ":".join(map(str, span)) if isinstance(span, list) else span for key, span in over.items()
             }
             values = {**values, "over": spans}
-        trains = any(values.get(name) is not None for name in ("on", "file", "resume"))
+        trains = any(values.get(name) is not None for name in ("on", "study", "resume"))
         race, other = (TrainingRace, cls) if trains else (cls, TrainingRace)
         if wrong := [
             option.flag if typed else name
@@ -143,10 +143,7 @@ class FunctionRace(RaceOptions, FunctionRaceConfig):
         return TrainingRace.of(values, typed) if trains else super().of(values, typed)
 
     def run(self, place: Place) -> "LabRace":
-        config = FunctionRaceConfig.model_validate(
-            {name: getattr(self, name) for name in FunctionRaceConfig.model_fields}
-        )
-        answer = race_on_functions(config, self, place)
+        answer = race_on_functions(self, place)
         self.save(answer)
         return answer
 
@@ -154,11 +151,10 @@ class FunctionRace(RaceOptions, FunctionRaceConfig):
 # --- on test functions --------------------------------------------------------------------------------------
 
 
-def race_on_functions(config: FunctionRaceConfig, request: FunctionRace, place: Place) -> "LabRace":
-    """The race that `config` describes. UsageError for names that do not exist, and for what cannot race."""
-    names = ",".join(config.functions or FUNCTIONS.split(","))
-    rules = rules_named(request.flag("algos"), config.algos or ALGOS.split(","), config.over)
-    chosen = chosen_names(request.flag("functions"), names, "function", OBJECTIVES)
+def race_on_functions(request: FunctionRace, place: Place) -> "LabRace":
+    """The race of a request. UsageError for names that do not exist, and for what cannot race."""
+    rules = rules_named(request.flag("algos"), request.algos or OPTIMIZERS, request.over)
+    chosen = chosen_names(request.flag("functions"), request.functions or FUNCTIONS, "function", OBJECTIVES)
     if len(rules) < 2:
         text = f"expected at least two different optimizers, got {rules[0].name}"
         raise UsageError(text, request.flag("algos"))
@@ -166,29 +162,21 @@ def race_on_functions(config: FunctionRaceConfig, request: FunctionRace, place: 
     from optilab.commands.race_tables import COLUMNS, LabRace
     from optilab.study import function_race as study
     from optilab.study.claims import judge_claims, require_judgeable, results_of_race
-    from optilab.study.function_race import standings
 
     tree = Tree(places={("over",): request.flag("over")})
-    studies.with_location(tree, study.check, rules, tests, config.over)
-    require_judgeable(config.expect, [rule.name for rule in rules])
+    studies.with_location(tree, study.check, rules, tests, request.over)
+    require_judgeable(request.expect, [rule.name for rule in rules])
     Table(COLUMNS, []).choose(request.columns or (), request.flag("columns"))
-    tunings = len(rules) * len(tests) * config.repeats
+    tunings = len(rules) * len(tests) * request.repeats
     if not (place.silent or place.library):
-        most = plural(tunings * config.budget * 2 * config.starts * config.gradients, "gradient evaluation")
+        most = plural(tunings * request.budget * 2 * request.starts * request.gradients, "gradient evaluation")
         counts = f"{plural(len(rules), 'optimizer')} on {plural(len(tests), 'function')}"
-        terminal.note(f"{counts}   {config.sizes}; at most {most} in all")
+        terminal.note(f"{counts}   {request.sizes}; at most {most} in all")
     with studies.StepProgress(tunings, place.silent, f"tuning 1 of {tunings}") as progress:
-        race = study.run(rules, tests, config, lambda done: progress.step(f"tuning {done} of {tunings}"))
-    judged = judge_claims(config.expect, results_of_race(standings(race)))
+        race = study.run(rules, tests, request, lambda done: progress.step(f"tuning {done} of {tunings}"))
+    judged = judge_claims(request.expect, results_of_race(race))
     again = shell(*place.argv[1:]) if request.typed else str(request.call("race"))
     return LabRace(race, rules, tests, again, request.settings, judged)
-
-
-def planned_columns(spec: "RaceSpec") -> Sequence[Column]:
-    """The columns that the tables of a race on trainings may have."""
-    from optilab.commands.race_tables import NETWORK, columns_of
-
-    return [NETWORK, *columns_of("optimizer" if spec.command == "race" else "remedy")]
 
 
 @dataclass(frozen=True, repr=False)
@@ -197,6 +185,13 @@ class EndedRace(EndedStudy):
 
     schema_version: ClassVar[int] = 2
     spec: "RaceSpec"
+
+    @staticmethod
+    def planned_columns(spec: "RaceSpec") -> Sequence[Column]:
+        from optilab.commands.race_tables import NETWORK, columns_of
+        from optilab.study.network_race import KINDS
+
+        return [NETWORK, *columns_of(KINDS[spec.command][0])]
 
     def document(self) -> Mapping[str, Any]:
         assert self._view is not None

@@ -15,7 +15,7 @@ import numpy as np
 from optilab.call import Call
 from optilab.commands.answer import Answer
 from optilab.commands.charts.races import network_race_chart, race_chart
-from optilab.commands.comparison_tables import Units, best_clauses, further_seeds, more_advice, purpose_of_seeds
+from optilab.commands.comparison_tables import Units, best_clauses, judged_values, more_advice, purpose_of_more
 from optilab.config.study import FunctionRaceConfig
 from optilab.optimize import OBJECTIVES, RULES, Objective, Rule
 from optilab.optimize.objective import minima_inside
@@ -26,7 +26,7 @@ from optilab.show.table import Column, Table, grid, interval_columns, interval_v
 from optilab.study import function_race
 from optilab.study.claims import ClaimResult
 from optilab.study.comparison import looked_before
-from optilab.study.function_race import CONDITIONS, ENOUGH_FUNCTIONS, Race, standings
+from optilab.study.function_race import CONDITIONS, ENOUGH_FUNCTIONS, Race
 from optilab.study.judge import alpha, confidence_of
 from optilab.study.network_race import JUDGED, Raced, RaceResult, RaceTable
 from optilab.study.search_space import of_rule, untuned
@@ -34,6 +34,12 @@ from optilab.study.tuning import UNSOLVED, extra_knowledge, gradients_per_step
 from optilab.words import listed, plural, some
 
 # --- on test functions --------------------------------------------------------------------------------------
+
+
+def _ratio(value: float) -> str:
+    """An end of a ratio: with more digits where two would say 1.00, which is no difference."""
+    return f"{value:.3g}" if value >= 1e4 else f"{value:.{4 if abs(value - 1) < 0.005 else 2}f}"
+
 
 COLUMNS = (
     Column("rule", "", only="values"),
@@ -51,15 +57,11 @@ COLUMNS = (
         plain="times the lowest",
         about="the cost over that of the cheapest optimizer",
     ),
-    Column(
-        "interval",
-        "95%",
-        only="text",
-        plain="95% interval",
+    *interval_columns(
+        "",
+        lambda ends: " to ".join(map(_ratio, ends)) or "-",
         about="of that ratio; all hold together, with the functions as a random sample",
     ),
-    Column("low", "", only="values"),
-    Column("high", "", only="values"),
     Column("p", "", only="values"),
     Column("solved", "solved", "{:.0%}".format, plain="problems solved", about="the fraction of the problems"),
     Column("verdict", "verdict", left=True, about="worse: the interval of the ratio is above 1, also with ties"),
@@ -71,18 +73,11 @@ BEST = " \u2605"
 def standing_rows(race: Race, rules: Sequence[Rule]) -> list[dict[str, Any]]:
     """The standings as rows of the table; `marked` has a star where a rule uses more than gradients."""
     marks = {rule.name: "*" * bool(extra_knowledge(rule)) for rule in rules}
-    table = []
-    for row in standings(race):
-        low, high = row["interval"] or (None, None)
-        interval = " to ".join(map(_ratio, row["interval"])) if row["interval"] else "-"
-        marked = row["rule"] + marks[row["rule"]]
-        table.append({**row, "marked": marked, "interval": interval, "low": low, "high": high})
-    return table
-
-
-def _ratio(value: float) -> str:
-    """An end of a ratio: with more digits where two would say 1.00, which is no difference."""
-    return f"{value:.3g}" if value >= 1e4 else f"{value:.{4 if abs(value - 1) < 0.005 else 2}f}"
+    return [
+        {**interval_values("", row["interval"]), **row, "interval": row["interval"] or ()}
+        | {"marked": row["rule"] + marks[row["rule"]]}
+        for row in race.standings
+    ]
 
 
 def race_notes(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]) -> list[str]:
@@ -113,7 +108,7 @@ def race_verdict(race: Race) -> list[str]:
     """The answer of a race on functions, which `study.judge` has decided, and what limits it."""
     if not np.isfinite(race.costs).any():
         return ["no optimizer solved any problem: try more gradient evaluations or a larger accuracy"]
-    lowest, possible = standings(race)[0], race.judgment.possible_best
+    lowest, possible = race.standings[0], race.judgment.possible_best
     claim = f"{lowest['rule']} has the lowest cost: {lowest['cost']:.1f} gradients"
     best = (
         f"may be the best: {', '.join(possible)}"
@@ -147,8 +142,8 @@ def next_race(race: Race, entered: Sequence[Rule]) -> NextStep | None:
     options = {"algo": tuple(possible), "function": tuple(race.functions if beyond else others), **changed}
     rules = f"the {len(possible)} that may be the best"
     return NextStep(
-        Call("race", (), options),
         f"tries more rates of {rules}" if beyond else f"races {rules} on other functions",
+        Call("race", (), options),
     )
 
 
@@ -272,11 +267,9 @@ def rows(table: RaceTable) -> list[dict[str, Any]]:
     """The values of a table, best first; verdicts are None where there are none."""
     values = []
     for judged in table.judgment.ranked if table.judgment else ():
-        summary, contrast = judged.summary, judged.difference
-        row: dict[str, Any] = {"rule": judged.key, "n": summary.n, "mean": summary.mean}
-        row |= interval_values("", summary.interval) | {"verdict": judged.verdict if table.has_verdicts else None}
-        if contrast:
-            row |= {"difference": contrast.difference} | interval_values("difference_", contrast.interval)
+        row = {"rule": judged.key, **judged_values(judged)}
+        if not table.has_verdicts:
+            row["verdict"] = None
         if table.network:
             row["settings"] = _chosen(table.raced[judged.key])
         values.append(row)
@@ -297,22 +290,22 @@ def _short(value: Any) -> str:
     return f"{value:.6g}" if float(text) == 1 != value else text
 
 
-def verdict_parts(table: RaceTable, result: RaceResult) -> tuple[str, str]:
+def verdict_of(table: RaceTable, result: RaceResult) -> Verdict:
     """The best mean of a table, and what limits it: how many more repeats or networks would say more, and the option
     that tries more rates. What is the best has been decided by `study.judge`.
     """
     judgment = table.judgment
     if judgment is None:
-        return "no result", ""
+        return Verdict("no result")
     learned = any(each.better_than_chance for each in ([table] if table.network else result.networks))
-    names = {row.key: row.key for row in judgment.rows}
-    claim, rest = best_clauses(judgment, JUDGED.metric, _UNITS, True, names)
+    claim, rest = best_clauses(judgment, JUDGED, JUDGED.metric)
     if not table.has_verdicts:
         rest += "; one repeat gives no verdict, because the repeats are the sample: use at least three"
     elif learned and judgment.improvable:
         rest += f"; a better rate of {listed(judgment.improvable)} may lie beyond those that were tried"
         rest += f", and a budget of {2 * result.budget} settings tries more"
-    return claim, rest + (more_advice(judgment, table.sample) if learned else "; no row is better than chance")
+    rest += more_advice(judgment, table.sample) if learned else "; no row is better than chance"
+    return Verdict(claim, rest)
 
 
 def _heading(table: RaceTable, result: RaceResult) -> str:
@@ -331,7 +324,7 @@ def _verdicts(table: RaceTable, result: RaceResult) -> dict[str, Any]:
         values = {key: value for key, value in row.items() if not key.endswith("interval")}
         rules.append(values | (_outcomes(table.raced[row["rule"]]) if table.network else {}))
     silent = table.judgment is not None and not table.has_verdicts
-    return {"verdict": None if silent else "".join(verdict_parts(table, result)), "rules": rules}
+    return {"verdict": None if silent else verdict_of(table, result).text, "rules": rules}
 
 
 def _outcomes(raced: Raced) -> dict[str, Any]:
@@ -364,8 +357,8 @@ class RaceView(Answer):
         """The verdict over all networks, or where there is none, those of each."""
         result = self.result
         if result.overall is not None:
-            return "".join(verdict_parts(result.overall, result))
-        verdicts = {table.network: "".join(verdict_parts(table, result)) for table in result.networks}
+            return verdict_of(result.overall, result).text
+        verdicts = {table.network: verdict_of(table, result).text for table in result.networks}
         return "; ".join(f"{name}: {text}" if len(verdicts) > 1 else text for name, text in verdicts.items())
 
     @property
@@ -389,7 +382,7 @@ class RaceView(Answer):
                 yield "no optimizer has an evaluated training"
                 continue
             yield Table(columns(result, table.sample), rows(table))
-            verdict = Verdict(*verdict_parts(table, result))
+            verdict = verdict_of(table, result)
             yield verdict if table is alone else Sentence(f"verdict: {verdict.text}", "bold")
         yield ""
         yield from notes(result)
@@ -440,21 +433,21 @@ class RaceView(Answer):
         if best is None:
             return None
         diagnose, race = Call("diagnose", [best.path]), str(self.study.manifest["command"])
-        again = partial(resume_command, self.study.path, "resume", race)
+        again = partial(resume_command, self.study.path, race)
         if not any(table.better_than_chance for table in result.networks):
-            return NextStep(diagnose, "says why nothing is learned")
+            return NextStep("says why nothing is learned", diagnose)
         if all(len(judgment.possible_best) < 2 for judgment in judgments):
-            return NextStep(diagnose, "says what limits the best")
+            return NextStep("says what limits the best", diagnose)
         if any(judgment.improvable for judgment in judgments):
             larger: Any = {"budget" if race == "race" else "tune": 2 * result.budget}
-            return NextStep(again(**larger), "tries more rates")
+            return NextStep("tries more rates", again(**larger))
         if not any(table.has_verdicts for table in judged):
-            return NextStep(again(repeats=3), "tunes and trains all in 3 repeats, which give a verdict")
-        if more := further_seeds(judgments[0]):
-            purpose = purpose_of_seeds(judgments[0], None)
-            effect = f"tunes and trains all in {plural(more, 'more repeat')}, to {purpose}"
-            return NextStep(again(repeats=result.repeats + more), effect)
-        return NextStep(diagnose, "says what limits the best")
+            return NextStep("tunes and trains all in 3 repeats, which give a verdict", again(repeats=3))
+        if closest := judgments[0].closest:
+            effect = f"tunes and trains all in {plural(closest.more, 'more repeat')}"
+            purpose = purpose_of_more(judgments[0])
+            return NextStep(f"{effect}, to {purpose}", again(repeats=result.repeats + closest.more))
+        return NextStep("says what limits the best", diagnose)
 
 
 @dataclass(frozen=True, repr=False)
@@ -513,7 +506,7 @@ class LabRace(Answer):
 
     def details(self) -> Iterator[Block]:
         """The curves, the cost on each function, every setting, and the command."""
-        race, names = self.race, [row["rule"] for row in standings(self.race)]
+        race, names = self.race, [row["rule"] for row in self.race.standings]
         about = (
             "The profile is the fraction of the problems, each a function with a start, that an optimizer solves "
             "within a multiple of the lowest cost (Dolan & Moré 2002). The tuning curve is the cost to expect of the "

@@ -1,6 +1,6 @@
 """`optilab remedy`: compares all remedies on one network."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,8 +24,7 @@ from optilab.show.table import Column, Table
 from optilab.words import FEW, duration, percent, plural, some
 
 if TYPE_CHECKING:
-    from optilab.study import remedy as plans
-    from optilab.study.remedy import Result
+    from optilab.study.remedy import RemedySpec, Result
 
 
 class TryRemedies(StudyOptions, RemedyConfig):  # type: ignore[misc]  # `set` is the option, not the file's key
@@ -49,15 +48,13 @@ class TryRemedies(StudyOptions, RemedyConfig):  # type: ignore[misc]  # `set` is
     lr: LearningRate = None
 
     def run(self, place: Place) -> "LabStudy | PlannedStudy":
-        from optilab.commands.race import EndedRace, planned_columns
-        from optilab.study import remedy as plans
+        from optilab.commands.race import EndedRace
+        from optilab.study.remedy import spec_of
 
         started = {"finalists": FINALISTS} if self.tune is not None else {}
         source = studies.source("remedy", self, self.config, place, **started)
         tuned = source[0].values.get("tune") is not None or self.tune is not None
-        if tuned:
-            return studies.answered(self, place, source, plans, "remedies", EndedRace, planned_columns)
-        return studies.answered(self, place, source, plans, "remedies", EndedRemedies, lambda spec: COLUMNS)
+        return studies.answered(self, place, source, spec_of, "remedies", EndedRace if tuned else EndedRemedies)
 
 
 COLUMNS = (
@@ -76,7 +73,11 @@ COLUMNS = (
 class EndedRemedies(EndedStudy):
     """Remedies at their end, each with the learning rate of the config."""
 
-    spec: "plans.RemedySpec"
+    spec: "RemedySpec"
+
+    @staticmethod
+    def planned_columns(spec: "RemedySpec") -> Sequence[Column]:
+        return COLUMNS
 
     @property
     def _level(self) -> float:
@@ -178,7 +179,7 @@ class EndedRemedies(EndedStudy):
             "results": [
                 {
                     "remedy": result.variant.name,
-                    "changes": dict(result.variant.remedy.changes) if result.variant.remedy else {},
+                    "changes": dict(result.variant.remedy.changes),
                     "val_acc": [*result.row.values.values()] if result.row else [],
                     "mean": result.accuracy,
                     "std": result.row and result.row.summary.std,

@@ -6,7 +6,7 @@ inherits from a group of `commands.options` say how it is executed and shown; th
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from inspect import get_annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NoReturn, Self
 
 from pydantic import PrivateAttr, TypeAdapter
 
-from optilab.call import Call, Command, in_python
+from optilab.call import Call, Command, in_python, objects
 from optilab.config.keys import Key, keys_of, type_of
 from optilab.config.section import Section, build
 from optilab.config.tree import Override, Tree, override, override_from_text
@@ -43,8 +43,8 @@ class Request(Section):
     """Fields that exclude each other."""
     NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {}
     """Fields that need another one, by that other one."""
-    HEADING: ClassVar[str] = ""
-    """The heading of its fields in the help text of a command that has several requests."""
+    HEADING: ClassVar[str] = "What to run"
+    """The heading of its fields in help texts; a command that has several requests has one for each."""
     GROUP: ClassVar[str] = ""
     """The heading of its fields in help texts, where it is a group that requests share."""
     STUDY: ClassVar[type[Section] | None] = None
@@ -63,11 +63,11 @@ class Request(Section):
         the options and of the config."""
         known, problems = options(cls), list[Problem]()
         tree, changes = Tree(), list[Override]()
+        in_processes = "jobs" in known and (cls.STUDY is not None or "seeds" in arguments)
         for name, item in arguments.items():
             field = known.get(name)
             where = (field.flag if field else f"--{name.replace('_', '-')}") if typed else name
             try:
-                in_processes = "jobs" in known and (cls.STUDY is not None or "seeds" in arguments)
                 if in_processes and (in_this_process := [*objects(plain(item))]):
                     expected = "expected FILE.py:NAME, which the other processes of a study can read"
                     problems.append(Problem(where, "", f"{expected}, got {shown(in_this_process[0])}"))
@@ -76,7 +76,8 @@ class Request(Section):
                 if field is None and cls.CONFIG and cls.STUDY is None:
                     changes.append(Override(name, cls._config_key(name), plain(item)))
                 elif field is not None and (mark := field.mark(ConfigKey)):
-                    changes.append(_change(field, where, mark.key, item, typed))
+                    changes.append(change := _change(field, where, mark.key, item, typed))
+                    tree.values[name] = change.value
                 else:
                     tree.values[name] = _read(field, where, item, typed) if field else plain(item)
                     tree.places[name,] = where
@@ -84,7 +85,9 @@ class Request(Section):
                     changes += _set(item)
             except ConfigError as error:
                 problems += error.problems
-        problems += [*cls._conflicts(arguments, typed), *_twice(changes), *cls.problems_of_changes(changes)]
+        problems += [*cls._conflicts(arguments, typed), *_twice(changes)]
+        if in_processes:
+            problems += _threads(changes)
         changes.sort(key=lambda change: change.key.count("."))  # a section before the keys inside it
         try:
             request = build(cls, tree)
@@ -94,9 +97,6 @@ class Request(Section):
             problems += cls._problems_of_config(arguments, changes)
             raise ConfigError(tree.source, list(dict.fromkeys(problems)))
         request._arguments, request._typed, request._changes = arguments, typed, changes
-        values = {change.key: change.value for change in changes}
-        marked = ((name, field.mark(ConfigKey)) for name, field in known.items() if name in arguments)
-        request.__dict__.update({name: values[mark.key] for name, mark in marked if mark})
         return request
 
     @classmethod
@@ -107,11 +107,6 @@ class Request(Section):
         is_near = name in shared or did_you_mean(name, [*shared, *options(cls)])
         is_setting = name not in shared and f"{optimizer}.{name}" in settings
         return name if is_near and not is_setting else f"{optimizer}.{name}"
-
-    @classmethod
-    def problems_of_changes(cls, changes: Sequence[Override]) -> Iterable[Problem]:
-        """The keys of the config that the command does not let be set."""
-        return ()
 
     @classmethod
     def requests(cls) -> "Sequence[type[Request]]":
@@ -218,13 +213,10 @@ class Request(Section):
 
     def study_overrides(self) -> list[Override]:
         """The keys of its study's file that were given."""
-        made = list[Override]()
         starts = ("config", "on")  # what a study starts from does not change its file
         names = [name for name in study_fields(type(self)) if name in self.model_fields_set and name not in starts]
         dumped = self.model_dump(mode="json", include={*names}, fallback=shown)
-        for name in names:
-            made.append(Override(self.flag(name), name, dumped[name], adds=name == "expect"))
-        return made
+        return [Override(self.flag(name), name, dumped[name], adds=name == "expect") for name in names]
 
 
 @cache
@@ -284,15 +276,6 @@ def _are_texts(item: Any) -> bool:
     return isinstance(item, list) and all(isinstance(text, str) for text in item)
 
 
-def objects(item: Any) -> Iterator[Any]:
-    """The classes and functions of this process in a plain value."""
-    if isinstance(item, dict | list):
-        for inner in item.values() if isinstance(item, dict) else item:
-            yield from objects(inner)
-    elif callable(item):
-        yield item
-
-
 def _change(field: Field, where: str, key: str, item: Any, typed: bool) -> Override:
     """The key of a config that an option sets."""
     if key == "expect":
@@ -306,7 +289,7 @@ def _set(value: Any) -> list[Override]:
     if isinstance(value, Mapping):
         return [Override(f"set {key}", str(key), plain(item)) for key, item in value.items()]
     texts = value if isinstance(value, list | tuple) else [value]
-    return [override_from_text("--set", text) for text in texts if isinstance(text, str)]
+    return [override_from_text(text) for text in texts if isinstance(text, str)]
 
 
 def _twice(changes: Sequence[Override]) -> list[Problem]:
@@ -317,6 +300,15 @@ def _twice(changes: Sequence[Override]) -> list[Problem]:
         if not change.adds and other.where.split(" ")[0] != change.where.split(" ")[0]:
             problems.append(Problem("", "", f"{other.where} and {change.where} cannot be combined"))
     return problems
+
+
+def _threads(changes: Sequence[Override]) -> list[Problem]:
+    """Problems of other numbers of threads than 1, which each of several trainings has."""
+    return [
+        Problem(change.where, "", f"expected 1 thread for each training, got {shown(change.value)}")
+        for change in changes
+        if change.key == "threads" and change.value != 1
+    ]
 
 
 @dataclass(frozen=True)

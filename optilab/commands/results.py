@@ -182,10 +182,16 @@ class LabStudy(LabEntry[Study]):
         ended = [record for record in selection.records if record.state in ("done", "diverged")]
         return compared(selection._replace(records=ended), metric)
 
+    @cached_property
+    def confirmation(self) -> LabComparison | None:
+        """The comparison of the best settings from new seeds; None where they were not trained."""
+        again = self.entry.confirmation and runs.read_study(self.entry.confirmation)
+        return LabStudy(again).comparison if again and again.completed() else None
+
     @property
     def answer(self) -> LabComparison:
-        """The comparison that answers: at the end of a sweep with a confirmation that of the new seeds."""
-        return self.comparison
+        """The comparison that answers: of a sweep with a confirmation that of the new seeds."""
+        return self.confirmation or self.comparison
 
     @cached_property
     def race_result(self) -> "RaceResult | None":
@@ -250,6 +256,11 @@ class EndedStudy(LabStudy):
     spec: Any
     """Its `study.StudySpec`."""
     judged: "Sequence[ClaimResult]" = field(default=(), kw_only=True)
+
+    @staticmethod
+    def planned_columns(spec: Any) -> Sequence[Column]:
+        """The columns that the table of such a study may have."""
+        return ()
 
     @property
     def code(self) -> ExitCode:

@@ -16,7 +16,7 @@ from optilab.commands.options import QUIET, FolderOptions, FormatOptions, Output
 from optilab.commands.request import Conflicts, Place
 from optilab.commands.results import LabRun, LabStudy
 from optilab.config.keys import is_within
-from optilab.errors import ExitCode, OptilabError, RunError, UsageError, did_you_mean, printable, shell
+from optilab.errors import ExitCode, RunError, UsageError, did_you_mean, printable, shell
 from optilab.marks import Argument, Flag
 from optilab.runs import Record, Study
 from optilab.runs.metrics import metric_of
@@ -79,7 +79,9 @@ class ListRuns(FormatOptions, FolderOptions, OutputOptions):
         from optilab.study import listing
 
         conditions = listing.read_conditions(self.where or [])
-        entries, unreadable = _read(paths) if names else runs.entries(place.folder)
+        entries, unreadable = runs.read_each(paths) if names else runs.entries(place.folder)
+        if names and unreadable and not entries:
+            raise next(iter(unreadable.values()))
         axes = None
         if names and len(entries) == 1 and isinstance(study := entries[0], Study):
             listed, axes = listing.trials(study)
@@ -96,27 +98,11 @@ class ListRuns(FormatOptions, FolderOptions, OutputOptions):
         return RunList(lines, axes, empty)
 
 
-def _read(paths: Sequence[Path]) -> tuple[list[Record | Study], dict[str, str]]:
-    """The runs and studies in these directories, and why others cannot be read; raises that if none can."""
-    entries, errors = list[Record | Study](), dict[str, OptilabError]()
-    for path in paths:
-        try:
-            entries.append(runs.read_entry(path))
-        except OptilabError as error:
-            errors[path.name] = error
-    if errors and not entries:
-        raise next(iter(errors.values()))
-    return entries, {name: str(error) for name, error in errors.items()}
-
-
-def _skipped(unreadable: Mapping[str, str], folder: Path) -> str:
+def _skipped(unreadable: Iterable[str], folder: Path) -> str:
     """One line about the directories that cannot be read as runs."""
-    single = len(unreadable) == 1
-    number = (
-        "1 directory is not a readable run" if single else f"{len(unreadable)} directories are not readable runs"
-    )
-    names = some([repr(printable(name)) for name in unreadable], FEW)
-    return f"{folder}: {number}: {names}; `optilab runs show NAME` gives the reason"
+    names = [repr(printable(name)) for name in unreadable]
+    count, are = plural(len(names), "directory"), "are not readable runs" if names[1:] else "is not a readable run"
+    return f"{folder}: {count} {are}: {some(names, FEW)}; `optilab runs show NAME` gives the reason"
 
 
 @dataclass(frozen=True, repr=False)
@@ -535,7 +521,8 @@ class RemoveRuns(FolderOptions, OutputOptions):
             raise UsageError("runs rm needs the name of a run, a pattern or --older-than AGE")
         names, text = self.names or [], self.older_than
         age = None if text is None else runs.age(text, "--older-than")
-        paths = runs.select(place.folder, names, age)
+        chosen = runs.select(place.folder, names, age)
+        paths = [path for path in chosen if not {*chosen}.intersection(path.parents)]  # a study has its trials
         for path in paths:
             runs.require_made_by_optilab(path)
         if paths and not self.yes:
@@ -663,9 +650,9 @@ class ExportRuns(FolderOptions, OutputOptions):
         selection = select_runs(place.folder, self.names)
         if self.out is None and self.tensorboard is None:
             raise UsageError("expected --out FILE or --tensorboard DIR, as in --out rows.csv")
-        table = None if self.out is None else export.table_file(self.out, "--out", self.force)
+        table = None if self.out is None else export.table_file(self.out, self.force)
         if self.tensorboard is not None:
-            export.require_new(Path(self.tensorboard), "--tensorboard")
+            export.require_new(Path(self.tensorboard))
         rows, damaged = export.gather(selection.records, selection.left_out)
         for note in selection._replace(left_out=damaged).notes if not self.quiet else ():
             terminal.note(note)

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from optilab import runs
@@ -24,14 +23,13 @@ from optilab.runs.metrics import metric_of
 from optilab.runs.record import CONFIG
 from optilab.show import terminal
 from optilab.show.progress import Bar
-from optilab.show.table import Column, Table
+from optilab.show.table import Table
 from optilab.words import duration, pace, plural
 
 if TYPE_CHECKING:
-    from optilab.config.training import DataConfig
-    from optilab.data.read import Dataset
-    from optilab.study.study import StudyResult, StudySpec
-    from optilab.study.trials import Cost, Outcome
+    from optilab.commands.results import EndedStudy
+    from optilab.study.study import Cost, StudyResult, StudySpec
+    from optilab.study.trials import Outcome
 
 
 def source(
@@ -52,9 +50,9 @@ def source(
         raise UsageError(f"expected a training, got the study {config} (--study)")
     if config is not None:
         return Tree.of({"config": training(config), **started}, ""), request.name
-    if request.file is None:
+    if request.study is None:
         raise missing_config(command)
-    return tree_of(request.STUDY.kind, request.file), request.name
+    return tree_of(request.STUDY.kind, request.study), request.name
 
 
 def written(request: StudyOptions, tree: Tree) -> Any:
@@ -124,39 +122,36 @@ def _require_study_of(command: str, path: Path, directory: Path) -> None:
 # --- the study runs -----------------------------------------------------------------------------------------
 
 
-A = TypeVar("A", bound=Answer)
+E = TypeVar("E", bound="EndedStudy")
 
 
 def answered(
     request: StudyOptions,
     place: Place,
     source: tuple[Tree, str | None],
-    plans: ModuleType,
+    spec_of: Callable[..., "StudySpec"],
     label: str,
-    answer: Callable[..., A],
-    columns: Callable[[Any], Sequence[Column]],
-) -> "A | PlannedStudy":
-    """The study that a request makes of its `source`, planned by `plans` and run, as an `answer`; or its cost.
+    answer: type[E],
+) -> "E | PlannedStudy":
+    """The study that a request makes of its `source`, planned by `spec_of` and run, as an `answer`; or its cost.
 
-    `label` ends the name of a study that is given none; `columns` are those that the answer's table may have.
+    `label` ends the name of a study that is given none.
     """
     from optilab.study.claims import judge_claims, results_of_study
 
     tree, name = source
-    config = with_location(tree, plans.resolve, written(request, tree), request.changes)
-    spec = with_location(tree, plans.spec_of, config)
+    spec = with_location(tree, spec_of, written(request, tree), request.changes)
     if request.columns:  # but for a heading whose confidence follows from earlier comparisons: 99% of difference
         names = [name for name in request.columns if not name.endswith("% of difference")]
-        Table(columns(spec), []).choose(names, request.flag("columns"))
+        Table(answer.planned_columns(spec), []).choose(names, request.flag("columns"))
     for training in getattr(request, "on", None) or [getattr(request, "config", None)]:
         note_origin(training, place)
-    of = getattr(config, "name", None) or config.config.name
-    name = runs.chosen_name(name, f"{of}-{label}")
+    name = runs.chosen_name(name, f"{spec.name}-{label}")
     if request.dry_run:
         return dry_run(spec, name, request, place)
     ran = run(spec, name, request, place)
-    study = runs.read_study(ran.path)
-    judged = judge_claims(config.expect, results_of_study(study)) if config.expect else []
+    study, claims = runs.read_study(ran.path), spec.request.expect
+    judged = judge_claims(claims, results_of_study(study)) if claims else []
     ended = answer(study, ran, spec, judged=judged)
     request.save(ended)
     return ended
@@ -172,11 +167,11 @@ def run(spec: "StudySpec", name: str, request: JobOptions, place: Place) -> "Stu
     )
     typed = request.typed and isinstance(request, StudyOptions)  # progress stands next to a document, too
     silent = bool(request.arguments.get("quiet")) if typed else place.silent
-    ran = study.run(spec, place.folder, name, place.argv, dataset_of, TerminalView(silent), how)
+    ran = study.run(spec, place.folder, name, place.argv, TerminalView(silent), how)
     if ran.stopped is not None:
         sentence: str | Command = f"stopped; the same command with --name {name} continues with what is missing"
         if isinstance(request, StudyOptions):
-            again = runs.resume_command(ran.path, command=spec.command)
+            again = runs.resume_command(ran.path, spec.command)
             sentence = Command("stopped; continue with: ", again)
         place.stopped(ran.stopped, sentence)
     best = spec.confirmation(ran.path, {outcome.trial.name: outcome for outcome in ran.outcomes})
@@ -201,7 +196,7 @@ def dry_run(spec: "StudySpec", name: str, request: JobOptions, place: Place) -> 
     from optilab.study import study
 
     _require_possible(spec, place.folder / name)
-    cost = study.dry_run(spec, place.folder / name, dataset_of, study.ExecutionOptions(request.jobs))
+    cost = study.dry_run(spec, place.folder / name, study.ExecutionOptions(request.jobs))
     return PlannedStudy(spec.shape, cost, spec.detectable, spec.notes)
 
 
@@ -216,13 +211,6 @@ def starting(name: str, soon: bool = True) -> Iterator[None]:
     else:
         with terminal.note_if_slow(text):
             yield
-
-
-def dataset_of(config: "DataConfig") -> "Dataset":
-    """The verified dataset of a config; fetched first if this machine lacks it."""
-    from optilab.data import fetch
-
-    return fetch.ensure(config.dataset, Path(config.dir) if config.dir else None)
 
 
 @dataclass(frozen=True, repr=False)
@@ -272,7 +260,7 @@ class TerminalView:
     def __init__(self, silent: bool = False) -> None:
         self._silent = silent
 
-    def planned(self, shape: str, cost: "Callable[[], Cost]") -> None:
+    def announce(self, shape: str, cost: "Callable[[], Cost]") -> None:
         if not self._silent:
             with starting(shape, soon=False):
                 estimate = cost()
@@ -317,7 +305,7 @@ class StudyProgress(Bar):
         self._epochs = self._first = 0
         self._started, self._begun, self._moves = time.monotonic(), False, False
 
-    def planned(self, trials: int, epochs: int) -> None:
+    def recount(self, trials: int, epochs: int) -> None:
         """Count to other numbers from now on."""
         self._trials, self._total = trials, epochs
         self.update(self._task, total=epochs)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from annotated_doc import Doc
 
-from optilab import runs
 from optilab.commands import comparison_tables as tables
 from optilab.commands import studies
 from optilab.commands.compare import LabComparison
@@ -30,9 +29,9 @@ from optilab.show.table import Column
 from optilab.words import plural
 
 if TYPE_CHECKING:
-    from optilab.study import sweep as plans
     from optilab.study.comparison import RunComparison
     from optilab.study.importance import Effect
+    from optilab.study.sweep import SweepSpec
 
 
 class Sweep(StudyOptions, SweepConfig):
@@ -66,19 +65,9 @@ class Sweep(StudyOptions, SweepConfig):
 
     def run(self, place: Place) -> "LabStudy | PlannedStudy":
         source = studies.source("sweep", self, self.config, place)
-        from optilab.study import sweep as plans
+        from optilab.study.sweep import spec_of
 
-        return studies.answered(self, place, source, plans, "sweep", EndedSweep, planned_columns)
-
-
-def planned_columns(spec: "plans.SweepSpec") -> Sequence[Column]:
-    """The columns that the table of a sweep may have."""
-    from optilab.study.groups import planned_groups
-    from optilab.study.measure import Measure
-
-    keys = planned_groups(trial.config for trial in spec.trials).differing
-    metrics = dict.fromkeys([spec.request.metric, *([spec.judged_by] if spec.confirmed else [])])
-    return [column for metric in metrics for column in tables.columns_of(Measure(metric), keys)]
+        return studies.answered(self, place, source, spec_of, "sweep", EndedSweep)
 
 
 @dataclass(frozen=True, repr=False)
@@ -87,7 +76,16 @@ class EndedSweep(EndedStudy):
 
     schema_version: ClassVar[int] = 2
 
-    spec: "plans.SweepSpec"
+    spec: "SweepSpec"
+
+    @staticmethod
+    def planned_columns(spec: "SweepSpec") -> Sequence[Column]:
+        from optilab.study.groups import planned_groups
+        from optilab.study.measure import Measure
+
+        keys = planned_groups(trial.config for trial in spec.trials).differing
+        metrics = dict.fromkeys([spec.request.metric, *([spec.judged_by] if spec.confirmed else [])])
+        return [column for metric in metrics for column in tables.columns_of(Measure(metric), keys)]
 
     @cached_property
     def completed(self) -> list[Record]:
@@ -105,16 +103,6 @@ class EndedSweep(EndedStudy):
         )
         notes = (*comparison.notes, *self._choice_notes(comparison))
         return LabComparison(replace(comparison, notes=notes), [self.entry])
-
-    @cached_property
-    def confirmation(self) -> LabComparison | None:
-        """The comparison of the best settings from new seeds."""
-        again = self.ran.confirmation and runs.read_study(self.ran.confirmation.path)
-        return LabStudy(again).comparison if again and again.completed() else None
-
-    @property
-    def answer(self) -> LabComparison:
-        return self.confirmation or self.comparison
 
     @cached_property
     def effects(self) -> "list[Effect]":
@@ -191,7 +179,7 @@ class EndedSweep(EndedStudy):
         }
 
 
-def _rungs(spec: "plans.SweepSpec", eta: int) -> str:
+def _rungs(spec: "SweepSpec", eta: int) -> str:
     """The number of points at each rung, and the metric that chose them."""
     from optilab.study.plan import rungs
 

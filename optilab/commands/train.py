@@ -36,7 +36,7 @@ from optilab.commands.results import EndedStudy, LabRun, LabStudy
 from optilab.config.load import load
 from optilab.config.section import dump
 from optilab.config.tree import flat
-from optilab.errors import DivergedError, UsageError
+from optilab.errors import DivergedError
 from optilab.marks import ConfigKey, Flag
 from optilab.runs import Record, Row, best, read_timings
 from optilab.runs.metrics import EPOCH_METRICS
@@ -120,8 +120,6 @@ class Train(ClusterOptions, SetOptions, DataOptions, SaveOptions, PictureOptions
             from optilab.study.export import require
 
             require("tensorboard", "--log tensorboard", "tensorboard")
-        if self.seeds is not None:
-            _require_single_thread(self)
         if isinstance(continued := plan, Continuation):
             if continued.complete:
                 if not place.library:
@@ -135,13 +133,6 @@ class Train(ClusterOptions, SetOptions, DataOptions, SaveOptions, PictureOptions
         path = place.folder / runs.chosen_name(self.name, config.name)
         runs.require_free(path)
         return _train(path, config, self, place, forked)
-
-
-def _require_single_thread(request: Train) -> None:
-    """UsageError for another number of threads: each of several trainings has one."""
-    for change in request.changes:
-        if change.key == "threads" and change.value != 1:
-            raise UsageError(f"expected 1 thread for each training, got {change.value}", change.where)
 
 
 def _plan(request: Train, place: Place) -> Any:
@@ -178,22 +169,23 @@ def _train(
     A run that diverges is reported before its DivergedError is raised, or with it where the report is JSON.
     """
     from optilab.config.claims import BEST
+    from optilab.data import fetch
     from optilab.study.claims import require_judgeable
 
     require_judgeable(config.expect, [config.name, BEST], [config], sample=1)
-    dataset = studies.dataset_of(config.data)
+    dataset = fetch.ensure(*config.data.source)
     with signals.on_signal() as stop:
         try:
             training, status = _run(path, config, dataset, request, place, stop, fork)
         except DivergedError as error:
             if place.library:
                 error.add_note(f"the run is kept: lab.load({path.name!r})")
-            elif request.json_:
-                _result(path, config, request)
-                answer = LabTraining(runs.read(path))  # one document, with the error in it
-                error.facts = {"schema_version": answer.schema_version, **answer.document()}
+                raise
+            answer = _result(path, config, request)
+            if request.json_:  # one document, with the error in it
+                error.facts = answer.full_document()
             else:
-                present(_result(path, config, request), request)
+                present(answer, request)
             raise
     if stop.signal is not None:  # also where the last epoch was done already: a loop around this must stop
         if place.library:
@@ -359,14 +351,13 @@ def _train_seeds(trained: Any, request: Train, place: Place) -> "EndedSeeds":
     """Train from several seeds: a sweep without an axis."""
     from optilab.config.study import SweepConfig
     from optilab.study import claims
-    from optilab.study import sweep as sweeps
+    from optilab.study.sweep import spec_of
 
-    config = sweeps.resolve(SweepConfig(config=trained, seeds=request.seeds or 1))
-    spec = sweeps.spec_of(config, "train")
-    ran = studies.run(spec, runs.chosen_name(request.name, spec.base.name), request, place)
+    spec = spec_of(SweepConfig(config=trained, seeds=request.seeds or 1), command="train")
+    ran = studies.run(spec, runs.chosen_name(request.name, spec.name), request, place)
     study = runs.read_study(ran.path)
     written = [*_draw(request, study.completed()), str(ran.path)]
-    judged = claims.judge_claims(config.expect, claims.results_of_study(study))
+    judged = claims.judge_claims(spec.request.expect, claims.results_of_study(study))
     return EndedSeeds(study, ran, spec, written, request.picture, judged=judged)
 
 
@@ -468,12 +459,12 @@ def _widths(widths: Sequence[int]) -> str:
     return "-".join(map(str, widths))
 
 
-def line_of(row: Row, epochs: int, seconds: float, diagnostics: Row | None = None) -> str:
+def line_of(row: Row, epochs: int, seconds: float, diagnostics: Row) -> str:
     """One line per epoch for a pipe or a log; with the curvature, where it was measured."""
     from optilab.diagnose import Stability
 
     numbers = [f"{key} {decimals(value)}" for key, value in row.items() if isinstance(value, float)]
-    if (measured := Stability.of(diagnostics or {})) is not None:
+    if (measured := Stability.of(diagnostics)) is not None:
         limit = "" if measured.limit is None else f" limit {measured.limit:.4g}"
         numbers.append(f"sharpness {measured.sharpness:.4g}{limit}")
     return f"epoch {row['epoch']}/{epochs} {' '.join(numbers)} {seconds:.2f}s"

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 from optilab import runs
 from optilab.config import SCHEMAS, presets
 from optilab.config.keys import keys_of, top_keys
-from optilab.config.section import Section, build
+from optilab.config.section import Section, build, dump
 from optilab.config.tree import MAX_BYTES, KeyPath, Override, Tree, changed_values, edited
 from optilab.errors import (
     ConfigError,
@@ -29,7 +29,7 @@ S = TypeVar("S", bound=Section)
 STUDIES = ("sweep", "remedy", "race")
 CODE_KEYS = {"train": ("model", "optimizer"), "optimize": ("algo",)}
 """The keys of each command's config that may name a user's code."""
-Config = str | Mapping[str, Any] | Tree | None
+Config = str | Mapping[str, Any] | Section | Tree | None
 
 
 def load(
@@ -37,33 +37,21 @@ def load(
     config: Config,
     overrides: Sequence[Override] = (),
     rules: Literal["exercise", "literature", "tuned"] = "exercise",
-    replaced: Mapping[str, Any] | None = None,
+    replaced: Sequence[Override] = (),
 ) -> S:
-    """The value of a config: a path, the name of a preset, a mapping or a tree; None: the defaults.
+    """The value of a config: a path, the name of a preset, a mapping, a value or a tree; None: the defaults.
 
     `rules` chooses what an optimize config leaves out of a rule: the settings of its preset where there is one, or
     the defaults of the literature. `train` always has the literature's. Where rules are `tuned`, those settings of a
-    formula that are named like known ones need no value. A key that the caller has `replaced` is not missing: it has
-    this value where the config has none. ConfigError with every problem at once.
+    formula that are named like known ones need no value. A missing key that the caller has `replaced` has that value.
+    ConfigError with every problem at once.
     """
     tree = tree_of(schema.kind, config)
     for change in overrides:
         tree.put(change)
     if schema.kind == "optimize" and rules != "literature" and "algo" in tree.values:
         tree.values["algo"] = presets.with_preset_settings(tree.values["algo"], rules == "tuned")
-    try:
-        return build(schema, tree)
-    except ConfigError as error:
-        absent = {key: value for key, value in (replaced or {}).items() if tree.at(tuple(key.split("."))) is None}
-        if not absent:
-            raise
-        refused = error
-    try:
-        for key, value in absent.items():
-            tree.put(Override("", key, value))
-        return build(schema, tree)
-    except ConfigError as error:
-        raise (error if len(error.problems) < len(refused.problems) else refused) from None
+    return build(schema, tree, replaced)
 
 
 def tree_of(kind: str, config: Config) -> Tree:
@@ -72,6 +60,8 @@ def tree_of(kind: str, config: Config) -> Tree:
         return config
     if config is None:
         return Tree()
+    if isinstance(config, Section):
+        return Tree.of(dump(config))
     if isinstance(config, Mapping):
         return Tree.of(config)
     if not isinstance(config, str):

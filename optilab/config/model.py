@@ -165,6 +165,8 @@ BIAS_INITS: dict[str, type[Any]] = {
     init.name: init for init in (DefaultInit, NormalInit, UniformInit, ConstantInit)
 }
 
+INIT, BIAS_INIT = (OneOf(registry, "initialization", optional=True) for registry in (INITS, BIAS_INITS))
+
 Position = Annotated[Literal["before", "after"], Doc("before or after the activation")]
 Affine = Annotated[bool, Doc("train a scale and a shift per feature")]
 NormEps = Annotated[float, Ge(0), Doc("small number that keeps the division finite")]
@@ -239,15 +241,9 @@ class ModelConfig(Section):
     )
     bias: Annotated[Literal["all", "hidden", "output", "none"], Doc("which layers have a bias")] = "all"
     init: Annotated[Any, OneOf(INITS, "initialization"), Doc("initial weights")] = DefaultInit()
-    output_init: Annotated[
-        Any,
-        OneOf(INITS, "initialization", optional=True),
-        Doc("initial weights of the output layer; null: as the others"),
-    ] = None
+    output_init: Annotated[Any, INIT, Doc("initial weights of the output layer; null: as the others")] = None
     bias_init: Annotated[
-        Any,
-        OneOf(BIAS_INITS, "initialization", optional=True),
-        Doc("initial biases; null: zero, or PyTorch's where the weights are PyTorch's"),
+        Any, BIAS_INIT, Doc("initial biases; null: zero, or PyTorch's where the weights are PyTorch's")
     ] = None
     norm: Annotated[Any, OneOf(NORMS, "normalization"), Doc("normalization in each hidden layer")] = NoNorm()
     skip: Annotated[

@@ -120,7 +120,7 @@ def named(name: str) -> Preset:
     raise UsageError(f"unknown preset {shown(name)}{did_you_mean(_preset_name(name), accepted)}")
 
 
-def algorithms(text: str, where: str = "--algo") -> list[str]:
+def optimizer_names(text: str, where: str = "--algo") -> list[str]:
     """`--algo adam,my.py:Mine` as the value of `algo`, split outside brackets. UsageError for an empty name among
     others."""
     names = [name.strip() for name in outside_brackets(text)]
@@ -145,7 +145,7 @@ def rules_named(where: str, names: Sequence[Any], tuned: Iterable[str] = ()) -> 
     drawn for them."""
     rules, texts = [], ",".join(name for name in names if isinstance(name, str))
     objects = [name for name in names if not isinstance(name, str)]
-    for name in dict.fromkeys([*(algorithms(texts, where) if texts or not objects else []), *objects]):
+    for name in dict.fromkeys([*(optimizer_names(texts, where) if texts or not objects else []), *objects]):
         if name not in RULES and not is_formula(name) and not is_user_code(name):
             raise UsageError(unknown("optimizer", name, RULES), where)
         kind: Any = formula_rule(name) if is_formula(name) else RULES[name] if name in RULES else rule_class(name)

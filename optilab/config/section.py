@@ -23,7 +23,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
 from optilab.config import SCHEMAS
 from optilab.config.keys import Key, keys_of
-from optilab.config.tree import KeyPath, Tree, decimal, dotted, yaml_bytes
+from optilab.config.tree import KeyPath, Override, Tree, decimal, dotted, yaml_bytes
 from optilab.errors import MAX_LISTED, ConfigError, Problem, UsageError, did_you_mean, shown, unknown
 from optilab.optimize import RULES, Rule
 from optilab.optimize.rule import formula_rule, is_formula
@@ -296,11 +296,11 @@ def schema_for(kind: str) -> type[Section]:
 # --- a tree as a value -------------------------------------------------------------------------------------
 
 
-def build(model: type[S], tree: Tree) -> S:
+def build(model: type[S], tree: Tree, replaced: Sequence[Override] = ()) -> S:
     """The value of a config; ConfigError with every problem, each with its file and line, option or keyword.
 
-    The tree is validated without a user's files, then, where there is no problem, with them. Where texts such as 1e-3
-    stand for numbers, which shows only in the problems, they are replaced, and it begins again.
+    The tree is validated without a user's files, then, where there is no problem, with them. It begins again where the
+    problems show that texts such as 1e-3 stand for numbers, and that keys are missing that are `replaced`.
     """
     how = USER_CODE.get()
     steps: tuple[Handling, ...] = ("last", "executed") if how == "executed" else (how,)
@@ -313,8 +313,8 @@ def build(model: type[S], tree: Tree) -> S:
         problems = [problem for problem in errors if problem["type"] != "waits" and not _follows(problem, errors)]
         if problems:
             break
-    if _read_numbers(tree, problems):
-        return build(model, tree)
+    if _read_numbers(tree, problems) or _put_missing(tree, problems, replaced):
+        return build(model, tree, replaced)
     messages = [_problem(model.known_keys(), tree, problem) for problem in problems]
     raise ConfigError(tree.source, sorted(dict.fromkeys(messages), key=tree.order))
 
@@ -328,6 +328,15 @@ def _read_numbers(tree: Tree, problems: Sequence[Any]) -> bool:
             tree.at(path[:-1])[path[-1]] = decimal(text)
             changed = True
     return changed
+
+
+def _put_missing(tree: Tree, problems: Sequence[Any], replaced: Sequence[Override]) -> bool:
+    """Set the missing keys that are `replaced`; True if there were any."""
+    missing = [dotted(problem["loc"]) for problem in problems if problem["type"] == "missing"]
+    changes = [change for change in replaced if change.key in missing]
+    for change in changes:
+        tree.put(change)
+    return bool(changes)
 
 
 def _follows(problem: Any, problems: Sequence[Any]) -> bool:

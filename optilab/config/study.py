@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, WithJsonSchem
 from pydantic_core import core_schema
 
 from optilab.config.claims import NETWORK_RACE, RACE, TRAINING, Claims, measured, unmeasured
-from optilab.config.presets import algorithms
+from optilab.config.presets import optimizer_names
 from optilab.config.section import Name, Section, refusal, refuse_object
 from optilab.errors import UsageError, shown
 from optilab.marks import RANGE, FileOnly, Flag, Read, claim_doc
@@ -34,12 +34,16 @@ def read_axes(texts: str | Sequence[str]) -> dict[str, str]:
     return axes
 
 
-ALGOS = "sgd,momentum,nesterov,rmsprop,adam,nadam,adagrad,lion,rprop,barzilai-borwein"
-NETWORK_ALGOS = "sgd,momentum,nesterov,adagrad,rmsprop,adam,nadam,amsgrad,lion,prodigy"
+OPTIMIZERS = (
+    "sgd", "momentum", "nesterov", "rmsprop", "adam", "nadam", "adagrad", "lion", "rprop", "barzilai-borwein",
+)  # fmt: skip
+NETWORK_OPTIMIZERS = (
+    "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "nadam", "amsgrad", "lion", "prodigy",
+)  # fmt: skip
 FUNCTIONS = (
-    "ravine,quadratic,booth,matyas,rosenbrock,beale,dixon-price,zakharov,himmelblau,three-hump-camel,six-hump-camel,"
-    "goldstein-price,branin,mccormick,styblinski-tang,bohachevsky"
-)
+    "ravine", "quadratic", "booth", "matyas", "rosenbrock", "beale", "dixon-price", "zakharov", "himmelblau",
+    "three-hump-camel", "six-hump-camel", "goldstein-price", "branin", "mccormick", "styblinski-tang", "bohachevsky",
+)  # fmt: skip
 
 
 def read_names(text: str) -> list[str]:
@@ -283,7 +287,7 @@ TrainingRules = Annotated[
     list[str],
     MinLen(2),
     Flag("NAME,...", names=("--algo",), complete="rule", positional=True),
-    Read(algorithms),
+    Read(optimizer_names),
     Doc("The optimizers to compare"),
 ]
 

@@ -142,7 +142,7 @@ class Tree:
 
     def forget(self, path: KeyPath) -> None:
         """Forget the places below a path whose value is replaced."""
-        self.places = {place: where for place, where in self.places.items() if place[: len(path)] != path}
+        self.places = {key: place for key, place in self.places.items() if key[: len(path)] != path}
 
     def at(self, path: KeyPath) -> Any:
         """The value at a path; None where there is none."""
@@ -169,7 +169,7 @@ class Tree:
     def place(self, path: KeyPath) -> str:
         """The place where a path was written, or the nearest part of it above, or else below."""
         above = (path[:n] for n in range(len(path), 0, -1) if path[:n] in self.places)
-        below = (place for place in self.places if path and place[: len(path)] == path)
+        below = (key for key in self.places if path and key[: len(path)] == path)
         written = next(above, None) or next(below, None)
         return self.places[written] if written else self.source
 
@@ -266,12 +266,12 @@ def override(where: str, key: str, text: str) -> Override:
         raise ConfigError("", [Problem(where, "", str(error))]) from None
 
 
-def override_from_text(where: str, text: str) -> Override:
+def override_from_text(text: str) -> Override:
     """The override of a `--set KEY=VALUE`."""
     key, equals, written = text.partition("=")
     if not equals or not key.strip():
-        raise ConfigError("", [Problem(where, "", f"expected KEY=VALUE, got {shown(text)}")])
-    return override(f"{where} {key.strip()}", key.strip(), written)
+        raise ConfigError("", [Problem("--set", "", f"expected KEY=VALUE, got {shown(text)}")])
+    return override(f"--set {key.strip()}", key.strip(), written)
 
 
 def decimal(value: Any) -> Any:

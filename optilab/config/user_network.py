@@ -18,8 +18,8 @@ from annotated_doc import Doc
 from pydantic import ConfigDict, create_model
 from pydantic_core import core_schema
 
-from optilab.config.model import BIAS_INITS, INITS, ModelConfig
-from optilab.config.section import USER_CODE, USER_CODE_SCHEMA, OneOf, Section, executable, refusal
+from optilab.config.model import BIAS_INIT, INIT, ModelConfig
+from optilab.config.section import USER_CODE, USER_CODE_SCHEMA, Section, executable, refusal
 from optilab.errors import UsageError, shown
 from optilab.optimize.user_code import UserCode, is_data, is_user_code, scalar_type
 
@@ -44,13 +44,9 @@ class Arguments(Section):
 
     model_config = ConfigDict(protected_namespaces=())
 
-    init: Annotated[
-        Any, OneOf(INITS, "initialization", optional=True), Doc("initial weights; null: those of its code")
-    ] = None
+    init: Annotated[Any, INIT, Doc("initial weights; null: those of its code")] = None
     bias_init: Annotated[
-        Any,
-        OneOf(BIAS_INITS, "initialization", optional=True),
-        Doc("initial biases; null: zero where init is given, else those of its code"),
+        Any, BIAS_INIT, Doc("initial biases; null: zero where init is given, else those of its code")
     ] = None
 
 
@@ -94,9 +90,6 @@ class UserNetwork:
         values = tuple((key, _frozen(value)) for key, value in tree.items() if key not in RESERVED)
         inits = INIT.build(tree.get("init")), BIAS_INIT.build(tree.get("bias_init"))
         return cls(UserCode.recorded(tree), values, *inits)
-
-
-INIT, BIAS_INIT = (OneOf(registry, "initialization", optional=True) for registry in (INITS, BIAS_INITS))
 
 
 def is_user_network(tree: Any) -> bool:

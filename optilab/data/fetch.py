@@ -36,18 +36,19 @@ and may need root.
 """
 
 
-def ensure(dataset: str, directory: Path | None = None) -> Dataset:
+def ensure(dataset: str, directory: str | Path | None = None) -> Dataset:
     """`load` a dataset; `fetch` a published one first if it is not on this machine and the user named no directory.
 
     Raises what `load` and `fetch` raise. A damaged dataset is reported, not replaced.
     """
-    info, is_named = info_of(dataset), directory or os.environ.get("OPTILAB_DATA")
+    info, place = info_of(dataset), Path(directory) if directory else None
+    is_named = place or os.environ.get("OPTILAB_DATA")
     if info.torchvision and not is_named and find(info) is None:
         try:
             fetch(dataset)
         except DataError as error:
-            raise DataError(f"{missing_message(info, directory)}\n{error}") from None
-    return load(dataset, directory)
+            raise DataError(f"{missing_message(info, place)}\n{error}") from None
+    return load(dataset, place)
 
 
 def fetch(dataset: str, directory: Path | None = None) -> Path | None:

@@ -12,7 +12,7 @@ from typing import Any
 from optilab.diagnose import loop_checks
 from optilab.diagnose.check import Check, Observation, Sets, check
 from optilab.diagnose.evidence import FIRST_STEPS, MIN_FALL, PROBE_BATCHES, Evidence
-from optilab.diagnose.remedies import remedies
+from optilab.diagnose.remedies import REMEDIES
 from optilab.optimize.rule import rules_with_lr
 from optilab.optimize.user_code import UserRule
 from optilab.words import percent, plural, points
@@ -20,7 +20,7 @@ from optilab.words import percent, plural, points
 
 def remedy_sets(*names: str) -> tuple[Sets, ...]:
     """The settings of remedies of the vanishing-gradient study, chosen by name."""
-    return tuple(remedies()[name].sets for name in names)
+    return tuple(REMEDIES[name].sets for name in names)
 
 
 def sees(run: Evidence, name: str) -> bool:
@@ -69,7 +69,7 @@ def default_rates(run: Evidence) -> dict[str, float]:
     scaled = MIN_INPUT_RMS <= (run.start.get("input_rms") or 1.0) <= MAX_INPUT_RMS
     largest = max((g / w for g, w in zip(gradients, weights, strict=False) if g is not None and w), default=0.0)
     step = FIRST_STEP if run.setup.norm == "none" else NORMED_FIRST_STEP
-    for key, rule in rules_with_lr(run.setup.optimizer).items() if run.setup.optimizer else ():
+    for key, rule in rules_with_lr(run.setup.config.optimizer).items() if run.setup.config else ():
         if isinstance(rule, UserRule):
             continue
         if not scaled or is_scale_invariant(rule):
@@ -443,7 +443,8 @@ def eps_dominates(run: Evidence) -> Observation | None:
         return None
     from optilab.optimize.theory import eps_exponent  # NumPy, which a refusal does not load
 
-    moment = "v" if run.setup.optimizer and eps_exponent(run.setup.optimizer) == 2 else "sqrt(v)"
+    config = run.setup.config
+    moment = "v" if config and eps_exponent(config.optimizer) == 2 else "sqrt(v)"
     text = f"for {fractions[-1]:.0%} of the parameters {moment} is below eps ({eps:g})"
     numbers = {"share": fractions[-1], "eps": eps}
     return Observation(text, numbers, (("optimizer.eps=1e-08",),), f"{MAX_BELOW_EPS:g} or more", "below 0.1")
@@ -465,7 +466,8 @@ def learning_rate_decayed(run: Evidence) -> Observation | None:
     below = f"the learning rate has been below a hundredth of {top:.2g} for the last {idle:.0%} of the epochs"
     if idle == 1 and rates == sorted(rates):
         below = f"the learning rate is still below a hundredth of {top:.2g}: its warm-up does not end"
-    sets: Sets = ("schedule=constant", "plateau=null") if run.setup.plateau else ("schedule=constant",)
+    plateau = run.setup.config and run.setup.config.plateau
+    sets: Sets = ("schedule=constant", "plateau=null") if plateau else ("schedule=constant",)
     numbers, bound = {"idle": idle, "lr": rates[-1]}, f"{MAX_IDLE:.0%} or more"
     return Observation(f"{below}; it is now {rates[-1]:.2g}", numbers, (sets,), bound, "below 20%", certain=True)
 
@@ -488,7 +490,8 @@ def too_few_images(run: Evidence) -> Observation | None:
         return None
     more = f"training accuracy is {points(gap)} percentage points above validation accuracy"
     text = f"{count / classes:.3g} training {run.setup.noun}s per class, and {more}"
-    sets: tuple[Sets, ...] = (("data.images=null",),) if run.setup.subset else ()
+    is_subset = run.setup.config and run.setup.config.data.images
+    sets: tuple[Sets, ...] = (("data.images=null",),) if is_subset else ()
     return Observation(
         text, {"train_images": count}, sets, f"below {MIN_IMAGES}", "hundreds or more", certain=True
     )
@@ -692,10 +695,10 @@ MIN_STEP_RATIO = 0.05
 GRADIENT = ("vanishing-gradient", "batch norm, unit-gain weights, another activation")
 
 
-def _vanished(run: Evidence, text: str, bound: str, normal: str = "0.1 to 10") -> Observation:
+def _vanished(run: Evidence, text: str, bound: str) -> Observation:
     step = run.latest("update_to_weight", 1)
     numbers = {"gradient_ratio": run.ratio, "fading": run.spread_ratio, "first_layer_update": step}
-    return Observation(text, numbers, remedy_sets("batchnorm", "unit-gain", "tanh", "adam"), bound, normal)
+    return Observation(text, numbers, remedy_sets("batchnorm", "unit-gain", "tanh", "adam"), bound, "0.1 to 10")
 
 
 def _stands_still(run: Evidence) -> bool:
@@ -777,7 +780,8 @@ def learning_rate_too_low(run: Evidence) -> Observation | None:
     path = max(run.relative_steps, default=math.inf) * steps
     least, usual = (MIN_PROBE_PATH, PROBE_BATCHES) if run.probe_run else (MIN_LARGEST_PATH, PATH_STEPS)
     bound = least * min(1.0, steps / usual)
-    if path > bound or _warming(run) or (run.probe_run and path * run.planned_steps / steps > MIN_LARGEST_PATH):
+    planned = run.setup.config.epochs * run.steps_per_epoch if run.setup.config else steps
+    if path > bound or _warming(run) or (run.probe_run and path * planned / steps > MIN_LARGEST_PATH):
         return None
     # Units that large steps or large inputs have killed do not move either.
     if sees(run, "learning-rate-too-high") or (run.start.get("input_rms") or 1.0) > MAX_INPUT_RMS:

@@ -17,7 +17,7 @@ from typing import Any
 from optilab import runs
 from optilab.config.load import load
 from optilab.config.saturation import SATURATION
-from optilab.config.section import dump, handling_user_code
+from optilab.config.section import handling_user_code
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Tree
 from optilab.config.user_network import UserNetwork
@@ -100,18 +100,12 @@ class Setup:
     saturates: bool = False
     """The activation is flat on both sides."""
     bias_init: bool = False
-    plateau: bool = False
-    subset: bool = False
-    """True if a setting leaves training samples out."""
-    loop: bool = False
-    """A user's loop: remedies are lines of PyTorch, not settings."""
-    custom: bool = False
-    """A user's network: its parts stand in its code."""
-    optimizer: Any = None
-    """The rule of a config."""
-    epochs: int = 0
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    """The config, as its keys; empty for a loop, as are the two before."""
+    config: TrainConfig | None = None
+
+    @property
+    def loop(self) -> bool:
+        """True for a user's loop, which has no config: remedies are lines of PyTorch, not settings."""
+        return self.config is None
 
     @property
     def noun(self) -> str:
@@ -146,12 +140,7 @@ class Setup:
             classes=len(data.info.classes),
             **{"normed_over": data.batch_size, **network},
             bias_init=model.bias_init is not None,
-            plateau=config.plateau is not None,
-            subset=bool(data.images),
-            custom=isinstance(model, UserNetwork),
-            optimizer=config.optimizer,
-            epochs=config.epochs,
-            settings=dump(config),
+            config=config,
         )
 
     @classmethod
@@ -159,7 +148,7 @@ class Setup:
         """The settings of a user's loop; `facts` are further fields."""
         known = {key: value for key, value in facts.items() if key in LOOP_FACTS}
         rates = {"optimizer.lr": lr} if lr else {}
-        return cls(lr=lr, rates=rates, decoupled_decay=decoupled_decay, loop=True, **known)
+        return cls(lr=lr, rates=rates, decoupled_decay=decoupled_decay, **known)
 
     @classmethod
     def read(cls, record: runs.Record) -> "Setup":
@@ -243,11 +232,6 @@ class Evidence:
         if "steps" in self.loop:
             return int(self.loop["steps"])
         return PROBE_BATCHES if self.probe_run else len(self.rows) * self.steps_per_epoch
-
-    @property
-    def planned_steps(self) -> int:
-        """Training steps of all epochs of the config; where there is no config, those that were made."""
-        return self.setup.epochs * self.steps_per_epoch or self.steps
 
     @property
     def steps_per_epoch(self) -> int:
@@ -383,6 +367,8 @@ class Evidence:
 
     def accuracy_beats_chance(self, accuracy: float) -> bool:
         """A validation accuracy is more than four standard errors and one sample above chance."""
+        if not self.validation_samples:  # of a loop whose diagnostics are missing
+            return False
         error = math.sqrt(self.chance * (1 - self.chance) / self.validation_samples)
         return accuracy > self.chance + 4 * error + 1 / self.validation_samples
 
@@ -516,12 +502,6 @@ def _early(layers: Sequence[Mapping[str, Any]]) -> int:
     return max(1, (len(layers) - 1) // 4) if "kind" in layers[-1] else 1
 
 
-def _config(record: runs.Record) -> TrainConfig:
-    """The config of a run, as it is recorded."""
-    with handling_user_code("recorded"):
-        return load(TrainConfig, Tree.read(record.config, str(record.path / "config.yaml")))
-
-
 def reason_unreadable(record: runs.Record) -> str:
     """The reason why the layers of a run cannot be read; empty where they can."""
     if not record.last_row() or os.path.lexists(file := record.path / "diagnostics.jsonl"):
@@ -536,7 +516,8 @@ def evidence_of(record: runs.Record) -> Evidence:
     if record.is_watched:
         short = bool(diagnostics and diagnostics[0].get("loop", {}).get("short"))
         return Evidence(Setup.read(record), record.rows(), diagnostics, divergence, short)
-    config = _config(record)
+    with handling_user_code("recorded"):
+        config = load(TrainConfig, Tree.read(record.config, str(record.path / "config.yaml")))
     facts, assumed = record.manifest.get("data", {}), config.data.info
     start = {
         "epoch": 0,

@@ -15,38 +15,6 @@ from optilab.config.tree import Override
 from optilab.errors import chosen_names
 
 BASE = "sigmoid"
-KITCHEN_SINK: dict[str, Any] = {
-    "model.activation": "gelu",
-    "model.init": "kaiming",
-    "model.norm": "batch",
-    "model.skip": [[1, 3], [3, 5]],
-    "model.dropout": 0.2,
-    "optimizer": {"name": "adamw", "lr": 0.003, "weight_decay": 0.05},
-    "clip_norm": 1.0,
-    "schedule": "one-cycle",
-    "schedule_by": "batch",
-}
-CHANGES: dict[str, dict[str, Any]] = {
-    "lr": {"optimizer.lr": 3.0},
-    "batchnorm": {"model.norm": "batch"},
-    "layernorm": {"model.norm": "layer"},
-    "relu": {"model.activation": "relu"},
-    "standardize": {"model.norm": "standardize"},
-    "tanh": {"model.activation": "tanh"},
-    "unit-gain": {"model.init": "unit-gain"},
-    "xavier": {"model.init": "xavier"},
-    "adopt": {"optimizer": {"name": "adopt", "lr": 0.01}},
-    "momentum": {"optimizer": {"name": "momentum", "beta": 0.8}},
-    "weight-std1": {"model.init": {"name": "normal", "std": 1.0}},
-    "weight-std10": {"model.init": {"name": "normal", "std": 10.0}},
-    "adam": {"optimizer": {"name": "adam", "lr": 0.01, "eps": "1e-6"}},
-    "rmsprop": {"optimizer": {"name": "rmsprop", "lr": 0.01, "decay": 0.99, "eps_placement": "outside"}},
-    "skip": {"model.skip": [[1, 3], [3, 5]]},
-    "gradient-norm": {"model.gradient_norm": [1, 2, 3, 4, 5]},
-    "staged": {"stages": [{"layers": 1, "epochs": 100}, {"layers": 3, "epochs": 100}, {"layers": 5}]},
-    "kitchen-sink": KITCHEN_SINK,
-}
-"""Dotted key -> new value of each remedy, the smallest change first."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +44,45 @@ def _leaves(value: Any) -> int:
     return 1 if inner is None else sum(map(_leaves, inner))
 
 
-def remedies() -> dict[str, Remedy]:
-    """Every remedy by name."""
-    return {name: Remedy(name, changes) for name, changes in CHANGES.items()}
+REMEDIES: Mapping[str, Remedy] = {
+    remedy.name: remedy
+    for remedy in (
+        Remedy("lr", {"optimizer.lr": 3.0}),
+        Remedy("batchnorm", {"model.norm": "batch"}),
+        Remedy("layernorm", {"model.norm": "layer"}),
+        Remedy("relu", {"model.activation": "relu"}),
+        Remedy("standardize", {"model.norm": "standardize"}),
+        Remedy("tanh", {"model.activation": "tanh"}),
+        Remedy("unit-gain", {"model.init": "unit-gain"}),
+        Remedy("xavier", {"model.init": "xavier"}),
+        Remedy("adopt", {"optimizer": {"name": "adopt", "lr": 0.01}}),
+        Remedy("momentum", {"optimizer": {"name": "momentum", "beta": 0.8}}),
+        Remedy("weight-std1", {"model.init": {"name": "normal", "std": 1.0}}),
+        Remedy("weight-std10", {"model.init": {"name": "normal", "std": 10.0}}),
+        Remedy("adam", {"optimizer": {"name": "adam", "lr": 0.01, "eps": "1e-6"}}),
+        Remedy(
+            "rmsprop", {"optimizer": {"name": "rmsprop", "lr": 0.01, "decay": 0.99, "eps_placement": "outside"}}
+        ),
+        Remedy("skip", {"model.skip": [[1, 3], [3, 5]]}),
+        Remedy("gradient-norm", {"model.gradient_norm": [1, 2, 3, 4, 5]}),
+        Remedy("staged", {"stages": [{"layers": 1, "epochs": 100}, {"layers": 3, "epochs": 100}, {"layers": 5}]}),
+        Remedy(
+            "kitchen-sink",
+            {
+                "model.activation": "gelu",
+                "model.init": "kaiming",
+                "model.norm": "batch",
+                "model.skip": [[1, 3], [3, 5]],
+                "model.dropout": 0.2,
+                "optimizer": {"name": "adamw", "lr": 0.003, "weight_decay": 0.05},
+                "clip_norm": 1.0,
+                "schedule": "one-cycle",
+                "schedule_by": "batch",
+            },
+        ),
+    )
+}
+"""Every remedy by name, the smallest change first."""
 
 
 def pairs(singles: Sequence[Remedy]) -> list[Remedy]:
@@ -92,6 +96,5 @@ def pairs(singles: Sequence[Remedy]) -> list[Remedy]:
 
 def chosen_remedies(only: Sequence[str] | None) -> list[Remedy]:
     """The remedies of these names, or all; UsageError names the nearest to an unknown one."""
-    known = remedies()
-    names = list(known) if only is None else chosen_names("--only", ",".join(only), "remedy", known)
-    return [known[name] for name in names]
+    names = list(REMEDIES) if only is None else chosen_names("--only", only, "remedy", REMEDIES)
+    return [REMEDIES[name] for name in names]

@@ -12,6 +12,7 @@ from optilab.config.load import load
 from optilab.config.section import dump, handling_user_code
 from optilab.config.training import TrainConfig
 from optilab.config.tree import override_from_text
+from optilab.config.user_network import UserNetwork
 from optilab.diagnose import checks
 from optilab.diagnose.check import Check, Observation, Sets
 from optilab.diagnose.evidence import EQUAL_CLASSES, FIRST_STEPS, MIN_FALL, MIN_SKILL, PROBE_BATCHES, Evidence
@@ -49,14 +50,12 @@ class Finding:
     remedies: tuple[Sets, ...] = ()
     advice: str = ""
     code: tuple[str, ...] = ()
-    """The line of PyTorch of each remedy in a user's code; empty for a setting."""
+    """The line of PyTorch of each remedy, which is empty for a setting."""
 
     @property
     def remedy(self) -> str:
         """The first remedy; empty for a note."""
-        code = self.code or [""] * len(self.remedies)
-        texts = [line or " ".join(sets) for line, sets in zip(code, self.remedies, strict=True)]
-        return next(iter([*filter(None, self.code[:1]), *filter(None, [self.advice]), *texts]), "")
+        return next(iter(self.code), "") or self.advice or " ".join(next(iter(self.remedies), ()))
 
 
 def diagnose(run: Evidence) -> list[Finding]:
@@ -88,12 +87,12 @@ def _finding(run: Evidence, check: Check, result: Observation, follows: bool) ->
 
 def _changes(run: Evidence, sets: Sets) -> bool:
     """True if these settings differ from the training's."""
-    if not run.setup.settings or _in_code(run, sets):
+    if run.setup.config is None or _in_code(run, sets):
         return True
-    tree = run.setup.settings
+    tree = dump(run.setup.config)
     try:
         with handling_user_code("recorded"):
-            return dump(load(TrainConfig, tree, [override_from_text("--set", text) for text in sets])) != tree
+            return dump(load(TrainConfig, tree, [override_from_text(text) for text in sets])) != tree
     except ConfigError:
         return True
 
@@ -106,19 +105,19 @@ def _in_code(run: Evidence, sets: Sets) -> bool:
     """True if a remedy changes a user's code: the loop, or the network."""
     keys = [text.partition("=")[0] for text in sets]
     of_network = any(key.startswith("model.") and key not in OF_ANY_NETWORK for key in keys)
-    return run.setup.loop or (run.setup.custom and of_network)
+    return run.setup.config is None or (isinstance(run.setup.config.model, UserNetwork) and of_network)
 
 
 def commands(finding: Finding, config: str, changes: Mapping[str, Any] = NO_CHANGES) -> list[Call | str]:
     """The remedies as commands, or as lines of PyTorch; `config` is the value of their --config, `changes` the keys
     that were set besides. For a learning rate there is a range test, too: first where no remedy names a rate."""
-    code = finding.code or [""] * len(finding.remedies)
-    proposals = [line or _train(sets, config, changes) for line, sets in zip(code, finding.remedies, strict=True)]
+    pairs = zip(finding.code, finding.remedies, strict=True)
+    proposals = [line or _train(sets, config, changes) for line, sets in pairs]
     rates = finding.severity > Severity.INFO and finding.name in (
         "learning-rate-too-high",
         "learning-rate-too-low",
     )
-    if rates and not (code and all(code)):
+    if rates and not (finding.code and all(finding.code)):
         rated = any(".lr=" in text for sets in finding.remedies for text in sets)
         proposals.insert(len(proposals) if rated else 0, _on("lr", config, changes))
     return proposals
@@ -162,7 +161,7 @@ def _train(sets: Sequence[str], config: str, changes: Mapping[str, Any]) -> Call
 
 def _values(sets: Sequence[str]) -> dict[str, Any]:
     """The values that a remedy sets, by key."""
-    return {change.key: change.value for change in (override_from_text("--set", text) for text in sets)}
+    return {change.key: change.value for change in (override_from_text(text) for text in sets)}
 
 
 def _without_keys(changes: Mapping[str, Any], sets: Mapping[str, Any]) -> dict[str, Any]:

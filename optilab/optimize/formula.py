@@ -7,7 +7,7 @@ Two things become trees: a function that a user types ("0.1*w1^2 + 2*w2^2"), and
 import ast
 import keyword
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from math import pi
@@ -119,11 +119,11 @@ class FormulaError(UsageError):
         super().__init__(f"column {column}: {reason}\n    {part}\n    {' ' * (column - 1 - start)}^")
 
 
-def parse(text: str, functions: Mapping[str, str] = FUNCTIONS, names: Mapping[str, str] = COORDINATES) -> Node:
+def parse(text: str, functions: Mapping[str, str] = FUNCTIONS) -> Node:
     """Parse an expression of + - * / ^ (or **), parentheses, numbers, names and `functions`.
 
-    As on paper, two factors need no sign between them: `0.1 w1^2`, `2(w1 + 1)`. `names` are replaced. Raises
-    FormulaError for the first part that is not accepted.
+    As on paper, two factors need no sign between them: `0.1 w1^2`, `2(w1 + 1)`. In a test function, x is w1 and y is
+    w2. Raises FormulaError for the first part that is not accepted.
     """
     if len(text) > MAX_LENGTH:
         raise UsageError(f"expected a formula of at most {MAX_LENGTH:,} characters, got {len(text):,}")
@@ -156,7 +156,7 @@ def parse(text: str, functions: Mapping[str, str] = FUNCTIONS, names: Mapping[st
     def refused(node: Any, reason: str) -> FormulaError:
         return FormulaError(text, columns[node.col_offset + lead], reason)
 
-    return _node(tree, functions, names, refused, 0)
+    return _node(tree, functions, refused, 0)
 
 
 _TOKEN = re.compile(r"(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[jJ]?)|(?P<name>[A-Za-z_]\w*)|(?P<other>\S)")
@@ -187,23 +187,20 @@ def accepted(functions: Mapping[str, str]) -> str:
 
 
 def _node(
-    tree: Any,
-    functions: Mapping[str, str],
-    names: Mapping[str, str],
-    refused: Callable[[Any, str], FormulaError],
-    depth: int,
+    tree: Any, functions: Mapping[str, str], refused: Callable[[Any, str], FormulaError], depth: int
 ) -> Node:
     if depth > MAX_DEPTH:
         raise UsageError(TOO_DEEP)
 
     def below(child: Any) -> Node:
-        return _node(child, functions, names, refused, depth + 1)
+        return _node(child, functions, refused, depth + 1)
 
     match tree:
         case ast.Constant(value=int() | float() as value) if not isinstance(value, bool) and value < 1e300:
             return number(float(value))
         case ast.Name(id=name) if name not in functions and name[0] != "_":
-            return number(CONSTANTS[name]) if name in CONSTANTS else symbol(names.get(name, name))
+            coordinates = COORDINATES if functions is FUNCTIONS else {}
+            return number(CONSTANTS[name]) if name in CONSTANTS else symbol(coordinates.get(name, name))
         case ast.UnaryOp(op=ast.USub()):
             return _negative(below(tree.operand))
         case ast.UnaryOp(op=ast.UAdd()):
@@ -238,7 +235,7 @@ def assignments(formula: str) -> Iterator[tuple[Statement, int]]:
         head = _STATEMENT.match(part)
         if head is not None:
             try:
-                yield Statement(head[1], head[2], parse(part[head.end() :], RULE_FUNCTIONS, {})), column
+                yield Statement(head[1], head[2], parse(part[head.end() :], RULE_FUNCTIONS)), column
             except FormulaError as error:
                 raise FormulaError(formula, place + head.end() + error.column, error.reason) from None
         elif part.strip():
@@ -264,7 +261,7 @@ def statements(formula: str) -> list[Statement]:
         program.append(statement)
     if not any(statement.target == "w" for statement in program):
         raise UsageError("expected a statement w <- ..., the next point")
-    if sum(_size(statement.node) for statement in program) > MAX_NODES:
+    if sum(len(nodes_of(statement.node)) for statement in program) > MAX_NODES:
         raise UsageError(f"expected a formula of at most {MAX_NODES:,} operations, names and numbers")
     states = {statement.target for statement in program if statement.arrow == "<-"}
     assigned = {statement.target for statement in program} - {"w"}
@@ -284,10 +281,6 @@ def _has_stray_matrix(node: Node, inside: bool = False) -> bool:
         return node.value in ("H", "I") and not inside
     matrices = {"solve": (True, False), "smallest": (True,)}.get(node.op, (inside,) * len(node.args))
     return any(map(_has_stray_matrix, node.args, matrices))
-
-
-def _size(node: Node) -> int:
-    return 1 + sum(map(_size, node.args))
 
 
 def outside_brackets(text: str) -> list[str]:
@@ -332,25 +325,24 @@ def spelled_coordinates(formula: str) -> str:
     return " and ".join(f"{name} is {COORDINATES[name]}" for name in names)
 
 
+def nodes_of(node: Node) -> Collection[Node]:
+    """An expression and all parts of it; a part that a derivative holds many times comes once."""
+    nodes, below = dict[int, Node](), [node]
+    while below:
+        if id(part := below.pop()) not in nodes:
+            nodes[id(part)] = part
+            below += part.args
+    return nodes.values()
+
+
 def symbols(node: Node) -> set[str]:
     """The names in an expression."""
-    names: set[str] = set()
-    seen: set[int] = set()  # a derivative holds parts of its function many times
-
-    def visit(node: Node) -> None:
-        if id(node) not in seen:
-            seen.add(id(node))
-            names.update({node.value} if node.op == "symbol" else ())
-            for child in node.args:
-                visit(child)
-
-    visit(node)
-    return names
+    return {part.value for part in nodes_of(node) if part.op == "symbol"}
 
 
-def is_smooth(node: Node) -> bool:
-    """True without abs, sign, min and max, whose derivatives jump."""
-    return node.op not in ("absolute", "sign", "minimum", "maximum") and all(map(is_smooth, node.args))
+def operations_of(node: Node) -> set[str]:
+    """The operations in an expression."""
+    return {part.op for part in nodes_of(node)}
 
 
 DERIVATIVES = {
@@ -382,7 +374,7 @@ POWER = "v*u^(v - 1)*du"
 
 @cache
 def _rule_of_calculus(text: str) -> Node:
-    return parse(text, RULE_FUNCTIONS, {})
+    return parse(text, RULE_FUNCTIONS)
 
 
 def derivative(node: Node, name: str) -> Node:

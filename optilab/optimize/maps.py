@@ -22,7 +22,7 @@ from optilab.optimize.arrays import in_float64
 from optilab.optimize.formula import ZERO, Node, symbol
 from optilab.optimize.objective import Floats, Objective, is_near_minimum
 from optilab.optimize.path import has_risen, lowest
-from optilab.optimize.program import split_state, written_out
+from optilab.optimize.program import moving_at_start, written_out
 from optilab.optimize.rule import (
     Rule,
     quantities_for,
@@ -38,7 +38,7 @@ BLOCK = 32_768  # cells: 256 KiB an array, a handful of arrays in the L2 cache
 USER_BLOCK = 64  # cells, where a user's code runs in each of them by itself
 CHECKED_STEPS = 200
 
-Watch = Literal["gradient", "solved"]
+Quantity = Literal["gradient", "solved"]
 Kernel = Callable[[Floats, Mapping[str, Floats]], Iterator[Sequence[Floats]]]
 """From starts (rows, columns, d) and settings: the watched quantity before each step, and the coordinates after it."""
 
@@ -134,7 +134,7 @@ class PathGrid:
     starts: Floats
     steps: int
     settings: Mapping[str, Floats]
-    watch: Watch | None
+    watch: Quantity | None
     limits: Floats
 
     @property
@@ -157,12 +157,9 @@ class PathGrid:
 
         def kernel(starts: Floats, settings: Mapping[str, Floats]) -> Iterator[Sequence[Floats]]:
             chosen = fixed | {key.rpartition(".")[2]: array for key, array in settings.items()}
-            state = with_settings(rule, _by_cell(settings)).init(starts)
-            moving = [
-                np.array(value) if np.ndim(value) else np.float64(value)
-                for value in split_state(rule.program, starts, state)
-            ]
-            return steps([in_float64(chosen[name]) for name in symbols], *moving)
+            moving = moving_at_start(with_settings(rule, _by_cell(settings)), starts)
+            numbers = [np.array(value) if np.ndim(value) else np.float64(value) for value in moving]
+            return steps([in_float64(chosen[name]) for name in symbols], *numbers)
 
         return kernel
 
@@ -256,7 +253,7 @@ def run_grid(
     starts: Floats,
     steps: int,
     settings: Mapping[str, Floats] | None = None,
-    watch: Watch | None = None,
+    watch: Quantity | None = None,
     limits: Floats | float = 0.0,
     workers: int | None = None,
 ) -> GridResult:
@@ -386,7 +383,8 @@ class MapResult:
         other = 1 - self.fields.index("lr")
         field, values = self.fields[other], [*self.axes.values()][other]
         rule = with_settings(self.rule, {field: values[:, None]} if field else {})
-        return np.broadcast_to(np.ravel(theory.largest_lr(rule, eigenvalues)), len(values))
+        step: Any = theory.linear_step(rule)
+        return np.broadcast_to(np.ravel(step.limit / eigenvalues[-1]), len(values))
 
     def radius(self, x: Floats, y: Floats) -> Floats | None:
         """The spectral radius of the update matrix over x (columns) and y (rows); below 1 the rule is stable.
@@ -398,16 +396,15 @@ class MapResult:
         settings = {field: values for field, values in shaped if field}
         if eigenvalues is None or not settings:
             return None
-        matrices = theory.update_matrices(with_settings(self.rule, settings), eigenvalues)
-        assert matrices is not None
+        rule = with_settings(self.rule, settings)
+        step: Any = theory.linear_step(rule)
+        matrices = step.matrices(rule.lr, eigenvalues)
         return np.broadcast_to(theory.spectral_radius(matrices).max(axis=-1), (len(y), len(x)))
 
     @property
     def _eigenvalues(self) -> Floats | None:
         """The eigenvalues of the Hessian; None without a theory for the rule and the function."""
-        eigenvalues = theory.curvatures(self.function)
-        silent = eigenvalues is None or theory.update_matrices(self.rule, eigenvalues) is None
-        return None if silent else eigenvalues
+        return None if theory.linear_step(self.rule) is None else theory.curvatures(self.function)
 
     @cached_property
     def optimum(self) -> tuple[float, float] | None:

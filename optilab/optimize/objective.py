@@ -177,9 +177,9 @@ def second_derivatives(function: Objective) -> list[Node]:
 def is_quadratic(function: Objective) -> bool:
     """True if the trees show that the second derivatives are the same everywhere."""
     nodes = function.nodes()
-    return (
-        nodes is not None and formulas.is_smooth(nodes[0]) and not any(map(symbols, second_derivatives(function)))
-    )
+    if nodes is None or formulas.operations_of(nodes[0]) & {"absolute", "sign", "minimum", "maximum"}:
+        return False
+    return not any(map(symbols, second_derivatives(function)))
 
 
 @cache

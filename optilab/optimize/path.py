@@ -12,7 +12,7 @@ from optilab.optimize import formula as formulas
 from optilab.optimize.arrays import in_float64
 from optilab.optimize.functions import OBJECTIVES
 from optilab.optimize.objective import Floats, Objective
-from optilab.optimize.program import evaluate, split_state, written_out
+from optilab.optimize.program import evaluate, moving_at_start, written_out
 from optilab.optimize.rule import RULES, Rule, State, quantities_for, settings_in_formula
 from optilab.optimize.schedules import Regime, modified_step
 from optilab.optimize.status import Status
@@ -108,7 +108,7 @@ def _written_out(rule: Rule, function: Objective, start: Sequence[float], steps:
     if expansion is None:
         return None
     d, x = len(start), np.array([start], dtype=np.float64)
-    moving = [float(np.ravel(value)[0]) for value in split_state(rule.program, x, rule.init(x))]
+    moving = [float(np.ravel(value)[0]) for value in moving_at_start(rule, x)]
     row = [*map(formulas.symbol, expansion.moving[:d]), expansion.value, *expansion.gradient]
     rows = islice(expansion.steps(row)((), *moving), steps + 1)
     try:

@@ -21,7 +21,19 @@ from typing import Any
 
 from optilab.optimize import arrays
 from optilab.optimize.arrays import Array
-from optilab.optimize.formula import ONE, ZERO, Node, Statement, number, put_in, statements, symbol, symbols, text
+from optilab.optimize.formula import (
+    ZERO,
+    Node,
+    Statement,
+    nodes_of,
+    number,
+    operations_of,
+    put_in,
+    statements,
+    symbol,
+    symbols,
+    text,
+)
 
 NUMBER, PER_POINT, VECTOR = range(3)
 """Sizes of a quantity: one number; one for each point, (..., 1); at least one for each coordinate, (..., d)."""
@@ -242,14 +254,8 @@ def is_finite(node: Node) -> bool:
 
 def divides_by_zero(node: Node) -> bool:
     """True if a divisor in the expression is the number 0."""
-    divisor = node.args[1] if node.op == "divide" else ONE
-    zero = not symbols(divisor) and in_products(divisor, {}) == ZERO
-    return zero or any(map(divides_by_zero, node.args))
-
-
-def operations_of(node: Node) -> set[str]:
-    """The names of all operations in an expression."""
-    return {node.op}.union(*map(operations_of, node.args))
+    divisors = [part.args[1] for part in nodes_of(node) if part.op == "divide"]
+    return any(not symbols(divisor) and in_products(divisor, {}) == ZERO for divisor in divisors)
 
 
 # --- written out: one operation per line, over the coordinates of a point ----------------------------------------
@@ -411,11 +417,11 @@ class Expansion:
         return steps
 
 
-def split_state(program: Program, w: Array, state: Sequence[Array]) -> list[Array]:
-    """A point (..., d) and the state there as `Expansion.moving` has them."""
+def moving_at_start(rule: Any, w: Array) -> list[Array]:
+    """A point (..., d) and the state of a rule before its first step from there, as `Expansion.moving` has them."""
     numbers = [w[..., i] for i in range(w.shape[-1])]
-    for name, value in zip(program.states, state, strict=True):
-        if program.sizes[name] == VECTOR:
+    for name, value in zip(rule.states, rule.init(w), strict=True):
+        if rule.program.sizes[name] == VECTOR:
             numbers += [value[..., i] for i in range(w.shape[-1])]
         else:  # one for each point, or a number
             numbers.append(value[..., 0] if getattr(value, "ndim", 0) else value)

@@ -15,21 +15,53 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from optilab.errors import UsageError
-from optilab.optimize.formula import ZERO, Node, derivative, put_in, symbols
+from optilab.optimize.formula import ZERO, Node, derivative, nodes_of, operations_of, put_in, symbols
 from optilab.optimize.functions import Quadratic
 from optilab.optimize.objective import Floats, Objective, is_quadratic
-from optilab.optimize.program import Program, evaluate, operations_of
+from optilab.optimize.program import Program, evaluate
 from optilab.optimize.rule import settings_in_formula
 from optilab.optimize.rules import SGD, Momentum, Nesterov
 
 
 class LinearStep(NamedTuple):
-    """V <- decay*V + gain*g;  w <- w - lr*(gradient*g + velocity*V), with the new V; numbers, or arrays of settings."""
+    """V <- decay*V + gain*g;  w <- w - lr*(gradient*g + velocity*V), with the new V; numbers, or arrays of settings.
+
+    In coordinates scaled by the `preconditioner` (..., d) of an adaptive rule, which divides the velocity, or the
+    gradient where there is none; None for other rules.
+    """
 
     decay: Any
     gain: Any
     gradient: Any
     velocity: Any
+    preconditioner: Any = None
+
+    def matrices(self, lr: Any, eigenvalues: Floats) -> Floats:
+        """One step of (w, velocity) per eigenvalue of the Hessian, (..., n, 2, 2)."""
+        # V <- decay*V + gain*a*w;  w <- w - lr*(gradient*a*w + velocity*V)
+        a = np.asarray(eigenvalues)
+        into = self.gain * a
+        rows = [
+            [1 - lr * (self.gradient * a + self.velocity * into), -lr * self.velocity * self.decay],
+            [into, self.decay],
+        ]
+        shape = np.broadcast_shapes(*(np.shape(entry) for row in rows for entry in row))
+        return np.stack([np.stack([np.broadcast_to(e, shape) for e in row], axis=-1) for row in rows], axis=-2)
+
+    @property
+    def limit(self) -> Any:
+        """The product of learning rate and curvature at which the step stops converging; 0 where it does not converge
+        at small ones. sgd: 2. momentum: 2(1 + beta), for the form `ema` divided by 1 - beta.
+
+        With p = decay and x the product, the eigenvalues of the matrix are inside the unit circle if its characteristic
+        polynomial is positive at 1 and at -1, and its determinant, p - x*gradient*p, is below 1 (Jury 1964).
+        """
+        p, through = self.decay, self.gain * self.velocity
+        with np.errstate(all="ignore"):
+            at_minus_one = np.divide(2 * (1 + p), self.gradient * (1 + p) + through)
+            of_pair = np.divide(1 - p, -self.gradient * p)
+        largest = np.minimum(*(np.where(limit > 0, limit, np.inf) for limit in (at_minus_one, of_pair)))
+        return np.where((np.abs(p) < 1) & (self.gradient * (1 - p) + through > 0), largest, 0.0)
 
 
 @dataclass(frozen=True)
@@ -67,11 +99,10 @@ def predict(rule: Any, function: Objective, start: Any = None) -> ConvergenceRat
     """The prediction for the rule on the function; None for another function, and for a rule without a formula here
     or one that is not stable at small learning rates."""
     eigenvalues, step = curvatures(function), linear_step(rule)
-    if eigenvalues is None or step is None or not _stable(step) > 0:
+    if eigenvalues is None or step is None or not step.limit > 0:
         return None
     with np.errstate(all="ignore"):  # an absurd lr is an infinite rate, not a warning
-        matrices, limits = update_matrices(rule, eigenvalues), _stable(step) / eigenvalues
-        assert matrices is not None
+        matrices, limits = step.matrices(rule.lr, eigenvalues), step.limit / eigenvalues
         radii = np.nan_to_num(spectral_radius(matrices), nan=np.inf)
         rate = float(radii.max())
         pair = np.linalg.eigvals(
@@ -166,8 +197,8 @@ def slopes_of(program: Program) -> Slopes | None:
 
 def _jumps(node: Node, names: set[str]) -> bool:
     """True if a comparison or a sign of one of the names is in the expression; calculus does not see its jump."""
-    jump = node.op in ("greater", "less", "sign") and bool(names & symbols(node))
-    return jump or any(_jumps(child, names) for child in node.args)
+    jumps = (part for part in nodes_of(node) if part.op in ("greater", "less", "sign"))
+    return any(names & symbols(part) for part in jumps)
 
 
 def linear_step(rule: Any) -> LinearStep | None:
@@ -196,25 +227,6 @@ def linear_step(rule: Any) -> LinearStep | None:
     return LinearStep(decay, gain, -gradient / rule.lr, -by_velocity / rule.lr)
 
 
-def update_matrices(rule: Any, eigenvalues: Floats) -> Floats | None:
-    """One step of (w, velocity) per eigenvalue of the Hessian, (..., n, 2, 2); None for a rule without a linear step.
-
-    The rule's settings may be arrays (..., 1).
-    """
-    step = linear_step(rule)
-    if step is None:
-        return None
-    # V <- decay*V + gain*a*w;  w <- w - lr*(gradient*a*w + velocity*V)
-    a = np.asarray(eigenvalues)
-    into = step.gain * a
-    rows = [
-        [1 - rule.lr * (step.gradient * a + step.velocity * into), -rule.lr * step.velocity * step.decay],
-        [into, step.decay],
-    ]
-    shape = np.broadcast_shapes(*(np.shape(entry) for row in rows for entry in row))
-    return np.stack([np.stack([np.broadcast_to(e, shape) for e in row], axis=-1) for row in rows], axis=-2)
-
-
 def spectral_radius(matrices: Floats) -> Floats:
     """The largest |eigenvalue| of 2 x 2 matrices (..., 2, 2), in closed form."""
     size = np.abs(matrices).max(axis=(-1, -2))  # scaled, so that no square overflows
@@ -226,40 +238,6 @@ def spectral_radius(matrices: Floats) -> Floats:
     return np.asarray(size * np.where(spread >= 0, real, np.sqrt(np.maximum(determinant, 0))))
 
 
-def largest_lr(rule: Any, eigenvalues: Floats) -> Any:
-    """The learning rate at which the steepest direction stops converging; the settings may be arrays (..., 1).
-
-    sgd: 2/L. momentum: 2(1 + beta)/L, for the form `ema` divided by 1 - beta.
-    """
-    step = linear_step(rule)
-    if step is None:
-        raise TypeError(f"{rule.name} has no linear step")
-    return _stable(step) / eigenvalues[-1]
-
-
-def _stable(step: LinearStep) -> Any:
-    """The product of learning rate and curvature at which a step stops converging; 0 where it does not converge at
-    small ones.
-
-    With p = decay and x the product, the eigenvalues of the matrix are inside the unit circle if its characteristic
-    polynomial is positive at 1 and at -1, and its determinant, p - x*gradient*p, is below 1 (Jury 1964).
-    """
-    p, through = step.decay, step.gain * step.velocity
-    with np.errstate(all="ignore"):
-        at_minus_one = np.divide(2 * (1 + p), step.gradient * (1 + p) + through)
-        of_pair = np.divide(1 - p, -step.gradient * p)
-    largest = np.minimum(*(np.where(limit > 0, limit, np.inf) for limit in (at_minus_one, of_pair)))
-    return np.where((np.abs(p) < 1) & (step.gradient * (1 - p) + through > 0), largest, 0.0)
-
-
-class FrozenStep(NamedTuple):
-    """The linear `step` of an adaptive rule in coordinates scaled by its `preconditioner`, (..., d), which divides the
-    velocity, or the gradient where there is none."""
-
-    step: LinearStep
-    preconditioner: Any
-
-
 def is_adaptive(rule: Any) -> bool:
     """True if the rule has a `frozen_step`, and no linear one."""
     if not rule.text or not hasattr(rule, "lr") or linear_step(rule) is not None:
@@ -268,20 +246,20 @@ def is_adaptive(rule: Any) -> bool:
     return slopes is not None and symbols(slopes.decay) | symbols(slopes.point) <= settings_in_formula(rule).keys()
 
 
-def frozen_step(rule: Any, state: Mapping[str, Any], t: int) -> FrozenStep:
+def frozen_step(rule: Any, state: Mapping[str, Any], t: int) -> LinearStep:
     """The next steps of an adaptive rule, after t >= 1 steps, while all but its velocity stand still ("frozen Adam",
     Cohen et al. 2022, arXiv:2207.14484); `state` is by name."""
     settings = settings_in_formula(rule)
     slopes, values = slopes_of(rule.program), {**settings, **state, "t": float(t), "w": 0.0}
     assert slopes is not None
     if slopes.velocity is None:
-        return FrozenStep(LinearStep(0.0, 0.0, 1.0, 0.0), -rule.lr / evaluate(slopes.gradient, values))
+        return LinearStep(0.0, 0.0, 1.0, 0.0, -rule.lr / evaluate(slopes.gradient, values))
     decay, gain, _, gradient, change = (evaluate(node, values) for node in slopes[1:6])
     if not symbols(slopes.gain) <= settings.keys():  # the gradient is divided before it enters the velocity
         gain, change = 1.0, gain * change
     # the same in every coordinate
     ratio = 0.0 if slopes.gradient == ZERO else float((gradient / change).reshape(-1)[0])
-    return FrozenStep(LinearStep(decay, gain, ratio, 1.0), -rule.lr / change)
+    return LinearStep(decay, gain, ratio, 1.0, -rule.lr / change)
 
 
 def stability_limit(rule: Any, step: LinearStep | None = None) -> float | None:
@@ -293,7 +271,7 @@ def stability_limit(rule: Any, step: LinearStep | None = None) -> float | None:
     arXiv:2207.14484). None for a rule without such a step, or one whose steps grow along small curvatures, too.
     """
     step = step or linear_step(rule)
-    return None if step is None else float(_stable(step) / rule.lr) or None
+    return None if step is None else float(step.limit / rule.lr) or None
 
 
 def _best(rule: Any, smallest: float, largest: float) -> tuple[dict[str, float], float]:

@@ -671,11 +671,8 @@ class UserRule(Rule):
             raise UsageError(
                 f"{self.name} needs weight matrices (shaped = True), and a function's point is a vector"
             )
-        memories = []
-        for n, point in enumerate(self._points(w)):
-            with self.code.running(0):
-                memories.append(self.interface.begin(copy.copy(point), self.arguments(n, w.shape[:-1])))
-        return (tuple(memories),)
+        points = enumerate(self._points(w))
+        return (tuple(self.begin(point, self.arguments(n, w.shape[:-1])) for n, point in points),)
 
     def step(self, w: Array, g: Array, t: int, state: State, **quantities: Any) -> tuple[Array, State]:
         import numpy as np
@@ -684,37 +681,42 @@ class UserRule(Rule):
         for n, (point, gradient, memory) in enumerate(
             zip(self._points(w), self._points(g), state[0], strict=True)
         ):
-            with np.errstate(all="ignore"), self.code.running(t):
-                memory, arguments = self.interface.copied(memory), self.arguments(n, w.shape[:-1])
-                in_place = copy.copy(point)
-                after, memory = self.interface.follow(in_place, copy.copy(gradient), t, memory, arguments)
-                points.append(checked(after, in_place, point, gradient, t))
+            arguments = self.arguments(n, w.shape[:-1])
+            point, memory = self.follow(point, gradient, t, self.interface.copied(memory), arguments)
+            points.append(point)
             memories.append(memory)
         return np.concatenate(points).reshape(w.shape), (tuple(memories),)
+
+    def begin(self, w: Array, arguments: Arguments) -> Any:
+        """The memory of the code before its first step from w, which it sees whole. UsageError where it fails."""
+        with self.code.running(0):
+            return self.interface.begin(w.copy(), arguments)
+
+    def follow(self, w: Array, g: Array, t: int, memory: Any, arguments: Arguments) -> tuple[Array, Any]:
+        """The next w, an array like w, and the next memory. UsageError where the code fails, or returns no point.
+
+        The code may change `memory` in place. Where it returns nothing, its own change of w is the next point. That may
+        be w: a step may be zero; but if the first leaves w alone in spite of a gradient, a `return` is missing.
+        """
+        import numpy as np
+
+        with np.errstate(all="ignore"), self.code.running(t):
+            in_place = w.copy()
+            point, memory = self.interface.follow(in_place, g.copy(), t, memory, arguments)
+            if point is None and (t != 1 or not np.array_equal(in_place, w) or not g.any()):
+                point = in_place
+            try:
+                array = np.array(point, dtype=w.dtype)
+            except (TypeError, ValueError):
+                array = None
+            if point is None or array is None or array.shape != w.shape:
+                wrong = shown(point) if point is None or array is None else f"an array of shape {array.shape}"
+                raise UsageError(f"returned {wrong}; expected the new w: end it with return w, of shape {w.shape}")
+            return array, memory
 
     def _points(self, x: Array) -> Iterable[Array]:
         """The arrays that the code sees."""
         return [x] if self.on_arrays else list(x.reshape(-1, x.shape[-1]))
-
-
-def checked(point: Any, in_place: Array, w: Array, g: Array, t: int) -> Array:
-    """The w that the user's code returned, as an array like w; UsageError for anything else.
-
-    `in_place` is the copy of w that the code was called with: the next point where it returned nothing. It may be w: a
-    step may be zero; but if the first leaves w alone in spite of a gradient, a `return` is missing.
-    """
-    import numpy as np
-
-    if point is None and (t != 1 or not np.array_equal(in_place, w) or not g.any()):
-        point = in_place
-    try:
-        array = np.array(point, dtype=w.dtype)
-    except (TypeError, ValueError):
-        array = None
-    if point is None or array is None or array.shape != w.shape:
-        wrong = shown(point) if point is None or array is None else f"an array of shape {array.shape}"
-        raise UsageError(f"returned {wrong}; expected the new w: end it with return w, of shape {w.shape}")
-    return array
 
 
 def rule_class(code: str | Callable[..., Any] | UserCode) -> type[UserRule]:

@@ -27,6 +27,7 @@ from optilab.runs.find import (
     is_pattern,
     locate,
     new_name,
+    read_each,
     read_selected,
     run_name,
     select,

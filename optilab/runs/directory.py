@@ -80,8 +80,8 @@ def require_free(path: Path) -> None:
 
 
 @dataclass
-class Run:
-    """A run that this process writes; it holds the lock until `release`."""
+class OpenEntry:
+    """A run or study that this process writes; it holds the lock."""
 
     path: Path
     manifest: dict[str, Any]
@@ -90,6 +90,16 @@ class Run:
     @property
     def name(self) -> str:
         return self.path.name
+
+    def update(self, **facts: Any) -> None:
+        """Merge facts into the manifest."""
+        self.lock.require(self.path)
+        self.manifest |= facts
+        write_atomic(self.path / MANIFEST, json_bytes(self.manifest))
+
+
+class Run(OpenEntry):
+    """A run that this process writes; it holds the lock until `release`."""
 
     def commit(
         self,
@@ -138,12 +148,6 @@ class Run:
         for leftover in [*self.path.glob(".*.tmp-*"), *(self.path / "checkpoints").glob(".*.tmp-*")]:
             leftover.unlink()
         return messages
-
-    def update(self, **facts: Any) -> None:
-        """Merge facts into the manifest."""
-        self.lock.require(self.path)
-        self.manifest |= facts
-        write_atomic(self.path / "manifest.json", json_bytes(self.manifest))
 
     def finish(self, status: str, **facts: Any) -> None:
         """Record how the run ended and release its lock."""
@@ -244,8 +248,8 @@ def replaceable(path: Path, command: str) -> bool:
     """Tell whether a directory is a run that this command wrote at once, without files of anyone else."""
     try:
         files = {file.name for file in path.iterdir()} - {MANIFEST, CONFIG}
-        is_run = not path.is_symlink() and isinstance(read_entry(path), Record)
-        return is_run and read(path).manifest["command"] == command and files <= TABLES
+        is_run = not path.is_symlink() and isinstance(entry := read_entry(path), Record)
+        return is_run and entry.manifest["command"] == command and files <= TABLES
     except (OSError, CheckpointError):
         return False
 
@@ -327,7 +331,7 @@ def remove(path: Path) -> None:
 
 
 def checkpoint_file(epoch: int, data: bytes) -> str:
-    """The place of a checkpoint in its run's directory; the name has the start of its SHA-256."""
+    """The path of a checkpoint in its run's directory; the name has the start of its SHA-256."""
     return f"checkpoints/{epoch:06d}.{hashlib.sha256(data).hexdigest()[:16]}.ckpt"
 
 
@@ -369,7 +373,7 @@ def read_checkpoint(path: Path, limit: int) -> bytes:
 
 
 @dataclass
-class OpenStudy:
+class OpenStudy(OpenEntry):
     """A study that this process writes: the directory of all trials of a command.
 
     It holds the lock until `finish`.
@@ -385,32 +389,19 @@ class OpenStudy:
           confirmed/     of a sweep with --confirm: the study of its best settings, from new seeds
     """
 
-    path: Path
-    manifest: dict[str, Any]
-    lock: Lock = field(repr=False)
     planned: dict[str, Row] = field(default_factory=dict)
     """The lines of plan.jsonl: the trials of this plan in its order, then those of plans before."""
     current: set[str] = field(default_factory=set)
     """The trials of this plan."""
-
-    @property
-    def name(self) -> str:
-        return self.path.name
 
     def ask(self, request: bytes, **facts: Any) -> None:
         """Record a new request, and facts of the manifest.
 
         The manifest has the checksums of the new study.yaml and of the one before: a kill may leave either.
         """
-        before = read_study(self.path).request
+        before = read_study(self.path).config
         self.update(**facts, asked=list(dict.fromkeys(map(request_digest, (request, before)))))
         write_atomic(self.path / STUDY, request)
-
-    def update(self, **facts: Any) -> None:
-        """Merge facts into the manifest."""
-        self.lock.require(self.path)
-        self.manifest |= facts
-        write_atomic(self.path / MANIFEST, json_bytes(self.manifest))
 
     def plan(self, rows: Iterable[Row]) -> None:
         """Record trials before they run: their settings, seed and checksum, and how those ended that had run before.

@@ -3,7 +3,6 @@
 import os
 import re
 import secrets
-import stat
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
@@ -17,6 +16,7 @@ from optilab.errors import (
     did_you_mean,
     shown,
 )
+from optilab.files import is_regular
 from optilab.runs.record import CONFIG, MANIFEST, STUDY, Record, Study, directories, is_safe_name, read_entry
 from optilab.words import listed
 
@@ -61,18 +61,25 @@ LATEST = "latest"
 
 _CLOCK_ERROR = timedelta(minutes=1)
 """The largest accepted lead of another machine's clock."""
+MAX_AGE = timedelta(days=36_500)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def entries(directory: Path) -> tuple[list[Record | Study], dict[str, str]]:
+def entries(directory: Path) -> tuple[list[Record | Study], dict[str, OptilabError]]:
     """Every readable run and study in `directory`, oldest first, and for every other directory why it is not one."""
-    readable, unreadable = list[Record | Study](), dict[str, str]()
-    for path in directories(directory):
+    readable, unreadable = read_each(directories(directory))
+    return sorted(readable, key=_age), unreadable
+
+
+def read_each(paths: Iterable[Path]) -> tuple[list[Record | Study], dict[str, OptilabError]]:
+    """The runs and studies in these directories, and for every other directory, by name, why it is not one."""
+    readable, unreadable = list[Record | Study](), dict[str, OptilabError]()
+    for path in paths:
         try:
             readable.append(read_entry(path))
         except OptilabError as error:
-            unreadable[path.name] = str(error)
-    return sorted(readable, key=_age), unreadable
+            unreadable[path.name] = error
+    return readable, unreadable
 
 
 def locate(directory: Path, name: str, command: str | None = None) -> Path:
@@ -88,19 +95,19 @@ def locate(directory: Path, name: str, command: str | None = None) -> Path:
             raise RunError(f"{path} is a link to {os.path.realpath(path)}; expected a run")
         if os.path.isdir(path) and (_NAME.fullmatch(name) or _was_made(path)):
             return path
-    elif _is_inside(directory, where) and is_safe_name(last) and _is_file(path / MANIFEST):
+    elif _is_inside(directory, where) and is_safe_name(last) and is_regular(path / MANIFEST):
         return path
     if name == LATEST:
         return _latest(directory, command)
     path = Path(name if last not in ("", "..", ".") else os.path.abspath(name))  # `.` has no name of its own
-    if name and _is_file(path / MANIFEST) and not path.is_symlink():
+    if name and is_regular(path / MANIFEST) and not path.is_symlink():
         return path
-    searched = [place for place in (study, Path(where or directory)) if os.path.isdir(place)][:1]
-    available = [os.path.join(where, e.name) for place in searched for e in directories(place) if _was_made(e)]
+    searched = [parent for parent in (study, Path(where or directory)) if os.path.isdir(parent)][:1]
+    available = [os.path.join(where, e.name) for parent in searched for e in directories(parent) if _was_made(e)]
     few = f"; expected {listed(available, 'or')}" if 0 < len(available) < 5 else _missing(directory)
     near = did_you_mean(name, available if where else [LATEST, *available]) if available else ""
     is_trial = _is_inside(directory, where) and os.path.lexists(study / STUDY) and not is_pattern(name)
-    is_path = re.search(r"[/*?\[]", name) or _is_file(Path(name))
+    is_path = re.search(r"[/*?\[]", name) or is_regular(Path(name))
     kind = UsageError if is_path and not is_trial else RunError
     raise kind(f"no run {shown(name)} in {directory}{near or few}")
 
@@ -152,7 +159,9 @@ def age(text: str, where: str = "") -> timedelta:
     match = re.fullmatch(r"([0-9]{1,6})([mhdw])", text)
     if match is None:
         raise UsageError(f"expected a whole number and its unit (m, h, d or w), got {shown(text)}", where)
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    if (duration := timedelta(**{_UNITS[match[2]]: int(match[1])})) > MAX_AGE:
+        raise UsageError(f"expected at most {MAX_AGE.days:,} days, got {text}", where)
+    return duration
 
 
 def _matching(directory: Path, names: Sequence[str], inside: bool = False) -> Iterator[Record | Study | Path]:
@@ -206,15 +215,7 @@ def _was_made(path: Path) -> bool:
 def _age(entry: Record | Study) -> tuple[str, int, str]:
     """Sort key: the time of the start; entries of the same second are ordered by their files."""
     try:
-        started = (entry.path / ("config.yaml" if isinstance(entry, Record) else STUDY)).stat().st_mtime_ns
+        started = (entry.path / entry.FILE).stat().st_mtime_ns
     except OSError:
         started = 0
     return str(entry.manifest.get("created", "")), started, entry.name
-
-
-def _is_file(path: Path) -> bool:
-    """True for a regular file; False where a directory on the way cannot be searched."""
-    try:
-        return stat.S_ISREG(path.lstat().st_mode)
-    except (OSError, ValueError):
-        return False

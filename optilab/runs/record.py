@@ -79,11 +79,10 @@ def directory_option(path: Path) -> dict[str, Any]:
     return {} if path.parent == root(None) else {"runs_dir": path.parent}
 
 
-def resume_command(path: Path, how: str = "resume", command: str = "train", **options: Any) -> Call:
-    """The command that continues the run or study at `path`, a confirmation with its sweep; `how` may also be
-    `fork`."""
+def resume_command(path: Path, command: str = "train", **options: Any) -> Call:
+    """The command that continues the run or study at `path`, a confirmation with its sweep."""
     path = sweep_of(path) or path
-    return Call(command, options={how: path.name, **directory_option(path), **options})
+    return Call(command, options={"resume": path.name, **directory_option(path), **options})
 
 
 def sweep_of(path: Path) -> Path | None:
@@ -105,13 +104,14 @@ class Entry:
     state: str
 
     FILE: ClassVar[str]
-    """The file with the config or the request; every entry has it."""
+    """The file with the config of the run or study; every entry has it."""
 
     @property
     def name(self) -> str:
         return self.path.name
 
-    def read_request(self) -> bytes:
+    @property
+    def config(self) -> bytes:
         """The content of FILE now. CheckpointError if it is missing or damaged."""
         try:
             return read_regular(self.path / self.FILE, _CONFIG_BYTES)
@@ -141,11 +141,6 @@ class Record(Entry):
     def classes(self) -> int:
         """The number of classes of the dataset; 0 where it is not known, as in the loop of a regression."""
         return int(self.manifest.get("data", {}).get("classes", 0))
-
-    @property
-    def config(self) -> bytes:
-        """The content of config.yaml, by `read_request`."""
-        return self.read_request()
 
     @property
     def verified_config(self) -> dict[str, Any] | None:
@@ -193,15 +188,10 @@ class Study(Entry):
     def name(self) -> str:
         return name_of(self.path)
 
-    @property
-    def request(self) -> bytes:
-        """The content of study.yaml, by `read_request`."""
-        return self.read_request()
-
     def require_unedited(self) -> None:
         """RunError if study.yaml is not the one that the study's command wrote."""
         written = self.manifest.get("asked")
-        if written and request_digest(self.request) not in written:
+        if written and request_digest(self.config) not in written:
             raise RunError(f"{self.path / STUDY} was edited since the study was started")
 
     @property
@@ -384,9 +374,9 @@ def read_entry(path: Path) -> Record | Study:
 
 
 def _whole(entry: E) -> E:
-    """The entry; CheckpointError where the file of its request is missing or damaged."""
+    """The entry; CheckpointError where the file of its config is missing or damaged."""
     if not is_regular(entry.path / entry.FILE, _CONFIG_BYTES):
-        entry.read_request()  # raises what is wrong with it
+        _ = entry.config  # raises what is wrong with it
     return entry
 
 
@@ -419,6 +409,15 @@ def _is_manifest(manifest: dict[str, Any]) -> bool:
 
 
 def _manifest(path: Path) -> tuple[dict[str, Any], str]:
+    """The manifest and the state: `interrupted` where it says `running`, and no process holds the lock."""
+    manifest = _read_manifest(path)
+    if manifest["status"] == "running" and not is_held(path):
+        manifest = _read_manifest(path)  # the process may have ended it before it released the lock
+        return manifest, manifest["status"].replace("running", "interrupted")
+    return manifest, manifest["status"]
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
     file = path / MANIFEST
     try:
         manifest = read_json(file, _MANIFEST_BYTES)
@@ -429,14 +428,13 @@ def _manifest(path: Path) -> tuple[dict[str, Any], str]:
     if not 1 <= (version := manifest["schema_version"]) <= SCHEMA_VERSION:
         raise CheckpointError(f"{file}: expected schema 1 to {SCHEMA_VERSION}, got {shown(version)}")
     for key, expected in _TYPES.items():
-        section, _, entry = key.rpartition(".")
-        place = manifest.get(section, {}) if section else manifest
-        if entry in place and (not isinstance(place[entry], expected) or isinstance(place[entry], bool)):
-            raise CheckpointError(f"{file} is damaged: {key} cannot be {shown(place[entry])}")
+        section, _, name = key.rpartition(".")
+        facts = manifest.get(section, {}) if section else manifest
+        if name in facts and (not isinstance(facts[name], expected) or isinstance(facts[name], bool)):
+            raise CheckpointError(f"{file} is damaged: {key} cannot be {shown(facts[name])}")
     if "status" not in manifest:
         raise CheckpointError(f"{file} is damaged: it has no status")
-    state = manifest["status"]
-    return manifest, "interrupted" if state == "running" and not is_held(path) else state
+    return manifest
 
 
 def _reason(error: FileNotFoundError | DataError) -> str:

@@ -116,7 +116,7 @@ def best(rows: Sequence[Mapping[str, Any]]) -> Row:
 
 def best_column(rows: Sequence[Mapping[str, Any]]) -> str:
     """The column by which epochs are compared: `val_acc`, or the nearest that there is."""
-    return next((key for key in ("val_acc", "val_loss") if rows and key in rows[-1]), "train_loss")
+    return next((key for key in ("val_acc", "val_loss") if any(key in row for row in rows)), "train_loss")
 
 
 def outcome(rows: Sequence[Mapping[str, Any]]) -> Row:

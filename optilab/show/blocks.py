@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from optilab.call import Call, Command
+from optilab.call import Command
 from optilab.show import terminal
 from optilab.show.chart import Chart
 from optilab.show.table import Table, show
@@ -42,15 +42,11 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class NextStep:
-    """The command that an answer proposes, and the reason, which reads on from `The next step`."""
+class NextStep(Command):
+    """The command that an answer proposes; `why` reads on from `The next step`."""
 
-    call: Call
-    why: str
-
-    @property
-    def line(self) -> Command:
-        return Command("  next: ", self.call, f" ({self.why})")
+    def around(self, call: str) -> str:
+        return f"  next: {call} ({self.why})"
 
     def document(self) -> "Mapping[str, str]":
         """The block in `--json`."""
@@ -66,7 +62,7 @@ class Details:
     folded: bool = False
 
 
-Block = str | Command | Sentence | Verdict | NextStep | Table | Chart | Details
+Block = str | Command | Sentence | Verdict | Table | Chart | Details
 
 
 def with_columns(
@@ -99,8 +95,6 @@ def paint(blocks: Iterable[Block]) -> None:
                 show(block)
             case Chart():
                 terminal.draw(block)
-            case NextStep():
-                terminal.say(str(block.line))
             case _:
                 terminal.say(str(block))
 
@@ -115,8 +109,6 @@ def lines(blocks: Iterable[Block], medium: Callable[[str | Command], str] = str,
                 yield block.text
             case Verdict():
                 yield f"verdict: {block.text}"
-            case NextStep():
-                yield medium(block.line)
             case Hint():
                 continue
             case str() | Command():

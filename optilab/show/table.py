@@ -173,8 +173,9 @@ def _heading(column: Column) -> str:
 def _csv(table: Table) -> str:
     """The values themselves, a line for each row; an interval that was chosen is one text."""
     columns = [column for column in table.columns if column.only != "text"]
+    heading = {printable(column.key): column.key for column in columns}
     rows = [{printable(column.key): _value(column, row) for column in columns} for row in table.rows]
-    return csv_table(rows).decode()
+    return csv_table(rows or [heading], header=bool(rows)).decode()
 
 
 def _value(column: Column, row: Mapping[str, Any]) -> Any:

@@ -102,13 +102,10 @@ def spinner(text: str) -> Iterator[None]:
         yield
 
 
-def document(facts: Mapping[str, Any], version: int = 1) -> None:
-    """Print the one JSON document of `--json`: full precision, null for a number that is not finite.
-
-    `version`: of this document; see `Answer.schema_version`.
-    """
-    text = json.dumps(plain({"schema_version": version, **facts}), allow_nan=False)
-    sys.stdout.write(text + "\n")
+def document(facts: Mapping[str, Any]) -> None:
+    """Print the one JSON document of `--json`: full precision, null for a number that is not finite. Its
+    `schema_version` is 1 unless `facts` have another one."""
+    sys.stdout.write(json.dumps(plain({"schema_version": 1, **facts}), allow_nan=False) + "\n")
     sys.stdout.flush()
 
 

@@ -28,6 +28,7 @@ from optilab.study.measure import Measure, Missing, values_of
 from optilab.words import plural
 
 if TYPE_CHECKING:
+    from optilab.study.function_race import Race
     from optilab.study.network_race import RaceResult
 
 
@@ -197,42 +198,32 @@ def require_judgeable(
     `sample` the number of trainings whose mean a claim with a confidence is about, or of repeats (`unit`), `epochs`
     those of a path.
     """
+    last = max((config.epochs for config in trainings), default=epochs)
+
+    def never(claim: Claim) -> str:
+        """The reason why a claim can never be checked; empty where it can be."""
+        if labels is not None and claim.of is not None and claim.of not in labels:
+            return unknown("name", claim.of, labels)
+        if labels is not None and claim.of == BEST and len(labels) == 2:
+            return f"there is only one group, {labels[0]}"
+        if last is not None and isinstance(claim.at, int) and claim.at > last:
+            return f"there are {plural(last, 'epoch')}"
+        if trainings and claim.metric in TESTED and not any(config.data.holdout for config in trainings):
+            return "the test set is evaluated only where images are held out (data.holdout)"
+        probed = claim.metric in ("grad_ratio", "diagnosis")
+        if trainings and probed and not any(config.probes for config in trainings):
+            return "gradients are measured only with probes above 0"
+        if sample == 1 and (claim.confidence is not None or claim.metric == "verdict"):
+            return f"a {'confidence' if claim.confidence is not None else 'verdict'} needs several {unit}, got 1"
+        return ""
+
     problems = [
         f"the claim {shown(f'{claim.of}: {claim.text}' if claim.of else claim.text)} can never be judged: {reason}"
         for claim in claims
-        if (reason := _never(claim, labels, trainings, sample, epochs, unit))
+        if (reason := never(claim))
     ]
     if problems:
         raise UsageError("\n".join(problems))
-
-
-def _never(
-    claim: Claim,
-    labels: Sequence[str] | None,
-    trainings: Sequence[TrainConfig],
-    sample: int | None,
-    epochs: int | None,
-    unit: str,
-) -> str:
-    """The reason why a claim can never be checked; empty where it can be."""
-    if labels is not None and claim.of is not None and claim.of not in labels:
-        return unknown("name", claim.of, labels)
-    if labels is not None and claim.of == BEST and len(labels) == 2:
-        return f"there is only one group, {labels[0]}"
-    last = max((config.epochs for config in trainings), default=epochs)
-    if last is not None and isinstance(claim.at, int) and claim.at > last:
-        return f"there are {plural(last, 'epoch')}"
-    if trainings and claim.metric in TESTED and not any(config.data.holdout for config in trainings):
-        return "the test set is evaluated only where images are held out (data.holdout)"
-    if (
-        trainings
-        and claim.metric in ("grad_ratio", "diagnosis")
-        and not any(config.probes for config in trainings)
-    ):
-        return "gradients are measured only with probes above 0"
-    if sample == 1 and (claim.confidence is not None or claim.metric == "verdict"):
-        return f"a {'confidence' if claim.confidence is not None else 'verdict'} needs several {unit}, got 1"
-    return ""
 
 
 # --- what was measured -------------------------------------------------------------------------------------
@@ -360,9 +351,9 @@ def _measured_of_path(config: OptimizeConfig, rows: Sequence[Row], metric: str, 
     return row.get(metric, Missing(f"no {metric}"))
 
 
-def results_of_race(standings: Iterable[Mapping[str, Any]]) -> Results:
-    """The rules of a race on functions, from its standings."""
-    rows = {row["rule"]: row for row in standings}
+def results_of_race(race: "Race") -> Results:
+    """The rules of a race on functions."""
+    rows = {row["rule"]: row for row in race.standings}
 
     def measured(metric: str, at: At) -> Mapping[str, Measured]:
         facts = {name: row[metric] for name, row in rows.items()}

@@ -74,6 +74,12 @@ class RunComparison:
             for row in self.candidates
         )
 
+    @property
+    def no_better_than_chance(self) -> bool:
+        """True if no row is better than the chance level."""
+        rows = [row.outcomes for row in self.candidates]
+        return no_better_than_chance(rows, self.measure.metric_higher_is_better)
+
     def best_group(self, row: int) -> Group:
         """The group of a row with outcomes that has the best mean."""
         groups, sign = self.candidates[row].groups, 1 if self.measure.higher_is_better else -1
@@ -154,7 +160,7 @@ def _rows(
         return [ComparedRuns(group.label, group.settings, (group,), outcomes) for group, outcomes in pairs], []
     trees = [group.settings for group in grouping.groups]
     keys, rest = _keys(grouping, by)
-    words = distinguishing_keys(keys, trees) or keys
+    words = distinguishing_keys(trees, keys) or keys
     table: dict[str, dict[str, tuple[Group, GroupValues]]] = {}
     for group, outcomes in pairs:
         table.setdefault(_identity(group, keys), {})[_identity(group, rest)] = group, outcomes
@@ -167,8 +173,9 @@ def _rows(
         cells = [cell for column, cell in columns.items() if every or column in common]
         settings = {key: value for key, value in cells[0][0].settings.items() if key in keys}
         label = settings_label(settings, words) or f"no {', '.join(short_names(words).values())}"
-        value = (_at_their_best if best else _mean)([cell for _, cell in cells], higher_is_better)
-        rows.append(ComparedRuns(label, settings, tuple(group for group, _ in cells), value))
+        members, measured = zip(*cells, strict=True)
+        value = _at_their_best(measured, higher_is_better) if best else _mean(measured)
+        rows.append(ComparedRuns(label, settings, members, value))
     most = max((row.groups for row in rows), key=len)
     if best and len(most) < 2:
         raise UsageError(f"--best: apart from {', '.join(by)}, no setting has two values in a row")
@@ -181,7 +188,7 @@ def _identity(group: Group, keys: Sequence[str]) -> str:
 
 def _keys(grouping: Grouping, by: Sequence[str]) -> tuple[list[str], list[str]]:
     """The keys that tell rows apart, and those of the other settings. UsageError for one that nothing differs in."""
-    differing = distinguishing_keys(grouping.differing, [group.settings for group in grouping.groups])
+    differing = distinguishing_keys([group.settings for group in grouping.groups])
     named = {word: key for key, word in short_names(differing).items()}  # as a label tells them
     wanted = [named.get(key, key) for key in by]
     keys = [key for key in grouping.differing if any(is_within(key, name) for name in wanted)]
@@ -197,7 +204,7 @@ def _keys(grouping: Grouping, by: Sequence[str]) -> tuple[list[str], list[str]]:
     return keys, [key for key in differing if key not in keys]
 
 
-def _mean(cells: Sequence[GroupValues], higher_is_better: bool = True) -> GroupValues:
+def _mean(cells: Sequence[GroupValues]) -> GroupValues:
     """The mean outcome of each seed that all settings have."""
     seeds = [seed for seed in cells[0].values if all(seed in cell.values for cell in cells)]
     values = {seed: fmean(cell.values[seed] for cell in cells) for seed in seeds}
@@ -274,7 +281,7 @@ def _notes(result: RunComparison, looks: int) -> list[str]:
         ),
         (exact, f"equal seeds do not give equal digits ({some(exact, SEVERAL)})"),
         (
-            no_better_than_chance([row.outcomes for row in rows], measure.metric_higher_is_better),
+            result.no_better_than_chance,
             "no row is better than chance: more seeds will hardly help",
         ),
         (

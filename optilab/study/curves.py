@@ -15,7 +15,7 @@ from optilab.optimize.objective import Floats
 from optilab.runs import Record, Row, best_column, read_diagnostics
 from optilab.runs.metrics import EPOCH_METRICS, metric_of
 from optilab.study.groups import Grouping, groups, relabeled, short_names, value_text
-from optilab.study.judge import quantile
+from optilab.study.judge import LEVEL, quantile
 from optilab.study.listing import config_of, variant_of
 from optilab.study.measure import bounds
 
@@ -173,7 +173,7 @@ def curve(runs: Mapping[int, Floats], metric: str = "") -> Curve:
     mean, count = values.mean(axis=0), len(values)
     if count == 1:
         return Curve(runs, mean, None)
-    half = quantile(count - 1, 0.05) * values.std(axis=0, ddof=1) / math.sqrt(count)
+    half = quantile(count - 1, LEVEL) * values.std(axis=0, ddof=1) / math.sqrt(count)
     limits = bounds(metric, values[~np.isnan(values)])
     return Curve(runs, mean, (np.clip(mean - half, *limits), np.clip(mean + half, *limits)))
 

@@ -104,16 +104,16 @@ def value(setting: Any, kind: Kind) -> Any:
 # --- tables ------------------------------------------------------------------------------------------------
 
 
-def table_file(file: str, where: str, force: bool) -> Path:
+def table_file(file: str, force: bool) -> Path:
     """The path of a table to write. UsageError for what `output_file` refuses, without the package that its format
     needs, and where something would be overwritten."""
-    path = runs.output_file(file, tuple(WRITERS), where)
+    path = runs.output_file(file, tuple(WRITERS), "--out")
     if path.suffix.lower() == ".parquet":
-        require("pyarrow", f"{where} FILE.parquet", "export")
+        require("pyarrow", "--out FILE.parquet", "export")
     if os.path.lexists(path) and os.path.lexists(path.parent / MANIFEST):
-        raise UsageError(f"{path} is a file of a run or study", where)
+        raise UsageError(f"{path} is a file of a run or study", "--out")
     if not force and os.path.lexists(path):
-        raise UsageError(f"{path} exists (--force)", where)
+        raise UsageError(f"{path} exists (--force)", "--out")
     return path
 
 
@@ -164,13 +164,13 @@ WRITERS: dict[str, Callable[[Path, Rows], None]] = {".csv": _csv, ".parquet": _p
 # --- TensorBoard -------------------------------------------------------------------------------------------
 
 
-def require_new(directory: Path, where: str) -> None:
+def require_new(directory: Path) -> None:
     """UsageError without TensorBoard, for an address, or if the directory holds something."""
-    require("tensorboard", f"{where} DIR", "tensorboard")
+    require("tensorboard", "--tensorboard DIR", "tensorboard")
     if re.match(r"\w\w+:/", str(directory)):
-        raise UsageError(f"expected a new directory, got the address {directory}", where)
+        raise UsageError(f"expected a new directory, got the address {directory}", "--tensorboard")
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise UsageError(f"{directory} is not an empty directory", where)
+        raise UsageError(f"{directory} is not an empty directory", "--tensorboard")
 
 
 class EventLog:

@@ -73,6 +73,29 @@ class Race:
         costs = [dict(zip(self.functions, row, strict=True)) for row in self.log_costs.tolist()]
         return judge(dict(zip(self.rules, costs, strict=True)), higher_is_better=False, improvable=self.at_end)
 
+    @cached_property
+    def standings(self) -> list[dict[str, Any]]:
+        """The rows of the judge, lowest cost first: cost, its ratio to the lowest with an interval, p, the fraction of
+        the problems that are solved, and the verdict. The cost is the geometric mean of the gradients until a problem
+        is solved; an unsolved problem counts as twice the gradients that are allowed.
+        """
+        solved = dict(zip(self.rules, np.isfinite(self.costs).mean(axis=1).tolist(), strict=True))
+        rows = []
+        for row in self.judgment.ranked:
+            against = row.difference
+            rows.append(
+                {
+                    "rule": row.key,
+                    "cost": float(np.exp(row.summary.mean)),
+                    "ratio": float(np.exp(against.difference)) if against else 1.0,
+                    "interval": tuple(np.exp(against.interval).tolist()) if against and against.interval else None,
+                    "p": against.p if against else 1.0,
+                    "solved": solved[row.key],
+                    "verdict": row.verdict,
+                }
+            )
+        return rows
+
 
 # --- running ---------------------------------------------------------------------------------------------------
 
@@ -114,29 +137,6 @@ def run(
 # --- results ---------------------------------------------------------------------------------------------------
 
 
-def standings(race: Race) -> list[dict[str, Any]]:
-    """The rows of the judge, lowest cost first: cost, its ratio to the lowest with an interval, p, the fraction of
-    the problems that are solved, and the verdict. The cost is the geometric mean of the gradients until a problem is
-    solved; an unsolved problem counts as twice the gradients that are allowed.
-    """
-    solved = dict(zip(race.rules, np.isfinite(race.costs).mean(axis=1).tolist(), strict=True))
-    rows = []
-    for row in race.judgment.ranked:
-        against = row.difference
-        rows.append(
-            {
-                "rule": row.key,
-                "cost": float(np.exp(row.summary.mean)),
-                "ratio": float(np.exp(against.difference)) if against else 1.0,
-                "interval": tuple(np.exp(against.interval).tolist()) if against and against.interval else None,
-                "p": against.p if against else 1.0,
-                "solved": solved[row.key],
-                "verdict": row.verdict,
-            }
-        )
-    return rows
-
-
 def document(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]) -> dict[str, Any]:
     """The whole result, as the tree of `--json`."""
     expected = dict(zip(race.rules, race.best_of.tolist(), strict=True))
@@ -157,7 +157,7 @@ def document(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]) 
             name: {key: {"distribution": type(draw).__name__, **asdict(draw)} for key, draw in draws.items()}
             for name, draws in spaces.items()
         },
-        "standings": [row | {"cost_after_k_settings": expected[row["rule"]]} for row in standings(race)],
+        "standings": [row | {"cost_after_k_settings": expected[row["rule"]]} for row in race.standings],
         "tunings": [asdict(tuning) for tuning in race.tunings],
     }
 

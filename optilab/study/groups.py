@@ -288,7 +288,7 @@ def axes_of(rows: Sequence[Row]) -> list[str]:
 
 def request_of(study: Study) -> dict[str, Any]:
     """The keys of study.yaml, as they are written. ConfigError where it is damaged."""
-    return Tree.read(study.request, str(study.path / runs.STUDY)).values
+    return Tree.read(study.config, str(study.path / runs.STUDY)).values
 
 
 # --- labels ------------------------------------------------------------------------------------------------
@@ -297,7 +297,7 @@ def request_of(study: Study) -> dict[str, Any]:
 def _labels(different: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:
     """The label of each group: its settings with short keys. If those are long, the names of the configs; if names are
     equal, too, the first settings that tell all groups apart."""
-    keys = distinguishing_keys(list(dict.fromkeys(key for tree in different for key in tree)), different)
+    keys = distinguishing_keys(different)
     labels = [settings_label(tree, keys) or name for tree, name in zip(different, names, strict=True)]
     if max(map(len, labels), default=0) <= _LABEL_CHARACTERS:
         return labels
@@ -316,8 +316,10 @@ def settings_label(tree: Mapping[str, Any], keys: Sequence[str]) -> str:
     return ", ".join(f"{words[key]} {value_text(tree[key])}" for key in keys if key in tree)
 
 
-def distinguishing_keys(keys: Sequence[str], trees: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The keys without those that follow from the name of their entry, as `optimizer.beta1` from `optimizer.name`."""
+def distinguishing_keys(trees: Sequence[Mapping[str, Any]], keys: Iterable[str] | None = None) -> list[str]:
+    """The keys, or those of all trees, without those that follow from the name of their entry, as `optimizer.beta1`
+    from `optimizer.name`."""
+    keys = dict.fromkeys(key for tree in trees for key in tree) if keys is None else keys
     return [key for key in keys if not _is_implied_by_name(key, trees)]
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from optilab.call import flow
 from optilab.optimize.objective import Floats
-from optilab.study.judge import UNLIMITED, Limits, Summary, quantile, summarize
+from optilab.study.judge import LEVEL, UNLIMITED, Limits, Summary, quantile, summarize
 
 BINS, MAX_LEVELS = 6, 12
 """An axis with more than MAX_LEVELS numbers that were not tried with the same other settings is cut into BINS of
@@ -104,7 +104,7 @@ def effects(outcomes: Outcomes) -> list[Effect]:
     intervals: list[tuple[float, float] | None] = [None] * len(terms)
     if len(seeds) > 1:
         single = np.array([_fractions(values[..., [seed]], terms) for seed in range(len(seeds))])
-        half = quantile(len(seeds) - 1, 0.05) * single.std(axis=0, ddof=1) / sqrt(len(seeds))
+        half = quantile(len(seeds) - 1, LEVEL) * single.std(axis=0, ddof=1) / sqrt(len(seeds))
         intervals = [(max(0.0, p - h), min(1.0, p + h)) for p, h in zip(parts, half.tolist(), strict=True)]
     ordered = []
     for term, part, interval in zip(terms, parts, intervals, strict=True):

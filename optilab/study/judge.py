@@ -16,12 +16,14 @@ docs/measured.md has the measured rates; tests/study/test_error_rates.py measure
 
 from bisect import bisect_left
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import comb, inf, nan, sqrt
 from statistics import fmean
 from typing import Any, Generic, Literal, Self, TypeVar
 
+LEVEL = 0.05
+"""The level of intervals, and of the verdicts of a table that was not compared before."""
 EXPONENT = 1.5
 """Exponent of the mean of the rows' variances. The mean itself (1) lets tables err in which half of the groups vary
 much more; the quadratic mean (2) finds less."""
@@ -58,17 +60,17 @@ class Summary:
     """95% interval of the mean (Student's t), cut to the possible values."""
 
 
-def summarize(values: Sequence[float], level: float = 0.05, limits: Limits = UNLIMITED) -> Summary:
+def summarize(values: Sequence[float], limits: Limits = UNLIMITED) -> Summary:
     """Number, mean, sample standard deviation and the interval of the mean, within the `limits` of the values."""
     n = len(values)
     if n < 2:
         return Summary(n, values[0] if values else nan, None, None)
     mean, std = fmean(values), sqrt(_variance(values))
-    half = quantile(n - 1, level) * std / sqrt(n)
+    half = quantile(n - 1, LEVEL) * std / sqrt(n)
     return Summary(n, mean, std, (max(limits[0], mean - half), min(limits[1], mean + half)) if std else None)
 
 
-def alpha(looks: int, level: float = 0.05) -> float:
+def alpha(looks: int, level: float = LEVEL) -> float:
     """The level of a comparison that was made `looks` times before with other trainings: half of it each time.
 
     Each look is one more chance to err. The first one has the full level, because nobody knows then that others will
@@ -192,14 +194,14 @@ def detectable(critical: float, df: float, power: float) -> float:
     return critical * (1 - 1 / (4 * df)) + power * sqrt(1 + critical**2 / (2 * df))
 
 
-def smallest_difference(rows: int, blocks: int, level: float = 0.05) -> float | None:
+def smallest_difference(rows: int, blocks: int) -> float | None:
     """The difference to the best that a complete table of that number of rows finds in 8 of 10 cases, in standard
     deviations of one outcome; None for one block.
     """
     if blocks < 2 or rows < 2:
         return None
-    family = Family(level, comb(rows, 2), min(rows - 1, MAX_ROWS), 2.0)
-    return detectable(family.critical(blocks - 1, level), blocks - 1, POWER_80) * sqrt(2 / blocks)
+    family = Family(LEVEL, comb(rows, 2), min(rows - 1, MAX_ROWS), 2.0)
+    return detectable(family.critical(blocks - 1, LEVEL), blocks - 1, POWER_80) * sqrt(2 / blocks)
 
 
 # --- the whole table ---------------------------------------------------------------------------------------
@@ -244,6 +246,11 @@ class JudgedGroup(Generic[Key]):
     """better, worse or cannot tell. The best row by these data is best if all others are worse, otherwise cannot tell;
     a row that was named before is the baseline. Without an outcome: no outcome."""
 
+    @property
+    def more(self) -> int:
+        """The number of further blocks that would give a verdict; 0 where no number would, or none is needed."""
+        return (self.difference.more if self.difference else None) or 0
+
 
 @dataclass(frozen=True)
 class Judgment(Generic[Key]):
@@ -256,7 +263,7 @@ class Judgment(Generic[Key]):
     """True if the baseline is the best group by these data; else it was named before."""
     order: tuple[int, ...]
     """The places of the rows with outcomes, best first."""
-    level: float = 0.05
+    level: float = LEVEL
     """The level at which verdicts and intervals of differences err, in the whole table."""
 
     @property
@@ -276,6 +283,18 @@ class Judgment(Generic[Key]):
         return [row.key for row in self.ranked if row.verdict != "worse"]
 
     @property
+    def closest(self) -> JudgedGroup[Key] | None:
+        """The group that the fewest further blocks would tell from the best; None where no number would."""
+        able = (row for row in self.ranked if row.verdict != "worse" and row.more)
+        return min(able, key=lambda row: row.more, default=None)
+
+    def named(self, names: Sequence[str]) -> "Judgment[str]":
+        """The table with names as keys, in the order of the groups."""
+        keyed: Sequence[Any] = self.rows
+        rows = tuple(replace(row, key=name) for row, name in zip(keyed, names, strict=True))
+        return Judgment(rows, rows[keyed.index(self.baseline)], self.chosen, self.order, self.level)
+
+    @property
     def improvable(self) -> list[Key]:
         """The groups that only settings that were not tried keep from being worse, best first."""
         return [
@@ -287,7 +306,7 @@ def judge(
     values: Mapping[Key, Values],
     higher_is_better: bool = True,
     baseline: Key | None = None,
-    level: float = 0.05,
+    level: float = LEVEL,
     diverged: Mapping[Key, Collection[Any]] | None = None,
     limits: Limits = UNLIMITED,
     improvable: Mapping[Key, Collection[Any]] | None = None,

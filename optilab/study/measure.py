@@ -64,6 +64,10 @@ class Measure:
         """The possible outcomes."""
         return (0.0, 1.0) if self.is_fraction else (0.0, inf) if self.target is not None else UNLIMITED
 
+    def chance(self, classes: int) -> float | None:
+        """The outcome of knowing nothing about that number of classes; None for a metric or a target without one."""
+        return None if self.target is not None else metric_of(self.metric).quantity.chance(classes)
+
     @property
     def name(self) -> str:
         """`last val_acc`, `val_acc at epoch 5`, `epochs to 80%`."""
@@ -98,10 +102,12 @@ class Measure:
                 return Missing(f"{name}: its best epoch is {top}")
             number = record.manifest.get(f"best_{self.metric}")
         elif self.metric in rows[-1]:
-            values = [row[self.metric] for row in rows if self.metric in row]
-            number = values[-1] if self.at == "last" else sum(values) / len(values)
+            values = {row["epoch"]: row[self.metric] for row in rows if self.metric in row}
             if self.at == "best":
-                number = (max if self.metric_higher_is_better else min)(values[:horizon])
+                top = max if self.metric_higher_is_better else min
+                number = top((value for epoch, value in values.items() if epoch <= horizon), default=None)
+            else:
+                number = rows[-1][self.metric] if self.at == "last" else sum(values.values()) / len(values)
         return Missing(f"{name}: no {self.metric}") if number is None else number
 
     def _time_to(self, target: float, rows: Sequence[Row]) -> float | None:
@@ -223,7 +229,7 @@ def values_of(groups: Sequence[Group], measure: Measure, where: str = "--metric"
         _require_known(records, measure, where)
     is_late = any(isinstance(number, Missing) and number.ending for number in every)
     late = _after_the_end(records, measure) if is_late else 0.0
-    return [_measured_of_group(*pair, measure, late) for pair in zip(groups, numbers, strict=True)]
+    return [_outcomes_of(*pair, measure, late) for pair in zip(groups, numbers, strict=True)]
 
 
 def _require_known(records: Sequence[Record], measure: Measure, where: str) -> None:
@@ -246,13 +252,13 @@ def _after_the_end(records: Sequence[Record], measure: Measure) -> float:
     return max((end + end / epochs for end, epochs in ends), default=0.0)
 
 
-def _measured_of_group(
+def _outcomes_of(
     group: Group, numbers: Mapping[int, float | Missing], measure: Measure, late: float
 ) -> GroupValues:
     values = {seed: number for seed, number in numbers.items() if not isinstance(number, Missing)}
     missing = {seed: number for seed, number in numbers.items() if isinstance(number, Missing)}
     classes = max((record.classes for record in group.runs.values()), default=0)
-    chance = None if measure.target is not None else metric_of(measure.metric).quantity.chance(classes)
+    chance = measure.chance(classes)
     worst = chance if measure.target is None else late
     if chance is not None and not measure.metric_higher_is_better:
         worst = max([chance, *values.values()])

@@ -11,46 +11,39 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from math import inf
 from statistics import fmean
 from typing import Any
 
 from optilab import runs
 from optilab.config.load import load
 from optilab.config.presets import rules_named
-from optilab.config.section import dump
 from optilab.config.study import RemedyConfig, TrainingRaceConfig
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
 from optilab.errors import DataError, UsageError
 from optilab.optimize.rule import short_name
-from optilab.runs.metrics import METRICS
 from optilab.study import search_space
 from optilab.study.comparison import no_better_than_chance
 from optilab.study.groups import request_of
 from optilab.study.judge import Judgment, alpha, judge
 from optilab.study.measure import GroupValues, Measure
-from optilab.study.plan import SEEDS_PER_REPEAT, Batch, Plan, final_seeds, ranked
+from optilab.study.plan import SEEDS_PER_REPEAT, Batch, Plan, final_seeds, mean_score, ranked
 from optilab.study.search_space import untuned
 from optilab.study.study import StudySpec
 from optilab.study.sweep import MAX_TRIALS
 from optilab.study.trials import Trial, as_trial
 from optilab.words import plural
 
+TUNED_BY = "val_acc"
+"""The metric that a setting is chosen by."""
 JUDGED = Measure("test_acc")
-OPTIMIZERS, REMEDIES = ("optimizer", "optimizers"), ("remedy", "variants")
-"""The noun for what is compared, in singular and plural."""
+KINDS = {"race": ("optimizer", "optimizers"), "remedy": ("remedy", "variants")}
+"""The noun for what a command compares, in singular and plural."""
 
 Settings = Mapping[str, Any]
 
 
 # --- the plan ----------------------------------------------------------------------------------------------
-
-
-def validation_accuracy(row: runs.Row) -> float:
-    """The validation accuracy that a setting is chosen by; -inf for a training that diverged or failed."""
-    value = row.get("val_acc")
-    return float(value) if row["status"] == "done" and isinstance(value, int | float) else -inf
 
 
 @dataclass(frozen=True)
@@ -96,14 +89,34 @@ class Entrant:
     def _drawn(self) -> list[tuple[TrainConfig, Settings]]:
         """Each setting, and the training with it; a schedule goes by batches."""
         drawn = list[tuple[TrainConfig, Settings]]()
-        for settings in draw(self.race, self.fields, self.network, self.repeat):
+        for settings in self.draw():
             keys = {**self.changes}
             for key, value in settings.items():
                 keys[key if search_space.is_of_training(self.fields[key], key) else f"optimizer.{key}"] = value
             keys |= {"schedule_by": "batch"} if settings.get("schedule", "constant") != "constant" else {}
             changes = [Override(self.option, key, value) for key, value in keys.items()]
-            drawn.append((load(TrainConfig, dump(self.config), changes), settings))
+            drawn.append((load(TrainConfig, self.config, changes), settings))
         return drawn
+
+    def draw(self) -> list[Settings]:
+        """`budget` settings of the tuned fields, evenly over their ranges.
+
+        The first n of N are those of a budget of n, and all rules share the numbers behind a field. A second rate,
+        `others.lr`, has other numbers.
+        """
+        import numpy as np
+
+        race, columns = self.race, dict[str, Sequence[Any]]()
+        for key, rule in self.fields.items():
+            name = search_space.name_in_space(key)
+            stream = ".".join([*(part for part in key.split(".")[:-1] if part != "base"), name])
+            names = (zlib.crc32(text.encode()) for text in (self.network, stream))
+            generator = np.random.default_rng([race.seed, self.repeat, *names])
+            distributions = search_space.network_space(rule) | search_space.ranges(race.over)
+            numbers = search_space.sobol(race.budget, stream, generator, race.over)
+            values = search_space.drawn(key, distributions)(numbers).tolist()
+            columns[key] = [v if isinstance(v, str) else float(f"{v:.6g}") for v in values]
+        return [{key: column[place] for key, column in columns.items()} for place in range(race.budget)]
 
 
 def race_plan(entrants: Sequence[Entrant], finalists: int, seeds: int) -> Plan:
@@ -113,7 +126,9 @@ def race_plan(entrants: Sequence[Entrant], finalists: int, seeds: int) -> Plan:
     all; the one with the highest mean over its seeds from new ones. There is none where no setting has a score.
     """
     outcomes = yield Batch([trial for entrant in entrants for trial in entrant.tuning])
-    scores = [[validation_accuracy(outcomes[trial.name].row) for trial in entrant.tuning] for entrant in entrants]
+    scores = [
+        [mean_score([outcomes[trial.name].row], TUNED_BY) for trial in entrant.tuning] for entrant in entrants
+    ]
     best = [ranked(of_entrant)[:finalists] for of_entrant in scores]
     undecided = [
         (scored, place, entrant.trial("finalist", place, entrant.first + SEEDS_PER_REPEAT - 1))
@@ -124,7 +139,7 @@ def race_plan(entrants: Sequence[Entrant], finalists: int, seeds: int) -> Plan:
     if undecided:
         outcomes = yield Batch([trial for _, _, trial in undecided])
     for scored, place, trial in undecided:
-        scored[place] += validation_accuracy(outcomes[trial.name].row)
+        scored[place] += mean_score([outcomes[trial.name].row], TUNED_BY)
     finals = [
         entrant.trial("final", max(places, key=scored.__getitem__), seed)
         for entrant, scored, places in zip(entrants, scores, best, strict=True)
@@ -145,11 +160,7 @@ class RaceSpec(StudySpec):
 
 
 def race_of(
-    race: TrainingRaceConfig,
-    entered: Sequence[Entrant],
-    kinds: tuple[str, str],
-    command: str,
-    request: TrainingRaceConfig | RemedyConfig,
+    race: TrainingRaceConfig, entered: Sequence[Entrant], request: TrainingRaceConfig | RemedyConfig
 ) -> RaceSpec:
     """A race of these entrants, each tuned and evaluated in every repeat; `request` is what its study.yaml keeps."""
     names = list(dict.fromkeys(entrant.name for entrant in entered))
@@ -158,7 +169,7 @@ def race_of(
     entrants = tuple(replace(c, columns=columns, repeat=r) for c in entered for r in range(race.repeats))
     trials = tuple(trial for entrant in entrants for trial in entrant.tuning)
     networks = list(dict.fromkeys(entrant.network for entrant in entrants))
-    counts = [f"{len(names)} {kinds[1]}", plural(len(networks), "network")]
+    counts = [f"{len(names)} {KINDS[request.kind][1]}", plural(len(networks), "network")]
     counts += [f"{race.repeats} repeats"] if race.repeats > 1 else []
     each = [plural(race.budget, "setting"), *([f"{race.finalist_count} finalists"] if race.finalist_count else [])]
     each.append(plural(race.seeds, "seed"))
@@ -167,7 +178,7 @@ def race_of(
     )
     places = [f"{network}/{name}" for network in networks for name in names] if len(networks) > 1 else []
     return RaceSpec(
-        command,
+        request.kind,
         request,
         lambda study, dry: race_plan(entrants, race.finalists, race.seeds),
         trials,
@@ -182,10 +193,9 @@ def race_of(
     )
 
 
-def resolve(request: TrainingRaceConfig, changes: Sequence[Override] = ()) -> TrainingRaceConfig:
+def _resolved(request: TrainingRaceConfig, changes: Sequence[Override]) -> TrainingRaceConfig:
     """`request` with its trainings as keys, changed, each with images held out and one thread."""
-    trainings = (name if isinstance(name, str) else dump(name) for name in request.on)
-    loaded = [load(TrainConfig, training, changes) for training in trainings]
+    loaded = [load(TrainConfig, training, changes) for training in request.on]
     configs = [as_trial(config, data=config.data.holding_out(request.holdout)) for config in loaded]
     names = [config.name for config in configs]
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
@@ -193,8 +203,10 @@ def resolve(request: TrainingRaceConfig, changes: Sequence[Override] = ()) -> Tr
     return request.model_copy(update={"on": configs, "name": request.name or "-".join(names[:3])})
 
 
-def spec_of(request: TrainingRaceConfig) -> RaceSpec:
-    """The tunings of a resolved race. UsageError for rules that cannot train, or too many trials."""
+def spec_of(request: TrainingRaceConfig, changes: Sequence[Override] = ()) -> RaceSpec:
+    """The tunings of a race, with `changes` of its trainings. UsageError for rules that cannot train, or too many
+    trials."""
+    request = _resolved(request, changes)
     names = dict.fromkeys(request.algos)
     rules = dict(zip(names, rules_named("--algo", [*names], request.over), strict=True))
     labels = {rule.name for rule in rules.values()}
@@ -222,7 +234,7 @@ def spec_of(request: TrainingRaceConfig) -> RaceSpec:
         for config in request.on
         for name, rule in rules.items()
     ]
-    return race_of(request, entrants, OPTIMIZERS, "race", request)
+    return race_of(request, entrants, request)
 
 
 def _extra_search_keys(request: TrainingRaceConfig, config: TrainConfig) -> set[str]:
@@ -230,31 +242,6 @@ def _extra_search_keys(request: TrainingRaceConfig, config: TrainConfig) -> set[
     more = {*request.over, *(key for key in search_space.NETWORK_KEYS if getattr(request, key))}
     more -= {"weight_decay"} if config.weight_decay else set()
     return more - {"schedule"} if config.schedule.name != "constant" or config.plateau else more
-
-
-def draw(
-    request: TrainingRaceConfig, fields: Mapping[str, Any], problem: str, repeat: int
-) -> list[dict[str, Any]]:
-    """`budget` settings of the tuned `fields`, each with the rule that has it, evenly over their ranges.
-
-    The first n of N are those of a budget of n, and all rules share the numbers behind a field. A second rate,
-    `others.lr`, has other numbers.
-    """
-    import numpy as np
-
-    columns = {}
-    for key, rule in fields.items():
-        name = search_space.name_in_space(key)
-        stream = ".".join([*(part for part in key.split(".")[:-1] if part != "base"), name])
-        generator = np.random.default_rng(
-            [request.seed, repeat, *(zlib.crc32(t.encode()) for t in (problem, stream))]
-        )
-        distributions = search_space.network_space(rule) | search_space.ranges(request.over)
-        values = search_space.drawn(key, distributions)(
-            search_space.sobol(request.budget, stream, generator, request.over)
-        )
-        columns[key] = [v if isinstance(v, str) else float(f"{v:.6g}") for v in values.tolist()]
-    return [{key: column[k] for key, column in columns.items()} for k in range(request.budget)]
 
 
 # --- results --------------------------------------------------------------------------------------------------
@@ -346,7 +333,7 @@ def read(study: runs.Study) -> RaceResult | None:
     ConfigError for a damaged study.yaml.
     """
     rows, race = study.trials(), study.manifest["command"] == "race"
-    word, kinds = ("rule", OPTIMIZERS) if race else ("remedy", REMEDIES)
+    word, kinds = ("rule" if race else "remedy"), KINDS["race" if race else "remedy"]
     if not rows or any(key not in rows[0] for key in (word, "setting", "stage")):
         return None
     records = {record.name: record for record in study.completed()}
@@ -379,7 +366,8 @@ def _raced(rows: Sequence[runs.Row], records: Mapping[str, runs.Record], budget:
     """
     settings, judged, boundary_notes = list[Settings](), dict[int, runs.Record](), dict[int, str]()
     accuracy, imputed, means = dict[int, float](), dict[int, str](), dict[int, float]()
-    chance = next((_chance(records[row["trial"]]) for row in rows if row["trial"] in records), 0.0)
+    classes = next((records[row["trial"]].classes for row in rows if row["trial"] in records), 0)
+    chance = JUDGED.chance(classes) or 0.0
     repeats: dict[int, list[runs.Row]] = {}
     for row in rows:
         repeats.setdefault(int(row.get("repeat") or 1), []).append(row)
@@ -417,11 +405,6 @@ def _boundary_note(repeat: int, chosen: runs.Row, tuning: Sequence[runs.Row]) ->
         if key.rpartition(".")[2] == "lr" and (end := search_space.end_of(value, rates)):
             return {repeat: f"{key} {value:.3g}, the {end}"}
     return {}
-
-
-def _chance(record: runs.Record) -> float:
-    """The accuracy of the chance level."""
-    return METRICS[JUDGED.metric].quantity.chance(record.classes) or 0.0
 
 
 def _over_all(tables: Sequence[RaceTable], level: float) -> RaceTable | None:

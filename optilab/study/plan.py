@@ -128,9 +128,9 @@ SEEDS_PER_REPEAT = 20_000
 """Seeds of a repeat: the first half for choosing settings, the second for evaluating them."""
 
 
-def final_seeds(first: int, seeds: int, repeat: int = 0) -> range:
-    """The new seeds of a repeat, after those that settings were chosen by; `first` is the seed of the training."""
-    start = first + repeat * SEEDS_PER_REPEAT + SEEDS_PER_REPEAT // 2
+def final_seeds(first: int, seeds: int) -> range:
+    """The new seeds of a repeat, after those that settings were chosen by; `first` is its first seed."""
+    start = first + SEEDS_PER_REPEAT // 2
     return range(start, start + seeds)
 
 

@@ -8,7 +8,6 @@ from statistics import median
 from optilab import runs
 from optilab.config.claims import BEST
 from optilab.config.load import load
-from optilab.config.section import dump
 from optilab.config.study import RemedyConfig, TrainingRaceConfig
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
@@ -18,13 +17,14 @@ from optilab.errors import ConfigError, UsageError
 from optilab.study.groups import Group
 from optilab.study.judge import JudgedGroup, judge
 from optilab.study.measure import Measure, values_of
-from optilab.study.network_race import REMEDIES, Entrant, RaceSpec, race_of
+from optilab.study.network_race import Entrant, RaceSpec, race_of
 from optilab.study.plan import grid
 from optilab.study.study import StudySpec
 from optilab.study.trials import Outcome, Trial, as_trial
 from optilab.words import plural
 
 AS_IT_IS = "as it is"
+UNCHANGED = Remedy(AS_IT_IS, {})
 MEASURE = Measure("val_acc", at="best")
 
 
@@ -32,20 +32,20 @@ MEASURE = Measure("val_acc", at="best")
 class Variant:
     """The training as it is, or with a remedy."""
 
-    remedy: Remedy | None
-    """The remedy; None: the training as it is."""
+    remedy: Remedy
+    """The remedy; UNCHANGED for the training as it is."""
     config: TrainConfig | None
     incompatibility: str = ""
     """The reason why the change does not fit the network; then there is no `config`."""
 
     @property
     def name(self) -> str:
-        return self.remedy.name if self.remedy else AS_IT_IS
+        return self.remedy.name
 
     @property
     def sets(self) -> str:
         """Its changed keys and their values: `model.norm=batch  optimizer.lr=0.1`."""
-        return "  ".join(self.remedy.sets) if self.remedy else ""
+        return "  ".join(self.remedy.sets)
 
 
 @dataclass(frozen=True)
@@ -60,16 +60,17 @@ class RemedySpec(StudySpec):
     variants: Sequence[Variant] = field(kw_only=True)
 
 
-def resolve(request: RemedyConfig, changes: Sequence[Override] = ()) -> RemedyConfig:
+def _resolved(request: RemedyConfig, changes: Sequence[Override]) -> RemedyConfig:
     """`request` with its training as keys, so that its study.yaml depends on no other file, and what is set in all."""
-    config = request.config if isinstance(request.config, str) else dump(request.config)
-    load(TrainConfig, config, changes)  # refused as they were typed
+    load(TrainConfig, request.config, changes)  # refused as they were typed
     settings = {**request.set, **{change.key: change.value for change in changes}}
-    return request.model_copy(update={"set": settings, "config": load(TrainConfig, config)})
+    return request.model_copy(update={"set": settings, "config": load(TrainConfig, request.config)})
 
 
-def spec_of(request: RemedyConfig) -> RemedySpec | RaceSpec:
-    """The trials of resolved remedies: each as it is, or with `tune` in a race. UsageError without a remedy."""
+def spec_of(request: RemedyConfig, changes: Sequence[Override] = ()) -> RemedySpec | RaceSpec:
+    """The trials of remedies, with `changes` of the training: each as it is, or with `tune` in a race. UsageError
+    without a remedy."""
+    request = _resolved(request, changes)
     variants = variants_of(request)
     if request.tune is not None:
         return _tuned(request, variants)
@@ -99,10 +100,9 @@ def spec_of(request: RemedyConfig) -> RemedySpec | RaceSpec:
 
 def variants_of(request: RemedyConfig) -> list[Variant]:
     """The config as it is, then with each remedy."""
-    config = request.config if isinstance(request.config, str) else dump(request.config)
     changes = [Override(f"--set {key}", key, value) for key, value in request.set.items()]
-    base = load(TrainConfig, config, changes)
-    variants = [Variant(None, _as_variant(AS_IT_IS, base))]
+    base = load(TrainConfig, request.config, changes)
+    variants = [Variant(UNCHANGED, _as_variant(AS_IT_IS, base))]
     remedies = chosen_remedies(request.only)
     if request.tune is not None:  # the rate of every remedy is tuned
         remedies = [remedy for remedy in remedies if remedy.changes.keys() != {"optimizer.lr"}]
@@ -110,7 +110,7 @@ def variants_of(request: RemedyConfig) -> list[Variant]:
         raise UsageError(f"expected at least two remedies, got {remedies[0].name}", "--pairs")
     for remedy in [*remedies, *(pairs(remedies) if request.pairs else [])]:
         try:
-            changed = load(TrainConfig, config, [*changes, *remedy.overrides])
+            changed = load(TrainConfig, request.config, [*changes, *remedy.overrides])
         except ConfigError as error:
             variants.append(Variant(remedy, None, error.problems[0].message))
         else:
@@ -160,7 +160,7 @@ def _tuned(request: RemedyConfig, variants: Sequence[Variant]) -> RaceSpec:
         )
         for name, config in configs.items()
     ]
-    return race_of(race, entrants, REMEDIES, "remedy", request)
+    return race_of(race, entrants, request)
 
 
 # --- results ---------------------------------------------------------------------------------------------------
@@ -225,4 +225,4 @@ def smallest_fix(results: Sequence[Result], level: float) -> Result | None:
     values = {name: result.row.values for name, result in better.items() if result.row}
     judged = judge(values, level=level, limits=MEASURE.limits)
     fixes = [better[name] for name in judged.possible_best]
-    return min(fixes, key=lambda r: (r.variant.remedy.size if r.variant.remedy else 0, -(r.accuracy or 0.0)))
+    return min(fixes, key=lambda r: (r.variant.remedy.size, -(r.accuracy or 0.0)))

@@ -12,26 +12,24 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 from optilab import runs, signals
 from optilab.config.load import load
 from optilab.config.section import to_yaml
 from optilab.config.study import RemedyConfig, SweepConfig, TrainingRaceConfig
-from optilab.config.training import DataConfig, TrainConfig, changed_keys
+from optilab.config.training import TrainConfig, changed_keys
 from optilab.config.user_network import UserNetwork
 from optilab.errors import DataError, ExitCode, OptilabError, RunError, SystemFailure, UsageError, WriteFailure
 from optilab.runs.provenance import provenance
 from optilab.runs.record import BEFORE
 from optilab.study.groups import STAGE_COLUMN, request_of
 from optilab.study.plan import Batch, Forecast, Outcomes, Plan, follow, forecast
-from optilab.study.trials import Cost, DatasetPaths, Outcome, Trial, cost, require_buildable, task_of
+from optilab.study.trials import DatasetPaths, Outcome, Trial, require_buildable, task_of
 from optilab.study.workers import Cluster, Processes, Reply, Workers, WorkersLost, cores
 from optilab.words import plural
-
-if TYPE_CHECKING:
-    from optilab.data.read import Dataset
 
 ATTEMPTS = 3
 """Times that a trial may be begun or resumed and lose its worker before another epoch is done."""
@@ -67,6 +65,12 @@ class StudySpec:
     """The notes of a dry run, next to the cost."""
 
     @property
+    def name(self) -> str:
+        """The start of the name of the study's directory: that of its trainings."""
+        named = self.request.config if isinstance(self.request, RemedyConfig) else self.request
+        return str(named.name)
+
+    @property
     def detectable(self) -> float | None:
         """The smallest difference to the best that its comparison finds in 8 of 10 cases, in standard deviations over
         seeds; None where that is unknown."""
@@ -89,10 +93,31 @@ class ExecutionOptions:
     """True if the first trial that fails ends the study."""
 
 
+@dataclass(frozen=True)
+class Cost:
+    """The size of a study, and the estimated cost of its missing trials; None where the measurement failed."""
+
+    trials: int
+    missing: int
+    epochs: int
+    """The sum over all trials."""
+    longest: int
+    """Epochs of a trial that runs through."""
+    at_once: int
+    """Trials at the same time."""
+    seconds_per_epoch: float | None
+    """The measured time of the first missing trial, running alone."""
+    seconds: float | None
+    bytes: int | None
+    """The size of one checkpoint per trial."""
+    problem: str | None = None
+    """The reason why that trial cannot be trained."""
+
+
 class Watcher(Protocol):
     """The view of a study in progress."""
 
-    def planned(self, trials: int, epochs: int) -> None:
+    def recount(self, trials: int, epochs: int) -> None:
         """Replace the numbers that were forecast: a race does not go on with settings that diverged."""
 
     def known(self, outcomes: Iterable[Outcome]) -> None:
@@ -108,7 +133,7 @@ class Watcher(Protocol):
 class View(Protocol):
     """The receiver of a study's progress and messages."""
 
-    def planned(self, shape: str, cost: Callable[[], Cost]) -> None:
+    def announce(self, shape: str, cost: Callable[[], Cost]) -> None:
         """Trials of this shape are missing; `cost` measures what they take."""
 
     def progress(self, trials: int, epochs: int, metric: str) -> AbstractContextManager[Watcher]:
@@ -138,16 +163,11 @@ class StudyResult:
         return [*self.outcomes, *(self.confirmation.all if self.confirmation else ())]
 
 
-Datasets: TypeAlias = "Callable[[DataConfig], Dataset]"
-"""The verified dataset of a config; fetched first if this machine lacks it."""
-
-
 def run(
     spec: StudySpec,
     directory: Path,
     name: str,
     argv: Sequence[str],
-    datasets: Datasets,
     view: View,
     how: ExecutionOptions,
 ) -> StudyResult:
@@ -157,7 +177,7 @@ def run(
     """
     path = directory / name
     require_nothing_dropped(spec, path)
-    places = _fetch_datasets(spec, datasets, how)  # fetched once, before many processes need them
+    places = _fetch_datasets(spec, how)  # fetched once, before many processes need them
     if how.cluster is None and not path.exists():
         _require_working(spec, places)
     origin = provenance(argv, [])
@@ -172,20 +192,20 @@ def run(
             planned = ahead(spec, path)
             facts |= {
                 "trials": len(planned.trials),
-                "argv": _reproducing_command(study.manifest.get("argv", argv), argv),
+                "argv": _reproducing_command(study, spec, argv),
             }
             study.ask(to_yaml(spec.request), **facts)
             watching = view.progress(len(planned.trials), planned.epochs, spec.metric)
             with chosen as workers, watching as watcher:
                 if planned.missing and not stop():
-                    view.planned(spec.shape, lambda: _cost(spec, path, workers, places, stop))
+                    view.announce(spec.shape, lambda: _cost(spec, path, workers, places, stop))
                 runner = _Runner(study, workers, places, origin, spec.keep, watcher, stop, how.fail_fast)
 
                 def train(batch: Batch, ended: Outcomes) -> Outcomes:
                     trained = runner.train(batch, ended)
                     if any(outcome.status == "diverged" for outcome in trained.values()):
                         left = ahead(spec, path)
-                        watcher.planned(len(left.trials), left.epochs)
+                        watcher.recount(len(left.trials), left.epochs)
                     return trained
 
                 outcomes = [*follow(spec.plan(path, False), partial(known, path), train).values()]
@@ -202,13 +222,13 @@ def run(
     return StudyResult(path, outcomes, stop.signal)
 
 
-def dry_run(spec: StudySpec, path: Path, datasets: Datasets, how: ExecutionOptions) -> Cost:
+def dry_run(spec: StudySpec, path: Path, how: ExecutionOptions) -> Cost:
     """The cost of the study at `path`, or of its missing trials. Nothing is written.
 
     UsageError where the first trial that is missing cannot be trained.
     """
     require_nothing_dropped(spec, path)
-    places = _fetch_datasets(spec, datasets, how)
+    places = _fetch_datasets(spec, how)
     with _processes(spec, how) as workers:
         estimate = _cost(spec, path, workers, places, lambda: False)
     if estimate.problem is not None:
@@ -259,8 +279,31 @@ def ahead_with_confirmation(spec: StudySpec, path: Path) -> Forecast:
 
 
 def _cost(spec: StudySpec, path: Path, workers: Workers, places: DatasetPaths, stop: Callable[[], bool]) -> Cost:
+    """The cost of the missing trials, from some batches of the first one."""
     planned = ahead_with_confirmation(spec, path)
-    return cost(workers, places, planned.trials, planned.missing, planned.epochs, spec.keep, stop)
+    trials, missing = planned.trials, planned.missing
+    lengths = [trial.config.epochs for trial in trials]
+    first = (missing or trials)[0]
+    measured = workers.call(task_of("cost", first, places), stop)
+    size = len(trials), len(missing), planned.epochs, max(lengths), min(workers.slots, len(trials))
+    if not measured or measured["status"] != "done":  # it fails again as a trial, where it is reported
+        problem = None
+        if measured and measured.get("code") == ExitCode.USAGE:
+            problem = f"{first.label}: {measured['reason']}"
+        return Cost(*size, None, None, None, problem)
+    per_epoch, checkpoint = measured["seconds"], measured["bytes"]
+    work = sum(trial.config.epochs * _products(trial) for trial in missing) / _products(first)
+    seconds = per_epoch * work * planned.epochs / sum(lengths) / size[-1]
+    single_checkpoint = spec.keep not in ("none", "all")
+    return Cost(*size, per_epoch, seconds, len(missing) * checkpoint if single_checkpoint else None)
+
+
+def _products(trial: Trial) -> int:
+    """Multiplications per image, which decide the time; 1 for a user's network, whose number is unknown."""
+    model, info = trial.config.model, trial.config.data.info
+    if isinstance(model, UserNetwork):
+        return 1
+    return sum(a * b for a, b in pairwise(model.widths(info.inputs, len(info.classes))))
 
 
 def require_nothing_dropped(spec: StudySpec, path: Path) -> None:
@@ -281,7 +324,7 @@ def require_nothing_dropped(spec: StudySpec, path: Path) -> None:
         written = study.planned().items()
         lines = [line for name, line in written if (path / name).is_dir()]
     by_mark = {trial.mark: trial for trial in planned.trials}
-    by_identity = {_identity(trial.planned): trial for trial in planned.trials}
+    by_identity = {_identity(trial.line): trial for trial in planned.trials}
     trials = [(line, by_mark.get(line["digest"]) or by_identity.get(_identity(line))) for line in lines]
     by_network = {line.get("network"): (line, trial) for line, trial in reversed(trials) if trial}
     keep = str(request_of(study).get("keep", "last"))
@@ -339,13 +382,16 @@ def _rename_runs(study: runs.OpenStudy, trials: Sequence[Trial]) -> None:
             os.rename(old, new)
 
 
-def _reproducing_command(before: Sequence[str], typed: Sequence[str]) -> list[str]:
-    """The command that makes the study from nothing: where `--resume` continued it, the command before and more."""
-    names = [text.partition("=")[0] for text in typed]
-    if "--resume" not in names:
-        return list(typed)
-    at = names.index("--resume")
-    return [*before, *typed[2:at], *typed[at + (1 if "=" in typed[at] else 2) :]]
+def _reproducing_command(study: runs.OpenStudy, spec: StudySpec, argv: Sequence[str]) -> list[str]:
+    """The command that makes the study from nothing: `argv`, but that of `--resume` names what is there already. It is
+    then the one before or, where the request has changed, the one that reads the new request.
+    """
+    if not any(word.partition("=")[0] == "--resume" for word in argv):
+        return list(argv)
+    if runs.read_study(study.path).config == to_yaml(spec.request):
+        return list(study.manifest.get("argv", argv))
+    command = "sweep" if spec.command == "train" else spec.command  # `train --seeds` is a sweep without axes
+    return ["optilab", command, "--study", str(study.path / runs.STUDY)]
 
 
 def _look_digests(before: Sequence[str], outcomes: Sequence[Outcome]) -> list[str]:
@@ -357,13 +403,15 @@ def _look_digests(before: Sequence[str], outcomes: Sequence[Outcome]) -> list[st
 # --- what it needs ---------------------------------------------------------------------------------------------
 
 
-def _fetch_datasets(spec: StudySpec, datasets: Datasets, how: ExecutionOptions) -> DatasetPaths:
-    """The paths of the datasets of the trials; absolute for a cluster, whose workers have other working directories.
+def _fetch_datasets(spec: StudySpec, how: ExecutionOptions) -> DatasetPaths:
+    """The paths of the datasets of the trials, which are fetched first if this machine lacks them; absolute for a
+    cluster, whose workers have other working directories.
 
     UsageError where a dataset has too few images for a trial.
     """
-    configs = {trial.config.data.source: trial.config.data for trial in spec.trials}
-    ready = {place: datasets(config) for place, config in configs.items()}
+    from optilab.data import fetch
+
+    ready = {source: fetch.ensure(*source) for source in dict.fromkeys(t.config.data.source for t in spec.trials)}
     for trial in spec.trials:
         for code in trial.config.user_files.values():
             if code.definition is not None:
@@ -384,7 +432,7 @@ def _workers(spec: StudySpec, how: ExecutionOptions, study: Path, places: Datase
 
 def _processes(spec: StudySpec, how: ExecutionOptions) -> Processes:
     at_once = cores() if all(trial.config.device == "cpu" for trial in spec.trials) else 1
-    return Processes(min(how.jobs or at_once, max(1, len(spec.trials))))
+    return Processes(how.jobs or at_once)
 
 
 def _require_working(spec: StudySpec, places: DatasetPaths) -> None:
@@ -422,7 +470,7 @@ class _Runner:
         Ends soon after `stop()` is true, or with `fail_fast` after the first failure, without the trials that are then
         missing. WorkersLost where nothing runs.
         """
-        self.study.plan(ended[t.name].row if t.name in ended else t.planned for t in batch.trials)
+        self.study.plan(ended[t.name].row if t.name in ended else t.line for t in batch.trials)
         self.watcher.known(ended.values())
         self.epochs |= {name: outcome.row.get("epochs") or 0 for name, outcome in ended.items()}
         waiting = deque(trial for trial in batch.trials if trial.name not in ended)

@@ -62,22 +62,10 @@ class SweepSpec(StudySpec):
     axes: Sequence[AxisLike] = field(kw_only=True)
     points: int = field(kw_only=True)
     """The number of settings; each has all the seeds."""
-
-    @property
-    def completed(self) -> int:
-        """The number of settings that run to the end."""
-        eta = self.request.halving
-        return rungs(self.points, self.base.epochs, eta)[-1][0] if eta else self.points
-
-    @property
-    def confirmed(self) -> int:
-        """The number of settings that are trained again from new seeds."""
-        return min(_confirmed(self.request), self.completed)
-
-    @property
-    def new_seeds(self) -> int:
-        """The number of seeds of the settings that are trained again."""
-        return new_seeds(dump(self.request))
+    completed: int = field(kw_only=True)
+    """The number of settings that run to the end."""
+    confirmed: int = field(kw_only=True)
+    """The number of settings that are trained again from new seeds, `sample` of them."""
 
     @property
     def detectable(self) -> float | None:
@@ -94,7 +82,7 @@ class SweepSpec(StudySpec):
         forgotten. None without any."""
         if not (self.confirmed and (chosen := best_settings(outcomes, self.confirmed, self.request.metric))):
             return None
-        base = self.base.model_copy(update={"seed": final_seeds(self.base.seed, self.new_seeds)[0]})
+        base = self.base.model_copy(update={"seed": final_seeds(self.base.seed, self.sample)[0]})
         before = set[str]()
         with suppress(OptilabError):  # there is none yet, or it is damaged and made again
             before = {
@@ -110,7 +98,7 @@ class SweepSpec(StudySpec):
             config=base,
             over=over,
             zip=len(over) > 1,
-            seeds=self.new_seeds,
+            seeds=self.sample,
             metric=self.judged_by,
             keep=self.request.keep,
         )
@@ -128,31 +116,34 @@ def new_seeds(request: Mapping[str, Any]) -> int:
     return int(request.get("confirm_seeds") or max(request.get("seeds") or 1, NEW_SEEDS))
 
 
-def resolve(request: SweepConfig, changes: Sequence[Override] = ()) -> SweepConfig:
-    """`request` with its training as keys, changed; each trial on one thread of the CPU, or the device it names.
+def _resolved(
+    request: SweepConfig, changes: Sequence[Override]
+) -> tuple[SweepConfig, TrainConfig, Sequence[AxisLike]]:
+    """`request` with its training as keys, changed; that training, on one thread of the CPU or the device that it
+    names; and the axes.
 
     Without an axis, the claims of the training are those of the study.
     """
-    config = request.config if isinstance(request.config, str) else dump(request.config)
     for change in changes:
         for axis in request.over:
             if change.key == axis:
                 raise UsageError(f"{axis} is an axis (--over), whose values take its place", change.where)
             if change.key.startswith(f"{axis}."):
                 raise UsageError(f"--over {axis} replaces {change.key}", change.where)
-    first = next(_ends([read_axis(*axis) for axis in request.over.items()]))
-    base = load(TrainConfig, config, changes, replaced=first)
+    axes = [read_axis(*axis) for axis in request.over.items()]
+    base = load(TrainConfig, request.config, changes, replaced=_changes(next(_ends(axes))))
     expect = request.expect if request.over else (*base.expect, *request.expect)
     base = as_trial(base, expect=())
-    return request.model_copy(update={"config": base, "name": request.name or base.name, "expect": expect})
+    changed = {"config": base, "name": request.name or base.name, "expect": expect}
+    return request.model_copy(update=changed), base, axes
 
 
-def spec_of(request: SweepConfig, command: str = "sweep") -> SweepSpec:
-    """The trials of a resolved sweep. UsageError for axes that do not fit, ConfigError for their values."""
+def spec_of(request: SweepConfig, changes: Sequence[Override] = (), command: str = "sweep") -> SweepSpec:
+    """The trials of a sweep, with `changes` of its training. UsageError for axes that do not fit, ConfigError for their
+    values."""
+    request, base, axes = _resolved(request, changes)
     if command == "sweep" and not request.over and request.seeds == 1:
         raise UsageError("a sweep needs an axis (--over) or several seeds (--seeds)")
-    base, axes = request.config, [read_axis(*axis) for axis in request.over.items()]
-    assert isinstance(base, TrainConfig)
     _require_options(request, base, axes)
     count = (
         math.prod(axis.count for axis in axes)
@@ -172,45 +163,51 @@ def spec_of(request: SweepConfig, command: str = "sweep") -> SweepSpec:
             return _search(request, base, axes, study, dry)
         return halving(trials, request.halving, request.metric) if request.halving else grid(trials)
 
-    spec = SweepSpec(
+    settings = request.samples or 0 if request.search else len(trials) // request.seeds
+    ladder = rungs(settings, base.epochs, request.halving) if request.halving else [(settings, base.epochs)]
+    if request.halving and len(ladder) < 2:
+        text = f"{plural(settings, 'setting')} and {plural(base.epochs, 'epoch')}"
+        least = f"{request.halving} settings and {request.halving} epochs"
+        raise UsageError(f"expected at least {least}, got {text}", "--halving")
+    completed, _ = ladder[-1]
+    confirmed = min(_confirmed(request), completed)
+    sample = new_seeds(dump(request)) if confirmed else request.seeds
+    return SweepSpec(
         command,
         request,
         make_plan,
         trials,
-        "",
+        _shape(request, axes) + (f", then the best {confirmed} x {sample} new seeds" if confirmed else ""),
         metric=request.metric,
         keep=request.keep,
+        labels=_labels(request, trials, confirmed),
+        sample=sample,
         base=base,
         axes=axes,
-        points=request.samples or 0 if request.search else len(trials) // request.seeds,
+        points=settings,
+        completed=completed,
+        confirmed=confirmed,
     )
-    if request.halving and len(rungs(spec.points, base.epochs, request.halving)) < 2:
-        text = f"{plural(spec.points, 'setting')} and {plural(base.epochs, 'epoch')}"
-        least = f"{request.halving} settings and {request.halving} epochs"
-        raise UsageError(f"expected at least {least}, got {text}", "--halving")
-    sample = spec.new_seeds if spec.confirmed else request.seeds
-    return replace(spec, shape=_shape(spec), labels=_labels(spec), sample=sample)
 
 
-def _labels(spec: SweepSpec) -> list[str] | None:
+def _labels(request: SweepConfig, trials: Sequence[Trial], confirmed: int) -> list[str] | None:
     """The labels that a claim can name; None where no claim has a label, and where the labels follow from outcomes."""
-    chosen = spec.request.search or spec.request.halving or spec.confirmed
-    several = len({trial.config.data.source for trial in spec.trials}) > 1
-    if chosen or several or not any(claim.of for claim in spec.request.expect):
+    chosen = request.search or request.halving or confirmed
+    several = len({trial.config.data.source for trial in trials}) > 1
+    if chosen or several or not any(claim.of for claim in request.expect):
         return None
-    return [*(group.label for group in planned_groups(trial.config for trial in spec.trials).groups), BEST]
+    return [*(group.label for group in planned_groups(trial.config for trial in trials).groups), BEST]
 
 
-def _shape(spec: SweepSpec) -> str:
+def _shape(request: SweepConfig, axes: Sequence[AxisLike]) -> str:
     """`5 values of optimizer.lr x 3 optimizers x 3 seeds`."""
-    request, keys = spec.request, ", ".join(axis.key for axis in spec.axes)
-    counts = [of_key(len(axis.values), axis.key) for axis in spec.axes]
+    keys = ", ".join(axis.key for axis in axes)
+    counts = [of_key(len(axis.values), axis.key) for axis in axes]
     if request.samples is not None:
         counts = [f"{plural(request.samples, 'setting')} of {keys}{' by TPE' if request.search else ''}"]
     elif request.zip:
-        counts = [f"{plural(spec.axes[0].count, 'pair')} of {keys}"]
-    new = f", then the best {spec.confirmed} x {spec.new_seeds} new seeds" if spec.confirmed else ""
-    return " x ".join([*counts, plural(request.seeds, "seed")]) + new
+        counts = [f"{plural(axes[0].count, 'pair')} of {keys}"]
+    return " x ".join([*counts, plural(request.seeds, "seed")])
 
 
 # --- points ----------------------------------------------------------------------------------------------------
@@ -281,12 +278,16 @@ def _search(request: SweepConfig, base: TrainConfig, axes: Sequence[AxisLike], p
 
 def _of_point(base: TrainConfig, point: Mapping[str, Any], seeds: int) -> list[Trial]:
     """The trials of one point: the config with its settings, from `seeds` seeds."""
-    changes = [Override(f"--over {key}={flow(value)}", key, value) for key, value in point.items()]
-    changes.sort(key=lambda change: change.key.count("."))  # an entry before its keys, in whatever order they came
-    config = load(TrainConfig, dump(base), changes) if changes else base
+    config = load(TrainConfig, base, _changes(point)) if point else base
     label = "-".join(flow(value) for value in point.values()) or base.name
     every = range(config.seed, config.seed + seeds)
     return [Trial(label, config.model_copy(update={"seed": seed}), point) for seed in every]
+
+
+def _changes(point: Mapping[str, Any]) -> list[Override]:
+    """The settings of a point, as they change a config."""
+    changes = [Override(f"--over {key}={flow(value)}", key, value) for key, value in point.items()]
+    return sorted(changes, key=lambda change: change.key.count("."))  # an entry before its keys
 
 
 def _trials(base: TrainConfig, tried: Iterable[Mapping[str, Any]], seeds: int) -> tuple[Trial, ...]:

@@ -1,14 +1,13 @@
-"""A trial: one training of a study. What it is, how it ended, and what it costs.
+"""A trial: one training of a study. What it is, and how it ended.
 
 Its outcome depends on nothing but its config: it has the same bytes with any number of workers, in any order, after any
 interruption. A trial that failed does not affect the others.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from optilab import runs
 from optilab.call import flow
 from optilab.config.section import dump
 from optilab.config.training import TrainConfig, digest
-from optilab.config.user_network import UserNetwork
 from optilab.errors import ExitCode, UsageError, printable
 from optilab.runs.provenance import study_versions
 from optilab.study.workers import Task, Workers
@@ -49,7 +47,7 @@ class Trial:
         return f"sha256:{self.digest[:16]}"
 
     @property
-    def planned(self) -> runs.Row:
+    def line(self) -> runs.Row:
         """Its line of plan.jsonl."""
         settings = {key: recorded_setting(value) for key, value in self.settings.items()}
         return {"trial": self.name, **settings, "seed": self.config.seed, "digest": self.mark}
@@ -57,7 +55,7 @@ class Trial:
     def row(self, status: str, reason: str = "", outcome: Mapping[str, Any] | None = None) -> runs.Row:
         """Its row of trials.csv."""
         first_line = printable(reason.partition("\n")[0]) or None
-        return {**self.planned, "status": status, "reason": first_line, **(outcome or {})}
+        return {**self.line, "status": status, "reason": first_line, **(outcome or {})}
 
 
 @dataclass(frozen=True)
@@ -104,61 +102,6 @@ def require_buildable(workers: Workers, places: DatasetPaths, trial: Trial) -> N
     reply = workers.call(task_of("build", trial, places))
     if reply and reply.get("code") == ExitCode.USAGE:
         raise UsageError(reply["reason"])
-
-
-@dataclass(frozen=True)
-class Cost:
-    """The size of a study, and the estimated cost of its missing trials; None where the measurement failed."""
-
-    trials: int
-    missing: int
-    epochs: int
-    """The sum over all trials."""
-    longest: int
-    """Epochs of a trial that runs through."""
-    at_once: int
-    """Trials at the same time."""
-    seconds_per_epoch: float | None
-    """The measured time of the first missing trial, running alone."""
-    seconds: float | None
-    bytes: int | None
-    """The size of one checkpoint per trial."""
-    problem: str | None = None
-    """The reason why that trial cannot be trained."""
-
-
-def cost(
-    workers: Workers,
-    places: DatasetPaths,
-    trials: Sequence[Trial],
-    missing: Sequence[Trial],
-    epochs: int,
-    keep: str,
-    stop: Callable[[], bool],
-) -> Cost:
-    """The cost of the `missing` trials, from some batches of the first one; all take `epochs` together."""
-    lengths = [trial.config.epochs for trial in trials]
-    first = (missing or trials)[0]
-    measured = workers.call(task_of("cost", first, places), stop)
-    size = len(trials), len(missing), epochs, max(lengths), min(workers.slots, len(trials))
-    if not measured or measured["status"] != "done":  # it fails again as a trial, where it is reported
-        problem = None
-        if measured and measured.get("code") == ExitCode.USAGE:
-            problem = f"{first.label}: {measured['reason']}"
-        return Cost(*size, None, None, None, problem)
-    per_epoch, checkpoint = measured["seconds"], measured["bytes"]
-    work = sum(trial.config.epochs * _products(trial) for trial in missing) / _products(first)
-    seconds = per_epoch * work * epochs / sum(lengths) / size[-1]
-    single_checkpoint = keep not in ("none", "all")
-    return Cost(*size, per_epoch, seconds, len(missing) * checkpoint if single_checkpoint else None)
-
-
-def _products(trial: Trial) -> int:
-    """Multiplications per image, which decide the time; 1 for a user's network, whose number is unknown."""
-    model, info = trial.config.model, trial.config.data.info
-    if isinstance(model, UserNetwork):
-        return 1
-    return sum(a * b for a, b in pairwise(model.widths(info.inputs, len(info.classes))))
 
 
 def recorded_setting(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Training dynamics of multilayer perceptrons; with `watch`, the only package that imports torch."""
+"""Training dynamics of multilayer perceptrons; with `loop`, the only package that imports torch."""
 
 import os
 

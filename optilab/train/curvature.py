@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from optilab.train.device import generators, set_generators
-from optilab.train.inside import DROPOUTS, Diagnostics, finite
+from optilab.train.inside import Diagnostics, finite, joined, train_without_dropout
 from optilab.train.network import Network
 
 TOLERANCE = 1e-4
@@ -27,20 +27,14 @@ TOLERANCE = 1e-4
 
 
 def measure_curvature(
-    model: Network,
-    batch: tuple[Tensor, Tensor],
-    limit: float | None,
-    divisor: Tensor | None,
-    weight_decay: float,
+    model: Network, batch: tuple[Tensor, Tensor], divisor: Tensor | None, weight_decay: float
 ) -> Diagnostics:
     """The curvature of the mean loss over a batch of inputs and labels, which includes the L2 penalty.
 
     `sharpness`: the largest eigenvalue of the Hessian H. `preconditioned`: that of D^-1/2 H D^-1/2, where D is
     `divisor`, what an adaptive rule divides its step by; null for other rules and before the first step.
-    `along_gradient`: the curvature along the gradient, in the coordinates of the rule. `limit`: as given, what theory
-    sets for the rule at its learning rate (`theory.stability_limit`), for `preconditioned` where the rule is adaptive;
-    null for a rule without a formula. Modules of dropout are off, batch norm takes its statistics from the batch. A
-    number that is not finite is null.
+    `along_gradient`: the curvature along the gradient, in the coordinates of the rule. Modules of dropout are off,
+    batch norm takes its statistics from the batch. A number that is not finite is null.
     """
     hessian = Hessian(model, batch, weight_decay)
     scale = None if divisor is None else torch.where(divisor > 0, divisor, math.inf).rsqrt()
@@ -53,7 +47,6 @@ def measure_curvature(
         "sharpness": finite(sharpness),
         "preconditioned": finite(preconditioned),
         "along_gradient": finite(along),
-        "limit": finite(limit),
     }
 
 
@@ -61,20 +54,16 @@ class Hessian:
     """The Hessian of a network's mean loss over a batch by the trained parameters, as its products with vectors."""
 
     def __init__(self, model: Network, batch: tuple[Tensor, Tensor], weight_decay: float) -> None:
-        network = copy.deepcopy(model).train()
-        for module in network.modules():
-            if isinstance(module, DROPOUTS):
-                module.eval()
+        network = copy.deepcopy(model)
+        train_without_dropout(network)
         self._weights: Sequence[Tensor] = network.trained
         self._weight_decay = weight_decay
         images, labels = batch
         states = generators(images.device)
         loss = nn.functional.cross_entropy(network(images), labels)
         set_generators(images.device, states)
-        self._slope = self._join(
-            torch.autograd.grad(loss, self._weights, create_graph=True, materialize_grads=True)
-        )
-        self.gradient = self._slope.detach() + weight_decay * self._join(self._weights).detach()
+        self._slope = joined(torch.autograd.grad(loss, self._weights, create_graph=True, materialize_grads=True))
+        self.gradient = self._slope.detach() + weight_decay * joined(self._weights).detach()
 
     def times(self, vector: Tensor, scale: Tensor | None = None) -> Tensor:
         """H times a vector, or S H S times it, where S is the diagonal matrix of `scale` (Pearlmutter 1994)."""
@@ -82,15 +71,11 @@ class Hessian:
         product = torch.autograd.grad(
             self._slope, self._weights, grad_outputs=scaled, retain_graph=True, materialize_grads=True
         )
-        image = self._join(product) + self._weight_decay * scaled
+        image = joined(product) + self._weight_decay * scaled
         return image if scale is None else image * scale
 
-    @staticmethod
-    def _join(tensors: Sequence[Tensor]) -> Tensor:
-        return torch.cat([tensor.flatten() for tensor in tensors])
 
-
-def largest_eigenvalue(hessian: Hessian, scale: Tensor | None = None, tolerance: float = TOLERANCE) -> float:
+def largest_eigenvalue(hessian: Hessian, scale: Tensor | None = None) -> float:
     """The largest eigenvalue of H, or of S H S, by Lanczos' method from a start that is always the same.
 
     nan where the loss or a product is not finite, or where the method does not converge.
@@ -112,7 +97,7 @@ def largest_eigenvalue(hessian: Hessian, scale: Tensor | None = None, tolerance:
     start = np.random.default_rng(0).standard_normal(count)
     operator = LinearOperator((count, count), matvec=times, dtype=np.float64)
     try:
-        (value,) = eigsh(operator, k=1, which="LA", v0=start, tol=tolerance, return_eigenvectors=False)
+        (value,) = eigsh(operator, k=1, which="LA", v0=start, tol=TOLERANCE, return_eigenvectors=False)
     except (ArpackError, FloatingPointError):
         return math.nan
     return float(value)

@@ -99,7 +99,7 @@ def set_generators(device: torch.device, states: tuple[Tensor, Tensor | None]) -
 
 
 @contextlib.contextmanager
-def explain_device_errors(device: str) -> Iterator[None]:
+def explain_device_errors(device: torch.device | str) -> Iterator[None]:
     """Turn a lack of memory and errors of a GPU into a SystemFailure whose message says what to do."""
     try:
         yield
@@ -109,7 +109,7 @@ def explain_device_errors(device: str) -> Iterator[None]:
         raise SystemFailure(message) from None
 
 
-def _explanation(error: RuntimeError, device: str) -> str | None:
+def _explanation(error: RuntimeError, device: torch.device | str) -> str | None:
     text = str(error)
     # The CPU's allocator raises a plain RuntimeError.
     if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in text or "out of memory" in text:

@@ -32,7 +32,7 @@ from optilab.train.batches import Images, as_input, draw_loaders, draw_order, fi
 from optilab.train.device import explain_device_errors, generators
 from optilab.train.inside import Diagnostics, Probe, finite
 from optilab.train.model import MLP
-from optilab.train.network import Network, OwnModel
+from optilab.train.network import Network, UserModel
 from optilab.train.optimizers import BatchStep
 from optilab.train.trees import all_finite
 
@@ -123,7 +123,7 @@ class Training:
         model: Network
         if isinstance(config.model, UserNetwork):
             example = as_input(train.pixels[:2], config.data)
-            model = OwnModel(config.model, arrays[0].shape[1:], dataset.classes, example)
+            model = UserModel(config.model, arrays[0].shape[1:], dataset.classes, example)
         else:
             model = _multilayer_perceptron(config, config.model, train.pixels.shape[1], dataset.classes)
         _refuse_batches(config, model, train, [len(images) for images in (validation, test) if images])
@@ -220,14 +220,17 @@ class Training:
             )
 
     def measure_curvature(self, rule: Any) -> inside.Diagnostics:
-        """The curvature of the loss over the first training images, and its limit for the rule of the last step."""
+        """The curvature of the loss over the first training images, and its `limit` for the rule of the last step.
+
+        The limit is that of theory, for `preconditioned` where the rule is adaptive; null for a rule without a formula.
+        """
         count = self.config.curvature.images if self.config.curvature else 0
         images = self.train.take(torch.arange(min(count, len(self.train))))
         batch = as_input(images.pixels, self.config.data), images.labels
         frozen = optimizers.joined_frozen_step(self.optimizer, self.config.optimizer)
-        limit = stability_limit(rule, frozen.step if frozen else None)
         divisor = frozen.preconditioner if frozen else None
-        return curvature.measure_curvature(self.model, batch, limit, divisor, self.config.weight_decay)
+        measured = curvature.measure_curvature(self.model, batch, divisor, self.config.weight_decay)
+        return {**measured, "limit": finite(stability_limit(rule, frozen))}
 
     def tested(self) -> Row:
         """Loss and accuracy on the test set, evaluated at the end; empty where the validation uses it."""
@@ -275,16 +278,9 @@ class Training:
             self.losses.append(value)
             if math.isnan(self.first_loss):
                 self.first_loss = value
-            self._backward(loss)
-            if probe:
-                probe.close()
-                probe.before_step({id(weight) for weight in self.model.weights})
-            batch_step.clip()
             factor = _schedule_factor(config, self.epoch, batch, batches)
-            self.set_rate(factor * lowered)
-            batch_step.step(self.optimizer, config.optimizer)
+            self._update(loss, batch_step, factor * lowered, probe)
             if probe:
-                probe.after_step()
                 rows.append([*probe.rows.values()])
                 rate = _rate(self.optimizer)
             tally.add(loss, logits, labels)
@@ -295,7 +291,7 @@ class Training:
         self.last_rule = scheduled(rule, factor * lowered) if learning_rates(rule) else rule
         # Between epochs the rate is the config's: the schedule is no state to be saved.
         self.set_rate(1.0)
-        below_eps, named = inside.fraction_below_eps(self.optimizer), isinstance(self.model, OwnModel)
+        below_eps, named = inside.fraction_below_eps(self.optimizer), isinstance(self.model, UserModel)
         self.diagnostics = inside.epoch_diagnostics(self.epoch + 1, rows, rate, below_eps, named) if probed else {}
         return tally
 
@@ -307,7 +303,7 @@ class Training:
         config; its schedule does not apply.
         """
         passes = (batch for _ in itertools.count() for batch in self.batches())
-        with explain_device_errors(str(self.device)):
+        with explain_device_errors(self.device):
             self.model.train()
             for step, (factor, (images, labels)) in enumerate(zip(factors, passes, strict=False)):
                 batch_step = self._batch_step(images, labels, (self.config.seed, 0, step))
@@ -315,19 +311,24 @@ class Training:
                 yield (value := loss.item())
                 if not math.isfinite(value):
                     return
-                self._backward(loss)
-                batch_step.clip()
-                self.set_rate(factor)
-                batch_step.step(self.optimizer, self.config.optimizer)
+                self._update(loss, batch_step, factor)
 
-    def _backward(self, loss: Tensor) -> None:
-        """The gradients of a batch's loss in the place of those before."""
+    def _update(self, loss: Tensor, batch_step: BatchStep, factor: float, probe: Probe | None = None) -> None:
+        """One step by the gradients of a batch's loss, at this multiple of the config's learning rate."""
         self.optimizer.zero_grad()
         with self.model.running("in its backward pass", loss.device):
             loss.backward()  # type: ignore[no-untyped-call]
         for parameter in self.model.trained:
             if parameter.grad is None:  # no image of the batch reached it, and optimizers expect one everywhere
                 parameter.grad = torch.zeros_like(parameter)
+        if probe:
+            probe.close()
+            probe.before_step({id(weight) for weight in self.model.weights})
+        batch_step.clip()
+        self.set_rate(factor)
+        batch_step.step(self.optimizer, self.config.optimizer)
+        if probe:
+            probe.after_step()
 
     def set_rate(self, factor: float) -> None:
         """The learning rate of the next step, in multiples of the config's."""
@@ -374,7 +375,7 @@ def _require_matrices(config: TrainConfig, model: Network) -> None:
     """UsageError for a rule that trains the matrices between the first and the last, where there are none."""
     rule = innermost(config.optimizer)
     matrices = sum(weight.dim() >= 2 for weight in model.trained)
-    if isinstance(model, OwnModel) and getattr(rule, "matrices", "all") == "hidden" and matrices < 3:
+    if isinstance(model, UserModel) and getattr(rule, "matrices", "all") == "hidden" and matrices < 3:
         raise UsageError(
             f"optimizer: {rule.name} trains the matrices between the first and the last, and {model.config.name} has "
             f"{matrices} in all"
@@ -453,7 +454,7 @@ def plateau_factor(rows: Sequence[Row], plateau: ReduceOnPlateau | None) -> floa
 
 def _probed_part(model: Network) -> nn.Module:
     """The module whose layers are recorded: a user's network keeps the names of its code."""
-    return model.network if isinstance(model, OwnModel) else model
+    return model.network if isinstance(model, UserModel) else model
 
 
 def _probed_batches(batches: int, probes: int) -> frozenset[int]:

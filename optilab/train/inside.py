@@ -11,7 +11,7 @@ of their first call.
 import functools
 import math
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -167,6 +167,17 @@ def precise(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.dtype.itemsize < 4 else tensor
 
 
+def joined(tensors: Iterable[Tensor]) -> Tensor:
+    """The entries of all tensors as a vector."""
+    return torch.cat([tensor.flatten() for tensor in tensors])
+
+
+def split_like(vector: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The parts of a vector that belong to the tensors, in their shapes."""
+    parts = torch.split(vector, [tensor.numel() for tensor in tensors])
+    return [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
+
+
 def joint_norm(tensors: Sequence[Tensor]) -> Tensor:
     """The Euclidean norm of all entries."""
     norms = [torch.linalg.vector_norm(precise(tensor)) for tensor in tensors]
@@ -218,6 +229,12 @@ def finite(value: Any) -> float | None:
 # --- one step ---
 
 
+def remove_hooks(hooks: list[Any]) -> None:
+    """Remove hooks from what they are on, and from the list."""
+    while hooks:
+        hooks.pop().remove()
+
+
 class Probe:
     """One probed training step, from its forward pass to the step of the optimizer.
 
@@ -255,9 +272,7 @@ class Probe:
     def close(self) -> None:
         """Take the hooks away; the forward pass is done."""
         self._note_output()
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks = []
+        remove_hooks(self._hooks)
 
     def _called(self, name: str, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
         if not torch.is_grad_enabled():
@@ -542,6 +557,13 @@ def fraction_below_eps(optimizer: torch.optim.Optimizer) -> float | None:
 # --- before training ---
 
 
+def train_without_dropout(model: nn.Module) -> None:
+    """Set the train mode of all modules, but of dropout."""
+    for module in model.train().modules():
+        if isinstance(module, DROPOUTS):
+            module.eval()
+
+
 @contextmanager
 def restoring(tensors: Sequence[Tensor]) -> Iterator[None]:
     """Restore the tensors, weights or running statistics, bit for bit after the block."""
@@ -576,10 +598,7 @@ def first_batch(model: Any, network: nn.Module, images: Tensor, labels: Tensor) 
     """
     images, labels = images[:MAX_IMAGES], labels[:MAX_IMAGES]
     with preserving_state(model, images.device):
-        model.train()
-        for module in model.modules():
-            if isinstance(module, DROPOUTS):
-                module.eval()
+        train_without_dropout(model)
         probe = Probe(network)
         try:
             logits = model(images)
@@ -667,8 +686,7 @@ def origin_of_overflow(model: Any, images: Tensor) -> str:
     try:
         logits = model(images)
     finally:
-        for hook in hooks:
-            hook.remove()
+        remove_hooks(hooks)
     if culprits:
         return culprits[0]
     if not bool(torch.isfinite(logits).all()):

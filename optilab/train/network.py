@@ -16,7 +16,7 @@ from optilab.train.model import MLP, fill
 from optilab.train.trees import require_data
 
 
-class OwnModel(nn.Module):
+class UserModel(nn.Module):
     """The user's network, on inputs (n, channels*height*width) as the perceptron takes them -> logits (n, classes).
 
     It sees images (n, channels, height, width). An error in it is a UsageError that names its line.
@@ -59,7 +59,7 @@ class OwnModel(nn.Module):
     @contextmanager
     def running(self, at: str, device: torch.device | str = "cpu") -> Iterator[None]:
         """Run the user's code inside; a lack of memory is not an error of that code."""
-        with self.config.code.running(at), explain_device_errors(str(device)):
+        with self.config.code.running(at), explain_device_errors(device):
             yield
 
     @property
@@ -121,4 +121,4 @@ class OwnModel(nn.Module):
                         fill(biases, parameter, phi)
 
 
-Network = MLP | OwnModel
+Network = MLP | UserModel

@@ -37,13 +37,13 @@ from optilab.optimize.rules import (
     RMSProp,
 )
 from optilab.optimize.schedules import scheduled
-from optilab.optimize.theory import FrozenStep, frozen_step, is_adaptive
+from optilab.optimize.theory import LinearStep, frozen_step, is_adaptive
 from optilab.optimize.user_code import UserRule
 from optilab.train import user_optimizer
 from optilab.train.curvature import Hessian
 from optilab.train.device import generators, set_generators
 from optilab.train.eager import EagerOptimizer, without_compiler
-from optilab.train.inside import STATE_NAMES, restoring
+from optilab.train.inside import STATE_NAMES, joined, restoring, split_like
 from optilab.train.network import Network
 
 Parameters = Iterable[nn.Parameter]
@@ -71,7 +71,7 @@ class RuleOptimizer(EagerOptimizer):
         self._places = [n for n, weight in enumerate(weights) if id(weight) in trained]
         self.quantities: Mapping[str, Any] = {}  # what the rule needs besides gradients, for the next step
 
-    def _parts(self, rule: Any) -> list[Any]:
+    def parts(self, rule: Any) -> list[Any]:
         """The rule of each block of weights."""
         parameters = self.param_groups[0]["params"]
         if rule.weights == "joined":
@@ -86,30 +86,24 @@ class RuleOptimizer(EagerOptimizer):
         rule: Any = scheduled(self.rule, lr / self.defaults["lr"])
         return replace(rule, lr=lr) if rule is not self.rule and hasattr(rule, "lr") else rule
 
-    def initial_states(self) -> list[dict[str, Any]]:
-        """The state of each parameter before the first step; parameters without a state are left out."""
-        blocks = self._blocks(self.param_groups[0]["params"])
-        return [_initial_state(part, block) for part, block in zip(self._parts(self.rule), blocks, strict=True)]
-
     @torch.no_grad()
     def averages(self) -> list[tuple[nn.Parameter, Tensor]]:
         """The parameters whose rule averages its points, each with that average; none before the first step."""
-        averages = []
+        averages: list[tuple[nn.Parameter, Tensor]] = []
         parameters = self.param_groups[0]["params"]
         points = self._blocks(parameters) if hasattr(self.rule, "averaged") else []
-        for part, point, owner in zip(self._parts(self.rule), points, parameters, strict=False):
+        for part, point, owner in zip(self.parts(self.rule), points, parameters, strict=False):
             if hasattr(part, "averaged") and (state := self.state[owner]):
                 average = part.averaged(point, tuple(state[name] for name in part.states))
                 owners = parameters if self.rule.weights == "joined" else [owner]
-                pieces = average.flatten().split([parameter.numel() for parameter in owners])
-                averages += [(p, piece.view_as(p)) for p, piece in zip(owners, pieces, strict=True)]
+                averages += zip(owners, split_like(average.flatten(), owners), strict=True)
         return averages
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         (group,) = self.param_groups
         parameters, decay = group["params"], group["weight_decay"]
-        parts = self._parts(self._at_rate(group["lr"]))
+        parts = self.parts(self._at_rate(group["lr"]))
         gradients = self._blocks([parameter.grad for parameter in parameters])
         quantities = {name: self.quantities[name] for name in self.rule.needs}
         reached = []
@@ -118,14 +112,15 @@ class RuleOptimizer(EagerOptimizer):
                 gradient += decay * w
             entries = self.state[parameters[n]]
             if not entries:
-                entries.update(_initial_state(rule, w))
+                entries["t"] = 0
+                entries.update(zip(rule.states, rule.init(w), strict=True))
             entries["t"] += 1
             before = tuple(entries[name] for name in rule.states)
             w, after = rule.step(w, gradient, entries["t"], before, **quantities)
             entries.update(zip(rule.states, after, strict=True))
             reached.append(w)
         if self.rule.weights == "joined":
-            reached = reached[0].split([parameter.numel() for parameter in parameters])
+            reached = split_like(reached[0], parameters)
         for parameter, w in zip(parameters, reached, strict=True):
             parameter.copy_(w.view_as(parameter))
 
@@ -142,17 +137,12 @@ class RuleOptimizer(EagerOptimizer):
     def _blocks(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Copies of the tensors in the shape in which the rule gets them."""
         if self.rule.weights == "joined":
-            return [torch.cat([tensor.flatten() for tensor in tensors])]
-        shaped = [part.weights == "matrices" for part in self._parts(self.rule)]
+            return [joined(tensors)]
+        shaped = [part.weights == "matrices" for part in self.parts(self.rule)]
         return [
             _as_matrix(tensor.detach().clone()) if as_matrix else tensor.detach().clone().flatten()
             for tensor, as_matrix in zip(tensors, shaped, strict=True)
         ]
-
-
-def _initial_state(rule: Rule, w: Tensor) -> dict[str, Any]:
-    """The state before the first step from w, by name, and that none is done."""
-    return {"t": 0, **dict(zip(rule.states, rule.init(w), strict=True))}
 
 
 def _as_matrix(weight: Tensor) -> Tensor:
@@ -167,7 +157,7 @@ class AdoptOptimizer(EagerOptimizer):
     sigmoid layers a difference in the last bit becomes percents of accuracy within one epoch.
     """
 
-    def __init__(self, parameters: Parameters, rule: Adopt, weight_decay: float = 0.0) -> None:
+    def __init__(self, parameters: Parameters, rule: Adopt, weight_decay: float) -> None:
         super().__init__(parameters, {"lr": rule.lr, "weight_decay": weight_decay})
         self.rule = rule
 
@@ -264,7 +254,7 @@ def build(
     return optimizer or RuleOptimizer(parameters, rule, weight_decay, network)
 
 
-def joined_frozen_step(optimizer: torch.optim.Optimizer, rule: Rule) -> FrozenStep | None:
+def joined_frozen_step(optimizer: torch.optim.Optimizer, rule: Rule) -> LinearStep | None:
     """The `frozen_step` of the joined parameters; None before the first step, and for a rule that has none."""
     states = [optimizer.state.get(p, {}) for group in optimizer.param_groups for p in group["params"]]
     if not is_adaptive(rule) or not states or not states[0] or states[0].get("step") == 0:
@@ -279,7 +269,7 @@ def joined_frozen_step(optimizer: torch.optim.Optimizer, rule: Rule) -> FrozenSt
 def _join(values: Sequence[Any]) -> Any:
     """Tensors as one vector; a number that is the same for all parameters."""
     if isinstance(first := values[0], Tensor) and first.dim():
-        return torch.cat([value.flatten() for value in values])
+        return joined(values)
     return float(first)
 
 
@@ -314,7 +304,7 @@ def _state_parts(rule: Rule) -> Any:
     weight = nn.Parameter(torch.ones(1))
     optimizer = build([weight], rule)
     if isinstance(optimizer, RuleOptimizer):
-        return type(optimizer), [[*state] for state in optimizer.initial_states()]
+        return type(optimizer), [part.states for part in optimizer.parts(optimizer.rule)]
     weight.grad = torch.zeros_like(weight)
     optimizer.step()
     return type(optimizer), [*optimizer.state[weight]]
@@ -381,14 +371,13 @@ class BatchStep:
     def _take_gradient_nearby(self, rule: SAM) -> None:
         """Set the gradients to the batch's gradients at the worst point nearby; all else is restored."""
         parameters = self.model.trained
-        gradients = torch.cat([parameter.grad.flatten() for parameter in parameters if parameter.grad is not None])
-        current = torch.cat([parameter.detach().flatten() for parameter in parameters])
+        gradients = joined(parameter.grad for parameter in parameters if parameter.grad is not None)
+        current = joined(parameter.detach() for parameter in parameters)
         nearby, _ = compiled(f"{ASCENT};  w <- w + e").step(current, gradients, 1.0, (), rule)
-        places = nearby.split([parameter.numel() for parameter in parameters])
         with restoring([*parameters, *self.model.buffers()]), self._repeated():
             with torch.no_grad():
-                for parameter, place in zip(parameters, places, strict=True):
-                    parameter.copy_(place.view_as(parameter))
+                for parameter, place in zip(parameters, split_like(nearby, parameters), strict=True):
+                    parameter.copy_(place)
             self.model.zero_grad()
             loss = nn.functional.cross_entropy(self.model(self.images), self.labels)
             loss.backward()  # type: ignore[no-untyped-call]

@@ -24,7 +24,7 @@ from optilab.train import checkpoint, engine
 from optilab.train.device import configure, explain_device_errors, resolve_device
 from optilab.train.engine import Stopped, Training
 from optilab.train.inside import preserving_state
-from optilab.train.network import OwnModel
+from optilab.train.network import UserModel
 from optilab.train.resume import Fork
 
 COMPARED = 3
@@ -72,7 +72,7 @@ def fork(
     diagnostics = [line for line in runs.read_diagnostics(source.path) if line["epoch"] <= plan.epoch]
     if (config.probes or config.curvature) and not diagnostics:
         diagnostics = [engine.initial_diagnostics(training)]
-    with explain_device_errors(str(training.device)):
+    with explain_device_errors(training.device):
         try:
             data = runs.read_checkpoint(plan.checkpoint, checkpoint.MAX_BYTES)
             checkpoint.restore(training, data, plan.before)
@@ -150,7 +150,7 @@ def resume(
     try:
         _require_same_data(record, dataset)
         training = build(config, dataset)
-        with explain_device_errors(str(training.device)):
+        with explain_device_errors(training.device):
             checkpoint.restore_newest(training, run, warn)
         before, now = record.manifest.get("numerics", {}), _numerics(training)
         changed = [f"{key} {before.get(key)} -> {now[key]}" for key in now if before.get(key) != now[key]]
@@ -178,7 +178,7 @@ def train_to_end(training: Training, run: runs.Run, listener: Listener, stop: Ca
     config, status, reason, tested, at_best = training.config, "failed", "", {}, {}
     state, resumed = None, None
     try:
-        with explain_device_errors(str(training.device)):
+        with explain_device_errors(training.device):
             for row, seconds in training.run(listener.batch, stop):
                 _compare(run, resumed or [], training.losses)
                 due = row["epoch"] % config.checkpoint_every == 0 or training.finished
@@ -238,7 +238,7 @@ def _resumed_losses(training: Training, run: runs.Run, data: bytes) -> list[floa
     """The same as another process has them that resumes the run: the file of the user's network is executed again, and
     no bit of this training changes. Empty where they are not known. An error is recorded."""
     model = training.model
-    if not isinstance(model, OwnModel) or sources([training.config.optimizer]) or "inexact" in run.manifest:
+    if not isinstance(model, UserModel) or sources([training.config.optimizer]) or "inexact" in run.manifest:
         return []  # code of a user's optimizer may have state that this would change
     states = random.getstate(), np.random.get_state()
     random.seed()
@@ -246,7 +246,7 @@ def _resumed_losses(training: Training, run: runs.Run, data: bytes) -> list[floa
     try:
         with preserving_state(model, training.device), model.config.code.reloaded() as code:
             arguments = replace(model.config, code=code), model.shape, model.classes, model.example
-            network, shuffler = OwnModel(*arguments).to(training.device), training.shuffler and torch.Generator()
+            network, shuffler = UserModel(*arguments).to(training.device), training.shuffler and torch.Generator()
             optimizer = engine.optimizer_of(training.config, network)
             again = replace(training, model=network, optimizer=optimizer, shuffler=shuffler, rows=[])
             return _next_losses(again, data)
@@ -281,7 +281,7 @@ def probe_run(config: TrainConfig, dataset: Dataset, batches: int) -> tuple[list
     passes = [torch.randperm(images) for _ in range(0, needed, images)]
     training.train = training.train.take(torch.cat(passes)[:needed])
     try:
-        with explain_device_errors(str(training.device)):
+        with explain_device_errors(training.device):
             row, _ = next(training.run(lambda done, total: None, lambda: False))
     except DivergedError as error:
         return [], [before], str(error)
@@ -309,7 +309,7 @@ def build(config: TrainConfig, dataset: Dataset) -> Training:
     """A training on this process's settings of its device. UsageError without the device."""
     device = resolve_device(config.device, config.dtype)
     configure(device, config.threads, config.dtype)
-    with explain_device_errors(str(device)):
+    with explain_device_errors(device):
         return Training.start(config, dataset, device)
 
 

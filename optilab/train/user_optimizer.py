@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from optilab.errors import CheckpointError
-from optilab.optimize.user_code import UserRule, checked
+from optilab.optimize.user_code import UserRule
 from optilab.train.eager import EagerOptimizer, without_compiler
+from optilab.train.inside import joined, split_like
 from optilab.train.trees import require_data
 
 PLAIN = (type(None), bool, int, float, str)
@@ -29,17 +30,16 @@ class UserOptimizer(EagerOptimizer):
 
     def __init__(self, parameters: Sequence[Tensor], rule: UserRule, weight_decay: float) -> None:
         super().__init__(parameters, {"lr": getattr(rule, "lr", 1.0), "weight_decay": weight_decay})
-        self.rule, self.interface, self.shaped = rule, rule.interface, rule.shaped
-        self.steps, self.memories = 0, [self._initial_state(w) for w in self._blocks(parameters)]
+        self.rule, self.shaped = rule, rule.shaped
+        self.steps, self.memories = 0, self._initial_memories(parameters)
 
     def _blocks(self, tensors: Sequence[Tensor]) -> list[Any]:
         """Copies of the tensors that the code sees: each by itself, or all as one vector."""
-        blocks = tensors if self.shaped else [torch.cat([tensor.flatten() for tensor in tensors])]
+        blocks = tensors if self.shaped else [joined(tensors)]
         return [np.array(block.detach().cpu().numpy()) for block in blocks]
 
-    def _initial_state(self, w: Any) -> Any:
-        with self.rule.code.running(0):
-            return self.interface.begin(w, self.rule.arguments())
+    def _initial_memories(self, parameters: Sequence[Tensor]) -> list[Any]:
+        return [self.rule.begin(w, self.rule.arguments()) for w in self._blocks(parameters)]
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -53,17 +53,13 @@ class UserOptimizer(EagerOptimizer):
         points = self._blocks(parameters)
         self.steps += 1
         for n, (w, g) in enumerate(zip(points, self._blocks(gradients), strict=True)):
-            with np.errstate(all="ignore"), self.rule.code.running(self.steps):
-                in_place = w.copy()
-                after, self.memories[n] = self.interface.follow(
-                    in_place, g, self.steps, self.memories[n], arguments
-                )
-                points[n] = checked(after, in_place, w, g, self.steps)
-                if self.steps == 1:
+            points[n], self.memories[n] = self.rule.follow(w, g, self.steps, self.memories[n], arguments)
+            if self.steps == 1:
+                with self.rule.code.running(1):
                     require_data(self.memories[n], "its state")
         tensors = [torch.from_numpy(point) for point in points]
         if not self.shaped:
-            tensors = list(torch.split(tensors[0], [parameter.numel() for parameter in parameters]))
+            tensors = split_like(tensors[0], parameters)
         for parameter, point in zip(parameters, tensors, strict=True):
             parameter.copy_(point.view_as(parameter))
 
@@ -74,7 +70,7 @@ class UserOptimizer(EagerOptimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict({"state": {}, "param_groups": state_dict["param_groups"]})
         self.steps = state_dict["user"]["steps"]
-        fresh = [self._initial_state(w) for w in self._blocks(self.param_groups[0]["params"])]
+        fresh = self._initial_memories(self.param_groups[0]["params"])
         self.memories = [_with_names(*pair) for pair in zip(state_dict["user"]["memories"], fresh, strict=True)]
 
 

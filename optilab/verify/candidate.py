@@ -10,7 +10,7 @@ from typing import Any
 from optilab.errors import UsageError
 from optilab.optimize.objective import Floats
 from optilab.optimize.rule import ALIASES
-from optilab.optimize.user_code import UserCode, UserRule, checked, rule_class
+from optilab.optimize.user_code import UserCode, UserRule, rule_class
 
 STEPS = 100
 """Steps that are compared."""
@@ -94,37 +94,26 @@ def load(code: str | Callable[..., Any] | UserCode) -> Candidate:
     Raises what `rule_class` raises.
     """
     kind = rule_class(code)
-    return Candidate(kind.name, parameters(kind), literals(kind.code), lambda *start: start_walk(kind, *start))
+    parameters = {field.name: field.default is not MISSING for field in fields(kind)}
+    return Candidate(kind.name, parameters, _literals(kind.code), lambda *start: _walk(kind, *start))
 
 
-def parameters(kind: type[UserRule]) -> dict[str, bool]:
-    """The parameters of a user's optimizer, as in `Candidate.parameters`."""
-    return {field.name: field.default is not MISSING for field in fields(kind)}
-
-
-def start_walk(kind: type[UserRule], values: Mapping[str, Any], start: Floats) -> Walk:
+def _walk(kind: type[UserRule], values: Mapping[str, Any], start: Floats) -> Walk:
     """The walk of the code from a point, which it sees whole and in its shape, as `Candidate.begin` returns it."""
-    import numpy as np
-
     rule = kind(**values)
-    interface, arguments, t = rule.interface, rule.arguments(), 0
-    w: Floats = start
-    with rule.code.running(0):
-        memory = interface.begin(start.copy(), arguments)
+    w, t, arguments = start, 0, rule.arguments()
+    memory = rule.begin(w, arguments)
 
-    def advance(gradient: Floats) -> Floats:
+    def advance(gradient: Floats) -> Any:
         nonlocal w, t, memory
         t += 1
-        with np.errstate(all="ignore"), rule.code.running(t):
-            in_place = w.copy()
-            point, memory = interface.follow(in_place, gradient.copy(), t, memory, arguments)
-            w = np.asarray(checked(point, in_place, w, gradient, t))
+        w, memory = rule.follow(w, gradient, t, memory, arguments)
         return w
 
-    return Walk(advance, lambda: interface.numbers(memory, w.shape))
+    return Walk(advance, lambda: rule.interface.numbers(memory, w.shape))
 
 
-def literals(code: UserCode) -> tuple[float, ...]:
+def _literals(code: UserCode) -> tuple[float, ...]:
     """The numbers in a source, in order, each once; none where Python has no source of an object."""
     try:
         tree = ast.parse(code.source or textwrap.dedent(inspect.getsource(code.load())))

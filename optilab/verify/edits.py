@@ -153,7 +153,7 @@ def _rewrite(line: str) -> Rewrite:
     name, _, changes = line.rpartition(": ")
     of_states = changes.startswith("<-")
     pairs = (change.removeprefix("<-").split("->") for change in changes.split(";"))
-    nodes = tuple((parse(before, RULE_FUNCTIONS, {}), parse(after, RULE_FUNCTIONS, {})) for before, after in pairs)
+    nodes = tuple((parse(before, RULE_FUNCTIONS), parse(after, RULE_FUNCTIONS)) for before, after in pairs)
     return Rewrite(name, nodes, of_states)
 
 
@@ -328,7 +328,7 @@ def _corrections(formula: Formula) -> Iterator[Edit]:
                     yield Edit((*others[:n], statement, *others[n + 1 :]), name)
 
 
-CORRECTED, SCALED, AVERAGE = (parse(line, RULE_FUNCTIONS, {}) for line in ("a/(1 - b^t)", "b*x", "a*x + c*b"))
+CORRECTED, SCALED, AVERAGE = (parse(line, RULE_FUNCTIONS) for line in ("a/(1 - b^t)", "b*x", "a*x + c*b"))
 
 
 def _starts(formula: Formula) -> Iterator[Edit]:

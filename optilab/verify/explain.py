@@ -70,13 +70,16 @@ def explain(candidate: Candidate, comparisons: Sequence[PathComparison], paths: 
         where = "its state is in the class or the module and not in the object, or it draws random numbers"
         return Explanation((f"your code takes another path when it starts again from the same point: {where}",))
     unused = _unused(candidate, comparisons, paths)
+    base = statements_of(first.rule)
+    settings = [name for name in settings_in_formula(first.rule) if name in Program(base).settings]
+    numbers = [value for value in candidate.literals if value > 0]
     targets = sorted(map(_Target, comparisons, paths), key=lambda target: target.few)
     for explanation, path in chain(
         _forms(first),
-        _edits(candidate, first),
+        (_edit(first, base, edit) for edit in edits(base, settings, numbers)),
         _constants(candidate, first, unused),
         _other_rules(first.rule),
-        _pairs(first),
+        _pairs(first, base, settings),
     ):
         if _is_the_code(path, targets):
             return explanation()
@@ -196,7 +199,7 @@ def _forms(first: PathComparison) -> Iterator[Hypothesis]:
         def explanation(form: dict[str, Any] = form) -> Explanation:
             values = {key: str(value).lower() for key, value in form.items()}
             name = ", ".join(FORM_NAMES.get(item, " ".join(item)) for item in values.items())
-            lines = _lines(formula_of(rule), formula_of(replace(rule, **form)), rule) if rule.text else ""
+            lines = _lines(statements_of(rule), statements_of(replace(rule, **form)), rule) if rule.text else ""
             settings = tuple(f"algo.{key}={value}" for key, value in values.items())
             return Explanation((f"{name}: {lines}" if lines else name,), settings)
 
@@ -266,22 +269,13 @@ def _other_rules(rule: Any) -> Iterator[Hypothesis]:
 # --- edits of the formula --------------------------------------------------------------------------------------
 
 
-def formula_of(rule: Any) -> Formula:
+def statements_of(rule: Any) -> Formula:
     """The statements of a rule; none of a rule in code."""
     return rule.program.statements if rule.text else ()
 
 
-def _edits(candidate: Candidate, first: PathComparison) -> Iterator[Hypothesis]:
-    base = formula_of(first.rule)
-    settings = [name for name in settings_in_formula(first.rule) if name in Program(base).settings]
-    for edit in edits(base, settings, [value for value in candidate.literals if value > 0]):
-        yield _edit(first, base, edit)
-
-
-def _pairs(first: PathComparison) -> Iterator[Hypothesis]:
+def _pairs(first: PathComparison, base: Formula, settings: Sequence[str]) -> Iterator[Hypothesis]:
     """Two edits that have a name."""
-    base = formula_of(first.rule)
-    settings = [name for name in settings_in_formula(first.rule) if name in Program(base).settings]
     pairs = (
         _edit(first, base, edit, other)
         for edit in named_edits(base, settings)
@@ -354,7 +348,7 @@ def _first_statement(candidate: Candidate, target: _Target) -> str:
     """The first statement whose value is off, as a sentence, of those whose values the candidate has under the names
     of the formula; empty where it has none."""
     comparison, problem = target.comparison, target.comparison.problem
-    w, formula = np.array(problem.start, dtype=np.float64), formula_of(comparison.rule)
+    w, formula = np.array(problem.start, dtype=np.float64), statements_of(comparison.rule)
     if not formula:
         return ""
     walk = candidate.begin(candidate.values(comparison.settings), w)

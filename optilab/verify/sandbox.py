@@ -29,15 +29,9 @@ import numpy as np
 
 from optilab.errors import SystemFailure, UsageError, printable
 from optilab.optimize.objective import Floats
-from optilab.optimize.user_code import exception_text, find_optimizer, rule_class, user_code
-from optilab.verify.candidate import (
-    MAX_MAGNITUDE,
-    Candidate,
-    Walk,
-    literals,
-    parameters,
-    start_walk,
-)
+from optilab.optimize.user_code import UserCode, exception_text, find_optimizer, rule_class, user_code
+from optilab.verify import candidate as candidates
+from optilab.verify.candidate import MAX_MAGNITUDE, Candidate, Walk
 
 LEVELS = {
     "bubblewrap": "isolated by bubblewrap",
@@ -359,7 +353,7 @@ class Submission:
 def answer(channel: socket.socket) -> None:
     """Answer until the grader has left."""
     channel.sendall(b"{}\n")  # from here on the time is the submission's
-    kind, walk, step, reply = None, None, 0, dict[str, Any]()
+    code, candidate, walk, step, reply = None, None, None, 0, dict[str, Any]()
     for message in map(json.loads, channel.makefile("r")):
         try:
             if walk and "gradient" in message:
@@ -367,16 +361,17 @@ def answer(channel: socket.socket) -> None:
                 reply = {"point": walk.advance(np.array(message["gradient"])).ravel().tolist()}
             elif walk and "remembered" in message:
                 reply = {"remembered": dict(islice(walk.remembered().items(), MAX_PARTS))}
-            elif kind:
+            elif candidate:
                 step, reply = 0, {}
-                walk = start_walk(kind, message["values"], np.array(message["start"], dtype=np.float64))
+                walk = candidate.begin(message["values"], np.array(message["start"], dtype=np.float64))
             else:
-                kind = _prepared(**message)
-                reply = {"name": kind.name, "parameters": parameters(kind), "literals": literals(kind.code)}
+                code = _prepared(**message)
+                candidate = candidates.load(code)
+                reply = {key: getattr(candidate, key) for key in ("name", "parameters", "literals")}
         except UsageError as error:
             reply = {"error": str(error)[:MAX_ERROR]}
         except BaseException as error:  # the code may raise whatever ends Python, as KeyboardInterrupt
-            reply = {"error": str(kind.code.failure(error, step) if kind else exception_text(error))[:MAX_ERROR]}
+            reply = {"error": str(code.failure(error, step) if code else exception_text(error))[:MAX_ERROR]}
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(BaseException):  # replaced or closed by the user's code
                 stream.flush()
@@ -385,8 +380,8 @@ def answer(channel: socket.socket) -> None:
 
 def _prepared(
     path: str, name: str, like: str, code: str | None, directory: str | None, limits: Mapping[str, int]
-) -> Any:
-    """The class or function as a rule, loaded within its limits."""
+) -> UserCode:
+    """The class or function of an optimizer, loaded within its limits."""
     for limit, value in limits.items():
         kind = getattr(resource, f"RLIMIT_{limit}")
         hard = resource.getrlimit(kind)[1]
@@ -397,7 +392,7 @@ def _prepared(
     if code is not None:
         Path(path).write_bytes(code.encode("latin-1"))
     sys.argv[:] = [path]  # as of a script
-    return rule_class(f"{path}:{name}" if name else find_optimizer(user_code(path), like))
+    return rule_class(f"{path}:{name}" if name else find_optimizer(user_code(path), like)).code
 
 
 if __name__ == "__main__":

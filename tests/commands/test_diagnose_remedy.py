@@ -14,10 +14,10 @@ from optilab.config.load import load
 from optilab.config.presets import presets
 from optilab.config.training import TrainConfig
 from optilab.config.tree import override_from_text
-from optilab.diagnose.remedies import remedies
+from optilab.diagnose.remedies import REMEDIES
 from optilab.runs import read, read_diagnostics
 from optilab.study.judge import alpha, judge
-from optilab.study.remedy import AS_IT_IS, Result, Variant, results, smallest_fix
+from optilab.study.remedy import AS_IT_IS, UNCHANGED, Result, Variant, results, smallest_fix
 from optilab.study.trials import Outcome, Trial
 from tests.processes import wait_until
 from tests.study.generated import training
@@ -169,7 +169,7 @@ def _trial(study, label):
 
 def _results(table):
     """The results of remedies, by name; None is the config as it is."""
-    variants = {name: Variant(name and remedies()[name], None) for name in table}
+    variants = {name: Variant(REMEDIES[name] if name else UNCHANGED, None) for name in table}
     values = {variants[name].name: dict(enumerate(row)) for name, row in table.items() if row}
     judged = judge(values, baseline=AS_IT_IS) if table[None] else None
     rows = {row.key: row for row in judged.rows} if judged else {}
@@ -198,10 +198,10 @@ def test_smallest_fix_is_better_than_nothing_and_not_worse_than_the_best(table, 
 
 @pytest.mark.parametrize(("looks", "verdict"), [(0, "better"), (1, "cannot tell")])
 def test_a_further_look_is_at_half_the_level(looks, verdict, tmp_path):
-    variants, outcomes = [Variant(None, None), Variant(remedies()["tanh"], None)], []
+    variants, outcomes = [Variant(UNCHANGED, None), Variant(REMEDIES["tanh"], None)], []
     for variant, ends in zip(variants, ((0.1, 0.1, 0.1), (0.2, 0.23, 0.3)), strict=True):  # p = 0.045
         for seed, end in enumerate(ends):
-            config = load(TrainConfig, "sigmoid", [override_from_text("--set", f"seed={seed}")])
+            config = load(TrainConfig, "sigmoid", [override_from_text(f"seed={seed}")])
             trial = Trial(variant.name.replace(" ", "-"), config, {"remedy": variant.name})
             training(tmp_path, trial.name, f"seed={seed}", accuracies=(end,))
             outcomes.append(Outcome(trial, {"status": "done"}))

@@ -76,7 +76,7 @@ def test_a_legend_has_the_rate_after_the_name_or_the_formula():
 
 def test_an_override_reaches_every_algorithm_of_a_list(tmp_path):
     (tmp_path / "c.yaml").write_text("algo: [sgd, {name: momentum, form: ema}]\n")
-    config = load(OptimizeConfig, str(tmp_path / "c.yaml"), [override_from_text("--set", "algo.lr=0.25")])
+    config = load(OptimizeConfig, str(tmp_path / "c.yaml"), [override_from_text("algo.lr=0.25")])
     assert [rule.lr for rule in config.algo] == [0.25, 0.25]
     assert config.algo[1].form == "ema"
 
@@ -87,9 +87,7 @@ def test_a_rule_means_the_same_wherever_its_name_is_written(name, tmp_path):
     (tmp_path / "c.yaml").write_text(f"algo: {name}\n")
 
     def rule(*texts, config=None, **options):
-        return load(OptimizeConfig, config, [override_from_text("--set", text) for text in texts], **options).algo[
-            0
-        ]
+        return load(OptimizeConfig, config, [override_from_text(text) for text in texts], **options).algo[0]
 
     assert rule(f"algo={name}") == rule(f"algo=[{name}]") == rule(f"algo={{name: {name}}}") == preset
     assert rule(config=str(tmp_path / "c.yaml")) == preset
@@ -98,28 +96,28 @@ def test_a_rule_means_the_same_wherever_its_name_is_written(name, tmp_path):
     assert rule(f"algo={name}", "algo.lr=0.123") == replace(preset, lr=0.123)
     literature = RULES[name]()
     assert rule(f"algo={name}", rules="literature") == literature != preset
-    trained = load(TrainConfig, None, [override_from_text("--set", f"optimizer={name}")])
+    trained = load(TrainConfig, None, [override_from_text(f"optimizer={name}")])
     assert trained.optimizer == literature
 
 
 def test_a_wrapped_rule_is_changed_without_its_name():
     texts = ("algo=lookahead", "algo.base.lr=0.25", "algo.base.eps=1e-4")
-    config = load(OptimizeConfig, None, [override_from_text("--set", text) for text in texts])
+    config = load(OptimizeConfig, None, [override_from_text(text) for text in texts])
     assert config.algo[0].base == replace(RULES["lookahead"]().base, lr=0.25, eps=1e-4)
     with pytest.raises(ConfigError, match=r"algo\.base\.lrr: unknown key"):
-        load(OptimizeConfig, None, [override_from_text("--set", t) for t in ("algo=sam", "algo.base.lrr=0.25")])
+        load(OptimizeConfig, None, [override_from_text(t) for t in ("algo=sam", "algo.base.lrr=0.25")])
 
 
 @pytest.mark.parametrize("text", ["model.hidden.0=5", "model.hidden.1.x=7"])
 def test_a_list_of_values_has_no_keys(text):
     with pytest.raises(ConfigError, match=r"is a list of values, without keys"):
-        load(TrainConfig, "sigmoid", [override_from_text("--set", item) for item in ("model.hidden=[4, 4]", text)])
+        load(TrainConfig, "sigmoid", [override_from_text(item) for item in ("model.hidden=[4, 4]", text)])
 
 
 @pytest.mark.parametrize("text", ["epochs=1\nseed: 3", "epochs=1\r\nseed: 3", "name=a\rseed: 3"])
 def test_a_set_is_one_line(text):
     with pytest.raises(ConfigError, match="expected one value"):
-        load(TrainConfig, "sigmoid", [override_from_text("--set", text)])
+        load(TrainConfig, "sigmoid", [override_from_text(text)])
 
 
 @pytest.mark.parametrize("mark", ["\x85", "\u2028", "\u2029"])
@@ -139,7 +137,7 @@ def test_problems_come_in_the_order_of_the_lines(tmp_path):
         "seed: x\nepocs: 3\nmodel:\n  activaton: relu\n  hidden: [0]\noptimizer: {name: sgd, lr: -1}\nnam: a\n"
     )
     with pytest.raises(ConfigError) as caught:
-        load(TrainConfig, str(path), [override_from_text("--set", "epochs=0")])
+        load(TrainConfig, str(path), [override_from_text("epochs=0")])
     places = [problem.where.rpartition("c.yaml:")[2] for problem in caught.value.problems]
     assert places == ["1", "2", "4", "5", "6", "7", "--set epochs"]
 
@@ -153,9 +151,7 @@ def test_a_path_wins_over_a_preset_of_that_name(tmp_path, monkeypatch):
 
 def test_changed_keys_name_old_and_new():
     before = load(TrainConfig, "sigmoid")
-    after = load(
-        TrainConfig, "sigmoid", [override_from_text("--set", "seed=7"), override_from_text("--set", "epochs=9")]
-    )
+    after = load(TrainConfig, "sigmoid", [override_from_text("seed=7"), override_from_text("epochs=9")])
     assert changed_keys(before, after) == ["seed: 42 -> 7"]  # `epochs` may grow
 
 

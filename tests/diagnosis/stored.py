@@ -53,7 +53,7 @@ class Case:
         # The key `freeze` is gone; what such a network did is recorded.
         change = [text for text in self.change if changed and not text.startswith("model.freeze")]
         texts = [*network, *fixed, *change, "threads=1", "device=cpu", *more]
-        return load(TrainConfig, self.preset, [override_from_text("--set", text) for text in texts])
+        return load(TrainConfig, self.preset, [override_from_text(text) for text in texts])
 
 
 def read(path: Path) -> dict[str, Any]:

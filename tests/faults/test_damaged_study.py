@@ -37,7 +37,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder whose runs/study is a sweep of two learning rates with two seeds."""
     folder = tmp_path_factory.mktemp("damage")
     over = {"optimizer.lr": [0.01, 0.1]}
-    spec = sweep.spec_of(sweep.resolve(SweepConfig(config="sigmoid", over=over, seeds=2, name="study")))
+    spec = sweep.spec_of(SweepConfig(config="sigmoid", over=over, seeds=2, name="study"))
     facts = {"command": "sweep", "versions": {"optilab": "0"}, "trials": 4, "argv": ["optilab", "sweep"]}
     study = runs.open_study(folder / "runs", "study", to_yaml(spec.request), facts)
     for trial in spec.trials:

@@ -99,7 +99,7 @@ def user_rule(tmp_path):
 
 
 def overrides(algo, *settings):
-    return [Override("--algo", "algo", [algo]), *(override_from_text("--set", text) for text in settings)]
+    return [Override("--algo", "algo", [algo]), *(override_from_text(text) for text in settings)]
 
 
 def ends(rule, function, settings, steps):

@@ -13,10 +13,10 @@ from optilab.optimize.rule import formula_rule
 from optilab.optimize.theory import (
     best_rates,
     curvatures,
+    linear_step,
     predict,
     spectral_radius,
     stability_limit,
-    update_matrices,
 )
 
 RAVINE = OBJECTIVES["ravine"]()
@@ -75,6 +75,10 @@ def test_minima_of_typed_functions(formula, minima):
     computed = OBJECTIVES["expression"](formula=formula).minima
     assert len(computed) == len(minima)
     assert np.allclose(computed, minima, rtol=0, atol=1e-12)
+
+
+def update_matrices(rule, eigenvalues):
+    return linear_step(rule).matrices(rule.lr, eigenvalues)
 
 
 @every_linear_rule

@@ -274,6 +274,31 @@ def test_the_command_to_resume_is_quoted_and_names_the_folder(monkeypatch):
     assert str(runs.resume_command(Path("my runs/r"))) == "optilab train --resume r"
 
 
+def test_a_run_that_ends_while_it_is_read_is_not_interrupted(tmp_path, monkeypatch):
+    run = runs.claim(tmp_path, "x", {"config.yaml": b""}, {"command": "train", "versions": {"optilab": "0"}})
+
+    def asked(path):
+        run.finish("done")
+        return False
+
+    monkeypatch.setattr("optilab.runs.record.is_held", asked)
+    assert runs.read(run.path).state == "done"
+
+
+def test_a_trial_that_is_named_next_to_its_study_is_removed_with_it(optilab, tmp_path):
+    study = runs.open_study(tmp_path / "runs", "s", b"", {"command": "sweep", "versions": {"optilab": "0"}})
+    runs.claim(study.path, "x", {"config.yaml": b""}, {"command": "train", "versions": {"optilab": "0"}}).finish(
+        "done"
+    )
+    study.finish("done")
+    assert optilab("runs", "rm", "s/x", "s", "--yes").stdout == f"removed {Path('runs/s')}\n"
+
+
+def test_the_best_epoch_is_by_the_accuracy_that_any_epoch_has():
+    rows = [{"epoch": 1, "train_loss": 1.0, "val_acc": 0.9}, {"epoch": 2, "train_loss": 0.5}]
+    assert runs.best(rows)["epoch"] == 1
+
+
 def test_a_study_is_one_entry(tmp_path):
     manifest = {"command": "remedy", "versions": {"optilab": "0"}, "trials": 2}
     study = runs.open_study(tmp_path, "s", b"config: relu\n", manifest)

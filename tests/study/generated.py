@@ -15,7 +15,7 @@ DIGESTS = {"train-images-idx3-ubyte": "00" * 32}
 
 def training(folder, name, *changes, accuracies=(0.5, 0.6), preset="sigmoid.yaml", status="done", **manifest):
     """A training of `preset` with `KEY=VALUE` changes whose validation accuracies are given; its directory."""
-    config = load(TrainConfig, preset, [override_from_text("--set", change) for change in changes])
+    config = load(TrainConfig, preset, [override_from_text(change) for change in changes])
     rows = [
         {"epoch": epoch, "train_loss": 1 - acc, "train_acc": acc, "val_loss": 1 - acc, "val_acc": acc}
         for epoch, acc in enumerate(accuracies, start=1)

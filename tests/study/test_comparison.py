@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from optilab import runs
 from optilab.commands.comparison_tables import to_confirm
 from optilab.errors import UsageError
 from optilab.study.comparison import compare_runs
 from optilab.study.groups import select_runs
 from optilab.study.judge import judge
-from optilab.study.measure import Measure
+from optilab.study.measure import Measure, Missing
 from tests.study.generated import VERSIONS, training
 
 RELU = "model.activation=relu"
@@ -103,6 +104,17 @@ def test_the_best_of_more_epochs_is_no_better(tmp_path):
     first, second = (candidate.outcomes.values for candidate in side.candidates)
     assert first == second
     noted(side, "not the same epochs: 3, 30; the best of the first 3 counts")
+
+
+def test_the_best_of_an_accuracy_that_few_epochs_have_is_within_the_first_epochs(tmp_path):
+    run = training(tmp_path, "few", "epochs=4", accuracies=(0.1, 0.4, 0.6, 0.8), command="watch")
+    rows = runs.read(run).rows()
+    for row in rows[::2]:
+        row["val_acc"] = None
+    (run / "metrics.csv").write_bytes(runs.table(rows))
+    record = runs.read(run)
+    assert [Measure(at="best").value(record, horizon) for horizon in (4, 3)] == [0.8, 0.4]
+    assert isinstance(Measure(at="best").value(record, 1), Missing)
 
 
 # --- several problems --------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import itertools
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def dataset(train=400, seed=0, random_labels=False):
 def evidence(*sets, epochs=4, data=None):
     """What a run of a small network records."""
     texts = ["threads=1", "device=cpu", "data.batch_size=40", f"epochs={epochs}", *HEALTHY, *sets]
-    config = load(TrainConfig, "sigmoid", [override_from_text("--set", text) for text in texts])
+    config = load(TrainConfig, "sigmoid", [override_from_text(text) for text in texts])
     configure(torch.device("cpu"), 1)
     rows, divergence = [], ""
     try:
@@ -54,7 +55,7 @@ def evidence(*sets, epochs=4, data=None):
 
 def changed(seen, **keys):
     """The setup of the same training with other keys of its config."""
-    return Setup.of(load(TrainConfig, dict(seen.setup.settings)).model_copy(update=keys))
+    return Setup.of(seen.setup.config.model_copy(update=keys))
 
 
 DEEP_SIGMOID = ["model.hidden=[32, 32, 32, 32, 32, 32]", "model.activation=sigmoid", "model.init=default"]
@@ -81,7 +82,7 @@ NO_SETTING = {"one-class", "labels-unrelated"}  # the dataset is to blame
 
 
 def test_every_rule_is_tested():
-    """Those of loops are tested with loops of plain PyTorch (tests/watch)."""
+    """Those of loops are tested with loops of plain PyTorch (tests/loop)."""
     of_loops = {check.name for check in LOOP_CHECKS} | {"vanishing-through-time"}
     assert SHOWN.keys() | of_loops == {check.name for check in CHECKS}
     assert not SHOWN.keys() & of_loops
@@ -118,7 +119,7 @@ def test_a_run_that_shows_it(rule):
     for command in offered:
         assert command.startswith("optilab train --config sigmoid.yaml --set ")
     for sets in finding.remedies:
-        load(TrainConfig, "sigmoid", [override_from_text("--set", text) for text in (*SHOWN[rule], *sets)])
+        load(TrainConfig, "sigmoid", [override_from_text(text) for text in (*SHOWN[rule], *sets)])
 
 
 def test_neither_cause_of_a_rate_proposes_what_the_other_blames():
@@ -126,7 +127,7 @@ def test_neither_cause_of_a_rate_proposes_what_the_other_blames():
     slow = shown("learning-rate-too-low")
 
     def finding(rule, rate, divergence=""):
-        optimizer = replace(slow.setup.optimizer, lr=float(rate))
+        optimizer = replace(slow.setup.config.optimizer, lr=float(rate))
         e = replace(slow, setup=changed(slow, optimizer=optimizer), divergence=divergence)
         return next(finding for finding in diagnose(e) if finding.name == rule)
 
@@ -162,7 +163,7 @@ def test_the_usual_rate_of_a_typed_formula():
     start = {"epoch": 0, "sample_gradients": [1.0, 1.0], "first_weights": [1.0, 1.0], "input_rms": 0.3}
 
     def usual(rule):
-        return default_rates(Evidence(Setup(optimizer=rule), [], [start]))
+        return default_rates(Evidence(Setup(config=SimpleNamespace(optimizer=rule)), [], [start]))
 
     momentum = formula_rule("V <- beta*V + g; w <- w - lr*V")(lr=1.0, beta=0.9)
     assert usual(momentum) == usual(RULES["momentum"]()) == {"optimizer.lr": pytest.approx(0.01)}
@@ -181,7 +182,7 @@ def test_steps_are_those_that_were_made():
     assert Evidence(ten, rows, [start]).steps == 20
     assert Evidence(replace(ten, drop_last=True), rows, [start]).steps == 18
     texts = ("data.images=95", "data.batch_size=10", "data.drop_last=true", "epochs=2")
-    assert load(TrainConfig, "sigmoid", [override_from_text("--set", text) for text in texts]).steps == 18
+    assert load(TrainConfig, "sigmoid", [override_from_text(text) for text in texts]).steps == 18
 
 
 @pytest.fixture(scope="module")
@@ -320,7 +321,7 @@ def test_a_finding_at_its_edge(edge, healthy):
 @pytest.mark.parametrize(("rates", "idle"), [((0.1, 0.0), False), ((0.1, 0.0, 0.0), True)])
 def test_a_schedule_may_end_at_zero(rates, idle):
     records = [{"epoch": n, "lr": rate, "layers": []} for n, rate in enumerate(rates, 1)]
-    assert bool(learning_rate_zero(Evidence(Setup(loop=True), [], records))) is idle
+    assert bool(learning_rate_zero(Evidence(Setup(), [], records))) is idle
 
 
 @pytest.mark.parametrize(("nats", "knows"), [(152, True), (20, True), (5, False), (-50, False)])
@@ -335,6 +336,11 @@ def test_a_loss_below_guessing_is_knowledge_where_the_accuracy_is_chance(healthy
     near = Evidence(healthy.setup, [row | {"val_acc": 0.1 + 4 * 0.003 + 0.5 / 10_000}], seen.diagnostics)
     assert verdict.learning(near)[1] is near.beats_chance is knows
     assert f"the validation loss is {abs(nats)} nats" in text
+
+
+def test_without_validation_samples_no_accuracy_beats_chance():
+    rows = [{"epoch": 1, "train_loss": 1.0, "val_acc": 0.5}]
+    assert verdict.learning(Evidence(Setup(), rows, []))[1] is False
 
 
 def test_a_network_that_knows_nothing_has_a_next_step_without_a_finding(healthy):
@@ -500,7 +506,7 @@ def test_looking_changes_no_bit(sets):
 def test_measured_norms_are_those_of_autograd():
     """One probed batch next to the same batch by hand."""
     seen = evidence("probes=1", "data.batch_size=400", epochs=1).epochs[0]["layers"]
-    config = load(TrainConfig, "sigmoid", [override_from_text("--set", text) for text in HEALTHY])
+    config = load(TrainConfig, "sigmoid", [override_from_text(text) for text in HEALTHY])
     data = dataset()
     training = engine.Training.start(config, data, torch.device("cpu"))
     images = torch.tensor(data.train_images.reshape(400, -1)).float() / 255

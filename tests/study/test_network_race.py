@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from statistics import fmean
 from types import SimpleNamespace
 
@@ -46,7 +47,7 @@ def lazy(w, g, lr=0.01, tiny=1e-6):
 
 def plan(**settings):
     asked = {"on": ["relu", "tanh"], "algos": ["sgd", "adam", "rmsprop"], "budget": 4, "repeats": 1, **settings}
-    return network_race.spec_of(network_race.resolve(TrainingRaceConfig(**asked)))
+    return network_race.spec_of(TrainingRaceConfig(**asked))
 
 
 # --- the plan ----------------------------------------------------------------------------------------------
@@ -81,8 +82,8 @@ def test_own_hyperparameters_are_tuned_by_their_names(tmp_path):
 @pytest.mark.parametrize(("key", "value", "held"), [("dir", None, 2000), ("images", 9, 1), ("holdout", 50, 50)])
 def test_a_small_dataset_holds_out_a_fifth(key, value, held):
     changes = [Override("--set", "data.dataset", "synthetic"), Override("--set", f"data.{key}", value)]
-    asked = network_race.resolve(TrainingRaceConfig(on=["relu"], algos=["sgd", "adam"]), changes)
-    assert asked.on[0].data.holdout == held
+    planned = network_race.spec_of(TrainingRaceConfig(on=["relu"], algos=["sgd", "adam"]), changes)
+    assert planned.race.on[0].data.holdout == held
 
 
 def test_rules_share_budget_seeds_and_uniform_numbers():
@@ -203,7 +204,7 @@ def test_decays_and_schedules_change_no_other_draw(tmp_path):
     assert {c.weight_decay for c in (*adamw, *own)} == {0.0}
     changes = [Override("--set", "schedule", "cosine"), Override("--set", "weight_decay", 0.5)]
     resolved = TrainingRaceConfig(on=["sigmoid"], algos=["sgd", "adam"], budget=4, **more)
-    resolved = network_race.spec_of(network_race.resolve(resolved, changes))
+    resolved = network_race.spec_of(resolved, changes)
     assert {(t.config.schedule.name, t.config.weight_decay) for t in resolved.trials} == {("cosine", 0.5)}
 
 
@@ -222,12 +223,13 @@ def test_the_rates_cover_their_range_evenly(budget):
     """The largest gap is that of the Sobol sequence, on a circle: 1/4 for five numbers, not 0.39 as of random ones."""
     for seed in range(20):
         race = TrainingRaceConfig(on=["relu"], algos=["sgd", "adam"], budget=budget, seed=seed)
-        drawn = network_race.draw(race, {"lr": RULES["sgd"]()}, "relu", 0)
+        entrant = network_race.Entrant(race, "relu", "sgd", "", {}, None, {}, {"lr": RULES["sgd"]()}, "--algo")
+        drawn = entrant.draw()
         places = np.sort([np.log(own["lr"] / 3e-3) / np.log(1e4) for own in drawn])
         gaps = np.diff([*places, places[0] + 1])
         assert gaps.max() <= 2 / budget
         larger = race.model_copy(update={"budget": budget + 7})
-        assert network_race.draw(larger, {"lr": RULES["sgd"]()}, "relu", 0)[:budget] == drawn
+        assert replace(entrant, race=larger).draw()[:budget] == drawn
 
 
 def test_another_seed_draws_other_settings():
@@ -251,7 +253,7 @@ def test_files_of_earlier_versions_are_planned_as_before():
 
 def test_remedies_are_tuned_at_the_same_rates():
     asked = RemedyConfig(config="sigmoid", only=["batchnorm", "relu", "tanh", "lr"], pairs=True, tune=2, seeds=2)
-    planned = remedy.spec_of(remedy.resolve(asked))
+    planned = remedy.spec_of(asked)
     rates: dict[str, list[float]] = {}
     for entrant in planned.entrants:
         for trial in entrant.tuning:

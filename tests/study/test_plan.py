@@ -19,16 +19,16 @@ SEARCH = {"over": {"optimizer.lr": "1e-4:1:log"}, "samples": 18, "search": "tpe"
 
 
 def swept(**keys) -> StudySpec:
-    return sweep.spec_of(sweep.resolve(SweepConfig(**{"config": "relu", "over": RATES, "seeds": 2, **keys})))
+    return sweep.spec_of(SweepConfig(**{"config": "relu", "over": RATES, "seeds": 2, **keys}))
 
 
 def raced(**keys) -> StudySpec:
     asked = TrainingRaceConfig(on=["relu", "tanh"], algos=["sgd", "adam"], budget=3, seeds=2, repeats=1, **keys)
-    return network_race.spec_of(network_race.resolve(asked))
+    return network_race.spec_of(asked)
 
 
 def remedied(**keys) -> StudySpec:
-    return remedy.spec_of(remedy.resolve(RemedyConfig(config="relu", only=["adam", "batchnorm"], seeds=2, **keys)))
+    return remedy.spec_of(RemedyConfig(config="relu", only=["adam", "batchnorm"], seeds=2, **keys))
 
 
 PLANS = {

@@ -9,7 +9,7 @@ import pytest
 from optilab.commands import race_tables
 from optilab.config.study import FunctionRaceConfig
 from optilab.optimize import OBJECTIVES, RULES
-from optilab.study.function_race import Race, expected_best, profile, run, standings
+from optilab.study.function_race import Race, expected_best, profile, run
 from optilab.study.tuning import Tuning, measure
 
 CONDITIONS = FunctionRaceConfig(budget=7, starts=5, repeats=2, gradients=60)
@@ -36,7 +36,7 @@ def test_the_expected_best_is_a_mean_over_choices():
 
 def test_curves_end_at_the_numbers_of_the_table():
     race = run(CHOSEN_RULES, WHERE, CONDITIONS)
-    rows = {row["rule"]: row for row in standings(race)}
+    rows = {row["rule"]: row for row in race.standings}
     solved = profile(race.costs, np.array([1e9]))[:, 0]
     for rule, curve, fraction in zip(race.rules, race.best_of, solved, strict=True):
         assert curve[-1] == pytest.approx(rows[rule]["cost"])
@@ -68,11 +68,11 @@ def made(costs, gradients=200):
 
 def test_a_clear_winner_and_a_draw():
     faster, slower = np.random.default_rng(0).integers(5, 20, (2, 8, 10))
-    first, second = standings(made([slower + 30, faster]))
+    first, second = made([slower + 30, faster]).standings
     assert (first["rule"], first["verdict"], first["ratio"], first["interval"]) == ("r1", "best", 1.0, None)
     assert (second["rule"], second["verdict"]) == ("r0", "worse")
     assert second["interval"][0] > 1
-    assert [row["verdict"] for row in standings(made([slower, faster]))] == ["cannot tell", "cannot tell"]
+    assert [row["verdict"] for row in made([slower, faster]).standings] == ["cannot tell", "cannot tell"]
 
 
 def test_a_rate_at_an_end_is_a_tie():
@@ -81,7 +81,7 @@ def test_a_rate_at_an_end_is_a_tie():
     for functions, verdicts in ((1, ["best", "worse"]), (8, ["cannot tell"] * 2)):
         ends = [replace(t, at_end=t.rule == "r0" and int(t.function[1:]) < functions) for t in race.tunings]
         found = replace(race, tunings=ends)
-        assert [row["verdict"] for row in standings(found)] == verdicts
+        assert [row["verdict"] for row in found.standings] == verdicts
         (note,) = race_tables.race_notes(found, [], [])[2:]
         assert note.startswith("a better rate may lie beyond those that were tried")
     assert race_tables.race_verdict(found)[1] == "may be the best: r1, r0"
@@ -94,16 +94,16 @@ def test_a_rate_at_an_end_is_a_tie():
 
 
 def test_unsolved_problems_count_twice_in_the_cost():
-    row = standings(made([[[10, 40], [0, -1]]], gradients=50))[0]
+    row = made([[[10, 40], [0, -1]]], gradients=50).standings[0]
     assert row["cost"] == pytest.approx((10 * 40 * 1 * 100) ** 0.25)
     assert row["solved"] == 0.75
     assert row["verdict"] == "cannot tell"  # alone
 
 
 def test_a_rule_that_solved_nothing_is_never_the_best():
-    rows = standings(made(np.full((3, 8, 5), -1)))
+    rows = made(np.full((3, 8, 5), -1)).standings
     assert {row["verdict"] for row in rows} == {"cannot tell"}
-    rows = standings(made([np.full((8, 5), -1), np.random.default_rng(0).integers(5, 50, (8, 5))]))
+    rows = made([np.full((8, 5), -1), np.random.default_rng(0).integers(5, 50, (8, 5))]).standings
     assert [(row["rule"], row["verdict"]) for row in rows] == [("r1", "best"), ("r0", "worse")]
 
 
@@ -114,6 +114,6 @@ def test_races_of_equal_rules_rarely_call_one_slower():
     for _ in range(200):
         logs = generator.normal(3.5, 1, (1, 10, 20)) + generator.normal(0, 0.5, (4, 10, 1))
         costs = np.exp(logs + generator.normal(0, 0.5, (4, 10, 20))).round().astype(int)
-        rows = standings(made(np.where(costs > 200, -1, costs)))
+        rows = made(np.where(costs > 200, -1, costs)).standings
         wrong += any(row["verdict"] == "worse" for row in rows)
     assert wrong <= 20  # 5 % and three standard errors

@@ -2,6 +2,7 @@
 
 import shutil
 from math import log10
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,6 +37,14 @@ def test_a_study_without_its_last_trials_goes_on_to_the_same_bytes(optilab, smal
     (study / "plan.jsonl").write_text("".join(lines[:16]))
     optilab("sweep", small, *OVER, *BUDGET, "whole", "--jobs", 2)
     assert files(study) == files(undisturbed)
+
+
+def test_a_search_of_one_axis_uses_all_jobs():
+    from optilab.study.study import ExecutionOptions, _workers
+
+    spec = plan({"optimizer.lr": "1e-4:1:log"}, samples=32, search="tpe")
+    with _workers(spec, ExecutionOptions(jobs=8), Path(), {}, None) as workers:
+        assert workers.slots == 8
 
 
 def test_the_points_are_those_of_an_unbroken_search_by_optuna():

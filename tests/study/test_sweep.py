@@ -36,7 +36,7 @@ DETERMINISTIC = (
 
 
 def plan(over, **settings):
-    return sweep.spec_of(sweep.resolve(SweepConfig(config="relu", over=over, **settings)))
+    return sweep.spec_of(SweepConfig(config="relu", over=over, **settings))
 
 
 def settings_of(over, **settings):
@@ -115,7 +115,7 @@ def begun(folder, planned):
     """The directory of a study that has begun the trials of the plan."""
     facts = {"command": planned.command, "versions": {"optilab": "0"}}
     study = runs.open_study(folder, "s", to_yaml(planned.request), facts)
-    study.plan(trial.planned for trial in planned.trials)
+    study.plan(trial.line for trial in planned.trials)
     for trial in planned.trials:
         (study.path / trial.name).mkdir()
     study.finish("interrupted")
@@ -123,7 +123,7 @@ def begun(folder, planned):
 
 
 def tried(*names):
-    return remedy.spec_of(remedy.resolve(RemedyConfig(config="relu", only=list(names))))
+    return remedy.spec_of(RemedyConfig(config="relu", only=list(names)))
 
 
 ONE_MORE = {"optimizer.lr": "0.1,1,2", "model.activation": "relu,tanh,elu"}
@@ -194,10 +194,18 @@ def test_a_refused_change_loses_no_row(line, study, optilab, small):
 
 
 def test_a_study_keeps_the_command_that_makes_it(study, optilab, small):
+    def argv():
+        return runs.read_study(study).manifest["argv"]
+
+    typed = argv()
+    assert typed[1 : 3 + len(EIGHT)] == ["sweep", str(small), *EIGHT]
+    optilab("sweep", "--resume", "s", "--jobs", 1, "--quiet")
+    assert argv() == typed
     optilab("sweep", "--resume", "s", "--metric", "val_loss", "--quiet")
-    argv = runs.read_study(study).manifest["argv"]
-    assert argv[1 : 3 + len(EIGHT)] == ["sweep", str(small), *EIGHT]
-    assert argv[-3:] == ["--metric", "val_loss", "--quiet"]
+    assert argv() == ["optilab", "sweep", "--study", "runs/s/study.yaml"]
+    optilab(*argv()[1:], "--name", "again", "--quiet")
+    again = study.with_name("again")
+    assert (again / "trials.csv").read_bytes() == (study / "trials.csv").read_bytes()
 
 
 def test_seeds_of_one_training_are_a_study(optilab, small, tmp_path):
@@ -333,7 +341,8 @@ def test_the_best_settings_are_judged_on_new_seeds(optilab, small, tmp_path):
         assert any("optilab runs compare s/confirmed" in note for note in compared["notes"]) == (name == "s")
         reported = json.loads(optilab("report", name, "--json", "--out", "s.html").stdout)["comparison"]
         assert compared == reported | {"schema_version": 2}
-        assert Lab(tmp_path / "runs").load(name).comparison.verdict == compared["verdict"]
+        loaded = Lab(tmp_path / "runs").load(name)
+        assert (loaded.comparison.verdict, loaded.verdict) == (compared["verdict"], confirmation["verdict"])
     fewer = optilab("sweep", "--resume", "s", "--confirm-seeds", 5, "--dry-run", code=4).stderr
     assert "runs/s/confirmed has 4 trials that would be left out" in fewer
 

@@ -233,7 +233,7 @@ def test_a_schedule_changes_both_rates_of_muon():
 def test_muon_keeps_to_the_matrices_between_the_first_and_the_last(small):
     training = engine.Training.start(configured(optimizer="muon"), small, CPU)
     optimizer, model = training.optimizer, training.model
-    parts = optimizer._parts(optimizer.rule)
+    parts = optimizer.parts(optimizer.rule)
     trained = {id(parameter): part.name for parameter, part in zip(model.trained, parts, strict=True)}
     assert [trained[id(linear.weight)] for linear in model.modules() if isinstance(linear, torch.nn.Linear)] == [
         "adamw",
@@ -269,7 +269,7 @@ AVERAGING = {
 def average_of(training):
     """The weights of the rule's result, from the optimizer's own state, in the network's order."""
     optimizer, parameters = training.optimizer, training.model.trained
-    parts = optimizer._parts(optimizer.rule)
+    parts = optimizer.parts(optimizer.rule)
     averages = []
     for part, w, owner in zip(parts, optimizer._blocks(parameters), parameters, strict=False):
         state = tuple(optimizer.state[owner][name] for name in part.states)

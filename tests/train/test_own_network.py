@@ -163,14 +163,14 @@ def test_npz_with_channels_before_height_and_width(train, optilab, project):
 
 
 def test_initial_weights_reach_every_layer(project):
-    from optilab.train.network import OwnModel
+    from optilab.train.network import UserModel
 
     def weights(**keys):
         config = load(
             TrainConfig, {**dump(load(TrainConfig, "cnn.yaml")), "model": {"name": "net.py:CNN", **keys}}
         )
         torch.manual_seed(3)
-        return OwnModel(config.model, (1, 6, 6), 3, torch.rand(2, 36)).state_dict()
+        return UserModel(config.model, (1, 6, 6), 3, torch.rand(2, 36)).state_dict()
 
     plain = weights(width=64)
     filled = weights(width=64, init={"name": "normal", "std": 0.5}, bias_init={"name": "constant", "value": 0.25})

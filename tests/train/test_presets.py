@@ -6,7 +6,7 @@ from optilab.config.load import load
 from optilab.config.presets import presets
 from optilab.config.section import dump
 from optilab.config.training import TrainConfig
-from optilab.diagnose.remedies import remedies
+from optilab.diagnose import remedies
 
 PRESETS = {preset.name: preset for preset in presets("train")}
 BASE = dump(load(TrainConfig, "sigmoid"))
@@ -30,11 +30,11 @@ def test_a_preset_of_a_rule_changes_the_rule_alone(name):
     assert load(TrainConfig, name).optimizer.name == name.removeprefix("optimizers/")
 
 
-@pytest.mark.parametrize("name", sorted({*REMEDIES, *remedies()}))
+@pytest.mark.parametrize("name", sorted({*REMEDIES, *remedies.REMEDIES}))
 def test_a_remedy_makes_the_change_of_its_preset(name):
     """Apart from the name and the epochs of the preset."""
     changed, preset = (
         {**dump(load(TrainConfig, *config)), "name": "", "epochs": 0}
-        for config in (("sigmoid", remedies()[name].overrides), (name,))
+        for config in (("sigmoid", remedies.REMEDIES[name].overrides), (name,))
     )
     assert changed == preset

@@ -1,10 +1,12 @@
 """Races as charts: on functions performance profiles and the cost after more and more tuning, on networks curves."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from optilab.errors import DataError
+from optilab.optimize.objective import Floats
 from optilab.runs.metrics import METRICS
 from optilab.show.chart import Band, Chart, Mark, Panel, PanelRow, Polyline, Scale
 from optilab.study.curves import history
@@ -29,25 +31,25 @@ def race_chart(result: Race) -> Chart:
     low, high = float(tuning.min()), float(tuning.max())
     costs = tuple(cost for cost in COSTS if low / 1.5 < cost < high * 1.5)
     speed = Panel(
-        tuple(
-            Polyline(factors, row, i, width=1.9, dash="series", marker=5, step=True)
-            for i, row in enumerate(solved)
-        ),
+        _series(factors, solved, step=True),
         _multiples("times the lowest cost on the problem", factors[-1]),
         Scale("fraction of the problems solved", -0.02, 1.02, unit="fraction"),
         "performance profile: speed on each problem",
     )
     expected = Panel(
-        tuple(
-            Polyline(np.arange(1, budget + 1), row, i, width=1.9, dash="series", marker=5)
-            for i, row in enumerate(tuning)
-        ),
+        _series(np.arange(1, budget + 1), tuning),
         _multiples("settings tried", max(2, budget), 0.95),
         Scale("expected cost (gradients, geometric mean)", low, high, log=True, margin=0.05, ticks=costs),
         "tuning: the right ends are the table's costs",
     )
     title = f"{', '.join(result.functions)}; {result.conditions.sizes}"
     return Chart((PanelRow((speed, expected), 4.6),), tuple(rules), title)
+
+
+def _series(x: Any, rows: Floats, step: bool = False) -> tuple[Polyline, ...]:
+    """A line for each row."""
+    lines = enumerate(rows)
+    return tuple(Polyline(x, row, i, width=1.9, dash="series", marker=5, step=step) for i, row in lines)
 
 
 def network_race_chart(result: RaceResult) -> Chart:

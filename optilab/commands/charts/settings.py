@@ -51,9 +51,8 @@ class TriedAxis:
 def tried_axes(comparison: RunComparison) -> list[TriedAxis]:
     """The settings that differ; those that follow from another one are left out."""
     rows = [candidate.settings for candidate in comparison.candidates]
-    keys = distinguishing_keys(list(dict.fromkeys(key for row in rows for key in row)), rows)
     axes = []
-    for key, word in short_names(keys).items():
+    for key, word in short_names(distinguishing_keys(rows)).items():
         values = list[Any]()
         for row in rows:
             if row.get(key) not in values:

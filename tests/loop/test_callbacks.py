@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import optilab
-from optilab.watch import callbacks
+from optilab.loop import callbacks
 
 
 def test_callbacks_with_metrics_that_are_wrong(monkeypatch):

@@ -22,10 +22,10 @@ import torch
 from torch import Tensor, nn
 
 from optilab.errors import DataError, UsageError, library_errors, shown
+from optilab.loop.chance import Chance
 from optilab.runs.metrics import metric_of
 from optilab.train import inside
 from optilab.train.inside import BATCH_NORMS, DROPOUTS, Probe, as_real, finite, first_tensor, operations, spaced
-from optilab.watch.chance import Chance
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -142,9 +142,7 @@ class Watch:
         """Detach: no hook remains on the model or an optimizer."""
         self._closed = True
         self._unhook()
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks = []
+        inside.remove_hooks(self._hooks)
         self._gradient.close()
         _keep_scriptable(self._model)
 
@@ -159,14 +157,14 @@ class Watch:
     @staticmethod
     def lightning() -> Any:
         """A callback for `lightning.Trainer(callbacks=[optilab.watch.lightning()])`; its `watch` has the diagnosis."""
-        from optilab.watch import callbacks
+        from optilab.loop import callbacks
 
         return callbacks.lightning(Watch)
 
     @staticmethod
     def transformers() -> Any:
         """A callback for the `Trainer` of Hugging Face's Transformers; its `watch` has the diagnosis."""
-        from optilab.watch import callbacks
+        from optilab.loop import callbacks
 
         return callbacks.transformers(Watch)
 
@@ -247,9 +245,7 @@ class Watch:
 
     def _unhook(self) -> None:
         """Take the hooks off the model, until the next step."""
-        for hook in self._model_hooks:
-            hook.remove()
-        self._model_hooks = []
+        inside.remove_hooks(self._model_hooks)
         if self._probe is not None:
             self._probe.close()
             self._probe = None
@@ -606,9 +602,7 @@ class _Gradient:
         ]
 
     def close(self) -> None:
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks = []
+        inside.remove_hooks(self._hooks)
 
     def _add_gradient(self, gradient: Tensor) -> None:
         gradient = as_real(gradient).float()

@@ -1,5 +1,5 @@
 """`optilab.watch`: the measurements inside a network that a user's loop trains."""
 
-from optilab.watch.watch import Watch
+from optilab.loop.watch import Watch
 
 __all__ = ["Watch"]
