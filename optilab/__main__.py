@@ -21,7 +21,7 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # while modules are imported nothing needs cleaning up
     if hasattr(signal, "SIGPIPE"):  # `| head` ends a command as it ends any other; `train` goes on
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    _leave_working_directory()
+    _ignore_working_directory()
     _open_streams()
     from optilab.errors import ExitCode
     from optilab.signals import ExitGuard
@@ -84,7 +84,9 @@ def _system_failure(error: Exception) -> str | None:
     """The text of a failure of the system; None for another kind of exception."""
     from optilab.errors import system_text
 
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "t allocate memory" in str(error)):
+    # PyTorch says "can't allocate memory" or "cannot allocate memory".
+    of_torch = isinstance(error, RuntimeError) and "t allocate memory" in str(error)
+    if of_torch or isinstance(error, MemoryError):
         return "not enough memory; a smaller model or batch would need less"
     return system_text(error) if isinstance(error, OSError) else None
 
@@ -98,11 +100,11 @@ def _report(text: str, code: int, error: "OptilabError | None" = None) -> int:
     except OSError:  # a log on a full disk; the exit status still says it
         _drop(sys.stderr)
     if _asks_for_json(sys.argv[1:]):
-        from optilab.show.terminal import document
+        from optilab.show.terminal import print_json
 
         facts = {"code": int(code), "message": text, "where": None} if error is None else error.document()
         try:
-            document({**(error.facts if error else {}), "error": facts})
+            print_json({**(error.facts if error else {}), "error": facts})
         except OSError:  # the text has been printed, and its exit status stays
             _drop(sys.stdout)
     return int(code)
@@ -115,7 +117,7 @@ def _asks_for_json(words: list[str]) -> bool:
 # --- what the process starts with --------------------------------------------------------------------------
 
 
-def _leave_working_directory() -> None:
+def _ignore_working_directory() -> None:
     """Under `python -m optilab`, do not import a numpy.py of the working directory.
 
     Python puts that directory first. It stays only where it is the checkout that holds the package.

@@ -80,5 +80,5 @@ def fashion_mnist(folder: Path | None = None):
     """The four arrays of the real dataset, found or fetched as optilab does."""
     from optilab.data import fetch
 
-    dataset = fetch.ensure("fashion-mnist", folder)
+    dataset = fetch.load_or_fetch("fashion-mnist", folder)
     return dataset, (dataset.train_images, dataset.train_labels, dataset.test_images, dataset.test_labels)

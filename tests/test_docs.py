@@ -135,7 +135,7 @@ def _linked(source, target):
 @pytest.mark.parametrize(("page", "block"), BLOCKS)
 def test_the_commands_of_a_page(page, block, tmp_path):
     write_files(page, tmp_path)
-    found = fetch.ensure("fashion-mnist").directory  # as a reader has it who has trained before
+    found = fetch.load_or_fetch("fashion-mnist").directory  # as a reader has it who has trained before
     shutil.copytree(found, tmp_path / "cache" / "optilab" / "fashion-mnist", copy_function=_linked)
     for line in block.splitlines():
         fewer = "".join(more for start, more in FEWER.items() if re.match(start, line))

@@ -455,7 +455,7 @@ def test_a_training_in_a_thread(lab, small):
 
 def test_a_second_training_of_a_process_is_refused(lab, small):
     """Each would draw from the generator of the other, and give other numbers than it does alone."""
-    with device.alone(), pytest.raises(UsageError, match="another training is running in this process"):
+    with device.exclusive_torch(), pytest.raises(UsageError, match="another training is running in this process"):
         lab.train(small, epochs=1)
     assert lab.train(small, epochs=1).state == "done"
 

@@ -51,7 +51,7 @@ def compared(network: str, rule: str, dataset: str, batch: int, epochs: int) -> 
         keys |= {"device": "cpu", "threads": 1}
         return load(TrainConfig, f"{network}.yaml", [Override(key, key, value) for key, value in keys.items()])
 
-    images = fetch.ensure(*config(1).data.source)
+    images = fetch.load_or_fetch(*config(1).data.source)
     ramp = rates.rate_ramp(config(1).optimizer)
 
     def optilab(steps: int) -> float | None:

@@ -273,7 +273,7 @@ class Checker:
 
         claims, config = _require(expectations("lr", texts)), load(TrainConfig, source, changes)
         require_judgeable(claims, [config.name])
-        dataset = fetch.ensure(*config.data.source)
+        dataset = fetch.load_or_fetch(*config.data.source)
         test = range_test(config, rate_ramp(config.optimizer), dataset, self.place.silent)
         return Question(claims, results_of_rate(test.rate, config.name))
 

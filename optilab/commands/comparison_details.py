@@ -189,9 +189,7 @@ def _runs(chosen: Sequence[Group], first: Record) -> Iterator[Block]:
             "seed": seed,
             "state": ": ".join(filter(None, (record.state, record.manifest.get("reason")))),
             **record.outcome(),
-            "config": Call("", (), {"set": _changed(record.manifest.get("config", {}), base)}).shell()[
-                len("optilab ") :
-            ],
+            "config": shell(*Call("", (), {"set": _changed(record.manifest.get("config", {}), base)}).words()[1:]),
         }
         for group in chosen
         for seed, record in group.runs.items()

@@ -108,11 +108,11 @@ def _probe(config: TrainConfig) -> Evidence:
     """The evidence of a probe run."""
     from optilab.data import fetch
 
-    dataset = fetch.ensure(*config.data.source)
+    dataset = fetch.load_or_fetch(*config.data.source)
     from optilab.train import session
-    from optilab.train.device import alone
+    from optilab.train.device import exclusive_torch
 
-    with alone():
+    with exclusive_torch():
         try:
             rows, records, divergence = session.probe_run(config, dataset, PROBE_BATCHES)
             network = records[0].get("network", {})

@@ -91,7 +91,7 @@ class Lr(SetOptions, DataOptions, PictureOptions, OutputOptions):
             terminal.note(f"{rate.where} changes nothing here: lr finds the learning rate")
         require_judgeable(claims, [config.name])
         ramp = rates.rate_ramp(config.optimizer, self.steps)
-        dataset = fetch.ensure(*config.data.source)
+        dataset = fetch.load_or_fetch(*config.data.source)
         argument = self.config if isinstance(self.config, str | Mapping) else config.name
         test = range_test(config, ramp, dataset, place.silent)
         in_set = any(change.key == "epochs" for change in self.changes)
@@ -112,10 +112,10 @@ def range_test(config: "TrainConfig", ramp: "RateRamp", dataset: "Dataset", sile
 
     with studies.starting(config.name) if not silent else nullcontext():
         from optilab.train import session  # torch comes in here
-        from optilab.train.device import alone
+        from optilab.train.device import exclusive_torch
 
     losses: list[float] = []
-    with alone():
+    with exclusive_torch():
         training = session.build(config, dataset)
         if not silent:
             steps, low, high = len(ramp.rates), ramp.rates[0], ramp.rates[-1]

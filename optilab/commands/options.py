@@ -265,7 +265,7 @@ def present(answer: Answer, request: OutputOptions) -> int:
     if isinstance(request, FormatOptions):
         format, columns = request.format, request.columns
     if request.json_ or format == "json":
-        terminal.document(answer.full_document())
+        terminal.print_json(answer.full_document())
     elif request.quiet:
         paint(answer.short())
     elif format != "table":

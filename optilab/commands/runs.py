@@ -191,9 +191,8 @@ def _configured(line: "ListedRun") -> str:
         kinds = [key for key in ("rule", "remedy", "network", "repeat", "setting") if key in line.axes]
         return " x ".join(plural(line.axes[key], "optimizer" if key == "rule" else key) for key in kinds)
     words = [line.variant.preset, _changes(line, SEVERAL)]
-    if sum(line.counts.values()) < line.about.get(
-        "trials", 0
-    ):  # the trials that are missing may have other values
+    # Trials that are missing may have other values.
+    if sum(line.counts.values()) < line.about.get("trials", 0):
         axes = short_names([key for key in line.axes if key != "seed"]).values()
         words += [f"over {', '.join(axes)}"] if axes else []
     elif len(line.axes) > 1 or line.axes.get("seed", 0) > 1:
@@ -520,7 +519,7 @@ class RemoveRuns(FolderOptions, OutputOptions):
         if not self.names and self.older_than is None:
             raise UsageError("runs rm needs the name of a run, a pattern or --older-than AGE")
         names, text = self.names or [], self.older_than
-        age = None if text is None else runs.age(text, "--older-than")
+        age = None if text is None else runs.parse_age(text, "--older-than")
         chosen = runs.select(place.folder, names, age)
         paths = [path for path in chosen if not {*chosen}.intersection(path.parents)]  # a study has its trials
         for path in paths:

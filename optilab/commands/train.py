@@ -173,7 +173,7 @@ def _train(
     from optilab.study.claims import require_judgeable
 
     require_judgeable(config.expect, [config.name, BEST], [config], sample=1)
-    dataset = fetch.ensure(*config.data.source)
+    dataset = fetch.load_or_fetch(*config.data.source)
     with signals.on_signal() as stop:
         try:
             training, status = _run(path, config, dataset, request, place, stop, fork)
@@ -213,9 +213,9 @@ def _run(
     """Train until the end or until `stop()`; raises what `session` raises, with the run on disk by then."""
     with studies.starting(config.name) if not place.silent else nullcontext():
         from optilab.train import session  # torch comes in here, after everything that can be refused without it
-        from optilab.train.device import alone
+        from optilab.train.device import exclusive_torch
 
-    with alone():
+    with exclusive_torch():
         if request.resume is not None:
             training, run = session.resume(path, config, dataset, terminal.note)
         else:

@@ -383,9 +383,8 @@ def _problem(known: Sequence[Key], tree: Tree, error: Any) -> Problem:
     elif kind in ("refused", "value_error"):
         message = str(error["msg"]).removeprefix("Value error, ")
     else:
-        words = re.sub(
-            r"^.* should (be|have) |, unable to .*| after .*|'", "", error["msg"]
-        )  # as pydantic says it
+        # As pydantic says it.
+        words = re.sub(r"^.* should (be|have) |, unable to .*| after .*|'", "", error["msg"])
         accepted = key.takes if key and not inside and not kind.startswith("too_") else words
         message = f"expected {accepted}, got {shown(error['input'])}"
     if in_line:

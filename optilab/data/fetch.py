@@ -36,7 +36,7 @@ and may need root.
 """
 
 
-def ensure(dataset: str, directory: str | Path | None = None) -> Dataset:
+def load_or_fetch(dataset: str, directory: str | Path | None = None) -> Dataset:
     """`load` a dataset; `fetch` a published one first if it is not on this machine and the user named no directory.
 
     Raises what `load` and `fetch` raise. A damaged dataset is reported, not replaced.

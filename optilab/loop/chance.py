@@ -41,9 +41,8 @@ class Chance:
         self._loss = ""  # of a regression
         self._outputs, self._width = 0, 0  # classes of a cross-entropy; numbers per sample of any loss
         self._facts: dict[str, Any] = {"single_class": 0, "labelled": 0}
-        self._is_cross_entropy: bool | None = (
-            None  # each loss that came as a bare number, of its outputs and targets
-        )
+        # True while each loss that came as a bare number was the cross-entropy of its outputs and targets.
+        self._is_cross_entropy: bool | None = None
         self._sizes = list[int]()  # of labelled batches of MIN_BATCH or more
 
     @torch.no_grad()

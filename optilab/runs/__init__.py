@@ -21,12 +21,12 @@ from optilab.runs.directory import (
     write,
 )
 from optilab.runs.find import (
-    age,
     chosen_name,
     entries,
     is_pattern,
     locate,
     new_name,
+    parse_age,
     read_each,
     read_selected,
     run_name,

@@ -68,7 +68,7 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 def entries(directory: Path) -> tuple[list[Record | Study], dict[str, OptilabError]]:
     """Every readable run and study in `directory`, oldest first, and for every other directory why it is not one."""
     readable, unreadable = read_each(directories(directory))
-    return sorted(readable, key=_age), unreadable
+    return sorted(readable, key=_start_key), unreadable
 
 
 def read_each(paths: Iterable[Path]) -> tuple[list[Record | Study], dict[str, OptilabError]]:
@@ -93,7 +93,7 @@ def locate(directory: Path, name: str, command: str | None = None) -> Path:
     if last and not where and not name.startswith("."):
         if os.path.islink(path):
             raise RunError(f"{path} is a link to {os.path.realpath(path)}; expected a run")
-        if os.path.isdir(path) and (_NAME.fullmatch(name) or _was_made(path)):
+        if os.path.isdir(path) and (_NAME.fullmatch(name) or _is_entry(path)):
             return path
     elif _is_inside(directory, where) and is_safe_name(last) and is_regular(path / MANIFEST):
         return path
@@ -103,7 +103,7 @@ def locate(directory: Path, name: str, command: str | None = None) -> Path:
     if name and is_regular(path / MANIFEST) and not path.is_symlink():
         return path
     searched = [parent for parent in (study, Path(where or directory)) if os.path.isdir(parent)][:1]
-    available = [os.path.join(where, e.name) for parent in searched for e in directories(parent) if _was_made(e)]
+    available = [os.path.join(where, e.name) for parent in searched for e in directories(parent) if _is_entry(e)]
     few = f"; expected {listed(available, 'or')}" if 0 < len(available) < 5 else _missing(directory)
     near = did_you_mean(name, available if where else [LATEST, *available]) if available else ""
     is_trial = _is_inside(directory, where) and os.path.lexists(study / STUDY) and not is_pattern(name)
@@ -136,7 +136,7 @@ def select(directory: Path, names: Sequence[str], older_than: timedelta | None =
         return list(dict.fromkeys(entry if isinstance(entry, Path) else entry.path for entry in matching))
     before = f"{datetime.now(UTC) - older_than:%Y-%m-%dT%H:%M:%SZ}"
     chosen = _read(matching) if names else entries(directory)[0]
-    return [entry.path for entry in chosen if _age(entry)[0] < before and entry.state != "running"]
+    return [entry.path for entry in chosen if _start_key(entry)[0] < before and entry.state != "running"]
 
 
 def read_selected(directory: Path, names: Sequence[str]) -> list[Record | Study]:
@@ -154,7 +154,7 @@ def is_pattern(name: str) -> bool:
     return re.search(r"[*?\[]", name) is not None
 
 
-def age(text: str, where: str = "") -> timedelta:
+def parse_age(text: str, where: str = "") -> timedelta:
     """`30d` as a duration: a whole number of minutes (m), hours (h), days (d) or weeks (w). UsageError otherwise."""
     match = re.fullmatch(r"([0-9]{1,6})([mhdw])", text)
     if match is None:
@@ -183,7 +183,7 @@ def _like(directory: Path, pattern: str) -> Iterator[Record | Study | Path]:
         readable = [entry for entry in readable if isinstance(entry, Record)]
     matching = [entry for entry in readable if fnmatchcase(entry.name, pattern)]
     damaged = [
-        directory / other for other in unreadable if fnmatchcase(other, pattern) and _was_made(directory / other)
+        directory / other for other in unreadable if fnmatchcase(other, pattern) and _is_entry(directory / other)
     ]
     if not (matching or damaged):
         raise RunError(f"no run in {directory} matches {shown(pattern)}{_missing(directory)}")
@@ -200,19 +200,19 @@ def _latest(directory: Path, command: str | None) -> Path:
             f"no {f'run of `optilab {command}`' if command else 'run'} in {directory}{_missing(directory)}"
         )
     for name, reason in unreadable.items():
-        if _was_made(directory / name) and (directory / name).stat().st_mtime >= runs[-1].path.stat().st_mtime:
+        if _is_entry(directory / name) and (directory / name).stat().st_mtime >= runs[-1].path.stat().st_mtime:
             raise CheckpointError(f"{LATEST} may be {name}, which cannot be read: {reason}")
-    if (created := _age(runs[-1])[0]) > f"{datetime.now(UTC) + _CLOCK_ERROR:%Y-%m-%dT%H:%M:%SZ}":
+    if (created := _start_key(runs[-1])[0]) > f"{datetime.now(UTC) + _CLOCK_ERROR:%Y-%m-%dT%H:%M:%SZ}":
         raise RunError(f"{LATEST} may not be {runs[-1].name}, created in the future ({created})")
     return runs[-1].path
 
 
-def _was_made(path: Path) -> bool:
+def _is_entry(path: Path) -> bool:
     """True if a directory that is not a readable run has a file that optilab writes into every run."""
     return any(os.path.lexists(path / name) for name in (MANIFEST, CONFIG, STUDY))
 
 
-def _age(entry: Record | Study) -> tuple[str, int, str]:
+def _start_key(entry: Record | Study) -> tuple[str, int, str]:
     """Sort key: the time of the start; entries of the same second are ordered by their files."""
     try:
         started = (entry.path / entry.FILE).stat().st_mtime_ns

@@ -25,7 +25,7 @@ from optilab.files import output_file, read_regular, write_atomic
 from optilab.show.blocks import Block, Details, Hint, NextStep, Sentence, Verdict
 from optilab.show.chart import DARK_COLORS, LIGHT_COLORS, Chart
 from optilab.show.table import Column, Table
-from optilab.show.terminal import plain
+from optilab.show.terminal import json_value
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -244,9 +244,9 @@ def safe_json(tree: Any) -> str:
 
     Invisible and control characters of its texts are visible escapes, as in templates.
     """
-    return json.dumps(_escape_control_characters(plain(tree)), allow_nan=False, separators=(",", ":")).translate(
-        _IN_SCRIPTS
-    )
+    return json.dumps(
+        _escape_control_characters(json_value(tree)), allow_nan=False, separators=(",", ":")
+    ).translate(_IN_SCRIPTS)
 
 
 def _escape_control_characters(tree: Any) -> Any:

@@ -102,19 +102,19 @@ def spinner(text: str) -> Iterator[None]:
         yield
 
 
-def document(facts: Mapping[str, Any]) -> None:
+def print_json(facts: Mapping[str, Any]) -> None:
     """Print the one JSON document of `--json`: full precision, null for a number that is not finite. Its
     `schema_version` is 1 unless `facts` have another one."""
-    sys.stdout.write(json.dumps(plain({"schema_version": 1, **facts}), allow_nan=False) + "\n")
+    sys.stdout.write(json.dumps(json_value({"schema_version": 1, **facts}), allow_nan=False) + "\n")
     sys.stdout.flush()
 
 
-def plain(value: Any) -> Any:
+def json_value(value: Any) -> Any:
     """A value as JSON can hold it; arrays become lists, numbers that are not finite null."""
     if isinstance(value, float):
         return value if isfinite(value) else None
     if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
+        return {key: json_value(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return plain(value.tolist()) if hasattr(value, "tolist") else value
+        return [json_value(item) for item in value]
+    return json_value(value.tolist()) if hasattr(value, "tolist") else value

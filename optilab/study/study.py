@@ -411,7 +411,9 @@ def _fetch_datasets(spec: StudySpec, how: ExecutionOptions) -> DatasetPaths:
     """
     from optilab.data import fetch
 
-    ready = {source: fetch.ensure(*source) for source in dict.fromkeys(t.config.data.source for t in spec.trials)}
+    ready = {
+        source: fetch.load_or_fetch(*source) for source in dict.fromkeys(t.config.data.source for t in spec.trials)
+    }
     for trial in spec.trials:
         for code in trial.config.user_files.values():
             if code.definition is not None:

@@ -56,7 +56,7 @@ _training = Lock()
 
 
 @contextlib.contextmanager
-def alone() -> Iterator[None]:
+def exclusive_torch() -> Iterator[None]:
     """The only training of this process, whose default type, threads and generators PyTorch shares between all of it.
 
     They are what they were afterwards. UsageError while another training of the process goes on: each would draw from

@@ -191,9 +191,8 @@ class _TorchOptimizer(NamedTuple):
 
     def optimizer(self, parameters: Parameters, rule: Any, weight_decay: float) -> torch.optim.Optimizer | None:
         """None for a rule in another form."""
-        decays = (
-            "weight_decay" in self.arguments
-        )  # the decay of AdamW is not an L2 penalty, and torch's AdamW has no other
+        # The decay of AdamW is not an L2 penalty, and torch's AdamW has no other.
+        decays = "weight_decay" in self.arguments
         if any(getattr(rule, name) != value for name, value in self.form.items()) or (decays and weight_decay):
             return None
         settings: dict[str, Any] = {"weight_decay": weight_decay, **self.options}

@@ -29,7 +29,9 @@ def test_environment_of_the_user_stays(variables, seen):
 
 
 def test_document_has_null_for_what_is_not_finite(capsys):
-    terminal.document({"f": [1.5, math.inf], "point": np.array([[0.1, np.nan]]), "deep": {"x": -math.inf}, "n": 3})
+    terminal.print_json(
+        {"f": [1.5, math.inf], "point": np.array([[0.1, np.nan]]), "deep": {"x": -math.inf}, "n": 3}
+    )
     text = capsys.readouterr().out
     assert text.startswith('{"schema_version": 1, ')
     assert json.loads(text) == {

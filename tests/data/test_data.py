@@ -169,7 +169,7 @@ def test_a_named_folder_is_never_replaced(small, tmp_path, monkeypatch, named):
     empty.mkdir()
     if named == "environment":
         monkeypatch.setenv("OPTILAB_DATA", str(empty))
-    for act in (data.load, data.verify, lambda name, place: fetch.ensure(name, place)):
+    for act in (data.load, data.verify, lambda name, place: fetch.load_or_fetch(name, place)):
         with pytest.raises(DataError, match=f"{empty} lacks {', '.join(NAMES)}"):
             act("fashion-mnist", empty if named == "argument" else None)
     assert list(empty.iterdir()) == []
@@ -183,14 +183,14 @@ def test_cache_before_debian_and_damage_is_not_passed_over(small, cache, tmp_pat
     assert data.load("fashion-mnist").directory == tmp_path / "debian"
     (cache / TRAIN_LABELS).write_bytes(b"damaged")  # complete, but damaged: the user is told
     with pytest.raises(DataError, match=f"{cache / TRAIN_LABELS}: "):
-        fetch.ensure("fashion-mnist")
+        fetch.load_or_fetch("fashion-mnist")
 
 
 def test_idx_needs_a_folder(small, monkeypatch):
     with pytest.raises(DataError, match="--data-dir or OPTILAB_DATA"):
-        fetch.ensure("idx")
+        fetch.load_or_fetch("idx")
     monkeypatch.setenv("OPTILAB_DATA", str(small))
-    assert_is_small(fetch.ensure("idx"))
+    assert_is_small(fetch.load_or_fetch("idx"))
 
 
 # --- fetching ----------------------------------------------------------------------------------------------
@@ -226,11 +226,11 @@ def test_fetch_keeps_what_is_whole(web, cache):
     shutil.rmtree(web)
     assert fetch.fetch("fashion-mnist") == cache
     assert (cache / f"{TEST_IMAGES}.gz").exists()
-    assert_is_small(fetch.ensure("fashion-mnist"))
+    assert_is_small(fetch.load_or_fetch("fashion-mnist"))
 
 
 def test_ensure_fetches_and_a_fetch_heals_the_folder_that_is_named(web, tmp_path):
-    assert_is_small(fetch.ensure("fashion-mnist"))
+    assert_is_small(fetch.load_or_fetch("fashion-mnist"))
     folder = write_idx_dataset(tmp_path / "mine" / "FashionMNIST" / "raw")
     (folder / TRAIN_LABELS).write_bytes(b"damaged")
     assert fetch.fetch("fashion-mnist", tmp_path / "mine") == tmp_path / "mine" / "fashion-mnist"
@@ -348,4 +348,4 @@ def test_the_package_where_no_mirror_has_it(web, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setenv("PLACE", str(tmp_path))
     shutil.rmtree(web)
-    assert_is_small(fetch.ensure("fashion-mnist"))
+    assert_is_small(fetch.load_or_fetch("fashion-mnist"))

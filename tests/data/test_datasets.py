@@ -45,7 +45,7 @@ def arrays_of(dataset: data.Dataset) -> list[np.ndarray]:
 @pytest.mark.parametrize("name", ["synthetic", "digits"])
 def test_what_needs_no_files_is_what_its_entry_says(name, monkeypatch):
     monkeypatch.setenv("OPTILAB_DATA", "/nowhere")  # of no concern to it
-    info, dataset = DATASETS[name], fetch.ensure(name)
+    info, dataset = DATASETS[name], fetch.load_or_fetch(name)
     images, labels, test_images, test_labels = arrays_of(dataset)
     assert (images.shape, test_images.shape) == ((info.train, *info.shape), (info.test, *info.shape))
     assert {array.dtype for array in arrays_of(dataset)} == {np.dtype(np.uint8)}

@@ -107,7 +107,7 @@ def test_patterns_and_ages(optilab, tmp_path):
     started(tmp_path / "runs" / "b1", "2020-01-01T00:00:00Z")
     for age in ("30", "d", "-1d", "1.5h", "30D", ""):
         with pytest.raises(UsageError, match="a whole number"):
-            runs.age(age)
+            runs.parse_age(age)
     optilab("runs", "rm", "z*", "--yes", code=4)
     optilab("runs", "rm", "a1/*", "--older-than", "30d", "--yes", code=2)  # no trial of a study leaves it
     removed = json.loads(optilab("runs", "rm", "a*", "--older-than", "30d", "--yes", "--json").stdout)

@@ -359,7 +359,7 @@ def short_training(rule, dataset, activation="relu", batch=32, steps=50):
         "model": {"hidden": [64, 32, 32], "activation": activation, "init": SUITED[activation]},
     }
     config = load(TrainConfig, None, [Override("", key, value) for key, value in keys.items()])
-    training = engine.Training.start(config, fetch.ensure(dataset), CPU)
+    training = engine.Training.start(config, fetch.load_or_fetch(dataset), CPU)
     return list(training.ramp([1.0] * steps)), training
 
 

@@ -139,7 +139,7 @@ def probed(config: TrainConfig, data: Dataset) -> Recorded:
 
 @cache
 def _whole(name: str) -> Dataset:
-    return fetch.ensure(name)
+    return fetch.load_or_fetch(name)
 
 
 def dataset(labels: str, config: TrainConfig) -> Dataset:

@@ -137,9 +137,8 @@ def _metric(histories: Sequence[History], metric: str) -> Panel:
         marks.append(_over_epochs(validation.mean, number, role="validation", width=2.2, marker=5))
         marks.append(Points([history.best], [best], "best", number, label="best validation accuracy"))
     classes = {history.classes for history in histories}
-    chance = (
-        QUANTITIES[metric].chance(max(classes)) if min(classes) > 1 else None
-    )  # targets of a loop may be unknown
+    # The targets of a loop may be unknown.
+    chance = QUANTITIES[metric].chance(max(classes)) if min(classes) > 1 else None
     if len(classes) == 1 and low < (chance or 0.0) < high:
         marks.append(ReferenceLine(chance or 0.0, name="chance level", skip_in_text=True))
     epochs = max(history.epochs for history in histories)
