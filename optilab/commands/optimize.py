@@ -24,7 +24,7 @@ from optilab.commands.paths import (
     follow,
     judge_paths,
     rows,
-    tuned,
+    tune_rules,
 )
 from optilab.commands.request import Conflicts, Place
 from optilab.config.load import load
@@ -111,7 +111,7 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
         """Follow the paths, write what is asked for, and the run; that of a script where it has a name."""
         config, note = chosen_config(self), ""
         if self.tune:
-            config, note = tuned(config, self.tune, self.changes)
+            config, note = tune_rules(config, self.tune, self.changes)
         paths = follow(config)
         answer = LabPaths(config, paths, note)
         self.save(answer)

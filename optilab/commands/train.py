@@ -120,19 +120,19 @@ class Train(ClusterOptions, SetOptions, DataOptions, SaveOptions, PictureOptions
             from optilab.study.export import require
 
             require("tensorboard", "--log tensorboard", "tensorboard")
-        if isinstance(continued := plan, Continuation):
-            if continued.complete:
+        if isinstance(plan, Continuation):
+            if plan.complete:
                 if not place.library:
-                    terminal.note(f"{continued.path.name} is already complete ({plural(continued.done, 'epoch')})")
-                return _result(continued.path, continued.config, self)
-            return _train(continued.path, continued.config, self, place)
+                    terminal.note(f"{plan.path.name} is already complete ({plural(plan.done, 'epoch')})")
+                return _result(plan.path, plan.config, self)
+            return _train(plan.path, plan.config, self, place)
         if self.seeds is not None:
             return _train_seeds(plan, self, place)
-        forked = plan if isinstance(plan, Fork) else None
-        config = forked.config if forked else plan
+        fork = plan if isinstance(plan, Fork) else None
+        config = fork.config if fork else plan
         path = place.folder / runs.chosen_name(self.name, config.name)
         runs.require_free(path)
-        return _train(path, config, self, place, forked)
+        return _train(path, config, self, place, fork)
 
 
 def _plan(request: Train, place: Place) -> Any:
@@ -224,7 +224,7 @@ def _run(
         if not place.silent:
             header(training, dataset)
             if fork:
-                forked(run.manifest["fork"])
+                print_fork(run.manifest["fork"])
 
         log = EventFile(run.path, training.config, training.epoch) if request.log is not None else None
         with TrainingDisplay(config.epochs, training.rows, place.silent, log) as display:
@@ -443,7 +443,7 @@ def header(training: "Training", dataset: "Dataset") -> None:
     terminal.say(f"{name}, {train:,} train, {validation:,} validation ({checked})")
 
 
-def forked(origin: Mapping[str, Any]) -> None:
+def print_fork(origin: Mapping[str, Any]) -> None:
     """Print a fork's run and epoch, the state of its optimizer, and its changed keys."""
     terminal.say(
         f"fork of {origin['run']} after epoch {origin['epoch']}; optimizer state {origin['optimizer_state']}"

@@ -114,7 +114,7 @@ class Entrant:
             generator = np.random.default_rng([race.seed, self.repeat, *names])
             distributions = search_space.network_space(rule) | search_space.ranges(race.over)
             numbers = search_space.sobol(race.budget, stream, generator, race.over)
-            values = search_space.drawn(key, distributions)(numbers).tolist()
+            values = search_space.distribution_of(key, distributions)(numbers).tolist()
             columns[key] = [v if isinstance(v, str) else float(f"{v:.6g}") for v in values]
         return [{key: column[place] for key, column in columns.items()} for place in range(race.budget)]
 
@@ -228,7 +228,7 @@ def spec_of(request: TrainingRaceConfig, changes: Sequence[Override] = ()) -> Ra
             {"network": config.name, "rule": rule.name},
             config,
             {"optimizer": name},
-            search_space.tuned(rule, _extra_search_keys(request, config)),
+            search_space.searched_fields(rule, _extra_search_keys(request, config)),
             "--algo",
         )
         for config in request.on
