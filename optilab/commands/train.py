@@ -45,7 +45,7 @@ from optilab.show import terminal
 from optilab.show.blocks import Block
 from optilab.show.progress import INTERVAL_SECONDS, Bar
 from optilab.show.table import grid
-from optilab.words import decimals, duration, pace, plural, settings
+from optilab.words import decimals, duration, pace, plural, settings_text
 
 if TYPE_CHECKING:
     from optilab.config.training import TrainConfig
@@ -426,7 +426,7 @@ def header(training: "Training", dataset: "Dataset") -> None:
     from optilab.config.user_network import UserNetwork
 
     config, device = training.config, str(training.device)
-    model, optimizer = config.model, settings(config.optimizer).replace("   ", " ")
+    model, optimizer = config.model, settings_text(config.optimizer).replace("   ", " ")
     facts = [
         config.name,
         model.name if isinstance(model, UserNetwork) else _widths(model.widths(training.inputs, dataset.classes)),
