@@ -164,7 +164,7 @@ def race_on_functions(request: FunctionRace, place: Place) -> "LabRace":
     from optilab.study.claims import judge_claims, require_judgeable, results_of_race
 
     tree = Tree(places={("over",): request.flag("over")})
-    studies.with_location(tree, study.check, rules, tests, request.over)
+    studies.with_location(tree, study.require_raceable, rules, tests, request.over)
     require_judgeable(request.expect, [rule.name for rule in rules])
     Table(COLUMNS, []).choose(request.columns or (), request.flag("columns"))
     tunings = len(rules) * len(tests) * request.repeats

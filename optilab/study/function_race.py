@@ -100,7 +100,7 @@ class Race:
 # --- running ---------------------------------------------------------------------------------------------------
 
 
-def check(rules: Sequence[Rule], functions: Sequence[Objective], over: Mapping[str, Any]) -> None:
+def require_raceable(rules: Sequence[Rule], functions: Sequence[Objective], over: Mapping[str, Any]) -> None:
     """UsageError with every rule and function that cannot take part, and for a range that no rule can take."""
     problems = list[str]()
     for rule in rules:
@@ -125,7 +125,7 @@ def run(
     conditions: FunctionRaceConfig,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Race:
-    """Every tuning of what `check` accepts; `progress(done)` is called after each."""
+    """Every tuning of what `require_raceable` accepts; `progress(done)` is called after each."""
     combinations = [(rule, f, i) for f in functions for rule in rules for i in range(conditions.repeats)]
     tunings = []
     for done, (rule, function, repeat) in enumerate(combinations, 1):
