@@ -128,11 +128,11 @@ def tune_rules(
     import numpy as np
 
     from optilab.config.study import FunctionRaceConfig
-    from optilab.study import search_space
+    from optilab.study import tuning_space
     from optilab.study.tuning import tune
 
     require_bare(config, "--tune")
-    searched = {f"algo.{name}" for rule in config.algo for name in search_space.searched_fields(rule)}
+    searched = {f"algo.{name}" for rule in config.algo for name in tuning_space.searched_fields(rule)}
     for change in changes:
         if change.key in searched:
             raise UsageError(f"--tune searches {change.key.removeprefix('algo.')}", change.where)

@@ -98,7 +98,7 @@ class TrainingRace(StudyOptions, RaceOptions, TrainingRaceConfig):
 
     def _tree_and_name(self, place: Place) -> tuple[Tree, str | None]:
         """The trainings of `on`, or the study that is repeated or continued."""
-        from optilab.study.search_space import NETWORK_KEYS
+        from optilab.study.tuning_space import NETWORK_KEYS
 
         if self.on is None:
             return studies.tree_and_name("race --on", self, None, place)

@@ -29,8 +29,8 @@ from optilab.study.comparison import looked_before
 from optilab.study.function_race import CONDITIONS, ENOUGH_FUNCTIONS, Race
 from optilab.study.judge import alpha, confidence_of
 from optilab.study.network_race import JUDGED, Raced, RaceResult, RaceTable
-from optilab.study.search_space import of_rule, untuned
 from optilab.study.tuning import UNSOLVED, extra_knowledge, gradients_per_step
+from optilab.study.tuning_space import of_rule, untuned
 from optilab.words import listed, plural, some
 
 # --- on test functions --------------------------------------------------------------------------------------

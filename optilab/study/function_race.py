@@ -17,7 +17,7 @@ from optilab.config.study import FunctionRaceConfig
 from optilab.errors import UsageError
 from optilab.optimize.objective import Floats, Objective, label_of, minima_inside
 from optilab.optimize.rule import Rule, reject_matrix_rule
-from optilab.study import search_space
+from optilab.study import tuning_space
 from optilab.study.judge import Judgment, judge
 from optilab.study.tuning import Tuning, extra_knowledge, log_costs, measure
 
@@ -116,7 +116,7 @@ def require_raceable(rules: Sequence[Rule], functions: Sequence[Objective], over
     problems += [f"{name}: two optimizers have that name" for name, count in names.items() if count > 1]
     if problems:
         raise UsageError("\n".join(problems))
-    search_space.require_tunable(over, rules)
+    tuning_space.require_tunable(over, rules)
 
 
 def run(
@@ -141,14 +141,14 @@ def document(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]) 
     """The whole result, as the tree of `--json`."""
     expected = dict(zip(race.rules, race.best_of.tolist(), strict=True))
     over = race.conditions.over
-    spaces = {f.name: search_space.space(f) | search_space.ranges(over) for f in functions}
+    spaces = {f.name: tuning_space.space(f) | tuning_space.ranges(over) for f in functions}
     return {
         "conditions": {key: getattr(race.conditions, key) for key in CONDITIONS},
         "functions": race.functions,
         "rules": [
             {
                 "name": rule.name,
-                "tuned": list(search_space.of_rule(rule, over)),
+                "tuned": list(tuning_space.of_rule(rule, over)),
                 "uses": ["gradient", *extra_knowledge(rule)],
             }
             for rule in rules
