@@ -226,8 +226,9 @@ class JudgedDifference:
     """True if the variance was raised to the table's."""
     verdict: Verdict
     more: int | None
-    """The number of further blocks that would give a verdict, at 80% power, if the difference is the one seen; None if
-    too many, 0 if these give a verdict, or would without `improvable` blocks."""
+    """Further blocks of each group that would give a verdict with 80% power, if this difference is the true one.
+    0 if it has a verdict, or if only the `improvable` blocks keep it from one. None if no number would
+    give one, or too many blocks would."""
 
 
 @dataclass(frozen=True)
