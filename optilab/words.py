@@ -88,7 +88,7 @@ def pace(epochs: float, seconds: float) -> str:
     return f"{1 / speed:.1f} s/epoch" if 0 < speed < 1 else f"{speed:.1f} epochs/s"
 
 
-def settings(rule: Any) -> str:
+def settings_text(rule: Any) -> str:
     """`lr 0.2   beta1 0.9   ...`: every hyperparameter of a rule, a dataclass."""
     return "   ".join(f"{f.name} {setting(getattr(rule, f.name))}" for f in fields(rule))
 

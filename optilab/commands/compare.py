@@ -99,13 +99,16 @@ class CompareRuns(ComparisonOptions, FormatOptions, FolderOptions, PictureOption
 
     def run(self, place: Place) -> "LabComparison":
         """The comparison of a race is by its evaluated trainings, and by the test set unless `metric` is another."""
-        judged = judged_runs(place.folder, self.names, self.arguments.get("metric"), self.target is not None)
-        answer = compared(*judged, self)
+        timed = self.target is not None
+        selection, metric = trainings_and_metric(place.folder, self.names, self.arguments.get("metric"), timed)
+        answer = compare_selection(selection, metric, self)
         self.draw(answer.chart)
         return answer
 
 
-def compared(selection: "Selection", metric: str, options: ComparisonOptions | None = None) -> "LabComparison":
+def compare_selection(
+    selection: "Selection", metric: str, options: ComparisonOptions | None = None
+) -> "LabComparison":
     """The comparison that options ask for. UsageError for what they do not accept."""
     from optilab.study.comparison import compare_runs
     from optilab.study.measure import read_measure
@@ -128,7 +131,7 @@ def compared(selection: "Selection", metric: str, options: ComparisonOptions | N
     return LabComparison(comparison, selection.entries)
 
 
-def judged_runs(
+def trainings_and_metric(
     folder: Path, names: Sequence[str], metric: str | None, timed: bool = False
 ) -> tuple["Selection", str]:
     """The trainings to compare, and the metric.
@@ -184,7 +187,7 @@ class LabComparison(Answer):
         return [{key: row.get(key) for key in keys} for row in tables.rows(self.comparison)]
 
     def blocks(self) -> Iterator[Block]:
-        yield from self.compared()
+        yield from self.result_blocks()
         if step := self.next_step:
             yield step
 
@@ -205,7 +208,7 @@ class LabComparison(Answer):
         """The command that would tell more, and what it does."""
         return tables.next_step(self.comparison, self.entries)
 
-    def compared(self) -> Iterator[Block]:
+    def result_blocks(self) -> Iterator[Block]:
         """The differences, the table, and the verdict."""
         if self._confirms:
             yield Sentence(tables.again_by(self.comparison), "bold")

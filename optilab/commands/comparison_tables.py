@@ -152,20 +152,20 @@ def rows(comparison: "RunComparison") -> list[dict[str, Any]]:
         candidate, judged = comparison.candidates[i], judgment.rows[i]
         row = {"group": candidate.label, **candidate.settings, **judged_values(judged)}
         row |= {"diverged": judged.diverged, "std": judged.summary.std, "reached": _reached(candidate)}
-        if (contrast := judged.difference) is not None:
-            tested = contrast.p if contrast.n > 1 else None  # a single seed tests nothing
-            row |= {"won": contrast.won, "p": tested, "more": contrast.more or None}
+        if (difference := judged.difference) is not None:
+            tested = difference.p if difference.n > 1 else None  # a single seed tests nothing
+            row |= {"won": difference.won, "p": tested, "more": difference.more or None}
         table.append(row)
     return table
 
 
 def judged_values(row: "JudgedGroup[Any]") -> dict[str, Any]:
     """The values of a judged row in every table: its mean and its difference, each with the interval."""
-    summary, contrast = row.summary, row.difference
+    summary, difference = row.summary, row.difference
     values = {"n": len(row.values), "mean": summary.mean if summary.n else None}
     values |= interval_values("", summary.interval) | {"verdict": row.verdict}
-    if contrast is not None:
-        values |= {"difference": contrast.difference} | interval_values("difference_", contrast.interval)
+    if difference is not None:
+        values |= {"difference": difference.difference} | interval_values("difference_", difference.interval)
     return values
 
 

@@ -23,7 +23,7 @@ from optilab.optimize.formula import Node
 from optilab.optimize.program import evaluate
 from optilab.optimize.rule import FormulaRule, is_formula
 from optilab.optimize.user_code import is_user_code
-from optilab.words import settings
+from optilab.words import settings_text
 
 if TYPE_CHECKING:
     from optilab import runs
@@ -257,7 +257,7 @@ _ACROSS = {"grad", "diagonal", "sum", "norm", "solve", "smallest"}
 
 def _written(worked: "WorkedStep", style: Style) -> Iterator[str]:
     yield style.title.format(_title(worked))
-    sentences = [settings(worked.rule)]
+    sentences = [settings_text(worked.rule)]
     if not isinstance(worked.rule, FormulaRule):  # whose name it is
         formula = worked.rule.formula
         sentences.append(f"`{formula}`" if style is STYLES["markdown"] and "<-" in formula else formula)

@@ -24,7 +24,7 @@ from optilab.commands.paths import (
     follow,
     judge_paths,
     rows,
-    tuned,
+    tune_rules,
 )
 from optilab.commands.request import Conflicts, Place
 from optilab.config.load import load
@@ -39,7 +39,7 @@ from optilab.optimize.user_code import UserRule, described, sources
 from optilab.show import terminal
 from optilab.show.blocks import Block, Sentence, Verbatim
 from optilab.show.table import Column, Table, grid
-from optilab.words import plural, setting, settings
+from optilab.words import plural, setting, settings_text
 
 if TYPE_CHECKING:
     from optilab.config.optimize import OptimizeConfig
@@ -111,7 +111,7 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
         """Follow the paths, write what is asked for, and the run; that of a script where it has a name."""
         config, note = chosen_config(self), ""
         if self.tune:
-            config, note = tuned(config, self.tune, self.changes)
+            config, note = tune_rules(config, self.tune, self.changes)
         paths = follow(config)
         answer = LabPaths(config, paths, note)
         self.save(answer)
@@ -295,7 +295,7 @@ class LabPaths(Answer):
     def _single(self) -> Iterator[Block]:
         ((_, rule, path),), config = self.rule_paths, self.config
         yield Sentence(f"{rule.name} on {_where(config)}", "bold")
-        yield settings(rule)
+        yield settings_text(rule)
         if not isinstance(rule, FormulaRule):  # whose name it is
             yield rule.formula
         yield from self._conditions()
@@ -315,7 +315,7 @@ class LabPaths(Answer):
         yield self.table()
         yield ""
         origins = {label: "tuned" if self.note else origin(rule) for label, rule, _ in ranked}
-        rows = [[label, settings(rule), origins[label]] for label, rule, _ in ranked]
+        rows = [[label, settings_text(rule), origins[label]] for label, rule, _ in ranked]
         yield grid(["", "", ""], rows, left=(0, 1, 2), header=False)
         library_origins = {origins[label] for label, rule, _ in ranked if not isinstance(rule, UserRule)}
         if "default" in library_origins and len(set(origins.values())) > 1:

@@ -118,7 +118,9 @@ def judge_paths(config: "OptimizeConfig", paths: "Mapping[str, Trajectory]") -> 
     return judge_claims(config.expect, results_of(config, paths))
 
 
-def tuned(config: "OptimizeConfig", budget: int, changes: Sequence[Override] = ()) -> "tuple[OptimizeConfig, str]":
+def tune_rules(
+    config: "OptimizeConfig", budget: int, changes: Sequence[Override] = ()
+) -> "tuple[OptimizeConfig, str]":
     """The config with every rule at the best of `budget` settings from the path's own start, and the sentence on it.
 
     UsageError for `changes` of what is tuned.
@@ -126,11 +128,11 @@ def tuned(config: "OptimizeConfig", budget: int, changes: Sequence[Override] = (
     import numpy as np
 
     from optilab.config.study import FunctionRaceConfig
-    from optilab.study import search_space
+    from optilab.study import tuning_space
     from optilab.study.tuning import tune
 
     require_bare(config, "--tune")
-    searched = {f"algo.{name}" for rule in config.algo for name in search_space.tuned(rule)}
+    searched = {f"algo.{name}" for rule in config.algo for name in tuning_space.searched_fields(rule)}
     for change in changes:
         if change.key in searched:
             raise UsageError(f"--tune searches {change.key.removeprefix('algo.')}", change.where)

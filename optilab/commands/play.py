@@ -32,7 +32,7 @@ from optilab.commands.paths import (
     chosen_config,
     follow,
     require_bare,
-    tuned,
+    tune_rules,
 )
 from optilab.commands.request import Place
 from optilab.config.load import load
@@ -92,7 +92,7 @@ class Play(SetOptions, OutputOptions):
         config = chosen_config(self, EPOCHS)
         require_runnable(config)
         if self.tune:
-            config, note = tuned(config, self.tune, self.changes)
+            config, note = tune_rules(config, self.tune, self.changes)
         changed = any(change.key.startswith("algo.") for change in self.changes)
         free = not (self.config or self.tune or changed or "{" in str(self.algo))
         content = page(config, note, free)

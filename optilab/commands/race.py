@@ -89,19 +89,19 @@ class TrainingRace(StudyOptions, RaceOptions, TrainingRaceConfig):
     dry_run: Annotated[bool, Doc("With --on: print the plan and its cost; train nothing")] = False
 
     def run(self, place: Place) -> "LabStudy | PlannedStudy":
-        source = self._source(place)
+        tree, name = self._tree_and_name(place)
         from optilab.study.network_race import spec_of
 
         if tuned := next((change for change in self.changes if change.key.startswith("optimizer.")), None):
             raise UsageError("a race tunes the optimizers that --algo names", tuned.where)
-        return studies.answered(self, place, source, spec_of, "race", EndedRace)
+        return studies.run_or_plan(self, place, tree, name, spec_of, "race", EndedRace)
 
-    def _source(self, place: Place) -> tuple[Tree, str | None]:
+    def _tree_and_name(self, place: Place) -> tuple[Tree, str | None]:
         """The trainings of `on`, or the study that is repeated or continued."""
-        from optilab.study.search_space import NETWORK_KEYS
+        from optilab.study.tuning_space import NETWORK_KEYS
 
         if self.on is None:
-            return studies.source("race --on", self, None, place)
+            return studies.tree_and_name("race --on", self, None, place)
         started = {"algos": [*NETWORK_OPTIMIZERS], "finalists": FINALISTS} | dict.fromkeys(NETWORK_KEYS, True)
         on = self.model_dump(mode="json", include={"on"})["on"]
         return Tree.of(started | {"on": on}, ""), self.name
@@ -164,7 +164,7 @@ def race_on_functions(request: FunctionRace, place: Place) -> "LabRace":
     from optilab.study.claims import judge_claims, require_judgeable, results_of_race
 
     tree = Tree(places={("over",): request.flag("over")})
-    studies.with_location(tree, study.check, rules, tests, request.over)
+    studies.with_location(tree, study.require_raceable, rules, tests, request.over)
     require_judgeable(request.expect, [rule.name for rule in rules])
     Table(COLUMNS, []).choose(request.columns or (), request.flag("columns"))
     tunings = len(rules) * len(tests) * request.repeats

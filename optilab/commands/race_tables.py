@@ -29,8 +29,8 @@ from optilab.study.comparison import looked_before
 from optilab.study.function_race import CONDITIONS, ENOUGH_FUNCTIONS, Race
 from optilab.study.judge import alpha, confidence_of
 from optilab.study.network_race import JUDGED, Raced, RaceResult, RaceTable
-from optilab.study.search_space import of_rule, untuned
 from optilab.study.tuning import UNSOLVED, extra_knowledge, gradients_per_step
+from optilab.study.tuning_space import of_rule, untuned
 from optilab.words import listed, plural, some
 
 # --- on test functions --------------------------------------------------------------------------------------
@@ -162,7 +162,7 @@ def _extra(rule: Rule, functions: Sequence[Objective]) -> str:
     return f"* {rule.name} uses {' and '.join(extra)} besides the gradient; {charge}" if extra else ""
 
 
-def settings_of(race: Race, order: Sequence[str], every: bool) -> Table:
+def settings_table(race: Race, order: Sequence[str], every: bool) -> Table:
     """Medians and ranges of the tuned settings per rule, or the setting of each function and repeat."""
     if every:
         rows = [
@@ -498,7 +498,7 @@ class LabRace(Answer):
         claim, *limits = race_verdict(race)
         yield Verdict(claim, "".join(f"; {limit}" for limit in limits))
         yield ""
-        yield settings_of(race, [row["rule"] for row in table], self.settings)
+        yield settings_table(race, [row["rule"] for row in table], self.settings)
         if not self.settings:
             yield Hint("add --settings to see them for each function")
         if step := next_race(race, rules):
@@ -520,7 +520,7 @@ class LabRace(Answer):
         ]
         about = f"Geometric mean over starts and repeats;{BEST} the lowest on the function."
         yield Details("Cost on each function", [Sentence(about, "dim"), grid(["function", *names], rows)])
-        yield Details("Every tuned setting", [settings_of(race, names, every=True)], folded=True)
+        yield Details("Every tuned setting", [settings_table(race, names, every=True)], folded=True)
         yield Details("Repeat it", [Verbatim(self.again)])
 
     @property

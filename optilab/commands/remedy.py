@@ -52,9 +52,10 @@ class TryRemedies(StudyOptions, RemedyConfig):  # type: ignore[misc]  # `set` is
         from optilab.study.remedy import spec_of
 
         started = {"finalists": FINALISTS} if self.tune is not None else {}
-        source = studies.source("remedy", self, self.config, place, **started)
-        tuned = source[0].values.get("tune") is not None or self.tune is not None
-        return studies.answered(self, place, source, spec_of, "remedies", EndedRace if tuned else EndedRemedies)
+        tree, name = studies.tree_and_name("remedy", self, self.config, place, **started)
+        tuned = tree.values.get("tune") is not None or self.tune is not None
+        answer = EndedRace if tuned else EndedRemedies
+        return studies.run_or_plan(self, place, tree, name, spec_of, "remedies", answer)
 
 
 COLUMNS = (

@@ -9,7 +9,13 @@ from annotated_doc import Doc
 from pydantic import Field
 
 from optilab.commands.answer import SimpleAnswer
-from optilab.commands.compare import ComparisonOptions, LabComparison, Metric, compared, judged_runs
+from optilab.commands.compare import (
+    ComparisonOptions,
+    LabComparison,
+    Metric,
+    compare_selection,
+    trainings_and_metric,
+)
 from optilab.commands.options import QUIET, ColumnOptions, FolderOptions, OutputOptions, RunNames
 from optilab.commands.request import Place, options_of
 from optilab.commands.results import LabStudy
@@ -66,7 +72,7 @@ class Written(SimpleAnswer):
 def _answer(request: Report, place: Place) -> "tuple[LabComparison | RaceView, list[str]]":
     """The answer that the page shows, and a sentence for each trial left out."""
     timed = request.target is not None
-    selection, metric = judged_runs(place.folder, request.names, request.metric, timed)
+    selection, metric = trainings_and_metric(place.folder, request.names, request.metric, timed)
     entries, options = selection.entries, request
     study = entries[0]
     if len(entries) == 1 and isinstance(study, Study):
@@ -77,7 +83,7 @@ def _answer(request: Report, place: Place) -> "tuple[LabComparison | RaceView, l
             return RaceView(result, study), selection.notes
         if study.manifest["command"] == "remedy" and (name := _untouched(study, selection.records)):
             options = Report.of({"baseline": name, **request.arguments}, request.typed)
-    return compared(selection, metric, options), selection.notes
+    return compare_selection(selection, metric, options), selection.notes
 
 
 def _untouched(study: Study, records: Sequence[Record]) -> str | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from optilab import runs
 from optilab.commands.answer import Answer
-from optilab.commands.compare import LabComparison, compared, curves, judged_runs, missing_epoch
+from optilab.commands.compare import LabComparison, compare_selection, curves, missing_epoch, trainings_and_metric
 from optilab.config.tree import yaml_bytes
 from optilab.errors import DataError, ExitCode, OptilabError, RunError, UsageError
 from optilab.runs import Record, Study, best_column
@@ -145,7 +145,7 @@ class LabRun(LabEntry[Record]):
         if not self._is_training:
             return self._paths
         metric = "test_acc" if "test_acc" in self.manifest else best_column(self.rows)
-        return compared(Selection([self.entry], entries=[self.entry]), metric)
+        return compare_selection(Selection([self.entry], entries=[self.entry]), metric)
 
     @cached_property
     def _paths(self) -> "LabPaths":
@@ -178,9 +178,9 @@ class LabStudy(LabEntry[Study]):
     @cached_property
     def comparison(self) -> LabComparison:
         """The comparison of the completed trainings by their settings; of a race that of the evaluated ones."""
-        selection, metric = judged_runs(self.path.parent, [str(self.path)], None)
+        selection, metric = trainings_and_metric(self.path.parent, [str(self.path)], None)
         ended = [record for record in selection.records if record.state in ("done", "diverged")]
-        return compared(selection._replace(records=ended), metric)
+        return compare_selection(selection._replace(records=ended), metric)
 
     @cached_property
     def confirmation(self) -> LabComparison | None:

@@ -458,7 +458,7 @@ def _of_settings(chosen: "Selection") -> "Chart | None":
     if len(entries) != 1 or not isinstance(entries[0], Study) or entries[0].manifest["command"] != "sweep":
         return None
     metric = load(SweepConfig, str(entries[0].path / runs.STUDY)).metric
-    return settings_chart(compare.compared(chosen, metric).comparison) if chosen.records else None
+    return settings_chart(compare.compare_selection(chosen, metric).comparison) if chosen.records else None
 
 
 def _plot_document(curves: "Histories", picture: str | None) -> dict[str, Any]:

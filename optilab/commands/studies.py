@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from optilab.study.trials import Outcome
 
 
-def source(
+def tree_and_name(
     command: str, request: StudyOptions, config: Any, place: Place, **started: Any
 ) -> tuple[Tree, str | None]:
     """The start of a study, a training with what is `started`, a study's file or a study to be continued, and its name,
@@ -55,7 +55,7 @@ def source(
     return tree_of(request.STUDY.kind, request.study), request.name
 
 
-def written(request: StudyOptions, tree: Tree) -> Any:
+def study_config(request: StudyOptions, tree: Tree) -> Any:
     """The keys of the study's file: those of its start, changed by what was given; a mapping adds to one."""
     assert request.STUDY is not None
     for change in request.study_overrides():
@@ -125,22 +125,22 @@ def _require_study_of(command: str, path: Path, directory: Path) -> None:
 E = TypeVar("E", bound="EndedStudy")
 
 
-def answered(
+def run_or_plan(
     request: StudyOptions,
     place: Place,
-    source: tuple[Tree, str | None],
+    tree: Tree,
+    name: str | None,
     spec_of: Callable[..., "StudySpec"],
     label: str,
     answer: type[E],
 ) -> "E | PlannedStudy":
-    """The study that a request makes of its `source`, planned by `spec_of` and run, as an `answer`; or its cost.
+    """The study that a request makes of its `tree`, planned by `spec_of` and run, as an `answer`; or its cost.
 
     `label` ends the name of a study that is given none.
     """
     from optilab.study.claims import judge_claims, results_of_study
 
-    tree, name = source
-    spec = with_location(tree, spec_of, written(request, tree), request.changes)
+    spec = with_location(tree, spec_of, study_config(request, tree), request.changes)
     if request.columns:  # but for a heading whose confidence follows from earlier comparisons: 99% of difference
         names = [name for name in request.columns if not name.endswith("% of difference")]
         Table(answer.planned_columns(spec), []).choose(names, request.flag("columns"))

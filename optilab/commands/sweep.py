@@ -64,10 +64,10 @@ class Sweep(StudyOptions, SweepConfig):
     fail_fast: Annotated[bool, Doc("Stop at the first trial that fails")] = False
 
     def run(self, place: Place) -> "LabStudy | PlannedStudy":
-        source = studies.source("sweep", self, self.config, place)
+        tree, name = studies.tree_and_name("sweep", self, self.config, place)
         from optilab.study.sweep import spec_of
 
-        return studies.answered(self, place, source, spec_of, "sweep", EndedSweep)
+        return studies.run_or_plan(self, place, tree, name, spec_of, "sweep", EndedSweep)
 
 
 @dataclass(frozen=True, repr=False)
@@ -155,9 +155,9 @@ class EndedSweep(EndedStudy):
             yield ""
             yield (table := self.comparison.table())
             yield from ["", *table.notes, ""] if table.notes else [""]
-            yield from self.confirmation.compared()
+            yield from self.confirmation.result_blocks()
         else:
-            yield from self.comparison.compared()
+            yield from self.comparison.result_blocks()
         if self.effects:
             yield ""
             yield Sentence(f"which axis mattered, by {self.comparison.comparison.measure.name}", "bold")

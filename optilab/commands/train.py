@@ -45,7 +45,7 @@ from optilab.show import terminal
 from optilab.show.blocks import Block
 from optilab.show.progress import INTERVAL_SECONDS, Bar
 from optilab.show.table import grid
-from optilab.words import decimals, duration, pace, plural, settings
+from optilab.words import decimals, duration, pace, plural, settings_text
 
 if TYPE_CHECKING:
     from optilab.config.training import TrainConfig
@@ -113,42 +113,21 @@ class Train(ClusterOptions, SetOptions, DataOptions, SaveOptions, PictureOptions
 
     def run(self, place: Place) -> "LabRun | LabStudy":
         """Train one network, the rest of an interrupted run, a fork, or one network from several seeds."""
-        plan = _plan(self, place)
-        from optilab.train.resume import Continuation, Fork
+        if self.fork is not None:
+            from optilab.train.resume import plan_fork
 
-        if self.log is not None:
-            from optilab.study.export import require
-
-            require("tensorboard", "--log tensorboard", "tensorboard")
-        if isinstance(continued := plan, Continuation):
-            if continued.complete:
-                if not place.library:
-                    terminal.note(f"{continued.path.name} is already complete ({plural(continued.done, 'epoch')})")
-                return _result(continued.path, continued.config, self)
-            return _train(continued.path, continued.config, self, place)
-        if self.seeds is not None:
-            return _train_seeds(plan, self, place)
-        forked = plan if isinstance(plan, Fork) else None
-        config = forked.config if forked else plan
-        path = place.folder / runs.chosen_name(self.name, config.name)
-        runs.require_free(path)
-        return _train(path, config, self, place, forked)
+            fork = plan_fork(place.folder, self.fork, self.changes)
+            return _start(fork.config, self, place, fork)
+        if self.resume is not None:
+            return _resume(self.resume, self, place)
+        config = _new_config(self, place)
+        return _start(config, self, place) if self.seeds is None else _train_seeds(config, self, place)
 
 
-def _plan(request: Train, place: Place) -> Any:
-    """The plan of a resume or a fork, or the config of a new run."""
+def _new_config(request: Train, place: Place) -> "TrainConfig":
+    """The config of a training from the initial weights. UsageError without one."""
     changes = request.changes
     config: Any = request.config if request.file is None else request.file
-    if request.fork is not None:
-        from optilab.train.resume import plan_fork
-
-        return plan_fork(place.folder, request.fork, changes)
-    if request.resume is not None:
-        path = runs.locate(place.folder, request.resume, "train")
-        from optilab.train.resume import plan_resume, refuse_changed_trial
-
-        refuse_changed_trial(path, changes)
-        return plan_resume(path, changes)
     if config is None:
         raise studies.missing_config("train")
     from optilab.config.training import TrainConfig
@@ -159,6 +138,38 @@ def _plan(request: Train, place: Place) -> Any:
 
 
 # --- one training -------------------------------------------------------------------------------------------
+
+
+def _resume(name: str, request: Train, place: Place) -> "LabTraining":
+    """Train the rest of the run of that name; a complete run is only read."""
+    from optilab.train.resume import plan_resume, refuse_changed_trial
+
+    changes = request.changes
+    path = runs.locate(place.folder, name, "train")
+    refuse_changed_trial(path, changes)
+    plan = plan_resume(path, changes)
+    _require_log(request)
+    if not plan.complete:
+        return _train(path, plan.config, request, place)
+    if not place.library:
+        terminal.note(f"{path.name} is already complete ({plural(plan.done, 'epoch')})")
+    return _result(path, plan.config, request)
+
+
+def _start(config: "TrainConfig", request: Train, place: Place, fork: "Fork | None" = None) -> "LabTraining":
+    """Train a new run, from the initial weights or from the checkpoint of a fork."""
+    _require_log(request)
+    path = place.folder / runs.chosen_name(request.name, config.name)
+    runs.require_free(path)
+    return _train(path, config, request, place, fork)
+
+
+def _require_log(request: Train) -> None:
+    """UsageError if the package of the tracker that `--log` names is not installed."""
+    if request.log is not None:
+        from optilab.study.export import require
+
+        require("tensorboard", "--log tensorboard", "tensorboard")
 
 
 def _train(
@@ -224,7 +235,7 @@ def _run(
         if not place.silent:
             header(training, dataset)
             if fork:
-                forked(run.manifest["fork"])
+                print_fork(run.manifest["fork"])
 
         log = EventFile(run.path, training.config, training.epoch) if request.log is not None else None
         with TrainingDisplay(config.epochs, training.rows, place.silent, log) as display:
@@ -347,13 +358,13 @@ def _curves(records: Sequence[Record], picture: bool | None) -> Iterator[Block]:
 # --- several seeds ------------------------------------------------------------------------------------------
 
 
-def _train_seeds(trained: Any, request: Train, place: Place) -> "EndedSeeds":
+def _train_seeds(config: "TrainConfig", request: Train, place: Place) -> "EndedSeeds":
     """Train from several seeds: a sweep without an axis."""
     from optilab.config.study import SweepConfig
     from optilab.study import claims
     from optilab.study.sweep import spec_of
 
-    spec = spec_of(SweepConfig(config=trained, seeds=request.seeds or 1), command="train")
+    spec = spec_of(SweepConfig(config=config, seeds=request.seeds or 1), command="train")
     ran = studies.run(spec, runs.chosen_name(request.name, spec.name), request, place)
     study = runs.read_study(ran.path)
     written = [*_draw(request, study.completed()), str(ran.path)]
@@ -426,7 +437,7 @@ def header(training: "Training", dataset: "Dataset") -> None:
     from optilab.config.user_network import UserNetwork
 
     config, device = training.config, str(training.device)
-    model, optimizer = config.model, settings(config.optimizer).replace("   ", " ")
+    model, optimizer = config.model, settings_text(config.optimizer).replace("   ", " ")
     facts = [
         config.name,
         model.name if isinstance(model, UserNetwork) else _widths(model.widths(training.inputs, dataset.classes)),
@@ -443,7 +454,7 @@ def header(training: "Training", dataset: "Dataset") -> None:
     terminal.say(f"{name}, {train:,} train, {validation:,} validation ({checked})")
 
 
-def forked(origin: Mapping[str, Any]) -> None:
+def print_fork(origin: Mapping[str, Any]) -> None:
     """Print a fork's run and epoch, the state of its optimizer, and its changed keys."""
     terminal.say(
         f"fork of {origin['run']} after epoch {origin['epoch']}; optimizer state {origin['optimizer_state']}"

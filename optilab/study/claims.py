@@ -161,21 +161,21 @@ def judge_mean(
     level = alpha(looks, (1 - claim.confidence) / best_of)
     row = judge({"mean": values, "bound": dict.fromkeys(values, bound)}, claim.rises, "bound", level).rows[0]
     limits = Measure(claim.metric).limits
-    contrast = row.difference
-    assert contrast is not None
-    constant = contrast.interval is None and count > 1
+    difference = row.difference
+    assert difference is not None
+    constant = difference.interval is None and count > 1
     why = plural(count, unit) + ", all equal" * constant
-    if contrast.interval is not None:
-        low, high = (min(limits[1], max(limits[0], bound + end)) for end in contrast.interval)
+    if difference.interval is not None:
+        low, high = (min(limits[1], max(limits[0], bound + end)) for end in difference.interval)
         choice = f" of the best of {best_of}" if best_of > 1 else ""
         choice += f" at look {looks + 1}" if looks else ""
         why = f"{count} {unit}s, {claim.confidence:.4g} interval{choice} {low:.4g} to {high:.4g}"
     if row.verdict != "cannot tell":
         return ClaimResult(claim.text, of, mean, "holds" if row.verdict == "better" else "fails", why)
-    if constant and contrast.difference:  # the sign-flip test of n equal ones has p = 2^(1 - n)
+    if constant and difference.difference:  # the sign-flip test of n equal ones has p = 2^(1 - n)
         why += f"; {1 + ceil(-log2(level))} equal ones would tell"
-    elif contrast.more:
-        why += f"; {plural(contrast.more, f'further {unit}')} would tell"
+    elif difference.more:
+        why += f"; {plural(difference.more, f'further {unit}')} would tell"
     elif count < 5:
         why += f"; more {unit}s would tell: {'train' if unit == 'seed' else 'race'} with --{unit}s 5"
     return ClaimResult(claim.text, of, mean, "cannot tell", why)

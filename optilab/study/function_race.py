@@ -17,7 +17,7 @@ from optilab.config.study import FunctionRaceConfig
 from optilab.errors import UsageError
 from optilab.optimize.objective import Floats, Objective, label_of, minima_inside
 from optilab.optimize.rule import Rule, reject_matrix_rule
-from optilab.study import search_space
+from optilab.study import tuning_space
 from optilab.study.judge import Judgment, judge
 from optilab.study.tuning import Tuning, extra_knowledge, log_costs, measure
 
@@ -46,7 +46,7 @@ class Race:
 
     @property
     def costs(self) -> Floats:
-        """Gradients per rule and problem, (rules, functions * repeats * starts); infinite where not solved."""
+        """Gradients per rule and task, (rules, functions * repeats * starts); infinite where not solved."""
         costs = self._array(lambda tuning: tuning.costs).astype(float).reshape(len(self.rules), -1)
         return np.where(costs < 0, np.inf, costs)
 
@@ -76,8 +76,8 @@ class Race:
     @cached_property
     def standings(self) -> list[dict[str, Any]]:
         """The rows of the judge, lowest cost first: cost, its ratio to the lowest with an interval, p, the fraction of
-        the problems that are solved, and the verdict. The cost is the geometric mean of the gradients until a problem
-        is solved; an unsolved problem counts as twice the gradients that are allowed.
+        the tasks that are solved, and the verdict. The cost is the geometric mean of the gradients until a task
+        is solved; an unsolved task counts as twice the gradients that are allowed.
         """
         solved = dict(zip(self.rules, np.isfinite(self.costs).mean(axis=1).tolist(), strict=True))
         rows = []
@@ -100,7 +100,7 @@ class Race:
 # --- running ---------------------------------------------------------------------------------------------------
 
 
-def check(rules: Sequence[Rule], functions: Sequence[Objective], over: Mapping[str, Any]) -> None:
+def require_raceable(rules: Sequence[Rule], functions: Sequence[Objective], over: Mapping[str, Any]) -> None:
     """UsageError with every rule and function that cannot take part, and for a range that no rule can take."""
     problems = list[str]()
     for rule in rules:
@@ -116,7 +116,7 @@ def check(rules: Sequence[Rule], functions: Sequence[Objective], over: Mapping[s
     problems += [f"{name}: two optimizers have that name" for name, count in names.items() if count > 1]
     if problems:
         raise UsageError("\n".join(problems))
-    search_space.require_tunable(over, rules)
+    tuning_space.require_tunable(over, rules)
 
 
 def run(
@@ -125,10 +125,10 @@ def run(
     conditions: FunctionRaceConfig,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Race:
-    """Every tuning of what `check` accepts; `progress(done)` is called after each."""
-    problems = [(rule, f, i) for f in functions for rule in rules for i in range(conditions.repeats)]
+    """Every tuning of what `require_raceable` accepts; `progress(done)` is called after each."""
+    combinations = [(rule, f, i) for f in functions for rule in rules for i in range(conditions.repeats)]
     tunings = []
-    for done, (rule, function, repeat) in enumerate(problems, 1):
+    for done, (rule, function, repeat) in enumerate(combinations, 1):
         tunings.append(measure(rule, function, repeat, conditions))
         progress(done)
     return Race(conditions, [rule.name for rule in rules], [function.name for function in functions], tunings)
@@ -141,14 +141,14 @@ def document(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]) 
     """The whole result, as the tree of `--json`."""
     expected = dict(zip(race.rules, race.best_of.tolist(), strict=True))
     over = race.conditions.over
-    spaces = {f.name: search_space.space(f) | search_space.ranges(over) for f in functions}
+    spaces = {f.name: tuning_space.space(f) | tuning_space.ranges(over) for f in functions}
     return {
         "conditions": {key: getattr(race.conditions, key) for key in CONDITIONS},
         "functions": race.functions,
         "rules": [
             {
                 "name": rule.name,
-                "tuned": list(search_space.of_rule(rule, over)),
+                "tuned": list(tuning_space.of_rule(rule, over)),
                 "uses": ["gradient", *extra_knowledge(rule)],
             }
             for rule in rules
@@ -163,10 +163,10 @@ def document(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]) 
 
 
 def profile(costs: Floats, factors: Floats) -> Floats:
-    """Fraction of the problems that a rule solves within `factor` times the best rule's cost, (rules, factors).
+    """Fraction of the tasks that a rule solves within `factor` times the best rule's cost, (rules, factors).
 
     The performance profile of Dolan & More 2002: its value at 1 is how often a rule is the fastest, at the right end
-    how many problems it solves at all. It depends on who else takes part (Gould & Scott 2016). A cost of 0 counts as 1.
+    how many tasks it solves at all. It depends on who else takes part (Gould & Scott 2016). A cost of 0 counts as 1.
     """
     costs = np.maximum(costs, 1.0)
     best = costs.min(axis=0)

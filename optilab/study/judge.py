@@ -89,7 +89,7 @@ def confidence_of(level: float) -> str:
 
 
 @dataclass(frozen=True)
-class Contrast:
+class RawDifference:
     """The measured difference between a group and the group that it is compared with."""
 
     difference: float
@@ -100,7 +100,7 @@ class Contrast:
     """Variance per block: over n it is the squared standard error. 0 where nothing varies, or for n = 1."""
     df: float
     paired: bool
-    win_rate: float
+    won: float
     """Fraction of the pairs in which the group is better, ties half; without pairs, of all combinations."""
     sign_flip_p: float
     """p of the sign-flip or permutation test (Fisher 1935), for a difference without variance."""
@@ -125,8 +125,8 @@ class Contrast:
             sign_flip_p = (1 + (sizes[0] == sizes[1])) / comb(sum(sizes), sizes[0])
         if sqrt(variance / n) <= MIN_ERROR * abs(difference):
             variance = 0.0
-        win_rate = fmean((sign * gap > 0) + (gap == 0) / 2 for gap in gaps)
-        return cls(difference, n, variance, df, paired, win_rate, min(1.0, sign_flip_p) if difference else 1.0)
+        won = fmean((sign * gap > 0) + (gap == 0) / 2 for gap in gaps)
+        return cls(difference, n, variance, df, paired, won, min(1.0, sign_flip_p) if difference else 1.0)
 
 
 @dataclass(frozen=True)
@@ -142,21 +142,21 @@ class Family:
     """Mean of the rows' variances."""
 
     @classmethod
-    def of(cls, tests: Collection[Contrast], chosen: bool, level: float) -> Self:
+    def of(cls, tests: Collection[RawDifference], chosen: bool, level: float) -> Self:
         variances = [test.variance for test in tests if test.n > 1]
         pairs = comb(len(tests) + 1, 2) if chosen else len(tests)
         rows = min(len(variances), MAX_ROWS if chosen else MAX_ROWS_NAMED)
         return cls(level, pairs, rows, mean_variance(variances))
 
-    def raises_variance(self, test: Contrast) -> bool:
+    def raises_variance(self, test: RawDifference) -> bool:
         """True if the variance of the table counts, because that of the row is smaller."""
         return self.rows > 1 and test.n > 1 and test.variance < self.variance
 
-    def std(self, test: Contrast) -> float:
+    def std(self, test: RawDifference) -> float:
         """Standard deviation of the difference; 0 where there is no t test."""
         return sqrt(max(test.variance, self.variance)) if test.n > 1 else 0.0
 
-    def half_width(self, test: Contrast) -> float:
+    def half_width(self, test: RawDifference) -> float:
         """Half of the interval, which holds for all rows at once; 0 where there is none."""
         std = self.std(test)
         return self.critical(test.df, self.level) * std / sqrt(test.n) if std else 0.0
@@ -165,7 +165,7 @@ class Family:
         """The larger of two critical values: of one t test, and of all pairs by the mean variance (Bonferroni)."""
         return max(quantile(df, level), quantile(df * self.rows, level / self.pairs))
 
-    def p(self, test: Contrast) -> float:
+    def p(self, test: RawDifference) -> float:
         """The level at which the interval ends at 0."""
         std = self.std(test)
         if not std:
@@ -174,7 +174,7 @@ class Family:
         tails = _special().stdtr([test.df, test.df * self.rows], t)
         return min(1.0, max(2 * float(tails[0]), 2 * self.pairs * float(tails[1])))
 
-    def extra_blocks_needed(self, test: Contrast) -> int | None:
+    def extra_blocks_needed(self, test: RawDifference) -> int | None:
         """Further blocks of each group that find the difference in 8 of 10 cases, at the level of the next look."""
         if not (std := self.std(test)) or not test.difference:
             return None
@@ -208,7 +208,7 @@ def smallest_difference(rows: int, blocks: int) -> float | None:
 
 
 @dataclass(frozen=True)
-class Difference:
+class JudgedDifference:
     """One row against the baseline."""
 
     n: int
@@ -226,8 +226,9 @@ class Difference:
     """True if the variance was raised to the table's."""
     verdict: Verdict
     more: int | None
-    """The number of further blocks that would give a verdict, at 80% power, if the difference is the one seen; None if
-    too many, 0 if these give a verdict, or would without `improvable` blocks."""
+    """Further blocks of each group that would give a verdict with 80% power, if this difference is the true one.
+    0 if it has a verdict, or if only the `improvable` blocks keep it from one. None if no number would
+    give one, or too many blocks would."""
 
 
 @dataclass(frozen=True)
@@ -240,7 +241,7 @@ class JudgedGroup(Generic[Key]):
     summary: Summary
     """The values without those that diverged, unless all did."""
     diverged: int
-    difference: Difference | None
+    difference: JudgedDifference | None
     """None for the baseline and for groups without an outcome."""
     verdict: str
     """better, worse or cannot tell. The best row by these data is best if all others are worse, otherwise cannot tell;
@@ -331,9 +332,9 @@ def judge(
         first = _best(order, outcomes, ran, sign)
     elif (first := keys.index(baseline)) not in order:
         raise ValueError("the baseline has no outcome")
-    tests = {i: Contrast.between(outcomes[i], outcomes[first], sign) for i in order if i != first}
+    tests = {i: RawDifference.between(outcomes[i], outcomes[first], sign) for i in order if i != first}
     family = Family.of(tests.values(), baseline is None, level)
-    differences, verdicts = dict[int, Difference](), dict[int, str]()
+    differences, verdicts = dict[int, JudgedDifference](), dict[int, str]()
     for i, test in tests.items():
         better = sign * test.difference > 0
         winner, loser = (i, first) if better else (first, i)
@@ -345,13 +346,13 @@ def judge(
         if different and (ties := {*(improvable or {}).get(keys[loser], ())}):
             most = {b: sign * max(sign * v, sign * outcomes[winner].get(b, v)) for b, v in outcomes[loser].items()}
             raised = {b: most[b] if b in ties else v for b, v in outcomes[loser].items()}
-            different = family.p(Contrast.between(raised, outcomes[winner], sign)) <= level
+            different = family.p(RawDifference.between(raised, outcomes[winner], sign)) <= level
         verdict: Verdict = "cannot tell" if not different else "better" if better else "worse"
         half, d = family.half_width(test), test.difference
         interval = (max(-span, d - half), min(span, d + half)) if half else None
         verdicts[i] = verdict
-        differences[i] = Difference(
-            test.n, test.paired, d, interval, test.win_rate, p, family.raises_variance(test), verdict, more
+        differences[i] = JudgedDifference(
+            test.n, test.paired, d, interval, test.won, p, family.raises_variance(test), verdict, more
         )
     alone = tests and {*verdicts.values()} == {"worse"}
     verdicts[first] = "baseline" if baseline is not None else "best" if alone else "cannot tell"
@@ -380,7 +381,7 @@ def _best(order: Sequence[int], outcomes: Sequence[Values], ran: Sequence[Sequen
     able = [i for i in able if ran[i]] or able
     first = able.pop(0)
     while able:
-        ahead = {i: sign * Contrast.between(outcomes[i], outcomes[first], sign).difference for i in able}
+        ahead = {i: sign * RawDifference.between(outcomes[i], outcomes[first], sign).difference for i in able}
         if max(ahead.values()) <= 0:
             break
         able.remove(first := max(ahead, key=lambda i: ahead[i]))

@@ -1,7 +1,7 @@
 """A fair race of rules on trainings: each is tuned with the same budget, then evaluated from seeds it was not
 tuned on.
 
-Settings are drawn from one space (`search_space.network_space`) and chosen by the accuracy on held-out training images,
+Settings are drawn from one space (`tuning_space.network_space`) and chosen by the accuracy on held-out training images,
 the best of them from two seeds; the chosen ones train again from new seeds and are evaluated on the test set. All rules
 share their uniform numbers, their seeds and the order of images. Repeats draw settings and seeds again. They are the
 sample, so every interval includes the randomness of tuning, and a single repeat has no verdict.
@@ -22,16 +22,16 @@ from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
 from optilab.errors import DataError, UsageError
 from optilab.optimize.rule import short_name
-from optilab.study import search_space
+from optilab.study import tuning_space
 from optilab.study.comparison import no_better_than_chance
 from optilab.study.groups import request_of
 from optilab.study.judge import Judgment, alpha, judge
 from optilab.study.measure import GroupValues, Measure
 from optilab.study.plan import SEEDS_PER_REPEAT, Batch, Plan, final_seeds, mean_score, ranked
-from optilab.study.search_space import untuned
 from optilab.study.study import StudySpec
 from optilab.study.sweep import MAX_TRIALS
 from optilab.study.trials import Trial, as_trial
+from optilab.study.tuning_space import untuned
 from optilab.words import plural
 
 TUNED_BY = "val_acc"
@@ -92,7 +92,7 @@ class Entrant:
         for settings in self.draw():
             keys = {**self.changes}
             for key, value in settings.items():
-                keys[key if search_space.is_of_training(self.fields[key], key) else f"optimizer.{key}"] = value
+                keys[key if tuning_space.is_of_training(self.fields[key], key) else f"optimizer.{key}"] = value
             keys |= {"schedule_by": "batch"} if settings.get("schedule", "constant") != "constant" else {}
             changes = [Override(self.option, key, value) for key, value in keys.items()]
             drawn.append((load(TrainConfig, self.config, changes), settings))
@@ -108,13 +108,13 @@ class Entrant:
 
         race, columns = self.race, dict[str, Sequence[Any]]()
         for key, rule in self.fields.items():
-            name = search_space.name_in_space(key)
+            name = tuning_space.name_in_space(key)
             stream = ".".join([*(part for part in key.split(".")[:-1] if part != "base"), name])
             names = (zlib.crc32(text.encode()) for text in (self.network, stream))
             generator = np.random.default_rng([race.seed, self.repeat, *names])
-            distributions = search_space.network_space(rule) | search_space.ranges(race.over)
-            numbers = search_space.sobol(race.budget, stream, generator, race.over)
-            values = search_space.drawn(key, distributions)(numbers).tolist()
+            distributions = tuning_space.network_space(rule) | tuning_space.ranges(race.over)
+            numbers = tuning_space.sobol(race.budget, stream, generator, race.over)
+            values = tuning_space.distribution_of(key, distributions)(numbers).tolist()
             columns[key] = [v if isinstance(v, str) else float(f"{v:.6g}") for v in values]
         return [{key: column[place] for key, column in columns.items()} for place in range(race.budget)]
 
@@ -213,7 +213,7 @@ def spec_of(request: TrainingRaceConfig, changes: Sequence[Override] = ()) -> Ra
     if len(rules) < 2 or len(labels) < len(rules):
         text = f"expected at least two different optimizers, got {', '.join(rule.name for rule in rules.values())}"
         raise UsageError(text, "--algo")
-    search_space.require_tunable(request.over, [*rules.values()])
+    tuning_space.require_tunable(request.over, [*rules.values()])
     count = (
         len(rules) * len(request.on) * request.repeats * (request.budget + request.finalist_count + request.seeds)
     )
@@ -228,7 +228,7 @@ def spec_of(request: TrainingRaceConfig, changes: Sequence[Override] = ()) -> Ra
             {"network": config.name, "rule": rule.name},
             config,
             {"optimizer": name},
-            search_space.tuned(rule, _extra_search_keys(request, config)),
+            tuning_space.searched_fields(rule, _extra_search_keys(request, config)),
             "--algo",
         )
         for config in request.on
@@ -239,7 +239,7 @@ def spec_of(request: TrainingRaceConfig, changes: Sequence[Override] = ()) -> Ra
 
 def _extra_search_keys(request: TrainingRaceConfig, config: TrainConfig) -> set[str]:
     """Further hyperparameters to tune, without those that the training sets."""
-    more = {*request.over, *(key for key in search_space.NETWORK_KEYS if getattr(request, key))}
+    more = {*request.over, *(key for key in tuning_space.NETWORK_KEYS if getattr(request, key))}
     more -= {"weight_decay"} if config.weight_decay else set()
     return more - {"schedule"} if config.schedule.name != "constant" or config.plateau else more
 
@@ -402,7 +402,7 @@ def _boundary_note(repeat: int, chosen: runs.Row, tuning: Sequence[runs.Row]) ->
     """The chosen learning rate by its repeat, where it is an end of those tried; empty for one between others."""
     for key, value in _tuned(chosen).items():
         rates = [row[key] for row in tuning if type(row[key]) in (int, float)]
-        if key.rpartition(".")[2] == "lr" and (end := search_space.end_of(value, rates)):
+        if key.rpartition(".")[2] == "lr" and (end := tuning_space.end_of(value, rates)):
             return {repeat: f"{key} {value:.3g}, the {end}"}
     return {}
 

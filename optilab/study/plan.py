@@ -70,7 +70,7 @@ class Forecast:
 
 
 def forecast(plan: Plan, known: Callable[[Batch], Outcomes]) -> Forecast:
-    """The trials that a plan still trains, where trials without an outcome have the worst one."""
+    """All trials of a plan, and which are missing; a trial without an outcome gets the worst one."""
     missing, epochs = dict[str, Trial](), dict[str, int]()
 
     def train(batch: Batch, ended: Outcomes) -> Outcomes:

@@ -15,7 +15,7 @@ from optilab.config.training import TrainConfig
 from optilab.errors import UsageError
 from optilab.optimize.objective import Floats
 from optilab.optimize.rule import learning_rates, rules_with_lr, with_settings
-from optilab.study.search_space import network_space
+from optilab.study.tuning_space import network_space
 
 STEPS = 1000
 """Default number of steps of a range test."""

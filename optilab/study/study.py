@@ -204,8 +204,8 @@ def run(
                 def train(batch: Batch, ended: Outcomes) -> Outcomes:
                     trained = runner.train(batch, ended)
                     if any(outcome.status == "diverged" for outcome in trained.values()):
-                        left = ahead(spec, path)
-                        watcher.recount(len(left.trials), left.epochs)
+                        forecast = ahead(spec, path)
+                        watcher.recount(len(forecast.trials), forecast.epochs)
                     return trained
 
                 outcomes = [*follow(spec.plan(path, False), partial(known, path), train).values()]
@@ -264,12 +264,12 @@ def _status(state: str, epochs: int, trial: Trial, until: int | None) -> str:
 
 
 def ahead(spec: StudySpec, path: Path) -> Forecast:
-    """The trials that the study at `path` still trains, without its confirmation."""
+    """All trials of the study at `path`, and which are missing, without its confirmation."""
     return forecast(spec.plan(path, True), partial(known, path))
 
 
 def ahead_with_confirmation(spec: StudySpec, path: Path) -> Forecast:
-    """The trials that the study at `path` still trains, with its confirmation."""
+    """All trials of the study at `path`, and which are missing, with its confirmation."""
     first = ahead(spec, path)
     if (again := spec.confirmation(path, first.outcomes)) is None:
         return first

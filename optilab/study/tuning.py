@@ -1,8 +1,8 @@
 """Tuning of one rule on one function by random search, evaluated on starts that it was not tuned on.
 
-A problem is a function with a start. It is solved at the first step whose point is near a known minimum in the box
+A task is a function with a start. It is solved at the first step whose point is near a known minimum in the box
 and whose f - f_min is less than `accuracy` of what it was at the start (More & Wild 2009). Its cost is the number of
-gradients until then. One measure decides, while tuning and afterwards: the mean of log cost, where a problem that is
+gradients until then. One measure decides, while tuning and afterwards: the mean of log cost, where a task that is
 not solved costs `UNSOLVED` times the gradients allowed. Its exponential is the geometric mean of the costs.
 
     rule = tune(RULES["adam"](), OBJECTIVES["rosenbrock"](), FunctionRaceConfig(budget=100))
@@ -19,10 +19,10 @@ from optilab.optimize.maps import run_grid
 from optilab.optimize.objective import Floats, Objective, minima_inside
 from optilab.optimize.path import lowest
 from optilab.optimize.rule import Rule, with_settings
-from optilab.study import search_space
+from optilab.study import tuning_space
 
 UNSOLVED = 2
-"""A problem that is not solved costs this many times the gradients allowed (as PAR2 of the SAT competitions)."""
+"""A task that is not solved costs this many times the gradients allowed (as PAR2 of the SAT competitions)."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def measure(rule: Rule, function: Objective, repeat: int, conditions: FunctionRa
     chosen = {name: float(values[best]) for name, values in settings.items()}
     scores = np.broadcast_to(scores, conditions.budget)  # a rule without anything to tune has one setting
     rates = (name for name in settings if name.rpartition(".")[2] == "lr")
-    at_end = any(search_space.end_of(chosen[name], settings[name].tolist()) for name in rates)
+    at_end = any(tuning_space.end_of(chosen[name], settings[name].tolist()) for name in rates)
     return Tuning(rule.name, function.name, repeat, chosen, scores.tolist(), costs[half:, best].tolist(), at_end)
 
 
@@ -100,7 +100,7 @@ def _starts(function: Objective, repeat: int, count: int, conditions: FunctionRa
 
 def _settings(rule: Rule, function: Objective, repeat: int, conditions: FunctionRaceConfig) -> dict[str, Floats]:
     generator = _generator(conditions, function.name, repeat, rule.name)
-    return search_space.draw(rule, function, conditions.budget, generator, conditions.over)
+    return tuning_space.draw(rule, function, conditions.budget, generator, conditions.over)
 
 
 def _generator(conditions: FunctionRaceConfig, *names: str | int) -> np.random.Generator:

@@ -22,7 +22,7 @@ from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
 from optilab.errors import ConfigError
 from optilab.optimize import RULES
-from optilab.study import claims, network_race, remedy, search_space
+from optilab.study import claims, network_race, remedy, tuning_space
 from optilab.study.network_race import race_plan
 from tests.run import run
 
@@ -65,7 +65,7 @@ def test_the_settings_of_a_wrapped_rule_are_tuned():
     assert all(t.config.optimizer.lr != t.config.optimizer.others.lr for t in muon.tuning)
     inner = [trial.settings["base.lr"] for trial in lookahead.tuning]
     assert np.allclose([t.config.optimizer.lr for t in muon.tuning], np.multiply(inner, 100), rtol=1e-4)
-    assert list(search_space.tuned(RULES["ftrl"]())) == ["lr"]  # its beta is no momentum
+    assert list(tuning_space.searched_fields(RULES["ftrl"]())) == ["lr"]  # its beta is no momentum
 
 
 def test_own_hyperparameters_are_tuned_by_their_names(tmp_path):
@@ -162,11 +162,11 @@ ADAM_DEFAULT, MUON = RULES["adam"](), RULES["muon"]()
 )
 def test_the_range_of_a_tuned_hyperparameter(rule, key, low, high):
     """`eps` under a root is tuned as the square of what it is outside of it; not where it hardly shortens steps."""
-    draw = search_space.network_space(rule).get(key)
+    draw = tuning_space.network_space(rule).get(key)
     ends = [end and pytest.approx(end, rel=1e-9, abs=0) for end in (low, high)]
     assert [draw and draw.low, draw and draw.high] == ends
-    assert (key in search_space.tuned(rule, [key])) is (low is not None)
-    assert (key in search_space.tuned(rule)) is (key == "lr")  # on functions, as before
+    assert (key in tuning_space.searched_fields(rule, [key])) is (low is not None)
+    assert (key in tuning_space.searched_fields(rule)) is (key == "lr")  # on functions, as before
 
 
 @pytest.mark.parametrize(
@@ -179,9 +179,9 @@ def test_the_range_of_a_tuned_hyperparameter(rule, key, low, high):
 )
 def test_decay_and_schedule_are_tuned_where_they_exist(rule, fields):
     """The rule's own decay, or that of the training; a quarter of the settings has none."""
-    found = search_space.tuned(rule, ["weight_decay", "schedule"])
-    assert [key for key in found if search_space.name_in_space(key) in ("weight_decay", "schedule")] == fields
-    draw = search_space.network_space(found[fields[0]])["weight_decay"]
+    found = tuning_space.searched_fields(rule, ["weight_decay", "schedule"])
+    assert [key for key in found if tuning_space.name_in_space(key) in ("weight_decay", "schedule")] == fields
+    draw = tuning_space.network_space(found[fields[0]])["weight_decay"]
     values = draw((np.arange(100) + 0.5) / 100)
     assert (values == 0).sum() == 25
     assert draw.low < values[values > 0].min() < values.max() < draw.high
@@ -212,9 +212,9 @@ def test_presets_lie_a_decade_inside_the_range():
     """Those of the presets were chosen by themselves, not by a race."""
     for path in sorted((shipped("configs") / "train").glob("optimizers/*.yaml")):
         rule = load(TrainConfig, str(path)).optimizer
-        for field, owner in search_space.tuned(rule).items():
+        for field, owner in tuning_space.searched_fields(rule).items():
             if field.rpartition(".")[2] == "lr" and "others" not in field:
-                draw = search_space.network_space(RULES[owner.name]())["lr"]
+                draw = tuning_space.network_space(RULES[owner.name]())["lr"]
                 assert 10 * draw.low * (1 - 1e-9) <= owner.lr <= draw.high / 10 * (1 + 1e-9), path.name
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from optilab.optimize import RULES
 from optilab.study import rates
-from optilab.study.search_space import network_space
+from optilab.study.tuning_space import network_space
 
 GUESSING = float(np.log(10))
 STEPS = 600

@@ -7,7 +7,7 @@ import pytest
 
 from optilab.config.study import FunctionRaceConfig
 from optilab.optimize import OBJECTIVES, RULES, descend
-from optilab.study import search_space, tuning
+from optilab.study import tuning, tuning_space
 from optilab.study.tuning import measure, tune
 
 CONDITIONS = FunctionRaceConfig(budget=7, starts=5, repeats=2, gradients=60)
@@ -110,7 +110,7 @@ def test_the_largest_curvature_is_that_of_a_fine_grid():
         axes = [np.linspace(low, high, 101) for low, high in function.box]
         grid = np.stack(np.meshgrid(*axes), axis=-1)
         exact = np.abs(np.linalg.eigvalsh(function.hessian(grid))).max()
-        assert 0.8 * exact < search_space.largest_curvature(function) <= exact * (1 + 1e-9)
+        assert 0.8 * exact < tuning_space.largest_curvature(function) <= exact * (1 + 1e-9)
 
 
 @pytest.mark.parametrize("function", ["ravine", "goldstein-price"])
@@ -119,7 +119,7 @@ def test_every_rule_is_tuned_within_its_own_limits(function):
     from optilab.config.section import schema_of
 
     for name, kind in RULES.items():
-        drawn = search_space.draw(kind(), OBJECTIVES[function](), 200, np.random.default_rng(0), {})
+        drawn = tuning_space.draw(kind(), OBJECTIVES[function](), 200, np.random.default_rng(0), {})
         for field, values in drawn.items():
             for value in (values.min(), values.max()):
                 section, _, inner = field.rpartition(".")

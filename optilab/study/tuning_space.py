@@ -217,7 +217,7 @@ def sobol(budget: int, field: str, generator: "np.random.Generator", others: Ite
     return np.asarray((points[:budget, names.index(field)] + generator.random()) % 1.0)
 
 
-def tuned(rule: Any, more: Collection[str] = ()) -> dict[str, Any]:
+def searched_fields(rule: Any, more: Collection[str] = ()) -> dict[str, Any]:
     """The fields that are searched, each with the rule that has it: `base.lr` is in the rule that this one wraps. For a
     rule that trains other weights, `others`, its learning rate is searched.
 
@@ -240,7 +240,7 @@ def is_of_training(rule: Any, field: str) -> bool:
 
 
 def of_rule(rule: Any, more: Collection[str] = ()) -> dict[str, Any]:
-    """The fields of a rule that are searched on a function; see `tuned`."""
+    """The fields of a rule that are searched on a function; see `searched_fields`."""
     from optilab.optimize.theory import eps_exponent
 
     names = _ranged(rule) if isinstance(rule, UserRule) else {"lr", "damping", *FIXED} - _not_fractions(type(rule))
@@ -303,7 +303,7 @@ def _not_fractions(kind: type[Any]) -> set[str]:
     return {n for n in fractions if bounds.get(n) and not any(isinstance(mark, Lt | Le) for mark in bounds[n])}
 
 
-def drawn(field: str, distributions: Mapping[str, Any]) -> Any:
+def distribution_of(field: str, distributions: Mapping[str, Any]) -> Any:
     """The distribution of a field, which may be that of a wrapped rule."""
     return distributions.get(field.rpartition(".")[2]) or distributions[name_in_space(field)]
 
@@ -313,4 +313,4 @@ def draw(
 ) -> dict[str, Floats]:
     """`budget` random settings of the rule for the function, one array (budget,) per tuned field."""
     distributions = space(function) | ranges(over)
-    return {name: drawn(name, distributions)(generator.random(budget)) for name in of_rule(rule, over)}
+    return {name: distribution_of(name, distributions)(generator.random(budget)) for name in of_rule(rule, over)}
