@@ -184,7 +184,7 @@ def _undone_by(undo: Callable[..., object], *arguments: object) -> Iterator[None
 def stage(
     directory: Path, files: Mapping[str, bytes | Iterable[bytes]], subdirectories: Sequence[str] = ()
 ) -> Path:
-    """A complete run under a hidden name, next to the runs. It is removed where the block fails."""
+    """Write a complete run or study under a hidden name, next to the runs. It is removed where that fails."""
     staging = directory / f".new-{secrets.token_hex(8)}"
     sizes = [len(data) for data in files.values() if isinstance(data, bytes)]
     size = sum(sizes) if len(sizes) == len(files) else None

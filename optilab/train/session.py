@@ -46,7 +46,7 @@ def start(
 ) -> tuple[Training, runs.Run]:
     """Build the network, create the run directory. UsageError without the device, RunError if the name is taken.
 
-    `provenance` is what `runs.provenance` gives for the command.
+    `provenance` goes into the manifest.
     """
     training = build(config, dataset)
     files = (
