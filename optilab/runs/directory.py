@@ -114,7 +114,7 @@ class Run(OpenEntry):
         `best` is the epoch whose checkpoint is kept next to the last two, `diagnostics` those of the epoch.
         """
         self.lock.require(self.path)
-        # First what a resume drops where it is ahead of its checkpoint, but could not recompute where it is missing.
+        # Diagnostics and timings go first: a resume can drop extra lines, but not recompute missing ones.
         if diagnostics:
             append(self.path / "diagnostics.jsonl", lambda first: json_line(diagnostics))
         append(self.path / "timings.csv", partial(table, [{"epoch": row["epoch"], "seconds": round(seconds, 6)}]))
