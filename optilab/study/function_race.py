@@ -126,9 +126,9 @@ def run(
     progress: Callable[[int], None] = lambda done: None,
 ) -> Race:
     """Every tuning of what `check` accepts; `progress(done)` is called after each."""
-    problems = [(rule, f, i) for f in functions for rule in rules for i in range(conditions.repeats)]
+    tasks = [(rule, f, i) for f in functions for rule in rules for i in range(conditions.repeats)]
     tunings = []
-    for done, (rule, function, repeat) in enumerate(problems, 1):
+    for done, (rule, function, repeat) in enumerate(tasks, 1):
         tunings.append(measure(rule, function, repeat, conditions))
         progress(done)
     return Race(conditions, [rule.name for rule in rules], [function.name for function in functions], tunings)
