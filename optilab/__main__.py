@@ -59,7 +59,7 @@ def _run() -> int:
         signals.interruptible(stop)
         status = int(command(prog_name="optilab", standalone_mode=False) or 0)
     except BaseException as error:
-        if stop():  # whatever the interruption has become on its way through other people's code
+        if stop.requested:  # whatever the interruption has become on its way through other people's code
             signals.die_of(signal.SIGINT)
         if isinstance(error, OptilabError):
             return _report(str(error), error.code, error)
@@ -75,7 +75,7 @@ def _run() -> int:
             traceback.print_exc()
         description = " ".join(f"{type(error).__name__}: {error}".split())
         return _report(f"a bug in optilab: {description} (OPTILAB_DEBUG=1 shows where)", ExitCode.BUG)
-    if stop():
+    if stop.requested:
         signals.die_of(signal.SIGINT)
     return status
 

@@ -1,7 +1,7 @@
 """The commands on an object, for notebooks and scripts: `from optilab import Lab`.
 
-A method is made from the request of its command when it is first asked for. Type checkers and editors read the same
-request: its fields are the keywords.
+Each access to a method makes it from the request of its command. Type checkers and editors read the same request: its
+fields are the keywords.
 """
 
 import inspect

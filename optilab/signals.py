@@ -17,11 +17,12 @@ _SHOW_CURSOR = b"\x1b[?25h"
 
 @dataclass
 class Stop:
-    """Called, it returns whether a stop was requested; `signal` is the first signal that did."""
+    """A request to stop: `signal` is the first signal that made it, None before."""
 
     signal: int | None = None
 
-    def __call__(self) -> bool:
+    @property
+    def requested(self) -> bool:
         return self.signal is not None
 
 
@@ -50,7 +51,7 @@ def on_signal() -> Iterator[Stop]:
         yield stop
         return
 
-    def requested(number: int, frame: Any) -> None:
+    def handle(number: int, frame: Any) -> None:
         if stop.signal is None:
             stop.signal = number
         elif number == signal.SIGINT:
@@ -62,7 +63,7 @@ def on_signal() -> Iterator[Stop]:
     before = {n: signal.getsignal(n) for n in numbers}
     for number in numbers:
         if before[number] is not signal.SIG_IGN:
-            signal.signal(number, requested)
+            signal.signal(number, handle)
     try:
         with without_sigpipe():
             yield stop

@@ -271,7 +271,7 @@ class LabComparison(Answer):
             "baseline_chosen_by_data": None if judgment is None else judgment.chosen,
             "order": [] if judgment is None else [comparison.candidates[i].label for i in judgment.order],
             "sample": "best" if comparison.best else "seeds",
-            "problems": comparison.problems,
+            "problems": comparison.other_settings,
             "groups": groups,
             "verdict": self.verdict,
             "notes": self._notes,

@@ -221,7 +221,7 @@ def _run(
     stop: signals.Stop,
     fork: "Fork | None",
 ) -> "tuple[Training, str]":
-    """Train until the end or until `stop()`; raises what `session` raises, with the run on disk by then."""
+    """Train until the end or until `stop` is requested; raises what `session` raises, with the run on disk by then."""
     with studies.starting(config.name) if not place.silent else nullcontext():
         from optilab.train import session  # torch comes in here, after everything that can be refused without it
         from optilab.train.device import exclusive_torch
@@ -239,7 +239,7 @@ def _run(
 
         log = EventFile(run.path, training.config, training.epoch) if request.log is not None else None
         with TrainingDisplay(config.epochs, training.rows, place.silent, log) as display:
-            status = session.train_to_end(training, run, display, stop)
+            status = session.train_to_end(training, run, display, lambda: stop.requested)
     if request.resume is None and (inexact := run.manifest.get("inexact")):
         terminal.note(f"resume will not be bit-exact: {inexact}")
     return training, status

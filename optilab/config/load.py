@@ -29,6 +29,7 @@ S = TypeVar("S", bound=Section)
 STUDIES = ("sweep", "remedy", "race")
 CODE_KEYS = {"train": ("model", "optimizer"), "optimize": ("algo",)}
 """The keys of each command's config that may name a user's code."""
+_FILE_AND_LINE = re.compile(r"(?!--).*:\d+")
 Config = str | Mapping[str, Any] | Section | Tree | None
 
 
@@ -147,20 +148,24 @@ def at_place(error: OptilabError, tree: Tree, at: KeyPath = (), inner: KeyPath =
 
     `inner` is where the keys of the config stand, which may be below what changes them.
     """
-
-    def located(problem: Problem) -> Problem:
-        section, _, changed = problem.where.removeprefix("--").partition(" ")  # `--over optimizer.lr=0`
-        key = problem.key or changed.partition("=")[0] or section * section.isidentifier()
-        keys = tuple(int(part) if part.isdecimal() else part for part in re.findall(r"[^.\[\]]+", key or "config"))
-        paths = [(*base, *inside) for base in (at, inner) for inside in ((section, key), keys)]
-        written = [path[:n] for path in (*paths, at) for n in range(len(path) + 1) if path[:n] in tree.places]
-        where = tree.places[max(written, key=len)] if written else tree.source
-        typed = not where or where.startswith("--")
-        if typed or in_file.fullmatch(problem.where):
-            return problem
-        return Problem(where, key if key != where else "", problem.message)
-
-    in_file = re.compile(r"(?!--).*:\d+")
     if not isinstance(error, ConfigError):
-        return type(error)(str(located(Problem(error.where, "", error.message))))
-    return ConfigError(tree.source, list(map(located, error.problems)))
+        return type(error)(str(_located(Problem(error.where, "", error.message), tree, at, inner)))
+    return ConfigError(tree.source, [_located(problem, tree, at, inner) for problem in error.problems])
+
+
+def _located(problem: Problem, tree: Tree, at: KeyPath, inner: KeyPath) -> Problem:
+    """The problem at the line of its key, or of the nearest key above it that was written.
+
+    It is unchanged if it has a line already, or if the key was typed.
+    """
+    section, _, changed = problem.where.removeprefix("--").partition(" ")  # `--over optimizer.lr=0`
+    key = problem.key or changed.partition("=")[0] or section * section.isidentifier()
+    keys = tuple(int(part) if part.isdecimal() else part for part in re.findall(r"[^.\[\]]+", key or "config"))
+    paths = [(*base, *path) for base in (at, inner) for path in ((section, key), keys)]
+    beginnings = [path[:n] for path in (*paths, at) for n in range(len(path) + 1)]
+    written = [beginning for beginning in beginnings if beginning in tree.places]
+    where = tree.places[max(written, key=len)] if written else tree.source
+    typed = not where or where.startswith("--")
+    if typed or _FILE_AND_LINE.fullmatch(problem.where):
+        return problem
+    return Problem(where, key if key != where else "", problem.message)

@@ -198,13 +198,13 @@ class CurvatureConfig(Section):
     images: Annotated[int, Ge(1), Doc("training images, always the same, on which it is measured")] = 1000
 
 
-NOT_IN_TRAINING = {
+MISSING_IN_TRAINING = {
     "H": "needs the whole Hessian at every step, which is too large for a network",
     "f": "needs the height above the minimum, which a training does not know",
     "function": "needs line searches on one function, and each step of a training has another batch",
 }
 """Properties of a test function that rules may need and that no training has, each with the reason."""
-NOT_TRAINING = frozenset(("polyak", "newton", "damped-newton", "l-bfgs", "conjugate-gradient"))
+FUNCTION_ONLY_RULES = frozenset(("polyak", "newton", "damped-newton", "l-bfgs", "conjugate-gradient"))
 """The rules that need one of these, by name: their classes are imported when they are looked up."""
 
 
@@ -240,7 +240,7 @@ class TrainConfig(Section):
         Doc("the network: these keys, or FILE.py:NAME, a network of your own"),
     ] = Field(default_factory=ModelConfig)
     data: Annotated[DataConfig, Doc("the dataset")] = Field(default_factory=DataConfig)
-    optimizer: Annotated[Rule, OneRule(excluded=NOT_TRAINING), Doc("the update rule")]
+    optimizer: Annotated[Rule, OneRule(excluded=FUNCTION_ONLY_RULES), Doc("the update rule")]
     weight_decay: Annotated[float, Ge(0), Doc("L2 penalty: weight_decay * w is added to the gradient")] = 0.0
     clip_norm: Annotated[float | None, Gt(0), Doc("largest Euclidean norm of the gradient; null: no limit")] = None
     clip_value: Annotated[
@@ -328,7 +328,7 @@ class TrainConfig(Section):
             rule = rule.base  # type: ignore[attr-defined]
         if "grad" in rule.needs:
             yield f"{rule.name} needs a second gradient, which only sam gets in training", "optimizer"
-        for why in (NOT_IN_TRAINING[name] for name in rule.needs if name in NOT_IN_TRAINING):
+        for why in (MISSING_IN_TRAINING[name] for name in rule.needs if name in MISSING_IN_TRAINING):
             yield f"{rule.name} {why}", "optimizer"
         if not isinstance(self.schedule, Constant) and not learning_rates(rule):
             yield f"{rule.name} has no learning rate for a schedule to change", "schedule"

@@ -46,8 +46,9 @@ class DatasetInfo:
     torchvision: str = ""
     """The class of torchvision.datasets that has its mirrors, directories on the web with all files as NAME.gz."""
     package: str = ""
-    """Debian's package of the dataset, and the directory that it installs:"""
+    """Debian's package of the dataset."""
     package_directory: Path | None = None
+    """The directory that Debian's package installs."""
     shape: tuple[int, ...] = (28, 28)
     classes: tuple[str, ...] = DIGITS
     train: int = 60_000

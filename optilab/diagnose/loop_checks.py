@@ -20,11 +20,11 @@ def _shortened(names: list[str]) -> str:
     "non-finite-data",
     fix="remove the samples that are not finite, or replace their values: x = torch.nan_to_num(x)",
 )
-def non_finite_data(run: Evidence) -> Observation | None:
+def non_finite_data(evidence: Evidence) -> Observation | None:
     """A sampled batch has inputs or targets that are not finite."""
-    if not (count := run.loop.get("non_finite", 0)):
+    if not (count := evidence.loop.get("non_finite", 0)):
         return None
-    text = f"{count} of {run.loop['samples']} sampled batches have inputs or targets that are not finite"
+    text = f"{count} of {evidence.loop['samples']} sampled batches have inputs or targets that are not finite"
     return Observation(text, {"batches": count}, certain=True)
 
 
@@ -40,22 +40,22 @@ before it overflows, or overflows at once."""
     fix="look for what the loss divides by, for logarithms and roots of numbers that may be zero or negative, and for "
     "inputs and targets that are not finite",
 )
-def loss_not_finite(run: Evidence) -> Observation | None:
+def loss_not_finite(evidence: Evidence) -> Observation | None:
     """The first loss is not finite, while the outputs of all layers, or of those before the first one whose outputs are
     not finite, have a standard deviation below {MAX_FIRST_STD:g}; or a loss after {MIN_FINITE_LOSSES} or more is not,
     and the last one was at most {MAX_LOSS_BEFORE:g} times the first."""
-    if run.loop.get("non_finite"):  # which explains it
+    if evidence.loop.get("non_finite"):  # which explains it
         return None
-    first, before = run.start.get("first_loss"), run.start.get("loss_before")
+    first, before = evidence.start.get("first_loss"), evidence.start.get("loss_before")
     if (
         first is not None
-        and run.start.get("finite_losses", 0) >= MIN_FINITE_LOSSES
+        and evidence.start.get("finite_losses", 0) >= MIN_FINITE_LOSSES
         and before <= MAX_LOSS_BEFORE * first
     ):
         text = f"the loss is not finite after one of {before:.3g}"
         return Observation(text, {"loss_before": before}, certain=True)
-    deviations: list[float | None] = run.start.get("first_std") or []
-    if not run.loop or run.start.get("first_loss", 0.0) is not None:
+    deviations: list[float | None] = evidence.start.get("first_std") or []
+    if not evidence.loop or evidence.start.get("first_loss", 0.0) is not None:
         return None
     before_it = [std for std in takewhile(lambda std: std is not None, deviations) if std is not None]
     if not before_it or max(before_it) >= MAX_FIRST_STD:
@@ -69,11 +69,11 @@ def loss_not_finite(run: Evidence) -> Observation | None:
     "optimizer-of-another-model",
     fix="make the optimizer from this model, after it is built and moved: torch.optim.Adam(model.parameters())",
 )
-def optimizer_of_another_model(run: Evidence) -> Observation | None:
+def optimizer_of_another_model(evidence: Evidence) -> Observation | None:
     """The optimizer holds no parameter of the model."""
-    if run.loop.get("held", 1) > 0:
+    if evidence.loop.get("held", 1) > 0:
         return None
-    text = f"the optimizer holds none of the model's {run.loop['trained']} trained parameters"
+    text = f"the optimizer holds none of the model's {evidence.loop['trained']} trained parameters"
     return Observation(text, {"held": 0}, certain=True)
 
 
@@ -91,10 +91,10 @@ NO_STEP = (
 
 
 @check(*NO_STEP)
-def gradients_absent_in_steps(run: Evidence) -> Observation | None:
+def gradients_absent_in_steps(evidence: Evidence) -> Observation | None:
     """Before each of the first steps of the optimizer gradients were zeroed, or there was no backward pass."""
-    wiped, absent, steps = (run.loop.get(key, 0) for key in ("wiped", "no_backward", "first_updates"))
-    if wiped + absent < max(2, steps) or not run.loop.get("held", 0) or _loss_is_cut(run):
+    wiped, absent, steps = (evidence.loop.get(key, 0) for key in ("wiped", "no_backward", "first_updates"))
+    if wiped + absent < max(2, steps) or not evidence.loop.get("held", 0) or _loss_is_cut(evidence):
         return None
     reason = "gradients were zeroed after the backward pass" if wiped else "there was no backward pass"
     text = f"before the first {steps} steps of the optimizer {reason}"
@@ -102,34 +102,34 @@ def gradients_absent_in_steps(run: Evidence) -> Observation | None:
 
 
 @check(*NO_STEP)
-def no_optimizer_step(run: Evidence) -> Observation | None:
+def no_optimizer_step(evidence: Evidence) -> Observation | None:
     """{MAX_ACCUMULATED} losses, or {MAX_LOSSES} without a backward pass, without a step of the optimizer."""
-    steps, updates = run.loop.get("steps", 0), run.loop.get("updates", 0)
+    steps, updates = evidence.loop.get("steps", 0), evidence.loop.get("updates", 0)
     numbers = {"steps": steps, "updates": updates}
-    if (since := steps - run.loop.get("last_update", steps)) >= MAX_ACCUMULATED:
+    if (since := steps - evidence.loop.get("last_update", steps)) >= MAX_ACCUMULATED:
         return Observation(
             f"no step of the optimizer since loss {steps - since} of {steps}", numbers, certain=True
         )
-    if updates or steps < (MAX_ACCUMULATED if run.loop.get("backward", True) else MAX_LOSSES):
+    if updates or steps < (MAX_ACCUMULATED if evidence.loop.get("backward", True) else MAX_LOSSES):
         return None
     return Observation(f"{steps} losses, and no step of the optimizer", numbers)
 
 
 @check(*NO_STEP)
-def few_optimizer_steps(run: Evidence) -> Observation | None:
+def few_optimizer_steps(evidence: Evidence) -> Observation | None:
     """{MAX_LOSSES_PER_STEP} losses or more for each step of the optimizer, and nothing is learned (without another
     finding)."""
-    steps, updates = run.loop.get("steps", 0), run.loop.get("updates", 0)
-    if not updates or steps < MAX_LOSSES_PER_STEP * updates or run.probe_run or run.beats_chance:
+    steps, updates = evidence.loop.get("steps", 0), evidence.loop.get("updates", 0)
+    if not updates or steps < MAX_LOSSES_PER_STEP * updates or evidence.probe_run or evidence.beats_chance:
         return None
     text = f"{steps} losses, and {updates} steps of the optimizer"
     return Observation(text, {"steps": steps, "updates": updates}, only_alone=True)
 
 
 @check("gradients-not-zeroed", fix="call optimizer.zero_grad() once per step, before loss.backward()")
-def gradients_not_zeroed(run: Evidence) -> Observation | None:
+def gradients_not_zeroed(evidence: Evidence) -> Observation | None:
     """In every checked step the gradient still contains that of the step before."""
-    accumulated, checked = run.loop.get("kept_gradients", 0), run.loop.get("checked_gradients", 0)
+    accumulated, checked = evidence.loop.get("kept_gradients", 0), evidence.loop.get("checked_gradients", 0)
     if accumulated < 2 or accumulated < checked:
         return None
     text = f"in {accumulated} of {checked} checked steps the gradient still contained that of the step before"
@@ -141,9 +141,9 @@ def gradients_not_zeroed(run: Evidence) -> Observation | None:
     fix="give the loss the logits: remove the softmax, log_softmax or sigmoid at the end of the network, or use a "
     "loss without one",
 )
-def softmax_twice(run: Evidence) -> Observation | None:
+def softmax_twice(evidence: Evidence) -> Observation | None:
     """The network ends in softmax or sigmoid, and its loss applies it again (log_softmax twice is info)."""
-    path = run.loop.get("loss_path", [])
+    path = evidence.loop.get("loss_path", [])
     for applied, again, name in (
         ("LogSoftmax", ("Softmax", "LogSoftmax", "Sigmoid"), "cross_entropy, which applies softmax"),
         ("BinaryCrossEntropyWithLogits", ("Sigmoid", "Softmax"), "a loss that applies the sigmoid"),
@@ -161,39 +161,41 @@ def softmax_twice(run: Evidence) -> Observation | None:
     fix="cross_entropy takes logits of any size and sign, without an activation after the last layer; nll_loss takes "
     "log-probabilities, of log_softmax",
 )
-def logits_as_probabilities(run: Evidence) -> Observation | None:
+def logits_as_probabilities(evidence: Evidence) -> Observation | None:
     """nll_loss is given outputs without log_softmax; or a ReLU or tanh stands between the network and a loss of logits
     (info in a network that has learned)."""
-    path = [op for op in run.loop.get("loss_path", []) if op not in ("View", "Reshape", "Squeeze", "Transpose")]
+    path = [
+        op for op in evidence.loop.get("loss_path", []) if op not in ("View", "Reshape", "Squeeze", "Transpose")
+    ]
     for loss, before in pairwise(path):
         if loss in ("LogSoftmax", "BinaryCrossEntropyWithLogits") and before in ("Relu", "Tanh"):
             return Observation(f"the network ends in {before.lower()}, before a loss of logits", {"path": path})
     no_logarithm = {"NllLoss", "NllLoss2D", "NllLossNd"} & {*path} and not {"LogSoftmax", "Log"} & {*path}
     # Log-probabilities that were made in another way have no negative loss.
-    if not no_logarithm or run.loop.get("lowest_loss", 0.0) >= 0:
+    if not no_logarithm or evidence.loop.get("lowest_loss", 0.0) >= 0:
         return None
     return Observation("nll_loss is given outputs without log_softmax", {"path": path}, certain=True)
 
 
 @check("shapes-broadcast", fix="make the shapes equal: loss(model(x).squeeze(1), y), or y.unsqueeze(1)")
-def shapes_broadcast(run: Evidence) -> Observation | None:
+def shapes_broadcast(evidence: Evidence) -> Observation | None:
     """Outputs (n, 1) and targets (n,) are compared as n x n pairs."""
-    output, target, path = (run.loop.get(key) or [] for key in ("output_shape", "target_shape", "loss_path"))
+    output, target, path = (evidence.loop.get(key) or [] for key in ("output_shape", "target_shape", "loss_path"))
     if not target and path[1:2] == ["Expand"] and path[0] in ("MseLoss", "SmoothL1Loss", "HuberLoss"):
         return Observation("the loss expands the outputs to the shape of the targets", {}, certain=True)
     # What the loop has squeezed after the network is compared as it should be.
     pairs = output and sorted((output, target), key=len) == [output[:1], [output[0], 1]] and output[0] > 1
-    if not pairs or run.loop.get("outputs") or not (run.loop.get("pairs") or "Expand" in path[:4]):
+    if not pairs or evidence.loop.get("outputs") or not (evidence.loop.get("pairs") or "Expand" in path[:4]):
         return None
     text = f"outputs {tuple(output)} and targets {tuple(target)} are compared as {output[0]} x {output[0]} pairs"
     return Observation(text, {"output": output, "target": target}, certain=True)
 
 
 @check("batch-as-time", fix="build the layer with batch_first=True where its inputs are (batch, time, features)")
-def batch_as_time(run: Evidence) -> Observation | None:
+def batch_as_time(evidence: Evidence) -> Observation | None:
     """A recurrent layer, or attention, takes the samples of a batch for time steps: the network has one output for each
     of its time steps."""
-    layers = run.loop.get("crossed", {})
+    layers = evidence.loop.get("crossed", {})
     for name, (samples, times) in layers.items():
         text = f"{name} takes the {times} samples of a batch for time steps, and {samples} time steps for samples"
         return Observation(text, {"layers": [*layers]}, certain=True)
@@ -211,9 +213,9 @@ MIN_OVER_OTHERS = 10.0
     fix="let each position see earlier ones only: F.scaled_dot_product_attention(..., is_causal=True), or "
     "mask=nn.Transformer.generate_square_subsequent_mask(steps); recurrent layers with bidirectional=False",
 )
-def no_causal_mask(run: Evidence) -> Observation | None:
+def no_causal_mask(evidence: Evidence) -> Observation | None:
     """Targets are the next inputs, and more than {MAX_FUTURE} of an output's gradient is by later inputs."""
-    gradient = run.loop.get("future") or {"later": 0.0, "others": 0.0}
+    gradient = evidence.loop.get("future") or {"later": 0.0, "others": 0.0}
     if gradient["later"] <= max(MAX_FUTURE, MIN_OVER_OTHERS * gradient["others"]):
         return None
     later = f"{gradient['later']:.2g} of the gradient is by them"
@@ -226,15 +228,15 @@ MIN_SAME = 2
 
 
 @check("same-batch", fix="iterate over the loader: for x, y in loader; next(iter(loader)) begins again each time")
-def same_batch(run: Evidence) -> Observation | None:
+def same_batch(evidence: Evidence) -> Observation | None:
     """All consecutive sampled batches have equal inputs (info in a network that has learned, where a step is an
     epoch)."""
-    same, pairs = run.loop.get("same_batches", 0), run.loop.get("batch_pairs", 0)
+    same, pairs = evidence.loop.get("same_batches", 0), evidence.loop.get("batch_pairs", 0)
     if same < MIN_SAME or same < pairs:
         return None
     text = f"the inputs of all {pairs + 1} consecutive batches that were compared are equal"
     # Training on one batch on purpose, all data or a test that a network can learn it, looks the same.
-    return Observation(text, {"same": same, "pairs": pairs}, certain=run.loop.get("epoch_steps", 0) > 1)
+    return Observation(text, {"same": same, "pairs": pairs}, certain=evidence.loop.get("epoch_steps", 0) > 1)
 
 
 MIN_SORTED, MIN_LABELLED = 0.6, 3
@@ -242,12 +244,12 @@ MIN_SORTED, MIN_LABELLED = 0.6, 3
 
 
 @check("batches-sorted-by-class", fix="shuffle the training data: DataLoader(data, batch_size, shuffle=True)")
-def batches_sorted_by_class(run: Evidence) -> Observation | None:
+def batches_sorted_by_class(evidence: Evidence) -> Observation | None:
     """{MIN_SORTED:.0%} of the sampled batches or more have one class only, and not because it is nearly alone."""
-    single, counted = run.loop.get("single_class", 0), run.loop.get("labelled", 0)
-    if counted < MIN_LABELLED or run.loop.get("classes_seen", 0) < 2 or single < MIN_SORTED * counted:
+    single, counted = evidence.loop.get("single_class", 0), evidence.loop.get("labelled", 0)
+    if counted < MIN_LABELLED or evidence.loop.get("classes_seen", 0) < 2 or single < MIN_SORTED * counted:
         return None
-    if run.loop.get("single_by_chance", 0.0) > single / 2:  # one class is that frequent
+    if evidence.loop.get("single_by_chance", 0.0) > single / 2:  # one class is that frequent
         return None
     text = f"{single} of {counted} sampled batches have a single class"
     return Observation(
@@ -255,10 +257,10 @@ def batches_sorted_by_class(run: Evidence) -> Observation | None:
     )
 
 
-def _loss_is_cut(run: Evidence) -> bool:
+def _loss_is_cut(evidence: Evidence) -> bool:
     """No gradient arrives, because the loss that has one was not computed from any parameter."""
-    absent, steps = (run.loop.get(key, 0) for key in ("no_backward", "first_updates"))
-    return bool(run.loop.get("cut")) and absent >= max(2, steps)
+    absent, steps = (evidence.loop.get(key, 0) for key in ("no_backward", "first_updates"))
+    return bool(evidence.loop.get("cut")) and absent >= max(2, steps)
 
 
 @check(
@@ -266,12 +268,12 @@ def _loss_is_cut(run: Evidence) -> bool:
     fix="between these layers and the loss, remove detach(), .data, item(), numpy(), argmax and torch.no_grad(), or "
     "freeze the layers with requires_grad_(False)",
 )
-def graph_cut(run: Evidence) -> Observation | None:
+def graph_cut(evidence: Evidence) -> Observation | None:
     """Layers that were called and are trained get no gradient, or the loss depends on no parameter of the optimizer."""
-    if _loss_is_cut(run):
+    if _loss_is_cut(evidence):
         text = "no gradient reaches any layer: the loss depends on no parameter of the optimizer"
-        return Observation(text, {"no_backward": run.loop["no_backward"]}, certain=True)
-    if not (cut := run.loop.get("no_gradient", [])):
+        return Observation(text, {"no_backward": evidence.loop["no_backward"]}, certain=True)
+    if not (cut := evidence.loop.get("no_gradient", [])):
         return None
     return Observation(f"no gradient reaches {_shortened(cut)}", {"layers": cut}, certain=True)
 
@@ -281,19 +283,19 @@ def graph_cut(run: Evidence) -> Observation | None:
     fix="build the optimizer from model.parameters() after the last layer is added; lists of layers need "
     "nn.ModuleList; freeze with requires_grad_(False) what is not to be trained",
 )
-def parameters_not_in_optimizer(run: Evidence) -> Observation | None:
+def parameters_not_in_optimizer(evidence: Evidence) -> Observation | None:
     """Parameters have gradients, and no optimizer holds them, those of layers in a list or a dict of Python too."""
-    missing = run.loop.get("unheld", [])
-    if not missing or not run.loop.get("held", 0):
+    missing = evidence.loop.get("unheld", [])
+    if not missing or not evidence.loop.get("held", 0):
         return None
     text = f"{len(missing)} parameters have gradients but are in no optimizer: {_shortened(missing)}"
     return Observation(text, {"parameters": missing}, certain=True)
 
 
 @check("eval-mode-in-training", fix="call model.train() at the start of each epoch, after the validation")
-def eval_mode_in_training(run: Evidence) -> Observation | None:
+def eval_mode_in_training(evidence: Evidence) -> Observation | None:
     """Half of the sampled steps or more ran in eval mode, in a network with dropout or batch norm."""
-    count, samples, modes = (run.loop.get(key, 0) for key in ("eval_steps", "samples", "has_modes"))
+    count, samples, modes = (evidence.loop.get(key, 0) for key in ("eval_steps", "samples", "has_modes"))
     if not modes or not count or count < 0.5 * samples:
         return None
     text = f"{count} of {samples} sampled steps ran in eval mode, in which {' and '.join(modes)} rest"
@@ -301,9 +303,9 @@ def eval_mode_in_training(run: Evidence) -> Observation | None:
 
 
 @check("train-mode-in-validation", fix="call model.eval() before the validation, and model.train() after it")
-def train_mode_in_validation(run: Evidence) -> Observation | None:
+def train_mode_in_validation(evidence: Evidence) -> Observation | None:
     """Half of the passes without gradients or more ran in train mode, in a network with dropout or batch norm."""
-    count, total, modes = (run.loop.get(key, 0) for key in ("train_validations", "validations", "has_modes"))
+    count, total, modes = (evidence.loop.get(key, 0) for key in ("train_validations", "validations", "has_modes"))
     if not modes or not total or count < 0.5 * total:
         return None
     active = f"{' and '.join(modes)} {'was' if len(modes) == 1 else 'were'} active"
@@ -320,10 +322,10 @@ MIN_SCALES = 2.5
     fix="give the validation the preprocessing of the training: x = (x - mean)/std, with mean and std of the "
     "training data",
 )
-def validation_out_of_scale(run: Evidence) -> Observation | None:
+def validation_out_of_scale(evidence: Evidence) -> Observation | None:
     """The standard deviations of the inputs of training and validation differ by a factor of {MIN_SCALES} or more,
     between any of the first passes, always in the same direction."""
-    trained, validated = ([*filter(None, run.loop.get(key, []))] for key in ("input_std", "validation_std"))
+    trained, validated = ([*filter(None, evidence.loop.get(key, []))] for key in ("input_std", "validation_std"))
     smaller, larger = sorted((trained, validated), key=lambda stds: max(stds, default=0.0))
     if not smaller or not larger or min(larger) < MIN_SCALES * max(smaller):
         return None
@@ -341,12 +343,12 @@ MIN_IDLE, MIN_CERTAIN_IDLE = 0.2, 0.5
     fix="let the schedule end where the training ends (T_max, total_steps), and step it once per epoch or once per "
     "batch, as it was planned",
 )
-def learning_rate_zero(run: Evidence) -> Observation | None:
+def learning_rate_zero(evidence: Evidence) -> Observation | None:
     """The learning rate has been zero for the last {MIN_IDLE:.0%} of the sampled epochs or more."""
-    rates = run.probed_rates
+    rates = evidence.probed_rates
     idle = next((n for n, rate in enumerate(reversed(rates)) if rate > 1e-12), len(rates))
     # A schedule that reaches zero with the last step has done its work.
-    if not run.setup.loop or idle < 2 or idle < MIN_IDLE * len(rates):
+    if not evidence.setup.loop or idle < 2 or idle < MIN_IDLE * len(rates):
         return None
     text = f"the learning rate has been zero in the last {idle} of {len(rates)} sampled epochs"
     return Observation(text, {"lr": rates[-1], "epochs": idle}, certain=idle >= MIN_CERTAIN_IDLE * len(rates))
@@ -360,17 +362,17 @@ MIN_SUM = 8
     "loss-is-a-sum",
     fix="use reduction='mean', or divide the loss by len(x): the rate then does not depend on the batch size",
 )
-def loss_is_a_sum(run: Evidence) -> Observation | None:
+def loss_is_a_sum(evidence: Evidence) -> Observation | None:
     """The loss is the sum over {MIN_SUM} samples or more, not their mean (info in a network that has learned)."""
-    if (times := run.loop.get("loss_over_mean", 1)) < MIN_SUM:
+    if (times := evidence.loop.get("loss_over_mean", 1)) < MIN_SUM:
         return None
     return Observation(f"the loss is the sum over {plural(times, 'value')}, not their mean", {"times": times})
 
 
 @check("loss-without-graph", fix="write watch.step(loss), without .item(), .detach() and torch.no_grad()")
-def loss_without_graph(run: Evidence) -> Observation | None:
+def loss_without_graph(evidence: Evidence) -> Observation | None:
     """The loss was given without its operations (always info)."""
-    if not run.loop.get("samples") or run.loop.get("loss_path"):
+    if not evidence.loop.get("samples") or evidence.loop.get("loss_path"):
         return None
     text = "watch.step was given a loss without its operations, so that these cannot be checked"
     return Observation(text, {"operations": 0}, informational=True)

@@ -58,38 +58,38 @@ class Finding:
         return next(iter(self.code), "") or self.advice or " ".join(next(iter(self.remedies), ()))
 
 
-def diagnose(run: Evidence) -> list[Finding]:
+def diagnose(evidence: Evidence) -> list[Finding]:
     """The findings, the most severe first."""
     results = dict[str, tuple[Check, Observation]]()
     for check in CHECKS:
-        if check.name not in results and (result := check(run)) is not None:
+        if check.name not in results and (result := check(evidence)) is not None:
             results[check.name] = check, result
     others = any(not (result.only_alone or result.informational) for _, result in results.values())
     named = [(check, result) for check, result in results.values() if not (result.only_alone and others)]
     follows = {*FOLLOWERS} if results.keys() & {"gradients-not-zeroed", "non-finite-data"} else set()
-    if "non-finite-data" not in results and checks.first_loss_is_high(run):
+    if "non-finite-data" not in results and checks.first_loss_is_high(evidence):
         follows -= {"weights-too-large"}
-    findings = [_finding(run, check, result, check.name in follows) for check, result in named]
+    findings = [_finding(evidence, check, result, check.name in follows) for check, result in named]
     return sorted(findings, key=lambda finding: -finding.severity)
 
 
-def _finding(run: Evidence, check: Check, result: Observation, follows: bool) -> Finding:
+def _finding(evidence: Evidence, check: Check, result: Observation, follows: bool) -> Finding:
     """The finding of a result; `follows`: another finding explains it."""
-    harmless = result.informational or follows or (run.learned and not result.certain)
-    severity = Severity.INFO if harmless else Severity.WARNING if run.beats_chance else Severity.CRITICAL
-    remedies = () if harmless else tuple(sets for sets in result.changes if _changes(run, sets))
+    harmless = result.informational or follows or (evidence.learned and not result.certain)
+    severity = Severity.INFO if harmless else Severity.WARNING if evidence.beats_chance else Severity.CRITICAL
+    remedies = () if harmless else tuple(sets for sets in result.changes if _changes(evidence, sets))
     advice = "" if harmless and not result.informational else result.fix or ("" if result.changes else check.fix)
-    code = tuple(in_pytorch(sets) if _in_code(run, sets) else "" for sets in remedies)
+    code = tuple(in_pytorch(sets) if _in_code(evidence, sets) else "" for sets in remedies)
     return Finding(
         check.name, severity, result.text, result.bound, result.normal, result.numbers, remedies, advice, code
     )
 
 
-def _changes(run: Evidence, sets: Sets) -> bool:
+def _changes(evidence: Evidence, sets: Sets) -> bool:
     """True if these settings differ from the training's."""
-    if run.setup.config is None or _in_code(run, sets):
+    if evidence.setup.config is None or _in_code(evidence, sets):
         return True
-    tree = dump(run.setup.config)
+    tree = dump(evidence.setup.config)
     try:
         with handling_user_code("recorded"):
             return dump(load(TrainConfig, tree, [override_from_text(text) for text in sets])) != tree
@@ -101,11 +101,11 @@ OF_ANY_NETWORK = ("model.init", "model.bias_init")
 """Settings of the network that a user's has, too."""
 
 
-def _in_code(run: Evidence, sets: Sets) -> bool:
+def _in_code(evidence: Evidence, sets: Sets) -> bool:
     """True if a remedy changes a user's code: the loop, or the network."""
     keys = [text.partition("=")[0] for text in sets]
     of_network = any(key.startswith("model.") and key not in OF_ANY_NETWORK for key in keys)
-    return run.setup.config is None or (isinstance(run.setup.config.model, UserNetwork) and of_network)
+    return evidence.setup.config is None or (isinstance(evidence.setup.config.model, UserNetwork) and of_network)
 
 
 def commands(finding: Finding, config: str, changes: Mapping[str, Any] = NO_CHANGES) -> list[Call | str]:
@@ -124,17 +124,19 @@ def commands(finding: Finding, config: str, changes: Mapping[str, Any] = NO_CHAN
 
 
 def next_steps(
-    run: Evidence, findings: Sequence[Finding], config: str, changes: Mapping[str, Any] = NO_CHANGES
+    evidence: Evidence, findings: Sequence[Finding], config: str, changes: Mapping[str, Any] = NO_CHANGES
 ) -> list[Call]:
     """The commands for a network that does not learn and has no finding; none for a user's loop. After too few steps it
     is a longer training alone."""
     puzzling = (
-        not run.beats_chance if run.probe_run else bool(run.rows) and not run.learned and not still_learning(run)
+        not evidence.beats_chance
+        if evidence.probe_run
+        else bool(evidence.rows) and not evidence.learned and not still_learning(evidence)
     )
-    if has_fault(findings) or not puzzling or run.setup.loop or not run.setup.rates:
+    if has_fault(findings) or not puzzling or evidence.setup.loop or not evidence.setup.rates:
         return []
-    if _needs_steps(run):
-        epochs = PROBE_BATCHES // run.steps_per_epoch + 1
+    if _needs_steps(evidence):
+        epochs = PROBE_BATCHES // evidence.steps_per_epoch + 1
         return [_on("train", config, changes, epochs=epochs)]
     return [_on("lr", config, changes), _on("remedy", config, changes)]
 
@@ -215,9 +217,9 @@ def in_pytorch(sets: Sets) -> str:
 # --- the verdict in words ---
 
 
-def limits_of_a_probe_run(run: Evidence) -> str:
+def limits_of_a_probe_run(evidence: Evidence) -> str:
     """A sentence about causes that sixty batches do not show."""
-    training = "short training" if run.setup.loop else "probe run"
+    training = "short training" if evidence.setup.loop else "probe run"
     later = "overfitting, too few images, shuffled labels, a rate that decays too soon, a late collapse"
     return f"a {training} cannot show what takes longer: {later}"
 
@@ -227,100 +229,109 @@ def has_fault(findings: Sequence[Finding]) -> bool:
     return any(finding.severity > Severity.INFO for finding in findings)
 
 
-def healthy(run: Evidence, findings: Sequence[Finding], level: Severity = Severity.WARNING) -> bool:
+def healthy(evidence: Evidence, findings: Sequence[Finding], level: Severity = Severity.WARNING) -> bool:
     """True if the network has learned, the watch is complete, and no finding is at least `level`. A probe run is too
     short.
     """
-    complete = bool(run.epochs) and not run.probe_run and not missed_steps(run) and _chance_is_known(run)
-    return complete and run.learned and all(finding.severity < level for finding in findings)
+    complete = (
+        bool(evidence.epochs)
+        and not evidence.probe_run
+        and not missed_steps(evidence)
+        and _chance_is_known(evidence)
+    )
+    return complete and evidence.learned and all(finding.severity < level for finding in findings)
 
 
-def missed_steps(run: Evidence) -> str:
+def missed_steps(evidence: Evidence) -> str:
     """A sentence about steps that a watch has missed; empty where it is complete, and for a training by optilab."""
-    if run.loop.get("error"):
-        return f"the watch stopped after {plural(run.steps, 'step')} ({run.loop['error']})"
-    steps = math.ceil(run.loop.get("updates", 0) / run.loop.get("optimizers", math.inf))
-    return f"the watch saw {run.steps:,} of {plural(steps, 'step')}" if steps > run.steps else ""
+    if evidence.loop.get("error"):
+        return f"the watch stopped after {plural(evidence.steps, 'step')} ({evidence.loop['error']})"
+    steps = math.ceil(evidence.loop.get("updates", 0) / evidence.loop.get("optimizers", math.inf))
+    return f"the watch saw {evidence.steps:,} of {plural(steps, 'step')}" if steps > evidence.steps else ""
 
 
-def _chance_is_known(run: Evidence) -> bool:
+def _chance_is_known(evidence: Evidence) -> bool:
     """True if the chance level is known, from which skill is computed."""
-    return run.chance_loss_source not in (FIRST_STEPS, EQUAL_CLASSES)
+    return evidence.chance_loss_source not in (FIRST_STEPS, EQUAL_CLASSES)
 
 
-def sentence(run: Evidence, findings: Sequence[Finding]) -> str:
+def sentence(evidence: Evidence, findings: Sequence[Finding]) -> str:
     """The verdict: `healthy`, or what is missing for that."""
     if has_fault(findings):
         named = [finding.name for finding in findings if finding.severity > Severity.INFO]
         others = len(named) - 2
         more = f", and {plural(others, 'more finding')}" if others > 0 else ""
-        part = f"; {missed}" if (missed := missed_steps(run)) else ""
+        part = f"; {missed}" if (missed := missed_steps(evidence)) else ""
         return f"{findings[0].severity.name.lower()}: {' and '.join(named[:2])}{more}{part}"
-    if run.setup.loop and not run.steps:
-        return f"nothing was seen: {reason_without_epochs(run)}"
-    if missed := missed_steps(run):
-        return f"cannot tell: {missed}{f'; {_accuracy(run)}' if run.rows else ''}"
-    if run.probe_run:
-        unknown = run.chance_loss_source == FIRST_STEPS  # skill is unknown, too
-        more = "too few for another verdict" if run.beats_chance or unknown else "but nothing is learned in them"
-        return f"no sign of trouble in {run.steps} batches, {more}"
-    if not run.rows:
+    if evidence.setup.loop and not evidence.steps:
+        return f"nothing was seen: {reason_without_epochs(evidence)}"
+    if missed := missed_steps(evidence):
+        return f"cannot tell: {missed}{f'; {_accuracy(evidence)}' if evidence.rows else ''}"
+    if evidence.probe_run:
+        unknown = evidence.chance_loss_source == FIRST_STEPS  # skill is unknown, too
+        more = (
+            "too few for another verdict" if evidence.beats_chance or unknown else "but nothing is learned in them"
+        )
+        return f"no sign of trouble in {evidence.steps} batches, {more}"
+    if not evidence.rows:
         return "no epoch is recorded yet"
-    accuracy = _accuracy(run)
-    if run.learned:
-        lost = "" if run.epochs else "; its layers were not recorded"
-        return f"{'healthy' if healthy(run, findings) else 'no sign of trouble'}: {accuracy}{lost}"
-    fall = run.late_fall or 0.0
+    accuracy = _accuracy(evidence)
+    if evidence.learned:
+        lost = "" if evidence.epochs else "; its layers were not recorded"
+        return f"{'healthy' if healthy(evidence, findings) else 'no sign of trouble'}: {accuracy}{lost}"
+    fall = evidence.late_fall or 0.0
     fell = f"fell by {fall:.0%}" if fall >= 0.005 else "fell by less than 1%" if fall > 0 else "did not fall"
-    if fall < MIN_FALL and run.late_fall is not None and still_learning(run):
-        fell = f"{fell}, and the accuracy rose by {points(run.late_rise)} percentage points,"
-    course = "" if run.late_fall is None else f"; the training loss {fell} in the second half of the epochs"
-    if _needs_steps(run) and run.setup.norm == "batch":
-        course += f"; {plural(run.steps, 'step')} are too few for the running averages of batch norm, which "
+    if fall < MIN_FALL and evidence.late_fall is not None and still_learning(evidence):
+        fell = f"{fell}, and the accuracy rose by {points(evidence.late_rise)} percentage points,"
+    course = "" if evidence.late_fall is None else f"; the training loss {fell} in the second half of the epochs"
+    if _needs_steps(evidence) and evidence.setup.norm == "batch":
+        course += f"; {plural(evidence.steps, 'step')} are too few for the running averages of batch norm, which "
         course += "validation uses: train longer"
-    elif _needs_steps(run):
-        course += f"; only {plural(run.steps, 'step')} in all: train longer before you look for a cause"
-    lacks = "it has not learned much" if run.skill <= MIN_SKILL else "its loss is not below the chance level"
-    verdict = f"{'no sign of trouble yet' if still_learning(run) else 'no cause found'}: "
-    return f"{verdict}{f'{lacks}, ' if _chance_is_known(run) else ''}{accuracy}{course}"
+    elif _needs_steps(evidence):
+        course += f"; only {plural(evidence.steps, 'step')} in all: train longer before you look for a cause"
+    lacks = "it has not learned much" if evidence.skill <= MIN_SKILL else "its loss is not below the chance level"
+    verdict = f"{'no sign of trouble yet' if still_learning(evidence) else 'no cause found'}: "
+    return f"{verdict}{f'{lacks}, ' if _chance_is_known(evidence) else ''}{accuracy}{course}"
 
 
-def _needs_steps(run: Evidence) -> bool:
+def _needs_steps(evidence: Evidence) -> bool:
     """True if a training, which has not learned much, is too short for a verdict."""
-    if run.setup.norm == "batch":
-        return not run.probe_run and run.steps <= PROBE_BATCHES
-    return not run.probe_run and run.steps < PROBE_BATCHES and not run.beats_chance
+    if evidence.setup.norm == "batch":
+        return not evidence.probe_run and evidence.steps <= PROBE_BATCHES
+    return not evidence.probe_run and evidence.steps < PROBE_BATCHES and not evidence.beats_chance
 
 
-def reason_without_epochs(run: Evidence) -> str:
+def reason_without_epochs(evidence: Evidence) -> str:
     """The reason why a watched loop has no epoch to show."""
     called = "watch.step(loss) was not called; call it after each optimizer.step()"
-    return str(run.loop.get("error") or run.divergence or called)
+    return str(evidence.loop.get("error") or evidence.divergence or called)
 
 
-def still_learning(run: Evidence) -> bool:
+def still_learning(evidence: Evidence) -> bool:
     """True if it beats chance, and its training loss falls, its accuracy rises, or it has too few epochs to say that
     they do not."""
-    return run.beats_chance and (run.late_fall is None or run.late_fall >= MIN_FALL or run.late_rise >= MIN_FALL)
+    return evidence.beats_chance and (
+        evidence.late_fall is None or evidence.late_fall >= MIN_FALL or evidence.late_rise >= MIN_FALL
+    )
 
 
-def _accuracy(run: Evidence) -> str:
+def _accuracy(evidence: Evidence) -> str:
     """`validation accuracy 84.1% in the last epochs, chance 10.0%`; of a loop what it has."""
-    if column := run.measured_accuracy:
+    if column := evidence.measured_accuracy:
         split = {"val_acc": "validation", "train_acc": "training"}[column]
-        against = f"chance {percent(run.chance)}"
-        text = f"{split} accuracy {percent(run.accuracy)} in the last epochs"
+        against = f"chance {percent(evidence.chance)}"
+        text = f"{split} accuracy {percent(evidence.accuracy)} in the last epochs"
     else:
-        split = "validation" if any("val_loss" in row for row in run.rows) else "training"
-        against = f"against a chance level of {run.validation_chance_loss:.3g}"
-        text = f"{split} loss {run.validation_loss:.3g} in the last epochs"
-    reference = run.chance_loss_source
+        split = "validation" if any("val_loss" in row for row in evidence.rows) else "training"
+        against = f"against a chance level of {evidence.validation_chance_loss:.3g}"
+        text = f"{split} loss {evidence.validation_loss:.3g} in the last epochs"
+    reference = evidence.chance_loss_source
     if reference == FIRST_STEPS:
-        against = "" if column else f"against {run.validation_chance_loss:.3g} of {FIRST_STEPS}"
+        against = "" if column else f"against {evidence.validation_chance_loss:.3g} of {FIRST_STEPS}"
     text += f", {against}" if against else ""
     text += f" for {EQUAL_CLASSES}" if reference == EQUAL_CLASSES else ""
-    if not _chance_is_known(run):
-        missing = "from a loss of this kind" if run.loop.get("task") else "without target=y in watch.step"
+    if not _chance_is_known(evidence):
+        missing = "from a loss of this kind" if evidence.loop.get("task") else "without target=y in watch.step"
         text += f"; its chance level is not known {missing}"
     return text
 
@@ -331,9 +342,9 @@ MAX_FAR_FRACTION = 0.5
 """Sharpness over its limit below which a larger learning rate is worth a mention."""
 
 
-def stability(run: Evidence) -> str:
+def stability(evidence: Evidence) -> str:
     """The curvature of the loss next to the limit of stability; empty where it was not measured."""
-    if (now := run.stability) is None:
+    if (now := evidence.stability) is None:
         return ""
     quantity = "preconditioned sharpness" if now.preconditioned else "sharpness"
     if now.limit is None or now.fraction is None:
@@ -355,19 +366,20 @@ def _short(value: float) -> str:
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.3g}"
 
 
-def learning(run: Evidence) -> tuple[str, bool]:
+def learning(evidence: Evidence) -> tuple[str, bool]:
     """(a sentence about the network's knowledge of the validation images beyond chance, True if it has any).
 
     An accuracy at chance is not yet ignorance: a loss below the chance level is knowledge that no accuracy shows.
     """
-    if run.start.get("classes") == 1:
+    if evidence.start.get("classes") == 1:
         return "all images have the same class: there is nothing to learn", False
-    best, chance = run.best_and_latest()[0], run.chance
+    best, chance = evidence.best_and_latest()[0], evidence.chance
     accuracy = f"best accuracy {percent(best)}, chance {percent(chance)}"
-    nats = f"{abs(run.nats_below_chance):.3g} nats {'below' if run.nats_below_chance > 0 else 'above'} the chance level"
-    loss = f"summed over {run.validation_samples:,} images, the validation loss is {nats}"
-    if run.accuracy_beats_chance(best):
+    order = "below" if evidence.nats_below_chance > 0 else "above"
+    nats = f"{abs(evidence.nats_below_chance):.3g} nats {order} the chance level"
+    loss = f"summed over {evidence.validation_samples:,} images, the validation loss is {nats}"
+    if evidence.accuracy_beats_chance(best):
         return f"better than chance: {accuracy}", True
-    if run.beats_chance:
+    if evidence.beats_chance:
         return f"has begun to learn: {accuracy}, but {loss}", True
     return f"no better than chance: {accuracy}; {loss}", False

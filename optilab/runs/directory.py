@@ -114,7 +114,7 @@ class Run(OpenEntry):
         `best` is the epoch whose checkpoint is kept next to the last two, `diagnostics` those of the epoch.
         """
         self.lock.require(self.path)
-        # First what a resume drops where it is ahead of its checkpoint, but could not recompute where it is missing.
+        # Diagnostics and timings go first: a resume can drop extra lines, but not recompute missing ones.
         if diagnostics:
             append(self.path / "diagnostics.jsonl", lambda first: json_line(diagnostics))
         append(self.path / "timings.csv", partial(table, [{"epoch": row["epoch"], "seconds": round(seconds, 6)}]))
@@ -184,7 +184,7 @@ def _undone_by(undo: Callable[..., object], *arguments: object) -> Iterator[None
 def stage(
     directory: Path, files: Mapping[str, bytes | Iterable[bytes]], subdirectories: Sequence[str] = ()
 ) -> Path:
-    """A complete run under a hidden name, next to the runs. It is removed where the block fails."""
+    """Write a complete run or study under a hidden name, next to the runs. It is removed where that fails."""
     staging = directory / f".new-{secrets.token_hex(8)}"
     sizes = [len(data) for data in files.values() if isinstance(data, bytes)]
     size = sum(sizes) if len(sizes) == len(files) else None

@@ -123,7 +123,7 @@ E = TypeVar("E", bound=Entry)
 
 
 class Record(Entry):
-    """A run: its manifest and its tables. The table of a study's trials is made from its plan and these manifests."""
+    """A run: its manifest and its tables."""
 
     FILE = CONFIG
 

@@ -54,8 +54,8 @@ class RunComparison:
     """None where no run has an outcome."""
     best: bool
     """True if each row is at the best of its other settings, which the other seeds choose for each seed."""
-    problems: tuple[str, ...]
-    """The other settings with `by`: each row is averaged over them, or has the best of them."""
+    other_settings: tuple[str, ...]
+    """The settings besides `by`, as labels: each row is averaged over them, or has the best of them."""
     circumstances: Mapping[str, Mapping[str, int]]
     """Versions, machine and the like that differ between the runs: value -> number of runs."""
     notes: tuple[str, ...]
@@ -119,7 +119,7 @@ def compare_runs(
     if isinstance(measure.at, int) and all(group.values.keys() == group.imputed.keys() for group in values):
         longest = max((len(record.rows()) for record in records), default=0)
         raise UsageError(f"--at: expected an epoch from 1 to {longest}, got {measure.at}")
-    rows, problems = _rows(grouping, values, by, best, measure.higher_is_better)
+    rows, other_settings = _rows(grouping, values, by, best, measure.higher_is_better)
     rows = [*relabeled(rows, labels)] if by else rows
     outcomes = {i: row.outcomes.values for i, row in enumerate(rows)}
     reference = None if baseline is None else _named(rows, baseline)
@@ -135,7 +135,7 @@ def compare_runs(
     if any(outcomes.values()):
         judgment = judge(outcomes, measure.higher_is_better, reference, alpha(looks), diverged, measure.limits)
     around = varying([circumstances(record) for record in records])
-    result = RunComparison(measure, grouping, tuple(rows), judgment, best, tuple(problems), around, ())
+    result = RunComparison(measure, grouping, tuple(rows), judgment, best, tuple(other_settings), around, ())
     return replace(result, notes=(*left_out, *_notes(result, looks)))
 
 
@@ -252,7 +252,7 @@ def _notes(result: RunComparison, looks: int) -> list[str]:
     """Limits of a comparison, as notes: on its rows, the settings that they do not share, its measure, its seeds, those
     that diverged or are left out, and earlier comparisons."""
     grouping, rows, measure, judgment = result.grouping, result.candidates, result.measure, result.judgment
-    settings = plural(len(result.problems), "other setting")
+    settings = plural(len(result.other_settings), "other setting")
     data = [key for key in VALIDATED_ON if key in grouping.differing]
     lengths = sorted({_epochs(group) for group in grouping.groups}) if "epochs" in grouping.differing else [0]
     compared = {
@@ -271,7 +271,7 @@ def _notes(result: RunComparison, looks: int) -> list[str]:
             f"each row shows the best of its {settings}, chosen for each seed by the other seeds",
         ),
         (
-            result.problems and not result.best,
+            result.other_settings and not result.best,
             f"each row is the mean over {settings}; verdicts hold for these settings, with the seeds as the sample",
         ),
         (data, f"the outcomes are measured on different images ({some(data, SEVERAL)})"),

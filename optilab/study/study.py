@@ -197,7 +197,7 @@ def run(
             study.ask(to_yaml(spec.request), **facts)
             watching = view.progress(len(planned.trials), planned.epochs, spec.metric)
             with chosen as workers, watching as watcher:
-                if planned.missing and not stop():
+                if planned.missing and not stop.requested:
                     view.announce(spec.shape, lambda: _cost(spec, path, workers, places, stop))
                 runner = _Runner(study, workers, places, origin, spec.keep, watcher, stop, how.fail_fast)
 
@@ -210,7 +210,7 @@ def run(
 
                 outcomes = [*follow(spec.plan(path, False), partial(known, path), train).values()]
             failed = any(outcome.failed for outcome in outcomes)
-            status = "interrupted" if stop() else "failed" if failed else "done"
+            status = "interrupted" if stop.requested else "failed" if failed else "done"
             if status == "done" and spec.request.seeds > 1:  # else it has no verdict
                 study.update(looks=_look_digests(study.manifest.get("looks", []), outcomes))
         except (WorkersLost, WriteFailure) as error:
@@ -230,7 +230,7 @@ def dry_run(spec: StudySpec, path: Path, how: ExecutionOptions) -> Cost:
     require_nothing_dropped(spec, path)
     places = _fetch_datasets(spec, how)
     with _processes(spec, how) as workers:
-        estimate = _cost(spec, path, workers, places, lambda: False)
+        estimate = _cost(spec, path, workers, places, signals.Stop())
     if estimate.problem is not None:
         raise UsageError(estimate.problem)
     return estimate
@@ -278,13 +278,13 @@ def ahead_with_confirmation(spec: StudySpec, path: Path) -> Forecast:
     return Forecast(trials, missing, first.epochs + more.epochs, first.outcomes)
 
 
-def _cost(spec: StudySpec, path: Path, workers: Workers, places: DatasetPaths, stop: Callable[[], bool]) -> Cost:
+def _cost(spec: StudySpec, path: Path, workers: Workers, places: DatasetPaths, stop: signals.Stop) -> Cost:
     """The cost of the missing trials, from some batches of the first one."""
     planned = ahead_with_confirmation(spec, path)
     trials, missing = planned.trials, planned.missing
     lengths = [trial.config.epochs for trial in trials]
     first = (missing or trials)[0]
-    measured = workers.call(task_of("cost", first, places), stop)
+    measured = workers.call(task_of("cost", first, places), lambda: stop.requested)
     size = len(trials), len(missing), planned.epochs, max(lengths), min(workers.slots, len(trials))
     if not measured or measured["status"] != "done":  # it fails again as a trial, where it is reported
         problem = None
@@ -459,7 +459,7 @@ class _Runner:
     provenance: Mapping[str, Any]
     keep: str
     watcher: Watcher
-    stop: Callable[[], bool]
+    stop: signals.Stop
     fail_fast: bool
     ending: bool = False
     """No further trial starts: a stop was requested, or one failed with `fail_fast`."""
@@ -469,8 +469,8 @@ class _Runner:
     def train(self, batch: Batch, ended: Outcomes) -> dict[str, Outcome]:
         """Train the trials of a batch that have not `ended`.
 
-        Ends soon after `stop()` is true, or with `fail_fast` after the first failure, without the trials that are then
-        missing. WorkersLost where nothing runs.
+        Ends soon after a stop is requested, or with `fail_fast` after the first failure, without the trials that are
+        then missing. WorkersLost where nothing runs.
         """
         self.study.plan(ended[t.name].row if t.name in ended else t.line for t in batch.trials)
         self.watcher.known(ended.values())
@@ -479,7 +479,7 @@ class _Runner:
         running, outcomes = dict[str, Trial](), dict[str, Outcome]()
         attempts, counted = Counter[tuple[str, int]](), 0.0
         while waiting or running:
-            self.ending = self.ending or self.stop()
+            self.ending = self.ending or self.stop.requested
             if self.ending:
                 waiting.clear()
                 self.workers.stop()

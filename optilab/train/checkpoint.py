@@ -73,13 +73,14 @@ def restore_newest(training: "Training", run: runs.Run, warn: Callable[[str], No
     no file of the run has then been changed. Afterwards the run has exactly the files that it had after that epoch.
     """
     candidates = runs.checkpoints(run.path)
-    for remaining, (epoch, path) in enumerate(candidates, 1 - len(candidates)):
+    for epoch, path in candidates:
         try:
             restore(training, runs.read_checkpoint(path, MAX_BYTES))
             if training.epoch != epoch:
                 raise CheckpointError(f"it holds epoch {training.epoch}")
         except CheckpointError as error:
-            warn(f"{at(path, error)}{'; using the one before' if remaining else ''}")
+            is_last = path == candidates[-1][1]
+            warn(f"{at(path, error)}{'' if is_last else '; using the one before'}")
         else:
             for message in run.rewind(training.rows):
                 warn(message)

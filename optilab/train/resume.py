@@ -37,10 +37,10 @@ def plan_resume(path: Path, changes: Sequence[Override]) -> Continuation:
     config = load(TrainConfig, str(path / "config.yaml"), changes)
     if changed := changed_keys(current, config):
         raise RunError(_refusal(record, changed, config))
-    # Of the checkpoints, not of metrics.csv, which a resume writes again from one of them. A number beyond the run's
-    # epochs is not of this run.
+    # The checkpoints count, because a resume rewrites metrics.csv from one of them. A checkpoint beyond the epochs of
+    # the run does not belong to it.
     done = next((epoch for epoch, _ in runs.checkpoints(path) if epoch <= current.epochs), 0)
-    # Read last: a process that resumes the run records that it runs before it records how far.
+    # Read the state last: a process that resumes the run records first that it runs, then its number of epochs.
     latest = runs.read(path)
     if latest.state == "done" and isinstance(latest.manifest.get("epoch"), int):
         done = max(done, latest.manifest["epoch"])  # a finished run may have lost its checkpoints

@@ -46,7 +46,7 @@ def start(
 ) -> tuple[Training, runs.Run]:
     """Build the network, create the run directory. UsageError without the device, RunError if the name is taken.
 
-    `provenance` is what `runs.provenance` gives for the command.
+    `provenance` goes into the manifest.
     """
     training = build(config, dataset)
     files = (
@@ -235,8 +235,10 @@ def _next_losses(training: Training, data: bytes) -> list[float]:
 
 
 def _resumed_losses(training: Training, run: runs.Run, data: bytes) -> list[float]:
-    """The same as another process has them that resumes the run: the file of the user's network is executed again, and
-    no bit of this training changes. Empty where they are not known. An error is recorded."""
+    """The losses of `_next_losses` as a resume in another process computes them; empty where they are not known.
+
+    The file of the user's network is executed again, and no bit of this training changes. An error is recorded.
+    """
     model = training.model
     if not isinstance(model, UserModel) or sources([training.config.optimizer]) or "inexact" in run.manifest:
         return []  # code of a user's optimizer may have state that this would change

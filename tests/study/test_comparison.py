@@ -136,7 +136,7 @@ def test_by_a_key_rows_are_means_over_settings(grid):
     side = laid(grid, by=["optimizer"])
     sgd, adam = side.candidates
     assert (sgd.label, adam.label) == ("optimizer sgd", "optimizer adam")
-    assert side.problems == ("hidden [8]", "hidden [8, 8]", "hidden [8, 8, 8]")
+    assert side.other_settings == ("hidden [8]", "hidden [8, 8]", "hidden [8, 8, 8]")
     assert adam.outcomes.values == {seed: pytest.approx(0.5 + seed / 100 + seed / 500) for seed in (1, 2, 3, 4)}
     assert side.judgment.rows[0].difference.difference == pytest.approx(-0.205)
     noted(side, "each row is the mean over 3 other settings")
@@ -145,7 +145,7 @@ def test_by_a_key_rows_are_means_over_settings(grid):
 def test_a_setting_that_a_row_lacks_is_left_out(grid):
     training(grid, "alone", "optimizer=adam", "model.hidden=[9]", "epochs=1", accuracies=(0.9,))
     side = laid(grid, by=["optimizer"])
-    assert len(side.problems) == 3
+    assert len(side.other_settings) == 3
     assert side.judgment.rows[0].difference.difference == pytest.approx(-0.205)
 
 
@@ -153,7 +153,7 @@ def test_by_a_key_that_decides_the_others_only_labels(tmp_path):
     pair(tmp_path, RELU, "name=second")
     side = laid(tmp_path, by=["name"])
     assert [candidate.label for candidate in side.candidates] == ["name sigmoid", "name second"]
-    assert not side.problems
+    assert not side.other_settings
 
 
 @pytest.mark.parametrize("name", ["activation relu", "relu", "b2", "second"])
