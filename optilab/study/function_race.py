@@ -46,7 +46,7 @@ class Race:
 
     @property
     def costs(self) -> Floats:
-        """Gradients per rule and task, (rules, functions * repeats * starts); infinite where not solved."""
+        """Gradients per rule and problem, (rules, functions * repeats * starts); infinite where not solved."""
         costs = self._array(lambda tuning: tuning.costs).astype(float).reshape(len(self.rules), -1)
         return np.where(costs < 0, np.inf, costs)
 
@@ -76,8 +76,8 @@ class Race:
     @cached_property
     def standings(self) -> list[dict[str, Any]]:
         """The rows of the judge, lowest cost first: cost, its ratio to the lowest with an interval, p, the fraction of
-        the tasks that are solved, and the verdict. The cost is the geometric mean of the gradients until a task
-        is solved; an unsolved task counts as twice the gradients that are allowed.
+        the problems that are solved, and the verdict. The cost is the geometric mean of the gradients until a problem
+        is solved; an unsolved problem counts as twice the gradients that are allowed.
         """
         solved = dict(zip(self.rules, np.isfinite(self.costs).mean(axis=1).tolist(), strict=True))
         rows = []
@@ -163,10 +163,10 @@ def document(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]) 
 
 
 def profile(costs: Floats, factors: Floats) -> Floats:
-    """Fraction of the tasks that a rule solves within `factor` times the best rule's cost, (rules, factors).
+    """Fraction of the problems that a rule solves within `factor` times the best rule's cost, (rules, factors).
 
     The performance profile of Dolan & More 2002: its value at 1 is how often a rule is the fastest, at the right end
-    how many tasks it solves at all. It depends on who else takes part (Gould & Scott 2016). A cost of 0 counts as 1.
+    how many problems it solves at all. It depends on who else takes part (Gould & Scott 2016). A cost of 0 counts as 1.
     """
     costs = np.maximum(costs, 1.0)
     best = costs.min(axis=0)

@@ -1,8 +1,8 @@
 """Tuning of one rule on one function by random search, evaluated on starts that it was not tuned on.
 
-A task is a function with a start. It is solved at the first step whose point is near a known minimum in the box
+A problem is a function with a start. It is solved at the first step whose point is near a known minimum in the box
 and whose f - f_min is less than `accuracy` of what it was at the start (More & Wild 2009). Its cost is the number of
-gradients until then. One measure decides, while tuning and afterwards: the mean of log cost, where a task that is
+gradients until then. One measure decides, while tuning and afterwards: the mean of log cost, where a problem that is
 not solved costs `UNSOLVED` times the gradients allowed. Its exponential is the geometric mean of the costs.
 
     rule = tune(RULES["adam"](), OBJECTIVES["rosenbrock"](), FunctionRaceConfig(budget=100))
@@ -22,7 +22,7 @@ from optilab.optimize.rule import Rule, with_settings
 from optilab.study import tuning_space
 
 UNSOLVED = 2
-"""A task that is not solved costs this many times the gradients allowed (as PAR2 of the SAT competitions)."""
+"""A problem that is not solved costs this many times the gradients allowed (as PAR2 of the SAT competitions)."""
 
 
 @dataclass(frozen=True)
