@@ -434,7 +434,7 @@ class Evidence:
         return self.gradient_ratio(RECENT)
 
     @property
-    def measured_ratio(self) -> float | None:
+    def recorded_ratio(self) -> float | None:
         """`ratio`, where each of the last epochs has its record; else None."""
         last, probed = [row["epoch"] for row in self.rows[-RECENT:]], {line["epoch"] for line in self.epochs}
         return self.ratio if probed.issuperset(last) else None

@@ -294,7 +294,7 @@ def _measured_of_group(group: Group, metric: str, at: At) -> Measured:
 
 
 def _gradient_ratio(record: Record) -> float | Missing:
-    ratio = evidence_of(record).measured_ratio
+    ratio = evidence_of(record).recorded_ratio
     why = "fewer than two layers with measured gradients in the last epochs (probes)"
     return Missing(f"{record.name}: {why}") if ratio is None else ratio
 

@@ -176,22 +176,26 @@ def train_to_end(training: Training, run: runs.Run, listener: Listener, stop: Ca
     Raises DivergedError, or the error that ended the run, after recording it in the run's directory.
     """
     config, status, reason, tested, at_best = training.config, "failed", "", {}, {}
-    state, resumed = None, None
+    state: bytes | None = None
+    # The losses of the next batches in a resume from a checkpoint: of the first one, and of the last.
+    expected: list[float] | None = None
     try:
         with explain_device_errors(training.device):
             for row, seconds in training.run(listener.batch, stop):
-                _compare(run, resumed or [], training.losses)
+                _compare(run, expected or [], training.losses)
                 due = row["epoch"] % config.checkpoint_every == 0 or training.finished
                 state, best = checkpoint.save(training) if due else None, runs.best(training.rows)["epoch"]
                 run.commit(row, seconds, state, best, training.diagnostics)
                 listener.epoch(row, seconds, training.diagnostics)
-                repeatable = state is not None and (resumed is None or training.finished)
-                resumed = _resumed_losses(training, run, state) if repeatable and state else resumed and []
+                if state is not None and (expected is None or training.finished):
+                    expected = _resumed_losses(training, run, state)
+                elif expected is not None:
+                    expected = []  # they have been compared
             tested = training.tested()
             at_best = checkpoint.tested_at_best(training, run, tested)
-            if resumed and state:  # no epoch follows
+            if expected and state:  # no epoch follows
                 with contextlib.suppress(Exception):
-                    _compare(run, resumed, _next_losses(training, state))
+                    _compare(run, expected, _next_losses(training, state))
         status = "done"
     except Stopped:
         status = "interrupted"
