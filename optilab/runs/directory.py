@@ -34,6 +34,7 @@ from optilab.files import (
     append,
     json_bytes,
     make_directory,
+    read_regular,
     sync_directory,
     table,
     write_atomic,
@@ -364,7 +365,7 @@ def read_checkpoint(path: Path, limit: int) -> bytes:
         raise CheckpointError(f"{path} is not a checkpoint; move it away")
     if path.stat().st_size > limit:
         raise CheckpointError(f"{path} is larger than {limit:,} bytes; move it away")
-    if hashlib.sha256(data := path.read_bytes()).hexdigest()[:16] != match[2]:
+    if hashlib.sha256(data := read_regular(path, limit)).hexdigest()[:16] != match[2]:
         raise CheckpointError(f"{path} is damaged: its SHA-256 is not the one in its name")
     return data
 
