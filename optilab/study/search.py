@@ -6,7 +6,10 @@ choose others.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from itertools import islice
 from statistics import fmean
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from optilab.call import flow
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
 
+Line = tuple[Any, ...]
+"""The settings of a point, in the order of the axes."""
 GENERATION = 8
 """Points that are chosen without the outcomes of each other; the first ones are drawn at random."""
 
@@ -46,31 +51,61 @@ def tpe(
 
     Points are asked for in generations of a fixed size, and Optuna learns the outcomes of a generation when all of it
     has ended: the same seed gives the same study with any number of jobs. `planned`: the lines of plan.jsonl, in its
-    order. `dry`: other points than these are drawn at random, which is fast.
+    order, of which a killed study may lack some of its last generation. `dry`: other points than these are drawn at
+    random, which is fast.
     """
     keys, suggestions = [axis.key for axis in axes], list["FrozenTrial"]()
-    lines = dict.fromkeys(tuple(line[key] for key in keys) for line in planned if {*keys} <= {*line})
-    unused = dict(lines)
+    unused = dict.fromkeys(tuple(line[key] for key in keys) for line in planned if {*keys} <= {*line})
+    used = dict[Line, None]()
+    suggest = partial(_generation, axes, seed=seed, metric=metric, dry=dry)
     for first in range(0, samples, GENERATION):
-        points = list[Sequence[Trial]]()
-        for _ in range(min(samples - first, GENERATION)):
-            suggestion = _suggested(axes, suggestions, seed, metric, dry)
-            point = _point(axes, suggestion.params)
-            line = tuple(map(recorded_setting, point.values()))
-            if line not in lines and unused:  # another version of Optuna, or a point without it
-                line = next(iter(unused))
-                values = zip(axes, line, strict=True)
-                suggestion.params = {axis.key: _suggestion(axis, value) for axis, value in values}
-                point = _point(axes, suggestion.params)
-            unused.pop(line, None)
-            suggestions.append(suggestion)
-            points.append(trials_of(point))
+        count = min(samples - first, GENERATION)
+        chosen = suggest(suggestions, count)
+        lines = dict.fromkeys(_line(axes, suggestion) for suggestion in chosen)
+        new = [line for line in lines if line not in used]
+        if not {*islice(unused, len(new))}.issubset(new):  # another version of Optuna chose them
+            chosen = suggest(suggestions, count, used, unused)
+        used |= dict.fromkeys(_line(axes, suggestion) for suggestion in chosen)
+        unused = {line: None for line in unused if line not in used}
+        suggestions += chosen
+        points = [trials_of(_point(axes, suggestion.params)) for suggestion in chosen]
         trials = {trial.name: trial for point in points for trial in point}  # a point may come twice
         outcomes = yield Batch([*trials.values()])
         for number, point_trials in enumerate(points, first):
             suggestions[number] = _reported(
                 suggestions[number], [outcomes[trial.name].row for trial in point_trials], metric
             )
+
+
+def _generation(
+    axes: Sequence[Axis | Choices],
+    before: "Sequence[FrozenTrial]",
+    count: int,
+    used: Mapping[Line, None] = MappingProxyType({}),
+    planned: Mapping[Line, None] = MappingProxyType({}),
+    *,
+    seed: int,
+    metric: str,
+    dry: bool,
+) -> "list[FrozenTrial]":
+    """The next `count` points. Lines that are `planned`, in their order, take the place of points that are neither
+    planned nor `used` before."""
+    suggestions, unused = list["FrozenTrial"](), dict(planned)
+    for _ in range(count):
+        suggestion = _suggested(axes, [*before, *suggestions], seed, metric, dry)
+        line = _line(axes, suggestion)
+        if unused and line not in used and line not in planned:
+            line = next(iter(unused))
+            values = zip(axes, line, strict=True)
+            suggestion.params = {axis.key: _suggestion(axis, value) for axis, value in values}
+        unused.pop(line, None)
+        suggestions.append(suggestion)
+    return suggestions
+
+
+def _line(axes: Sequence[Axis | Choices], suggestion: "FrozenTrial") -> Line:
+    """The settings of a point as its line of plan.jsonl has them."""
+    return tuple(map(recorded_setting, _point(axes, suggestion.params).values()))
 
 
 def _suggested(

@@ -86,6 +86,11 @@ def test_points_that_are_planned_are_not_chosen_again():
     space = plan(over, samples=20, search="tpe")
     alone, _ = followed(space)
     assert followed(space, planned=alone[:13])[0] == alone
+    for first, length in (
+        (0, 3),
+        (8, 13),
+    ):  # after a kill, the trial of a point has no directory, and a later one has
+        assert followed(space, planned=alone[:first] + alone[first + 1 : length])[0] == alone
     others = [{"optimizer.lr": 10.0**-n, "model.norm": "batch", "data.batch_size": 32} for n in range(1, 6)]
     points, _ = followed(space, planned=others)
     assert points[:5] == others
