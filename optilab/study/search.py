@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from statistics import fmean
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from optilab.call import flow
@@ -60,7 +59,7 @@ def tpe(
     suggest = partial(_generation, axes, seed=seed, metric=metric, dry=dry)
     for first in range(0, samples, GENERATION):
         count = min(samples - first, GENERATION)
-        chosen = suggest(suggestions, count)
+        chosen = suggest(suggestions, count, used, {})
         lines = dict.fromkeys(_line(axes, suggestion) for suggestion in chosen)
         new = [line for line in lines if line not in used]
         if not {*islice(unused, len(new))}.issubset(new):  # another version of Optuna chose them
@@ -81,8 +80,8 @@ def _generation(
     axes: Sequence[Axis | Choices],
     before: "Sequence[FrozenTrial]",
     count: int,
-    used: Mapping[Line, None] = MappingProxyType({}),
-    planned: Mapping[Line, None] = MappingProxyType({}),
+    used: Mapping[Line, None],
+    planned: Mapping[Line, None],
     *,
     seed: int,
     metric: str,
