@@ -135,8 +135,9 @@ def _linked(source, target):
 @pytest.mark.parametrize(("page", "block"), BLOCKS)
 def test_the_commands_of_a_page(page, block, tmp_path):
     write_files(page, tmp_path)
-    found = fetch.load_or_fetch("fashion-mnist").directory  # as a reader has it who has trained before
-    shutil.copytree(found, tmp_path / "cache" / "optilab" / "fashion-mnist", copy_function=_linked)
+    # A reader who has trained before has the dataset in the cache.
+    dataset = fetch.load_or_fetch("fashion-mnist").directory
+    shutil.copytree(dataset, tmp_path / "cache" / "optilab" / "fashion-mnist", copy_function=_linked)
     for line in block.splitlines():
         fewer = "".join(more for start, more in FEWER.items() if re.match(start, line))
         shown = answer(line + fewer, tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache"))

@@ -167,6 +167,22 @@ def test_a_run_of_another_user_does_not_hide_the_others(one, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"\xff", "expected UTF-8"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"x": NaN}', "not finite"),
+        (b"{\n", "line 2"),
+    ],
+    ids=["bytes", "nested", "a number", "cut"],
+)
+def test_damaged_json_is_named(content, problem, tmp_path):
+    (tmp_path / "file.json").write_bytes(content)
+    with pytest.raises(DataError, match=problem):
+        files.read_json(tmp_path / "file.json", 1 << 20)
+
+
+@pytest.mark.parametrize(
     "changed",
     [
         *('"argv": "text"', '"numerics": 3', '"data": {"sha256": "0f"}', '"seed": "one"', '"status": null'),

@@ -65,7 +65,7 @@ def test_the_settings_of_a_wrapped_rule_are_tuned():
     assert all(t.config.optimizer.lr != t.config.optimizer.others.lr for t in muon.tuning)
     inner = [trial.settings["base.lr"] for trial in lookahead.tuning]
     assert np.allclose([t.config.optimizer.lr for t in muon.tuning], np.multiply(inner, 100), rtol=1e-4)
-    assert list(tuning_space.searched_fields(RULES["ftrl"]())) == ["lr"]  # its beta is no momentum
+    assert list(tuning_space.searched_fields(RULES["ftrl"]())) == ["lr"]  # its beta is not a momentum coefficient
 
 
 def test_own_hyperparameters_are_tuned_by_their_names(tmp_path):
@@ -179,9 +179,9 @@ def test_the_range_of_a_tuned_hyperparameter(rule, key, low, high):
 )
 def test_decay_and_schedule_are_tuned_where_they_exist(rule, fields):
     """The rule's own decay, or that of the training; a quarter of the settings has none."""
-    found = tuning_space.searched_fields(rule, ["weight_decay", "schedule"])
-    assert [key for key in found if tuning_space.name_in_space(key) in ("weight_decay", "schedule")] == fields
-    draw = tuning_space.network_space(found[fields[0]])["weight_decay"]
+    rules = tuning_space.searched_fields(rule, ["weight_decay", "schedule"])
+    assert [key for key in rules if tuning_space.name_in_space(key) in ("weight_decay", "schedule")] == fields
+    draw = tuning_space.network_space(rules[fields[0]])["weight_decay"]
     values = draw((np.arange(100) + 0.5) / 100)
     assert (values == 0).sum() == 25
     assert draw.low < values[values > 0].min() < values.max() < draw.high
