@@ -37,7 +37,7 @@ from optilab.words import listed, plural, some
 
 
 def _ratio(value: float) -> str:
-    """An end of a ratio: with more digits where two would say 1.00, which is no difference."""
+    """One end of the interval of a ratio, with two decimals; near 1 with four, where two would round it to 1.00."""
     return f"{value:.3g}" if value >= 1e4 else f"{value:.{4 if abs(value - 1) < 0.005 else 2}f}"
 
 
