@@ -7,7 +7,7 @@ targets, the level is taken for equally frequent classes if the loss has that fo
 import math
 from collections.abc import Sequence
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,9 @@ MAX_TARGETS, MAX_BATCHES = 4096, 64
 MAX_PAIRED = 1024
 """Targets of a batch, at most, whose pairs with all outputs are compared."""
 MIN_BATCH = 8
-"""A batch with fewer labels may have a single class by accident, and a sum of losses close to their mean."""
+"""Values of which a sum is told from a mean."""
+UNITS = ("mean", "samples", "values")
+"""What a loss may be of the losses of its values: their mean, its sum over samples, or its sum over all values."""
 ELEMENTWISE = {
     "mse": nn.functional.mse_loss,
     "l1": nn.functional.l1_loss,
@@ -30,6 +32,41 @@ MAX_CHANCE_DISTANCE = 0.01
 """Distance of a loss from ln C, as a fraction, of a network with C outputs at the chance level."""
 
 
+class Comparison(NamedTuple):
+    """The loss of a batch, the mean losses of its outputs and targets by name, and its numbers of values."""
+
+    loss: float
+    means: dict[str, float]
+    times: dict[str, int]
+
+    def equals(self, name: str, unit: str) -> bool:
+        """The loss is this mean, or its sum over these values."""
+        mean = self.means.get(name, 0.0)
+        return mean > 0 and math.isclose(self.loss, mean * self.times[unit], rel_tol=0.02)
+
+
+def _added(counts: Tensor, labels: Tensor) -> Tensor:
+    more = torch.bincount(labels, minlength=len(counts))
+    return nn.functional.pad(counts, (0, len(more) - len(counts))) + more
+
+
+def _is_one_hot(target: Tensor) -> bool:
+    """Each sample has one class, written as a 1 among zeros."""
+    wide = target.dim() == 2 and target.shape[1] > 1
+    return wide and bool((((target == 0) | (target == 1)).all(dim=1) & (target.sum(dim=1) == 1)).all())
+
+
+def _class_axis(output: Tensor, target: Tensor) -> int | None:
+    """The axis of the classes: the second, as PyTorch's losses have it, or the last; None where neither fits."""
+    shape, last = [*output.shape], output.dim() - 1
+    if shape[:-1] == [*target.shape]:
+        return last
+    if shape[:1] + shape[2:] == [*target.shape]:
+        return 1
+    # A loop may flatten outputs and targets for the loss.
+    return next((axis for axis in (last, 1) if target.numel() * shape[axis] == output.numel()), None)
+
+
 class Chance:
     """The targets of the sampled batches, and the facts that outputs and losses show about them."""
 
@@ -38,12 +75,11 @@ class Chance:
         self.accuracy: float | None = None  # of the last batch
         self._counts = torch.zeros(0, dtype=torch.long)  # of labels
         self._values: list[Tensor] = []  # targets of a regression
-        self._loss = ""  # of a regression
         self._outputs, self._width = 0, 0  # classes of a cross-entropy; numbers per sample of any loss
         self._facts: dict[str, Any] = {"single_class": 0, "labelled": 0}
-        # True while each loss that came as a bare number was the cross-entropy of its outputs and targets.
-        self._is_cross_entropy: bool | None = None
-        self._sizes = list[int]()  # of labelled batches of MIN_BATCH or more
+        self._comparisons = list[Comparison]()
+        self._sizes = list[int]()  # of labelled batches of two or more
+        self._one_hot = torch.zeros(0, dtype=torch.long)  # counts of classes, of targets with one 1 per sample
 
     @torch.no_grad()
     def add_batch(self, output: Tensor | None, target: Tensor | None, loss: float, path: Sequence[str]) -> None:
@@ -60,15 +96,7 @@ class Chance:
         if not target.is_floating_point() and output.dim() > 1 and output.numel() > target.numel():
             self._add_classes(output, target, loss)
         elif BINARY & {*path} or not target.is_floating_point():
-            self.task = "binary"
-            labels, answers = (
-                target.reshape(-1) > 0.5,
-                output.reshape(-1) > (0.5 if "BinaryCrossEntropy" in path else 0),
-            )
-            if len(answers) == len(labels):
-                self.accuracy = float((answers == labels).float().mean())
-            # Several answers of a sample are no batch of one class.
-            self.add_labels(labels.long(), batch=output.numel() == len(target))
+            self._add_binary(output, target, loss, probabilities="BinaryCrossEntropy" in path)
         else:
             self.task = "regression"
             self._add_values(output.float(), target.float(), loss)
@@ -78,83 +106,143 @@ class Chance:
         self.task = self.task or "classification"
         labels = labels.reshape(-1).cpu()
         labels = labels[labels >= 0]
-        counts = torch.bincount(labels, minlength=len(self._counts))
-        self._counts = nn.functional.pad(self._counts, (0, len(counts) - len(self._counts))) + counts
-        if batch and len(labels) >= MIN_BATCH:
+        self._counts = _added(self._counts, labels)
+        if batch and len(labels) > 1:
             self._sizes.append(len(labels))
             self._facts["labelled"] += 1
             self._facts["single_class"] += bool((labels == labels[0]).all())
 
+    def _add_binary(self, output: Tensor, target: Tensor, loss: float, probabilities: bool) -> None:
+        self.task = "binary"
+        labels = target.reshape(-1) > 0.5
+        if output.numel() == target.numel():
+            output = output.reshape(target.shape).float()
+            self.accuracy = float(((output > (0.5 if probabilities else 0)) == (target > 0.5)).float().mean())
+            of = (
+                nn.functional.binary_cross_entropy
+                if probabilities
+                else nn.functional.binary_cross_entropy_with_logits
+            )
+            if not probabilities or bool(((output >= 0) & (output <= 1)).all()):
+                self._compare(loss, {"binary": float(of(output, target.float()))}, len(target), target.numel())
+            if _is_one_hot(target):
+                classes = target.argmax(dim=1)
+                self.accuracy = float((output.argmax(dim=1) == classes).float().mean())
+                self._one_hot = _added(self._one_hot, classes.cpu())
+        # Several answers of a sample are no batch of one class.
+        self.add_labels(labels.long(), batch=output.numel() == len(target))
+
     def _add_classes(self, output: Tensor, target: Tensor, loss: float) -> None:
-        self.task, axis = "classification", output.dim() - 1 if output.shape[:-1] == target.shape else 1
+        self.task, axis = "classification", _class_axis(output, target)
+        if axis is None:
+            return
         self._outputs = self._facts["outputs"] = output.shape[axis]
         rows, labels = output.movedim(axis, -1).reshape(-1, self._outputs).float(), target.reshape(-1)
-        if len(rows) != len(labels):
-            return
         known = (labels >= 0) & (labels < self._outputs)  # the others are ignored by PyTorch's losses
         rows, labels = rows[known], labels[known]
         if len(labels):
             self.accuracy = float((rows.argmax(dim=1) == labels).float().mean())
             self.add_labels(labels, batch=True)
-            equal = self._compare(loss, float(nn.functional.cross_entropy(rows, labels)), [len(labels)])
-            self._is_cross_entropy = equal and self._is_cross_entropy is not False
+            mean = float(nn.functional.cross_entropy(rows, labels))
+            self._compare(loss, {"cross-entropy": mean}, len(labels), len(labels))
 
-    def _compare(self, loss: float, mean: float, counts: Sequence[int]) -> bool:
-        """Note a loss that is the sum over one of these numbers of values; whether it is that, or their mean."""
-        for times in {1, *counts}:
-            if mean > 0 and math.isclose(loss, mean * times, rel_tol=0.02):
-                if times >= MIN_BATCH:
-                    self._facts["loss_over_mean"] = min(times, self._facts.get("loss_over_mean", times))
-                return True
-        return False
+    def _compare(self, loss: float, means: dict[str, float], samples: int, values: int) -> None:
+        if len(self._comparisons) < MAX_BATCHES:
+            self._comparisons.append(Comparison(loss, means, {"mean": 1, "samples": samples, "values": values}))
+
+    @property
+    def _kind(self) -> tuple[str, int]:
+        """The loss of the compared batches, and the number of values that it adds up (1: it is their mean).
+
+        It is the mean where it was that in most batches, since a penalty may join, and a sum only where it was that
+        in all of them: in one batch a loss may be near any multiple by accident. The name is empty for another loss.
+        """
+        compared = [c for c in self._comparisons if any(c.means.values())]
+        for unit, name in (
+            (unit, name) for unit in UNITS for name in dict.fromkeys(n for c in compared for n in c.means)
+        ):
+            matches = sum(c.equals(name, unit) for c in compared)
+            times = min(c.times[unit] for c in compared)
+            if 2 * matches > len(compared) if unit == "mean" else matches == len(compared) and times >= MIN_BATCH:
+                return name, times
+        return "", 1
+
+    def _fits(self, level: float) -> bool:
+        """The loss is the cross-entropy of the outputs in most batches, up to half of its chance level.
+
+        Smoothed and weighted ones are; with a divergence, a sum over pixels, or a second network's part it is another.
+        """
+        name, times = self._kind
+        near = [
+            abs(c.loss - times * mean) <= 0.5 * level * times
+            for c in self._comparisons
+            for mean in c.means.values()
+        ]
+        return bool(name) or 2 * sum(near) >= len(near)
 
     def _add_values(self, output: Tensor, target: Tensor, loss: float) -> None:
         if len(self._values) < MAX_BATCHES:
             self._values.append(target.reshape(len(target) if target.dim() else 1, -1)[:MAX_TARGETS].cpu())
         n = len(target) if target.dim() else 1
+        if output.numel() == target.numel() == n and 1 < n <= MAX_PAIRED:
+            self._add_pairs(output.reshape(n), target.reshape(n), loss)
         if output.shape != target.shape:
             if sorted([list(output.shape), list(target.shape)], key=len) != [[n], [n, 1]]:
                 return
             output, target = output.reshape(n), target.reshape(n)
-            for of in ELEMENTWISE.values() if 1 < n <= MAX_PAIRED else ():
-                matched, every = (
-                    float(of(output, target)),
-                    float(of(output.expand(n, n), target[:, None].expand(n, n))),
-                )
-                # Equal outputs have the same loss with every target.
-                pairs = math.isclose(loss, every, rel_tol=1e-4) and not math.isclose(matched, every, rel_tol=1e-4)
-                self._facts |= {"pairs": True} if pairs else {}
-        for name, of in ELEMENTWISE.items():
-            if self._compare(loss, float(of(output, target)), (n, target.numel())):
-                self._loss = self._loss or name
-                return
+        self._compare(
+            loss, {name: float(of(output, target)) for name, of in ELEMENTWISE.items()}, n, target.numel()
+        )
+
+    def _add_pairs(self, output: Tensor, target: Tensor, loss: float) -> None:
+        """Note a loss that compares every output with every target."""
+        n = len(output)
+        for of in ELEMENTWISE.values():
+            matched, every = (
+                float(of(output, target)),
+                float(of(output.expand(n, n), target[:, None].expand(n, n))),
+            )
+            # Equal outputs have the same loss with every target.
+            pairs = math.isclose(loss, every, rel_tol=1e-4) and not math.isclose(matched, every, rel_tol=1e-4)
+            self._facts |= {"pairs": True} if pairs else {}
 
     def facts(self) -> dict[str, Any]:
         """The facts that the checks of loops read."""
         frequencies = self._counts.double() / max(1, int(self._counts.sum()))
         by_chance = float(sum((frequencies**size).sum() for size in self._sizes))
         single = {"single_by_chance": by_chance} if self._sizes else {}
+        if (times := self._kind[1]) > 1:
+            single["loss_over_mean"] = times
         return {**self._facts, **single, "task": self.task, "classes_seen": int((self._counts > 0).sum())}
 
     def chance_level(self, losses: Sequence[float], loop: dict[str, Any]) -> dict[str, Any]:
         """The chance-level loss and accuracy; their source is noted in `loop`."""
         from optilab.diagnose.evidence import EQUAL_CLASSES, FIRST_STEPS
 
-        path, times = loop.get("loss_path", []), loop.get("loss_over_mean", 1)
-        classes = bool(CROSS_ENTROPY & {*path}) or (not path and bool(self._is_cross_entropy))
+        path, (kind, times) = loop.get("loss_path", []), self._kind
+        classes = bool(CROSS_ENTROPY & {*path}) or (not path and kind == "cross-entropy")
+        chance = 0.0
         if int(self._counts.sum()) and (self.task == "binary" or classes):
             frequencies = self._counts.double() / self._counts.sum()
-            loop["reference"] = "guessing"
-            return {
-                "prior_entropy": float(torch.special.entr(frequencies).sum()) * times,
-                "uniform": math.log(max(2, self._outputs)) * times,
-                "chance": float(frequencies.max()),
-                "classes": int((self._counts > 0).sum()),
-            }
-        if self._loss:
+            entropy, uniform = float(torch.special.entr(frequencies).sum()), math.log(max(2, self._outputs))
+            of_classes = (
+                self._one_hot
+                if 0 < int(self._one_hot.sum()) * self._width == int(self._counts.sum())
+                else self._counts
+            )
+            chance = float(of_classes.max() / of_classes.sum())
+            if classes := self._fits(uniform):
+                loop["reference"] = "guessing"
+                return {
+                    "prior_entropy": entropy * times,
+                    "uniform": uniform * times,
+                    "chance": chance,
+                    "classes": int((self._counts > 0).sum()),
+                }
+        if kind in ELEMENTWISE:
             pooled = torch.cat(self._values)
             prediction = pooled.mean(dim=0, keepdim=True).expand_as(pooled)
-            of_each = ELEMENTWISE[self._loss](prediction, pooled, reduction="none").mean(dim=1)
+            of_each = ELEMENTWISE[kind](prediction, pooled, reduction="none").mean(dim=1)
             mean, spread = float(of_each.mean()), float(of_each.std(correction=0))
             error = spread / math.sqrt(len(of_each)) / mean if mean > 0 else 0.0
             loop["reference"] = "guessing"
@@ -167,4 +255,4 @@ class Chance:
             return {"prior_entropy": math.log(width) * times, "chance": 1 / width}
         loop["reference"] = FIRST_STEPS
         first = [loss for loss in losses[:3] if math.isfinite(loss)]
-        return {"prior_entropy": max(0.0, sum(first) / len(first)) if first else 0.0, "chance": 0.0}
+        return {"prior_entropy": max(0.0, sum(first) / len(first)) if first else 0.0, "chance": chance}
