@@ -259,7 +259,7 @@ def machine(tmp_path):
     for name, command in {"optilab": f'"{sys.executable}" -m optilab "$@"', "pip": 'echo "$@" > pip.txt'}.items():
         (bin_ / name).write_text(f"#!/bin/sh\n{command}\n")
         (bin_ / name).chmod(0o755)
-    clean = {key: value for key, value in os.environ.items() if not key.startswith(("OPTILAB_RUNS", "GITHUB"))}
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("GITHUB")}
     return tmp_path, {**clean, "PATH": f"{bin_}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
 
 

@@ -281,7 +281,6 @@ def test_a_deleted_lock_stops_the_writer_of_a_study(tmp_path):
 
 
 def test_the_command_to_resume_is_quoted_and_names_the_folder(monkeypatch):
-    monkeypatch.delenv("OPTILAB_RUNS", raising=False)
     assert str(runs.resume_command(Path("runs/r"))) == "optilab train --resume r"
     elsewhere = runs.resume_command(Path("my runs/r"))
     assert elsewhere.shell() == "optilab train --resume r --runs-dir 'my runs'"
