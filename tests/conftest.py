@@ -62,6 +62,23 @@ def pytest_xdist_auto_num_workers():
     return len(os.sched_getaffinity(0)) + 1
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    return never_skipped_in_ci((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report():
+    return never_skipped_in_ci((yield))
+
+
+def never_skipped_in_ci(report):
+    """A report that has failed, where CI is set, if it was skipped: a test that lacks a tool has tested nothing."""
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CI"):
+        report.outcome, report.longrepr = "failed", f"{report.longrepr[2]}; CI must not skip"
+    return report
+
+
 def pytest_addoption(parser):
     parser.addoption("--accept", action="store_true", help="write tests/transcripts and tests/golden again")
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -61,3 +62,35 @@ def test_what_the_user_has_is_not_touched(place, optilab, tmp_path):
     )
     assert tree(tmp_path) == before
     assert re.search(r"^3 passed", shown, flags=re.MULTILINE), shown
+
+
+LACKING = {
+    "tool": """
+        import shutil, pytest
+
+        @pytest.mark.skipif(shutil.which("nosuch") is None, reason="no tool")
+        def test_with_a_mark(): ...
+
+        def test_with_a_call():
+            pytest.skip("no namespaces")
+
+        @pytest.mark.xfail
+        def test_that_is_expected_to_fail():
+            assert False
+    """,
+    "package": """
+        import pytest
+        pytest.importorskip("nosuch")
+    """,
+}
+
+
+@pytest.mark.parametrize("ci", ["", "true"])
+def test_where_ci_is_set_a_skipped_test_has_failed(ci, tmp_path):
+    files = [tmp_path / f"test_{name}.py" for name in LACKING]
+    for file, text in zip(files, LACKING.values(), strict=True):
+        file.write_text(dedent(text))
+    shown = outcome_of("--continue-on-collection-errors", *files, CI=ci)
+    expected = ("1 failed", "1 xfailed", "2 errors") if ci else ("3 skipped", "1 xfailed")
+    assert ", ".join(expected) + " in" in shown
+    assert shown.count("; CI must not skip") >= 3 or not ci
