@@ -315,6 +315,17 @@ def test_claimed_number_is_printed_on_its_page():
             assert forms & numbers, f"{check['name']}: {text}: none of {sorted(forms)} in the page"
 
 
+def test_what_a_claim_compares_is_named_on_its_page():
+    """A number may stand there for another reason."""
+    for check in CHECKS:
+        for key, values in (check.get("sweep") or {}).get("over", {}).items():
+            words = [
+                key.split(".")[-1],
+                *(value for value in values if isinstance(value, str) and value.isalpha()),
+            ]
+            assert [word for word in words if word not in page_of(check)] == [], check["name"]
+
+
 def test_numbers_of_the_documentation_hold(optilab):
     optilab("check", ROOT / "docs" / "claims.yaml")
 
