@@ -94,3 +94,12 @@ def test_where_ci_is_set_a_skipped_test_has_failed(ci, tmp_path):
     expected = ("1 failed", "1 xfailed", "2 errors") if ci else ("3 skipped", "1 xfailed")
     assert ", ".join(expected) + " in" in shown
     assert shown.count("; CI must not skip") >= 3 or not ci
+
+
+def test_what_the_tests_name_is_there():
+    """The file that reads a table, and a test below each heading."""
+    for path in (ROOT / "tests").rglob("*.yaml"):
+        for reader in re.findall(r"Read by (\S+\.py)", path.read_text()):
+            assert (ROOT / reader).is_file(), path
+    for path in (ROOT / "tests").rglob("*.py"):
+        assert not re.search(r"^# --- .* -{9,}\n\s*(?:# --- |\Z)", path.read_text(), flags=re.MULTILINE), path
