@@ -20,7 +20,7 @@ BUDGET = {
 }  # fmt: skip
 """Lines of code of each package; `ground` is the modules of optilab/ itself and cli."""
 FORMER = {"watch": "loop", "verbs": "commands", "cli": GROUND}
-"""A package of today -> the one that it becomes."""
+"""A former name of a package, in commits of the past -> its name in the budget."""
 OTHERS = {"JavaScript": 1200, "tests": 15500, "transcripts and golden numbers": 3500, "pages": 3400}
 CEILING, MODULES = 19_000, 135
 

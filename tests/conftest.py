@@ -1,19 +1,44 @@
 """What the tests share: the command as a user types it."""
 
+import atexit
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import hypothesis
 import pytest
 
+from optilab.data.catalog import DATASETS, find
 from tests.browser import browser, page
 from tests.data.idx import write_idx_dataset
 from tests.processes import Forked, prepare
 from tests.run import run
 
 __all__ = ["browser", "page"]  # fixtures of all tests
+
+
+def leave_the_user():
+    """Give the tests a home of their own, with a copy of the user's FashionMNIST, and none of the user's settings.
+
+    What a test starts cannot reach the user's runs, whatever environment it hands over.
+    """
+    dataset = DATASETS["fashion-mnist"]
+    fetched = find(dataset)
+    home = tempfile.mkdtemp(prefix="optilab-home-")
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    if fetched and fetched != dataset.package_directory:
+        shutil.copytree(fetched, Path(home, ".cache", "optilab", dataset.name))
+    for name in [name for name in os.environ if name.startswith(("OPTILAB_", "XDG_"))]:
+        del os.environ[name]
+    os.environ["HOME"] = home
+
+
+if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker has the environment of the process that started it
+    leave_the_user()
 
 # The same examples in every run, however busy the machine is; `--hypothesis-seed` draws others.
 hypothesis.settings.register_profile(
@@ -37,6 +62,23 @@ def pytest_xdist_auto_num_workers():
     return len(os.sched_getaffinity(0)) + 1
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    return never_skipped_in_ci((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report():
+    return never_skipped_in_ci((yield))
+
+
+def never_skipped_in_ci(report):
+    """A report that has failed, where CI is set, if it was skipped: a test that lacks a tool has tested nothing."""
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CI"):
+        report.outcome, report.longrepr = "failed", f"{report.longrepr[2]}; CI must not skip"
+    return report
+
+
 def pytest_addoption(parser):
     parser.addoption("--accept", action="store_true", help="write tests/transcripts and tests/golden again")
 
@@ -58,18 +100,12 @@ def numerics_afterwards():
         torch.set_flush_denormal(False)
 
 
-def _environment(changes):
-    """The environment of a command: this one without the user's runs folder, and with `changes`."""
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("OPTILAB_RUNS")}
-    return {**clean, **changes}
-
-
 @pytest.fixture
 def optilab(tmp_path):
     """Run `optilab ARGUMENTS` in this process, in an empty directory; stdout, stderr and exit status back."""
 
     def call(*arguments, cwd=tmp_path, code=0, **environment):
-        return _checked(run([*map(str, arguments)], cwd, _environment(environment)), code)
+        return _checked(run([*map(str, arguments)], cwd, {**os.environ, **environment}), code)
 
     return call
 
@@ -82,7 +118,7 @@ def optilab_process(tmp_path):
         done = subprocess.run(
             [sys.executable, "-m", "optilab", *map(str, arguments)],
             cwd=cwd,
-            env=_environment(environment),
+            env={**os.environ, **environment},
             capture_output=True,
             text=True,
             encoding="utf-8",

@@ -32,7 +32,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 def small(tmp_path, monkeypatch):
     """The small dataset, taken for FashionMNIST, which Debian's package is said to put into debian/."""
     folder = write_idx_dataset(tmp_path / "small")
-    monkeypatch.delenv("OPTILAB_DATA", raising=False)
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr("platformdirs.user_cache_path", lambda name: tmp_path / "cache" / name)
     digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in NAMES}

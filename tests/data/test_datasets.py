@@ -192,7 +192,6 @@ def test_a_flipped_bit_or_a_cut_is_noticed(tmp_path_factory, place, bit, cut):
 
 
 def test_where_an_npz_may_be(tmp_path, monkeypatch):
-    monkeypatch.delenv("OPTILAB_DATA", raising=False)
     for folder in (None, tmp_path / "nothing.npz", tmp_path):
         with pytest.raises(DataError, match="npz"):
             data.load("npz", folder)

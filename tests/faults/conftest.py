@@ -36,7 +36,7 @@ def rng(request: pytest.FixtureRequest) -> random.Random:
 
 @pytest.fixture(scope="session")
 def needs() -> Callable[..., None]:
-    """`needs("unshare")` skips, with the reason, where a tool is absent; where CI is set it fails."""
+    """`needs("unshare")` skips, with the reason, where a tool is absent."""
 
     def check(*tools: str) -> None:
         if absent := missing_tools(*tools):

@@ -28,9 +28,6 @@ def one(optilab, tmp_path):
     return tmp_path / optimize(optilab, "one")
 
 
-# --- names -------------------------------------------------------------------------------------------------
-
-
 # --- what is removed ---------------------------------------------------------------------------------------
 
 
@@ -147,14 +144,13 @@ def test_a_damaged_file_neither_hangs_nor_hides_others(file, kind, tmp_path):
             record.rows()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="the test becomes another user")
 def test_a_run_of_another_user_does_not_hide_the_others(one, tmp_path):
     closed = tmp_path / "runs" / "closed"
-    closed.mkdir(mode=0o700)
+    closed.mkdir(mode=0)
     tmp_path.chmod(0o755)
     program = (
         "import os; from optilab import runs; from pathlib import Path\n"
-        "os.setgid(65534); os.setuid(65534)\n"
+        "if os.geteuid() == 0: os.setgid(65534); os.setuid(65534)\n"  # who may read everything
         "print([entry.name for entry in runs.entries(Path('runs'))[0]], sorted(runs.entries(Path('runs'))[1]))\n"
         "try: runs.locate(Path('runs'), 'nosuch')\n"
         "except runs.record.OptilabError as error: print(type(error).__name__)\n"
@@ -281,7 +277,6 @@ def test_a_deleted_lock_stops_the_writer_of_a_study(tmp_path):
 
 
 def test_the_command_to_resume_is_quoted_and_names_the_folder(monkeypatch):
-    monkeypatch.delenv("OPTILAB_RUNS", raising=False)
     assert str(runs.resume_command(Path("runs/r"))) == "optilab train --resume r"
     elsewhere = runs.resume_command(Path("my runs/r"))
     assert elsewhere.shell() == "optilab train --resume r --runs-dir 'my runs'"

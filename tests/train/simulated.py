@@ -172,6 +172,8 @@ def simulated(monkeypatch, float64=True):
         patch.setattr(torch.cuda, "set_rng_state", lambda state, device: setattr(simulation, "generator", state))
         # As between devices: `Module.to` makes new parameters.
         patch.setattr(torch, "_has_compatible_shallow_copy_type", _same_device)
+        # It makes the tensor of a number without asking a mode.
+        patch.setattr(torch, "asarray", lambda value, **options: torch.full((), value, **options))
         # Wrapped tensors have no inference mode.
         patch.setattr(torch._C, "_InferenceMode", lambda mode: torch.no_grad())
         # As on a GPU, where optimizers work on lists of tensors.

@@ -7,7 +7,7 @@ import torch
 
 from optilab.config.load import load
 from optilab.config.study import RemedyConfig
-from optilab.config.training import TrainConfig
+from optilab.config.training import FUNCTION_ONLY_RULES, MISSING_IN_TRAINING, TrainConfig
 from optilab.config.tree import Override
 from optilab.data import read as data
 from optilab.errors import ExitCode, SystemFailure, UsageError
@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 
 
 EPOCHS = 2
-TRAINABLE = [name for name, rule in RULES.items() if name in ("lookahead", "sam", "sophia") or not rule.needs]
+TRAINABLE = [name for name in RULES if name not in FUNCTION_ONLY_RULES]
 STAGES = [{"layers": 1, "epochs": 1}, {"layers": 2}]
 CASES = {name: {"optimizer": name} for name in TRAINABLE} | {
     "shampoo": {"optimizer": {"name": "shampoo", "interval": 10}},  # its eigendecompositions wait, too
@@ -67,6 +67,10 @@ def places(training):
 
 
 # --- a simulated GPU -------------------------------------------------------------------------------------
+
+
+def test_every_rule_that_trains_is_tried_on_a_device():
+    assert {name for name in RULES if not MISSING_IN_TRAINING.keys() & {*RULES[name]().needs}} <= CASES.keys()
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -25,7 +25,6 @@ def test_the_optimizer_and_the_batch_size_have_flags(optilab, small):
     assert flags == rows(optilab, small, *(f"--set={key}" for key in keys))
 
 
-@pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
 def test_a_terminal_keeps_the_line_of_every_epoch(small, tmp_path):
     """And its first line comes before PyTorch is loaded."""
     screen, end = pty.openpty()

@@ -359,6 +359,3 @@ def test_a_plateau_lowers_the_rate_when_torch_does(monitor, relative, cooldown):
 def test_epochs_may_grow_unless_a_schedule_ends_with_them(schedule):
     changed = changed_keys(configured(schedule=schedule), configured(schedule=schedule, epochs=9))
     assert changed == ([] if schedule == "constant" else ["epochs: 4 -> 9"])
-
-
-# --- what the schema refuses -----------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Networks that are no perceptrons, for labelled trainings of `train`: images (n, channels, 8, 8) -> logits.
 
-Their arguments are what the changes of `own.py` set, and what a remedy in PyTorch's words would change in such code.
+Their arguments are what the changes of `draw.py` set, and what a remedy in PyTorch's words would change in such code.
 """
 
 from collections.abc import Callable

@@ -1,0 +1,105 @@
+"""The tests themselves: nothing of the user's reaches them, and where CI is set none is skipped."""
+
+import os
+import pwd
+import re
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from tests.data.idx import write_idx_dataset
+from tests.faults.test_foreign_files import tree
+from tests.pages import ROOT
+
+
+def outcome_of(*tests, **changes):
+    """What pytest prints of tests, in a process of its own that has an environment with `changes`."""
+    inherited = {name: value for name, value in os.environ.items() if name not in ("PYTEST_XDIST_WORKER", "CI")}
+    options = (
+        "-q -n 0 -p no:cacheprovider -p tests.conftest --noconftest -c pyproject.toml"  # for tests elsewhere, too
+    )
+    environment = {**inherited, **{name: str(value) for name, value in changes.items()}}
+    command = [sys.executable, "-m", "pytest", *options.split(), *map(str, tests)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
+
+
+def test_no_setting_of_the_user_reaches_a_test():
+    assert [name for name in os.environ if name.startswith(("OPTILAB_", "XDG_"))] == []
+    assert Path.home() != Path(pwd.getpwuid(os.getuid()).pw_dir)
+
+
+FINDS_A_COPY = """
+from pathlib import Path
+from optilab.data.catalog import DATASETS, find
+
+def test_finds_a_copy():
+    assert find(DATASETS["fashion-mnist"]).is_relative_to(Path.home())
+"""
+
+
+@pytest.mark.parametrize("place", ["cache", "named"])
+def test_what_the_user_has_is_not_touched(place, optilab, tmp_path):
+    """Tests whose commands remove runs and find FashionMNIST, by a user who has both."""
+    mine = tmp_path / "mine"
+    optilab("optimize", "sgd", "--name", "old", "--runs-dir", mine / "runs", "--quiet")
+    manifest = mine / "runs" / "old" / "manifest.json"
+    manifest.write_text(re.sub(r'"created": "\d+', '"created": "2020', manifest.read_text()))
+    write_idx_dataset(mine / "optilab" / "fashion-mnist")
+    (tmp_path / "test_finds.py").write_text(FINDS_A_COPY)
+    before = tree(tmp_path)
+    shown = outcome_of(
+        "tests/faults/test_foreign_files.py::test_foreign_directories_are_left_alone[another_tools_run]",
+        "tests/test_conftest.py::test_no_setting_of_the_user_reaches_a_test",
+        tmp_path / "test_finds.py",
+        OPTILAB_RUNS=mine / "runs",
+        HOME=mine,
+        **({"XDG_CACHE_HOME": mine} if place == "cache" else {"OPTILAB_DATA": mine / "optilab"}),
+        PYTHONDONTWRITEBYTECODE=1,
+    )
+    assert tree(tmp_path) == before
+    assert re.search(r"^3 passed", shown, flags=re.MULTILINE), shown
+
+
+LACKING = {
+    "tool": """
+        import shutil, pytest
+
+        @pytest.mark.skipif(shutil.which("nosuch") is None, reason="no tool")
+        def test_with_a_mark(): ...
+
+        def test_with_a_call():
+            pytest.skip("no namespaces")
+
+        @pytest.mark.xfail
+        def test_that_is_expected_to_fail():
+            assert False
+    """,
+    "package": """
+        import pytest
+        pytest.importorskip("nosuch")
+    """,
+}
+
+
+@pytest.mark.parametrize("ci", ["", "true"])
+def test_where_ci_is_set_a_skipped_test_has_failed(ci, tmp_path):
+    files = [tmp_path / f"test_{name}.py" for name in LACKING]
+    for file, text in zip(files, LACKING.values(), strict=True):
+        file.write_text(dedent(text))
+    shown = outcome_of("--continue-on-collection-errors", *files, CI=ci)
+    expected = ("1 failed", "1 xfailed", "2 errors") if ci else ("3 skipped", "1 xfailed")
+    assert ", ".join(expected) + " in" in shown
+    assert shown.count("; CI must not skip") >= 3 or not ci
+
+
+def test_what_the_tests_name_is_there():
+    """The file that reads a table, and a test below each heading."""
+    for path in (ROOT / "tests").rglob("*.yaml"):
+        for reader in re.findall(r"Read by (\S+\.py)", path.read_text()):
+            assert (ROOT / reader).is_file(), path
+    for path in (ROOT / "tests").rglob("*.py"):
+        assert not re.search(r"^# --- .* -{9,}\n\s*(?:# --- |\Z)", path.read_text(), flags=re.MULTILINE), path
