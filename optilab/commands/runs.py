@@ -541,7 +541,7 @@ def _confirm(paths: Sequence[Path]) -> None:
         raise UsageError("runs rm asks before it deletes; without a terminal, add --yes")
     import typer
 
-    typer.confirm(f"delete {', '.join(map(str, paths))}?", abort=True)
+    typer.confirm(f"delete {', '.join(map(str, paths))}?", abort=True, err=True)
 
 
 # --- diff --------------------------------------------------------------------------------------------------
