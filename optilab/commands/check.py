@@ -151,8 +151,8 @@ class CheckedTarget:
     @property
     def error(self) -> OptilabError | None:
         """All errors as one error; None if there are none."""
-        if len(self.errors) > 1:
-            return UsageError("\n".join(map(str, self.errors)))
+        if len(messages := dict.fromkeys(map(str, self.errors))) > 1:
+            return UsageError("\n".join(messages))
         return next(iter(self.errors), None)
 
     def document(self) -> dict[str, Any]:
@@ -359,7 +359,7 @@ def _judged(target: str, ask: Callable[[], Question]) -> CheckedTarget:
         for claim in question.claims:
             try:
                 judged += judge_claims([claim], question.results)
-            except UsageError as error:
+            except OptilabError as error:
                 errors.append(error)
     except OptilabError as error:
         errors.append(error)
