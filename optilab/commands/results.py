@@ -19,7 +19,7 @@ from optilab.runs.provenance import provenance
 from optilab.runs.tables import json_line
 from optilab.show.blocks import Block, Verbatim
 from optilab.show.table import Column, Table
-from optilab.words import percent, plural
+from optilab.words import listed, percent, plural
 
 if TYPE_CHECKING:
     from optilab.commands.diagnose import Diagnosis
@@ -165,8 +165,9 @@ class LabRun(LabEntry[Record]):
             paths = {
                 label: from_rows(rows[label], config.function, config.epochs, config.tolerance) for label in rows
             }
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{self.path / 'metrics.csv'} is damaged: {error}") from None
+        except (KeyError, TypeError, ValueError):
+            expected = f"expected the points of {listed(config.labels)}"
+            raise DataError(f"{self.path / 'metrics.csv'} is damaged: {expected}") from None
         return LabPaths(config, paths, formulas=self.manifest.get("formulas", {}))
 
 

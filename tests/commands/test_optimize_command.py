@@ -8,6 +8,7 @@ import pytest
 
 from optilab.commands.charts.paths import suboptimality
 from optilab.config.study import FunctionRaceConfig
+from optilab.errors import DataError
 from optilab.lab import Lab
 from optilab.optimize import OBJECTIVES, RULES, descend
 from optilab.study.tuning import tune
@@ -100,6 +101,14 @@ def test_run_is_read_as_it_ran(optilab, tmp_path):
     assert (
         "config.yaml was edited since the run started" in optilab("check", "a", "--expect", "f > 0", code=4).stdout
     )
+
+
+@pytest.mark.parametrize("rows", ["", "sgd,0,-5.0,-2.0,10.5,8.0\n", "adam,0,,-2.0,10.5,8.0\n"])
+def test_damaged_rows_of_a_run_are_named(optilab, tmp_path, rows):
+    optilab("optimize", "adam", "--name", "a", "--quiet")
+    (tmp_path / "runs" / "a" / "metrics.csv").write_text(f"algo,epoch,w1,w2,f,gradient_norm\n{rows}")
+    with pytest.raises(DataError, match="is damaged: expected the points of adam"):
+        str(Lab(tmp_path / "runs").load("a"))
 
 
 def test_explain_refuses_an_edited_run(optilab, tmp_path):
