@@ -52,7 +52,8 @@ def commands() -> str:
 
 def keys() -> str:
     """Every key of every kind of config: type, default, meaning."""
-    from optilab.config.keys import SCHEMAS, keys_of
+    from optilab.config import SCHEMAS
+    from optilab.config.keys import keys_of
 
     parts = ["# Config keys"]
     for kind in SCHEMAS:

@@ -21,7 +21,7 @@ from optilab.commands.request import Place
 from optilab.config import presets
 from optilab.config.claims import CheckFile, Claim, ClaimsEntry, expectations
 from optilab.config.load import at_place, command_of, load, read
-from optilab.config.section import dump, schema_for
+from optilab.config.section import dump, handling_user_code, schema_for
 from optilab.config.study import NETWORK_OPTIMIZERS, FunctionRaceConfig, SweepConfig
 from optilab.config.tree import Override, Tree
 from optilab.errors import (
@@ -151,8 +151,8 @@ class CheckedTarget:
     @property
     def error(self) -> OptilabError | None:
         """All errors as one error; None if there are none."""
-        if len(self.errors) > 1:
-            return UsageError("\n".join(map(str, self.errors)))
+        if len(messages := dict.fromkeys(map(str, self.errors))) > 1:
+            return UsageError("\n".join(messages))
         return next(iter(self.errors), None)
 
     def document(self) -> dict[str, Any]:
@@ -310,7 +310,7 @@ class Checker:
     def _read(self, path: Path, texts: Sequence[Any] = ()) -> Question:
         from optilab.config.optimize import OptimizeConfig
         from optilab.study.claims import results_of_paths, results_of_study, results_of_training
-        from optilab.study.groups import settings
+        from optilab.study.groups import request_of, settings
 
         entry = runs.read_entry(path)
         command = entry.manifest["command"]
@@ -320,17 +320,17 @@ class Checker:
             )
         if isinstance(entry, runs.Study):
             entry.require_unedited()
-            config: Any = load(schema_for("sweep" if command == "train" else command), str(path / runs.STUDY))
-            raced = command == "race" or getattr(config, "tune", None) is not None
-            kind, claims, results = "race --on" if raced else "train", [*config.expect], results_of_study(entry)
+            written = request_of(entry)
+            raced = command == "race" or written.get("tune") is not None
+            kind, results = "race --on" if raced else "train", results_of_study(entry)
         elif command == "optimize":
-            config = load(OptimizeConfig, str(path / "config.yaml"))
-            kind, claims = command, [*config.expect]
+            with handling_user_code("recorded"):
+                config = load(OptimizeConfig, str(path))
+            kind, written = command, dump(config)
             results = results_of_paths(config, entry.rows(), entry.manifest.get("results", {}))
         else:
-            kind, results = "train", results_of_training(entry)
-            claims = [*expectations(kind, settings(entry).get("expect", ()))]
-        claims += expectations(kind, texts)
+            kind, written, results = "train", settings(entry), results_of_training(entry)
+        claims = [*expectations(kind, written.get("expect", ())), *expectations(kind, texts)]
         errors = list[OptilabError]()
         for text in self.expect:
             try:
@@ -359,7 +359,7 @@ def _judged(target: str, ask: Callable[[], Question]) -> CheckedTarget:
         for claim in question.claims:
             try:
                 judged += judge_claims([claim], question.results)
-            except UsageError as error:
+            except OptilabError as error:
                 errors.append(error)
     except OptilabError as error:
         errors.append(error)

@@ -6,6 +6,8 @@ from dataclasses import fields
 
 import typer
 
+from optilab.config import SCHEMAS
+
 Completer = Callable[[str], list[str]]
 POSITIONAL = "by_place"
 """The parameter for an option without its name."""
@@ -107,7 +109,8 @@ def part(ctx: typer.Context, incomplete: str) -> list[str]:
     """Keys, sections and entries of the config that `config show` describes."""
     from optilab.config.keys import keys_of
 
-    keys = keys_of(ctx.params.get("name") or "train")
+    name = ctx.params.get("name") or "train"
+    keys = keys_of(name) if name in SCHEMAS else ()
     return _starting(
         dict.fromkeys([*(key.key for key in keys), *(name for key in keys for name in key.choices)]), incomplete
     )

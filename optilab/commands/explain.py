@@ -14,7 +14,7 @@ from optilab.commands.paths import Function, LearningRate, Start, chosen_config,
 from optilab.commands.request import Conflicts, Place
 from optilab.config.load import load
 from optilab.config.presets import optimizer_names
-from optilab.config.tree import Override, Tree
+from optilab.config.tree import Override
 from optilab.errors import UsageError, shown
 from optilab.marks import ConfigKey, Flag, Read
 from optilab.optimize import RULES
@@ -102,10 +102,8 @@ class Explain(SetOptions, OutputOptions):
 def _config_of(run: "runs.Record", changes: Sequence[Override]) -> "OptimizeConfig":
     """The config of a run, with what the request sets besides it."""
     from optilab.config.optimize import OptimizeConfig
-    from optilab.runs.record import CONFIG
 
-    tree = Tree.read(run.config, str(run.path / CONFIG))
-    return load(OptimizeConfig, tree, [change for change in changes if change.key != "algo"])
+    return load(OptimizeConfig, str(run.path), [change for change in changes if change.key != "algo"])
 
 
 def _steps(text: Any, flag: str) -> list[int]:

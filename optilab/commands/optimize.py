@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from math import inf, isclose
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
@@ -173,6 +173,8 @@ class LabPaths(Answer):
     """True if the terminal shows a plot; None: if there is room."""
     written: Sequence[str] = ()
     fail_on_divergence: bool = False
+    formulas: Mapping[str, str] = field(default_factory=dict)
+    """The formulas of rules whose code is not executed, by their labels."""
     options: Mapping[str, Any] | None = None
     """Options besides --algo that run one of several rules alone; None where --algo alone would mean another rule."""
 
@@ -237,11 +239,15 @@ class LabPaths(Answer):
 
     @cached_property
     def chaotic(self) -> dict[str, int | None]:
-        """Per path the first epoch from which rounding decides it, or None."""
+        """Per path the first epoch from which rounding decides it, or None, also where the code is not executed."""
         from optilab.optimize.path import chaotic_from
 
-        regime = self.config.regime
-        return {label: chaotic_from(rule, self.function, path, regime) for label, rule, path in self.rule_paths}
+        return {
+            label: None
+            if getattr(rule, "recorded", False)
+            else chaotic_from(rule, self.function, path, self.config.regime)
+            for label, rule, path in self.rule_paths
+        }
 
     def document(self) -> dict[str, Any]:
         config = self.config
@@ -293,11 +299,11 @@ class LabPaths(Answer):
             yield f"chaotic: {names}: rounding decides the path; its digits are float64 arithmetic in this order"
 
     def _single(self) -> Iterator[Block]:
-        ((_, rule, path),), config = self.rule_paths, self.config
+        ((label, rule, path),), config = self.rule_paths, self.config
         yield Sentence(f"{rule.name} on {_where(config)}", "bold")
         yield settings_text(rule)
         if not isinstance(rule, FormulaRule):  # whose name it is
-            yield rule.formula
+            yield self.formulas.get(label, rule.formula)
         yield from self._conditions()
         yield _steps(path)
         yield ""

@@ -19,7 +19,7 @@ from optilab.runs.provenance import provenance
 from optilab.runs.tables import json_line
 from optilab.show.blocks import Block, Verbatim
 from optilab.show.table import Column, Table
-from optilab.words import percent, plural
+from optilab.words import listed, percent, plural
 
 if TYPE_CHECKING:
     from optilab.commands.diagnose import Diagnosis
@@ -149,14 +149,26 @@ class LabRun(LabEntry[Record]):
 
     @cached_property
     def _paths(self) -> "LabPaths":
-        """The paths, followed once more: they are the same to the last digit."""
+        """The paths, from the rows, with the config of the start; a user's code is not executed."""
         from optilab.commands.optimize import LabPaths
-        from optilab.commands.paths import follow
         from optilab.config.load import load
         from optilab.config.optimize import OptimizeConfig
+        from optilab.config.section import handling_user_code
+        from optilab.optimize.path import from_rows
 
-        config = load(OptimizeConfig, str(self.path / "config.yaml"))
-        return LabPaths(config, follow(config))
+        with handling_user_code("recorded"):
+            config = load(OptimizeConfig, self.manifest.get("config") or str(self.path))
+        rows: dict[str, list[Any]] = {label: [] for label in config.labels}
+        try:
+            for row in self.rows:
+                rows[str(row["algo"])].append(row)
+            paths = {
+                label: from_rows(rows[label], config.function, config.epochs, config.tolerance) for label in rows
+            }
+        except (KeyError, TypeError, ValueError):
+            expected = f"expected the points of {listed(config.labels)}"
+            raise DataError(f"{self.path / 'metrics.csv'} is damaged: {expected}") from None
+        return LabPaths(config, paths, formulas=self.manifest.get("formulas", {}))
 
 
 class LabStudy(LabEntry[Study]):

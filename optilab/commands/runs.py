@@ -451,13 +451,12 @@ class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
 def _of_settings(chosen: "Selection") -> "Chart | None":
     """The chart over the settings of one sweep that has tried three or more; None for other runs."""
     from optilab.commands.charts.settings import settings_chart
-    from optilab.config.load import load
-    from optilab.config.study import SweepConfig
+    from optilab.study.groups import request_of
 
     entries = chosen.entries
     if len(entries) != 1 or not isinstance(entries[0], Study) or entries[0].manifest["command"] != "sweep":
         return None
-    metric = load(SweepConfig, str(entries[0].path / runs.STUDY)).metric
+    metric = str(request_of(entries[0]).get("metric", "val_acc"))
     return settings_chart(compare.compare_selection(chosen, metric).comparison) if chosen.records else None
 
 
@@ -541,7 +540,7 @@ def _confirm(paths: Sequence[Path]) -> None:
         raise UsageError("runs rm asks before it deletes; without a terminal, add --yes")
     import typer
 
-    typer.confirm(f"delete {', '.join(map(str, paths))}?", abort=True)
+    typer.confirm(f"delete {', '.join(map(str, paths))}?", abort=True, err=True)
 
 
 # --- diff --------------------------------------------------------------------------------------------------

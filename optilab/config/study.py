@@ -9,6 +9,7 @@ from annotated_types import Ge, Le, MinLen
 from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, WithJsonSchema, model_validator
 from pydantic_core import core_schema
 
+from optilab.config import FUNCTION_RACE
 from optilab.config.claims import NETWORK_RACE, RACE, TRAINING, Claims, measured, unmeasured
 from optilab.config.presets import optimizer_names
 from optilab.config.section import Name, Section, refusal, refuse_object
@@ -232,7 +233,7 @@ def _function_names(value: Any) -> Any:
 class FunctionRaceConfig(Section):
     """`optilab race`: rules with the same budget of tuning, on test functions."""
 
-    kind: ClassVar[str] = "race"
+    kind: ClassVar[str] = FUNCTION_RACE
 
     algos: Annotated[
         list[Annotated[Any, BeforeValidator(_optimizer), WithJsonSchema({"type": "string"})]] | None,

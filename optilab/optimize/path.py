@@ -95,6 +95,16 @@ def descend(
         return replace(path, status=_status(path, function, tolerance))
 
 
+def from_rows(rows: Sequence[Mapping[str, Any]], function: Objective, steps: int, tolerance: float) -> Trajectory:
+    """The path of a run, from its rows of metrics.csv; they end before `steps` where the path was not finite."""
+    points = np.array([[float(row[f"w{i + 1}"]) for i in range(len(function.start))] for row in rows])
+    values = np.array([float(row["f"]) for row in rows])
+    with np.errstate(all="ignore"):
+        gradients = np.concatenate([function.gradient(point[None]) for point in points])
+    path = Trajectory(points, values, gradients, Status.MOVING, len(rows) if len(rows) <= steps else None)
+    return replace(path, status=_status(path, function, tolerance))
+
+
 Rows = tuple[Floats, Floats, Floats]
 
 

@@ -616,6 +616,8 @@ class UserRule(Rule):
     """Setting -> the parameter of the code that gets it; two make `betas`."""
     on_arrays: ClassVar[bool] = False
     """True if the code sees all points (..., d) at once, and each setting as an array (..., 1)."""
+    recorded: ClassVar[bool] = False
+    """True if the code is not executed: only the settings are read."""
     states = ("memories",)
     needs = ()
 
@@ -743,7 +745,8 @@ def _rule_class(code: UserCode) -> type[UserRule]:
 
 @cache
 def _recorded_class(code: UserCode, keys: tuple[str, ...]) -> type[UserRule]:
-    return _made(code, [(key, Any, field(kw_only=True)) for key in keys])
+    settings = [(key, Any, field(kw_only=True)) for key in keys]
+    return _made(code, settings, recorded=True, formula=f"the code of {code.display_name}")
 
 
 def _made(code: UserCode, definitions: Any, **members: Any) -> type[UserRule]:

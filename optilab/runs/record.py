@@ -51,7 +51,7 @@ _CONFIG_BYTES = 1 << 20
 _TYPES: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("name", "command", "status", "created", "finished", "reason", "config_sha256"), str),
     **dict.fromkeys(("versions", "host", "environment", "git", "numerics", "data"), dict),
-    **dict.fromkeys(("config", "results", "own_rules", "own_network", "fork", "outcome"), dict),
+    **dict.fromkeys(("config", "results", "formulas", "own_rules", "own_network", "fork", "outcome"), dict),
     **dict.fromkeys(("argv", "resumes", "asked"), list),
     **dict.fromkeys(("schema_version", "seed", "epoch", "trials"), int),
     **dict.fromkeys(("data.train", "data.validation", "data.classes", "config.seed", "config.epochs"), int),

@@ -188,6 +188,12 @@ def test_shell_completion(typed, offered, optilab):
     assert offered in optilab(**shell).stdout.split()
 
 
+def test_completion_after_a_preset_offers_no_part(optilab):
+    words = {"COMP_WORDS": "optilab\nconfig\nshow\nsigmoid.yaml\n", "COMP_CWORD": "4"}
+    done = optilab(**words, _OPTILAB_COMPLETE="complete_bash")
+    assert (done.stdout.strip(), done.stderr) == ("", "")
+
+
 def test_completion_of_a_command_name_imports_no_command(optilab_process, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
         "import atexit, sys\n"
@@ -401,6 +407,15 @@ def test_a_deleted_working_directory_is_named(tmp_path):
     script = f"mkdir d; cd d; rmdir ../d; exec {sys.executable} -m optilab train relu.yaml"
     done = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (7, "optilab: the working directory: No such file or directory\n")
+
+
+def test_question_on_a_terminal_is_not_in_the_document(optilab, forked_without_torch, tmp_path):
+    optilab("optimize", "sgd", "--name", "b", "--quiet")
+    seen = forked_without_torch.on_a_terminal(
+        ["runs", "rm", "b", "--json"], tmp_path, ("stdin", "stderr"), ("[y/N]", "y\n")
+    )
+    assert "delete runs/b? [y/N]:" in seen
+    assert not (tmp_path / "runs" / "b").exists()
 
 
 @pytest.mark.parametrize("command", ["runs diff b", "runs rm --yes"])

@@ -231,6 +231,26 @@ def test_claim_that_cannot_be_judged_leaves_the_others(optilab, small):
     assert all(word in checked["error"]["message"] for word in ("val_ac", "zork", "epoch 9"))
 
 
+def test_study_is_read_without_its_code(optilab, small, tmp_path):
+    code = tmp_path / "mine.py"
+    code.write_text("def halved(w, g, lr: float = 0.1):\n    return w - lr / 2 * g\n")
+    line = "--set optimizer=mine.py:halved --over optimizer.lr=0.1,0.2,0.3 --epochs 1 --confirm 0 --name s --quiet"
+    optilab("sweep", small, *line.split(), "--expect", "val_acc >= 0")
+    code.unlink()
+    assert "3 hold" in optilab("check", "s").stdout
+    assert optilab("runs", "plot", "s", "--out", "s.svg", "--quiet").stdout == "s.svg\n"
+
+
+def test_damaged_diagnostics_leave_the_other_claims(optilab, tmp_path):
+    path = training(tmp_path / "runs", "a")
+    (path / "diagnostics.jsonl").write_text("{\n{}\n")
+    claims = ("grad_ratio > 0.1", "val_acc >= 0", "grad_ratio < 9")
+    expect = [text for claim in claims for text in ("--expect", claim)]
+    (checked,) = json.loads(optilab("check", "a", *expect, "--json", code=3).stdout)["checks"]
+    assert [claim["claim"] for claim in checked["claims"]] == ["val_acc >= 0"]
+    assert checked["error"]["message"].count("diagnostics.jsonl") == 1
+
+
 def test_annotations_are_where_github_reads_them(optilab):
     arguments = ["check", "adam.yaml", "--expect", "f < 1e-9", "--json"]
     done = optilab(*arguments, code=9, GITHUB_ACTIONS="true")

@@ -8,6 +8,8 @@ import pytest
 
 from optilab.commands.charts.paths import suboptimality
 from optilab.config.study import FunctionRaceConfig
+from optilab.errors import DataError
+from optilab.lab import Lab
 from optilab.optimize import OBJECTIVES, RULES, descend
 from optilab.study.tuning import tune
 
@@ -79,3 +81,40 @@ def test_loss_curve_ends_at_rounding():
     branin = OBJECTIVES["branin"]()  # f_min is 0.4: nothing below its last digit can be told
     (gap,), _ = suboptimality(branin, [descend(RULES["newton"](), branin, (3.1, 2.2), steps=20)])
     assert gap.min() == np.finfo(float).eps * branin.value(np.array(branin.minima[0]))
+
+
+def test_run_is_read_as_it_ran(optilab, tmp_path):
+    """Neither its code nor an edit of config.yaml changes what a run shows; claims and `explain` refuse the edit."""
+    code = tmp_path / "mine.py"
+    code.write_text("def halved(w, g, lr: float = 0.1):\n    return w - lr / 2 * g\n")
+    optilab("optimize", "mine.py:halved", "--lr", 0.2, "--name", "a", "--quiet")
+    code.unlink()
+    run = Lab(tmp_path / "runs").load("a")
+    shown = str(run)
+    assert "the code of mine.py:halved" in shown
+    assert f"f = {run.rows[-1]['f']:.3g} at" in shown
+    assert list(run._view.rows) == run.rows
+    assert "1 holds" in optilab("check", "a", "--expect", "f > 0").stdout
+    config = tmp_path / "runs" / "a" / "config.yaml"
+    config.write_text(config.read_text().replace("0.2", "0.9"))
+    assert str(Lab(tmp_path / "runs").load("a")) == shown
+    assert (
+        "config.yaml was edited since the run started" in optilab("check", "a", "--expect", "f > 0", code=4).stdout
+    )
+
+
+@pytest.mark.parametrize("rows", ["", "sgd,0,-5.0,-2.0,10.5,8.0\n", "adam,0,,-2.0,10.5,8.0\n"])
+def test_damaged_rows_of_a_run_are_named(optilab, tmp_path, rows):
+    optilab("optimize", "adam", "--name", "a", "--quiet")
+    (tmp_path / "runs" / "a" / "metrics.csv").write_text(f"algo,epoch,w1,w2,f,gradient_norm\n{rows}")
+    with pytest.raises(DataError, match="is damaged: expected the points of adam"):
+        str(Lab(tmp_path / "runs").load("a"))
+
+
+def test_explain_refuses_an_edited_run(optilab, tmp_path):
+    optilab("optimize", "sgd", "--name", "a", "--quiet")
+    config = tmp_path / "runs" / "a" / "config.yaml"
+    config.write_text(config.read_text().replace("lr: 0.4", "lr: 0.9"))
+    error = optilab("explain", "a", code=4).stderr
+    edit = "algo: [{name: sgd, lr: 0.4}] -> [{name: sgd, lr: 0.9}]"
+    assert error == f"optilab: runs/a/config.yaml was edited since the run started: {edit}\n"
