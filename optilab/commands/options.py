@@ -15,7 +15,6 @@ from pydantic import AfterValidator
 from optilab import runs
 from optilab.commands.answer import Answer, show_claims
 from optilab.commands.request import Conflicts, Request
-from optilab.config.section import Name
 from optilab.errors import UsageError, shell
 from optilab.marks import Argument, ConfigKey, Flag, Read, claim_doc
 from optilab.show import terminal
@@ -130,7 +129,9 @@ class FolderOptions(Request):
 
 
 class SaveOptions(FolderOptions):
-    name: Annotated[Name | None, Flag("NAME"), Doc("Name of the run directory")] = None
+    name: Annotated[
+        Annotated[str, AfterValidator(runs.directory_name)] | None, Flag("NAME"), Doc("Name of the run directory")
+    ] = None
 
 
 OUT = Flag("FILE", path=True, repeated=True)
