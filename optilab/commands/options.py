@@ -106,7 +106,12 @@ class ColumnOptions(Request):
 
 class FormatOptions(ColumnOptions):
     GROUP: ClassVar[str] = "Output"
-    CONFLICTS: ClassVar[Conflicts] = (("json_", "format"), ("json_", "columns"))
+    CONFLICTS: ClassVar[Conflicts] = (
+        ("json_", "format"),
+        ("json_", "columns"),
+        ("quiet", "format"),
+        ("quiet", "columns"),
+    )
 
     format: Annotated[
         Format,
