@@ -181,6 +181,14 @@ class PictureOptions(FileOptions):
         Doc("Width of the plot: column (3.3 in), page (6.9), slide (10)"),
     ] = None
 
+    def inconsistencies(self) -> Iterator[tuple[str, str]]:
+        yield from super().inconsistencies()
+        for name, kinds in (("size", ["plot"]), ("dark", ["plot", "animate"])):
+            endings = [ending for kind in kinds for ending in self.WRITES.get(kind, ())]
+            fitting = [file for file in self.out or () if Path(file).suffix.lower() in endings]
+            if getattr(self, name) and self.out and not fitting:
+                yield f"applies only to {listed(endings, 'or')} files, got {', '.join(self.out)}", name
+
     @property
     def plot(self) -> str | None:
         return self.file_of("plot")
