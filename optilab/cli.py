@@ -221,7 +221,9 @@ def _help(field: "Field") -> str:
 
     plain = isinstance(field.default, int | float | str) and not isinstance(field.default, bool)
     default = str(field.default) if plain else ""
-    often = field.repeated and not isinstance(field.mark(Flag), Argument) and "may be repeated" not in field.doc
+    flag = field.mark(Flag) or Flag()
+    # A list of files has one of each kind; where there are several kinds, the text says so.
+    often = field.repeated and not (isinstance(flag, Argument) or flag.path or "may be repeated" in field.doc)
     text = (
         f"{field.doc}{f' [{default}]' if default and '[' not in field.doc else ''}{'; may be repeated' * often}."
     )

@@ -226,12 +226,13 @@ def library_errors() -> Iterator[None]:
         with system_failures():
             yield
     except OptilabError as error:
-        error.args = (_in_keywords(str(error)),)
-        error.message, error.where = _in_keywords(error.message), _in_keywords(error.where)
+        error.args = (in_keywords(str(error)),)
+        error.message, error.where = in_keywords(error.message), in_keywords(error.where)
         raise
 
 
-def _in_keywords(text: str) -> str:
+def in_keywords(text: str) -> str:
+    """A text of a command with keywords in place of options; a line with a command stays as it is."""
     lines = text.split("\n")
     return "\n".join(
         line if "optilab " in line else _OPTION.sub(lambda option: option[1].replace("-", "_"), line)

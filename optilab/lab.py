@@ -7,13 +7,15 @@ fields are the keywords.
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from importlib import import_module
 from pathlib import Path
+from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
 
 from optilab import runs
-from optilab.errors import UsageError, did_you_mean, library_errors, shown
+from optilab.errors import UsageError, in_keywords, library_errors, shown
 from optilab.words import plural
 
 if TYPE_CHECKING:
@@ -35,12 +37,10 @@ if TYPE_CHECKING:
     from optilab.commands.sweep import Sweep
     from optilab.commands.verify import Verify
     from optilab.marks import Field
+else:  # a method imports its command when it is looked up
+    CheckClaims = CompareRuns = Diagnose = Explain = Grade = Lr = None
+    Map = Play = Report = Sweep = TryRemedies = Verify = None
 
-METHODS = (
-    "optimize", "explain", "verify", "grade", "map", "play", "race", "train", "lr", "sweep", "remedy", "compare",
-    "diagnose", "check", "report",
-)  # fmt: skip
-"""Each is a module of `optilab.commands`."""
 PRINTING: "Mapping[str, str]" = {
     "columns": "table().choose(COLUMNS)",
     "format": "table().text(FORMAT)",
@@ -62,12 +62,18 @@ class _Call(Protocol[P, A]):
 
 
 class Method(Generic[P, A]):
-    """The type of a method: the fields of the request are its keywords, what `run` returns is its answer."""
+    """The command of its name as a method: the fields of the request are its keywords, what `run` returns is its
+    answer."""
 
-    def __init__(self, request: Callable[P, _Runs[A]]) -> None: ...
+    def __init__(self, request: Callable[P, _Runs[A]]) -> None:
+        """`request` is for type checkers alone."""
 
-    def __get__(self, lab: "Lab", owner: type) -> _Call[P, A]:
-        raise NotImplementedError
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, lab: "Lab | None", owner: type) -> _Call[P, A]:
+        function: Any = _method(self.name)
+        return function if lab is None else MethodType(function, lab)
 
 
 class Lab:
@@ -79,40 +85,33 @@ class Lab:
     a call has got: True or False; None: in a notebook only.
     """
 
-    if TYPE_CHECKING:
-        explain = Method(Explain)
-        verify = Method(Verify)
-        grade = Method(Grade)
-        map = Method(Map)
-        play = Method(Play)
-        lr = Method(Lr)
-        sweep = Method(Sweep)
-        remedy = Method(TryRemedies)
-        compare = Method(CompareRuns)
-        diagnose = Method(Diagnose)
-        check = Method(CheckClaims)
-        report = Method(Report)
+    explain = Method(Explain)
+    verify = Method(Verify)
+    grade = Method(Grade)
+    map = Method(Map)
+    play = Method(Play)
+    lr = Method(Lr)
+    sweep = Method(Sweep)
+    remedy = Method(TryRemedies)
+    compare = Method(CompareRuns)
+    diagnose = Method(Diagnose)
+    check = Method(CheckClaims)
+    report = Method(Report)
 
+    if TYPE_CHECKING:
         # Other keywords of these are keys of a config, or options of two kinds of races.
         def optimize(self, algo: Any = ..., /, **options: Any) -> "LabPaths": ...
         def train(self, config: Any = ..., /, **options: Any) -> "LabRun | LabStudy": ...
         def race(self, algos: Any = ..., /, **options: Any) -> "LabRace | LabStudy | PlannedStudy": ...
+
+    else:
+        optimize, train, race = Method(None), Method(None), Method(None)
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
         self.folder: Path = runs.root(folder, "folder")
 
     def __repr__(self) -> str:
         return f"Lab({str(self.folder)!r})"
-
-    def __dir__(self) -> Iterable[str]:
-        return [*super().__dir__(), *METHODS]
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            if name not in METHODS:
-                raise AttributeError(f"Lab has no method {name!r}{did_you_mean(name, [*METHODS, 'load', 'runs'])}")
-            return _method(self, name)
 
     def load(self, name: "str | os.PathLike[str] | LabRun | LabStudy") -> "LabRun | LabStudy":
         """A run or study by name, path or `latest`. RunError, with the nearest names, where there is none."""
@@ -149,11 +148,14 @@ def keywords(name: str) -> "Mapping[str, Field]":
     return {field.name: field for field in options}
 
 
-def _method(lab: Lab, name: str) -> Callable[..., Any]:
-    """A command as a method, with its signature and its text."""
+@cache
+def _method(name: str) -> Callable[..., Any]:
+    """A command as a function of a Lab, with its signature and its text."""
 
-    def method(*values: Any, progress: bool | None = None, **arguments: Any) -> Any:
-        return _answer(lab, name, values, arguments, progress)
+    def method(self: Lab, *values: Any, progress: bool | None = None, **arguments: Any) -> Any:
+        if not isinstance(self, Lab):
+            raise TypeError(f"{name} is a method of the objects of Lab, got {shown(self)}")
+        return _answer(self, name, values, arguments, progress)
 
     named, positional = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = [
@@ -164,9 +166,10 @@ def _method(lab: Lab, name: str) -> Callable[..., Any]:
         )
         for n, field in enumerate(keywords(name).values())
     ]
-    method.__name__, method.__qualname__, method.__doc__ = name, f"Lab.{name}", command_of(name).__doc__
+    method.__name__, method.__qualname__ = name, f"Lab.{name}"
+    method.__doc__ = in_keywords(command_of(name).__doc__ or "")
     method.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [*parameters, inspect.Parameter("progress", named, default=None)]
+        [inspect.Parameter("self", positional), *parameters, inspect.Parameter("progress", named, default=None)]
     )
     return method
 
@@ -183,10 +186,14 @@ def _answer(
         most = plural(len(names), "positional argument")
         raise TypeError(f"{name}() takes at most {most} ({', '.join(names)})")
     if values and (optimizers := optimizers_of(command)):
-        names[0] = positional(optimizers, plain(values[0]), known)
+        with library_errors():
+            names[0] = positional(optimizers, plain(values[0]), known)
     options = options_of(command)
     flags = {field.flag.lstrip("-").replace("-", "_"): key for key, field in options.items()}
-    spelled = {flags.get(key, key): item for key, item in arguments.items()}  # `format` is the option of `style`
+    # `format` is the option of `style`
+    if twice := [f"{key} and {flags[key]}" for key in arguments if flags.get(key, key) in {*arguments} - {key}]:
+        raise UsageError(f"{twice[0]} are the same option; expected one of them")
+    spelled = {flags.get(key, key): item for key, item in arguments.items()}
     for key in options.keys() & spelled.keys() & PRINTING.keys():
         if key != "columns" or "format" in options:  # the columns of a page are in the page
             raise UsageError(f"only the command has this option; a result has .{PRINTING[key]}", key.strip("_"))

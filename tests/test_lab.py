@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import pydoc
+import re
 import signal
 import subprocess
 import sys
@@ -140,7 +142,10 @@ def test_a_sweep_is_that_of_the_command(lab, optilab, small, tmp_path):
 def test_the_lab_has_the_other_commands(lab, small):
     """What a training is diagnosed, claimed and given a rate by; steps and maps of a rule."""
     run = lab.train(small, epochs=1, name="one")
-    assert {"diagnose", "explain", "lr", "map", "remedy", "check"} <= {*dir(lab)}
+    for name in ("diagnose", "explain", "lr", "map", "remedy", "check", "sweep", "train", "race", "optimize"):
+        assert callable(getattr(Lab, name))
+        assert f"{name}(self, " in (text := pydoc.plain(pydoc.render_doc(Lab)))
+    assert not re.search(r"(?<!\w)--[a-z]", text), "its options are keywords"
     assert [row["severity"] for row in lab.diagnose(run.name).rows] == [
         row["severity"] for row in lab.diagnose(str(run.path)).rows
     ]
@@ -283,7 +288,9 @@ def test_every_result_has_every_form(results, tmp_path):
         assert "data:image/png;base64,iVBOR" in text
         assert result.headline in repr(result)
         assert len(str(result).splitlines()) >= (2 if kind == "equal" else 4)
-        assert result.report(str(tmp_path / f"{kind}.html")).stat().st_size > 10_000
+        page = result.report(str(tmp_path / f"{kind}.html")).read_bytes()
+        assert len(page) > 10_000
+        assert b'<input type="range"' not in page, "nothing is played"
 
 
 @pytest.mark.parametrize("library", FRAMES)

@@ -224,7 +224,7 @@ class Checker:
         chosen, named = file.select(self.request.slow, self.request.only), file.select(True, self.request.only)
         if not chosen:
             condition = "" if self.request.slow else " that is not slow"
-            names = some([entry.name for entry in file.checks], 5)
+            names = some([" ".join(entry.name.split()) for entry in file.checks], 5)
             text = f"no check{condition} has a name like {shown(self.request.only)}; the file has {names}"
             yield CheckedTarget(target, errors=[UsageError(text, "--only")])
             return
@@ -380,15 +380,16 @@ def _show(checked: CheckedTarget, silent: bool, quiet: bool) -> None:
     if checked.error is not None:
         message = str(checked.error).replace("\n", f"\n{'':16}")
         lines.append((f"{'error':11}   {message}", "error"))
+    target = " ".join(checked.target.split())  # one line, whatever a file names its claims
     if not silent:
-        terminal.say(checked.target, "bold")
+        terminal.say(target, "bold")
         for line, result in lines:
             terminal.say(f"  {line}", STYLES[result])
         for run in checked.runs:
             if runs.name_of(Path(run)) != checked.target:
                 terminal.say(f"  {run}")
-    failed = [f"{checked.target}: {claim_sentence(outcome)}" for outcome in checked.judged if not outcome.holds]
-    failed += [f"{checked.target}: error: {checked.error}"] if checked.error is not None else []
+    failed = [f"{target}: {claim_sentence(outcome)}" for outcome in checked.judged if not outcome.holds]
+    failed += [f"{target}: error: {checked.error}"] if checked.error is not None else []
     if quiet:
         for text in failed:
             terminal.note(text)

@@ -89,7 +89,7 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
     out: Annotated[
         list[str] | None,
         OUT,
-        Doc("Write a plot (.png, .svg, .pdf), or the steps as a film (.gif, .mp4)"),
+        Doc("Write a plot (.png, .svg, .pdf), or the steps as a film (.gif, .mp4); may be repeated"),
     ] = None
     fail_on_divergence: Annotated[bool, Doc("Exit with status 6 if a path diverges [report it, exit 0]")] = False
 

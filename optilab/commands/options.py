@@ -15,7 +15,6 @@ from pydantic import AfterValidator
 from optilab import runs
 from optilab.commands.answer import Answer, show_claims
 from optilab.commands.request import Conflicts, Request
-from optilab.config.section import Name
 from optilab.errors import UsageError, shell
 from optilab.marks import Argument, ConfigKey, Flag, Read, claim_doc
 from optilab.show import terminal
@@ -107,7 +106,12 @@ class ColumnOptions(Request):
 
 class FormatOptions(ColumnOptions):
     GROUP: ClassVar[str] = "Output"
-    CONFLICTS: ClassVar[Conflicts] = (("json_", "format"), ("json_", "columns"))
+    CONFLICTS: ClassVar[Conflicts] = (
+        ("json_", "format"),
+        ("json_", "columns"),
+        ("quiet", "format"),
+        ("quiet", "columns"),
+    )
 
     format: Annotated[
         Format,
@@ -130,7 +134,9 @@ class FolderOptions(Request):
 
 
 class SaveOptions(FolderOptions):
-    name: Annotated[Name | None, Flag("NAME"), Doc("Name of the run directory")] = None
+    name: Annotated[
+        Annotated[str, AfterValidator(runs.directory_name)] | None, Flag("NAME"), Doc("Name of the run directory")
+    ] = None
 
 
 OUT = Flag("FILE", path=True, repeated=True)
@@ -174,6 +180,14 @@ class PictureOptions(FileOptions):
         Flag("SIZE"),
         Doc("Width of the plot: column (3.3 in), page (6.9), slide (10)"),
     ] = None
+
+    def inconsistencies(self) -> Iterator[tuple[str, str]]:
+        yield from super().inconsistencies()
+        for name, kinds in (("size", ["plot"]), ("dark", ["plot", "animate"])):
+            endings = [ending for kind in kinds for ending in self.WRITES.get(kind, ())]
+            fitting = [file for file in self.out or () if Path(file).suffix.lower() in endings]
+            if getattr(self, name) and self.out and not fitting:
+                yield f"applies only to {listed(endings, 'or')} files, got {', '.join(self.out)}", name
 
     @property
     def plot(self) -> str | None:

@@ -56,7 +56,7 @@ class RaceOptions(FormatOptions, PictureOptions, OutputOptions):
 
     WRITES: ClassVar[Mapping[str, Sequence[str]]] = {"plot": PICTURES, "report": (".html", ".htm")}
 
-    out: Annotated[list[str] | None, OUT, Doc("Write a .png, .svg, .pdf or .html file")] = None
+    out: Annotated[list[str] | None, OUT, Doc("Write a .png, .svg, .pdf or .html file; may be repeated")] = None
     quiet: Annotated[
         bool,
         QUIET,

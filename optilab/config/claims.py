@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from math import inf
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias, get_args
 
 from annotated_doc import Doc
@@ -95,7 +96,7 @@ EXAMPLE = (
     "healthy, val_acc > 0.8, val_acc at best == 0.85 +- 0.01, adam: f < 0.1, or val_acc > 0.8 confidence 0.95"
 )
 _TEXT = re.compile(
-    rf"\s*(?:(?P<of>[^<>=]+?)\s*:\s+)?(?:(?P<healthy>{HEALTHY})|(?P<metric>\w+)(?:\s+at\s+(?P<at>\w+))?"
+    rf"\s*(?:(?P<of>.+?)\s*:\s+)?(?:(?P<healthy>{HEALTHY})|(?P<metric>\w+)(?:\s+at\s+(?P<at>\w+))?"
     r"\s*(?P<operator>>=|<=|==|=|>|<)\s*(?P<value>cannot tell|[^\s<>=]+?)(?:\s*\+-\s*(?P<within>[^\s<>=]+))?"
     r"(?:\s+confidence\s+(?P<confidence>\S+))?)\s*"
 )
@@ -165,7 +166,11 @@ class Claim(Section):
         elif match["at"] and match["at"] not in MOMENTS:
             near = did_you_mean(match["at"], MOMENTS)
             raise refusal(f"at: expected {', '.join(MOMENTS)} or an epoch, got {shown(match['at'])}{near}")
+        if match["within"] and not (isinstance(parts["within"], float) and 0 < parts["within"] < inf):
+            raise refusal(f"+-: expected a number > 0, got {match['within']}")
         bound = decimal(match["value"])
+        if isinstance(bound, float) and abs(bound) == inf:
+            raise refusal(f"expected a finite number, got {match['metric']} {match['operator']} {match['value']}")
         if isinstance(bound, str) and OPERATORS[match["operator"]] != "equals":
             raise refusal(_bound_problem(match["metric"], match["operator"], bound))
         return {**parts, OPERATORS[match["operator"]]: bound}

@@ -385,7 +385,9 @@ def _problem(known: Sequence[Key], tree: Tree, error: Any) -> Problem:
     else:
         # As pydantic says it.
         words = re.sub(r"^.* should (be|have) |, unable to .*| after .*|'", "", error["msg"])
-        accepted = key.takes if key and not inside and not kind.startswith("too_") else words
+        accepted = (
+            key.takes if key and not inside and kind != "finite_number" and not kind.startswith("too_") else words
+        )
         message = f"expected {accepted}, got {shown(error['input'])}"
     if in_line:
         key_path, option_key = path[:-1] if inside else path, where.partition(" ")[2]

@@ -184,8 +184,9 @@ def shapes_broadcast(evidence: Evidence) -> Observation | None:
     if not target and path[1:2] == ["Expand"] and path[0] in ("MseLoss", "SmoothL1Loss", "HuberLoss"):
         return Observation("the loss expands the outputs to the shape of the targets", {}, certain=True)
     # What the loop has squeezed after the network is compared as it should be.
-    pairs = output and sorted((output, target), key=len) == [output[:1], [output[0], 1]] and output[0] > 1
-    if not pairs or evidence.loop.get("outputs") or not (evidence.loop.get("pairs") or "Expand" in path[:4]):
+    unlike = output and sorted((output, target), key=len) == [output[:1], [output[0], 1]] and output[0] > 1
+    pairs = evidence.loop.get("pairs") or (unlike and "Expand" in path[:4])
+    if not pairs or evidence.loop.get("outputs"):
         return None
     text = f"outputs {tuple(output)} and targets {tuple(target)} are compared as {output[0]} x {output[0]} pairs"
     return Observation(text, {"output": output, "target": target}, certain=True)

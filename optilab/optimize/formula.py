@@ -198,6 +198,8 @@ def _node(
     match tree:
         case ast.Constant(value=int() | float() as value) if not isinstance(value, bool) and value < 1e300:
             return number(float(value))
+        case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
+            raise refused(tree, "expected a number below 1e300")
         case ast.Name(id=name) if name not in functions and name[0] != "_":
             coordinates = COORDINATES if functions is FUNCTIONS else {}
             return number(CONSTANTS[name]) if name in CONSTANTS else symbol(coordinates.get(name, name))

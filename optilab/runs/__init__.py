@@ -22,6 +22,7 @@ from optilab.runs.directory import (
 )
 from optilab.runs.find import (
     chosen_name,
+    directory_name,
     entries,
     is_pattern,
     locate,

@@ -31,6 +31,13 @@ def run_name(text: str) -> str:
     raise ValueError(f"expected {accepted}, got {shown(text, 70)}")
 
 
+def directory_name(text: str) -> str:
+    """A name for a new run or study; else ValueError."""
+    if text == LATEST:
+        raise ValueError(f"expected another name than {LATEST}, which means the newest run")
+    return run_name(text)
+
+
 def new_name(label: str) -> str:
     """A name that sorts by time (UTC) and that no other process picks: 20261124-143512-LABEL-1c2d9e05.
 
@@ -44,7 +51,7 @@ def chosen_name(name: str | None, label: str) -> str:
     if name is None:
         return new_name(label)
     try:
-        return run_name(name)
+        return directory_name(name)
     except ValueError as error:
         raise UsageError(f"--name: {error}") from None
 

@@ -67,10 +67,12 @@ def root(directory: str | os.PathLike[str] | None, argument: str = "--runs-dir")
     """The directory of runs: the given one, else OPTILAB_RUNS, else ./runs. UsageError for anything else."""
     if not isinstance(directory, str | os.PathLike | None):
         raise UsageError(f"expected the directory of the runs, got {shown(directory)}", argument)
-    path = Path(directory or os.environ.get("OPTILAB_RUNS") or "runs")
-    if os.path.isfile(path):  # whatever the path is
-        where = argument if directory else "OPTILAB_RUNS" if os.environ.get("OPTILAB_RUNS") else ""
-        raise UsageError(f"{path} is a file; expected the directory of the runs", where)
+    variable = os.path.expanduser(os.environ.get("OPTILAB_RUNS", "").strip())
+    path = Path(directory or variable or "runs")
+    if os.path.lexists(path) and not os.path.isdir(path):
+        where = argument if directory else "OPTILAB_RUNS" if variable else ""
+        kind = "a file" if path.is_file() else "not a directory"
+        raise UsageError(f"{path} is {kind}; expected the directory of the runs", where)
     return path
 
 

@@ -49,6 +49,7 @@ def judged(records, *texts):
         "status == diverged",
         "val_acc at best == 0.85 +- 0.01",
         "relu/adam: val_acc == 1e-07 +- 5e-10",
+        "w <- w - lr*g: val_acc > 0.8",
     ],
 )
 def test_claim_is_written_as_it_was_read(text):

@@ -285,6 +285,18 @@ def test_the_command_to_resume_is_quoted_and_names_the_folder(monkeypatch):
     assert str(runs.resume_command(Path("my runs/r"))) == "optilab train --resume r"
 
 
+def test_the_variable_that_names_the_directory_is_a_path(tmp_path, monkeypatch):
+    """No shell has read one that is set by a .env file or a container; a blank one names none."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for variable, directory in (("~/rr", tmp_path / "rr"), (" ", Path("runs")), ("", Path("runs"))):
+        monkeypatch.setenv("OPTILAB_RUNS", variable)
+        assert runs.root(None) == directory
+    os.mkfifo(tmp_path / "rr")
+    monkeypatch.setenv("OPTILAB_RUNS", "~/rr")
+    with pytest.raises(UsageError, match=r"OPTILAB_RUNS: .*/rr is not a directory"):
+        runs.root(None)
+
+
 def test_a_run_that_ends_while_it_is_read_is_not_interrupted(tmp_path, monkeypatch):
     run = runs.claim(tmp_path, "x", {"config.yaml": b""}, {"command": "train", "versions": {"optilab": "0"}})
 
