@@ -409,8 +409,8 @@ class Interface:
 class Function(Interface):
     """`f(w, g, ...)`; the other parameters are hyperparameters, the number of the step, or state.
 
-    A parameter is state if it has no default, and no type and no name of a hyperparameter, or if its default is 0 or
-    None and the function returns it after w. State without a default starts at zero.
+    A parameter is state if it has no default, and no type and no name of a hyperparameter, or if the function returns
+    it after w and its default is 0 or None or its name that of the step number. State without a default starts at zero.
     """
 
     def __init__(self, code: UserCode) -> None:
@@ -435,7 +435,12 @@ class Function(Interface):
             return point, memory
         if len(after) != len(memory):
             names = ", ".join(["w", *self.starts])
-            raise UsageError(f"returned {len(after)} values after w, not its state: end it with return {names}")
+            wrong = (
+                "a list, not a tuple"
+                if isinstance(result, list)
+                else f"{len(after)} values after w, not its state"
+            )
+            raise UsageError(f"returned {wrong}: end it with return {names}")
         return point, tuple(after)
 
     def remembered(self, memory: Any) -> dict[str, Any]:
@@ -445,7 +450,7 @@ class Function(Interface):
 def _zeros(name: str, w: Array) -> Any:
     import numpy as np
 
-    return {} if name == "state" else np.zeros_like(w)
+    return {} if name == "state" else 0 if name in STEP_NUMBER else np.zeros_like(w)
 
 
 def scalar_type(parameter: inspect.Parameter) -> type | None:
@@ -454,9 +459,12 @@ def scalar_type(parameter: inspect.Parameter) -> type | None:
 
 
 def _returned_states(code: UserCode, others: list[inspect.Parameter], states: set[str]) -> set[str]:
-    """The parameters with the default 0 or None that are state; one call without them shows how many are returned."""
-    zero = [p.name for p in others if p.default is None or (type(p.default) in (int, float) and not p.default)]
-    if not (zero := [name for name in zero if name not in COMMON_VALUES]):
+    """The parameters with the default 0 or None, and the number of the step, that are state; one call without them
+    shows how many are returned.
+    """
+    zero = {p.name for p in others if p.default is None or (type(p.default) in (int, float) and not p.default)}
+    zero = zero - COMMON_VALUES.keys() | STEP_NUMBER
+    if not (names := [p.name for p in others if p.name in zero]):
         return set()
     import numpy as np
 
@@ -470,11 +478,11 @@ def _returned_states(code: UserCode, others: list[inspect.Parameter], states: se
     ):  # or it fails at its first step
         result = code.load()(w, np.ones(2), **arguments)
     count = len(result) - 1 - len(states) if isinstance(result, tuple) else 0
-    for names in (zero, [name for name in zero if name not in STEP_NUMBER]):
-        if count == len(names):
-            return set(names)
+    for some in ({*names}, {*names} - STEP_NUMBER, {*names} & STEP_NUMBER):
+        if count == len(some):
+            return some
     if count > 0:
-        raise UsageError(f"{code.place} returns {count} of {', '.join(zero)}: state needs no default")
+        raise UsageError(f"{code.place} returns {count} of {', '.join(names)}: state needs no default")
     return set()
 
 
@@ -712,7 +720,7 @@ class UserRule(Rule):
             if point is None or array is None or array.shape != w.shape:
                 wrong = shown(point) if point is None or array is None else f"an array of shape {array.shape}"
                 raise UsageError(f"returned {wrong}; expected the new w: end it with return w, of shape {w.shape}")
-            return array, memory
+            return array.astype(w.dtype), memory
 
     def _points(self, x: Array) -> Iterable[Array]:
         """The arrays that the code sees."""
