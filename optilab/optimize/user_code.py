@@ -31,7 +31,7 @@ from dataclasses import MISSING, dataclass, field, fields, make_dataclass, repla
 from functools import cache, cached_property
 from importlib.machinery import PathFinder
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import FunctionType, MemberDescriptorType, ModuleType
 from typing import Any, ClassVar
 
 from optilab.errors import Interrupted, SystemFailure, UsageError, did_you_mean, printable, shown
@@ -490,7 +490,7 @@ class Stateful(Interface):
     """A class whose `update(w, g)` returns the new w; its memory is what its instance has as attributes."""
 
     def begin(self, w: Array, arguments: Arguments) -> Any:
-        return dict(arguments), vars(self.call(**arguments))
+        return dict(arguments), _attributes(self.call(**arguments))
 
     def follow(self, w: Array, g: Array, t: int, memory: Any, arguments: Arguments) -> tuple[Any, Any]:
         import numpy as np
@@ -502,13 +502,27 @@ class Stateful(Interface):
                     raise UsageError(f"keeps no attribute {name} that a schedule could change")
                 attributes[name] = value
         instance = self.call.__new__(self.call)
-        vars(instance).update(attributes)
+        for name, value in attributes.items():
+            if isinstance(getattr(self.call, name, None), MemberDescriptorType):  # one of __slots__
+                object.__setattr__(instance, name, value)
+            else:
+                vars(instance)[name] = value
         point = (instance.update if hasattr(instance, "update") else instance.step)(w, g)
-        return point, (dict(arguments), vars(instance))
+        return point, (dict(arguments), _attributes(instance))
 
     def remembered(self, memory: Any) -> dict[str, Any]:
         written, attributes = memory
         return {name: value for name, value in attributes.items() if name not in written}
+
+
+def _attributes(instance: Any) -> dict[str, Any]:
+    """The attributes of an instance, those of `__slots__` included."""
+    state: Any = object.__getstate__(instance)  # a dict; with slots a pair of dicts; None for empty ones
+    return {
+        name: value
+        for part in (state if isinstance(state, tuple) else (state,))
+        for name, value in (part or {}).items()
+    }
 
 
 class StepInterface(Interface):
