@@ -728,11 +728,13 @@ class UserRule(Rule):
             if point is None and (t != 1 or not np.array_equal(in_place, w) or not g.any()):
                 point = in_place
             try:
-                array = np.array(point, dtype=w.dtype)
+                array = np.array(point)
             except (TypeError, ValueError):
-                array = None
-            if point is None or array is None or array.shape != w.shape:
-                wrong = shown(point) if point is None or array is None else f"an array of shape {array.shape}"
+                array = np.array(None)
+            wrong = "" if array.shape == w.shape else f"an array of shape {array.shape}"
+            if array.dtype.kind not in "fiub":
+                wrong = {"c": "complex numbers", "U": "text", "S": "text"}.get(array.dtype.kind, shown(point))
+            if wrong := "masked numbers" if np.ma.is_masked(point) else wrong:
                 raise UsageError(f"returned {wrong}; expected the new w: end it with return w, of shape {w.shape}")
             return array.astype(w.dtype), memory
 
