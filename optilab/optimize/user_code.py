@@ -25,7 +25,7 @@ import linecache
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, field, fields, make_dataclass, replace
 from functools import cache, cached_property
@@ -279,19 +279,28 @@ def user_code(reference: str | Callable[..., Any]) -> UserCode:
 
 @cache
 def find_optimizer(code: UserCode, preferred: str = "") -> UserCode:
-    """The only class or function of a file that is an optimizer by the names of its parameters; the file is executed.
+    """The only class or function of a file that is an optimizer, or of several the one with the name of the optimizer
+    `preferred`; the file is executed. UsageError where nothing fits, or more than one does.
+    """
+    return replace(code, name=choose_name(code.file, optimizer_names(code), preferred))
 
-    A class comes before those that it extends; of several, the one with the name of the optimizer `preferred`.
-    UsageError where nothing fits, or more than one does.
+
+def choose_name(file: str, names: Sequence[str], preferred: str) -> str:
+    """The only one of the names, or the one that is the optimizer `preferred`. UsageError for several."""
+    names = [name for name in names if _letters(name) == _letters(preferred)] or names
+    if len(names) == 1:
+        return names[0]
+    raise UsageError(f"{file} has {', '.join(names)}: choose one, as in {file}:{names[0]}")
+
+
+def optimizer_names(code: UserCode) -> list[str]:
+    """The classes and functions of a file that are optimizers by the names of their parameters, without those that
+    others extend. UsageError where there is none.
     """
     defined = {name: item for name, item in code.defined.items() if _takes_gradient(item)}
     extended = {base for item in defined.values() if isinstance(item, type) for base in item.__mro__[1:]}
-    names = [name for name, item in defined.items() if item not in extended]
-    names = [n for n in names if _letters(n) == _letters(preferred)] or names
-    if len(names) == 1:
-        return replace(code, name=names[0])
-    if names:
-        raise UsageError(f"{code.file} has {', '.join(names)}: choose one, as in {code.file}:{names[0]}")
+    if names := [name for name, item in defined.items() if item not in extended]:
+        return names
     content = f"; it has {', '.join(code.defined)}" if code.defined else ""
     raise UsageError(
         f"{code.file} has no class with update(w, g) and no function f(w, g, ...){content} (optilab help own)"

@@ -2,7 +2,7 @@
 
     python -P -m optilab.verify.sandbox DESCRIPTOR
 
-is the other end of the channel. It knows neither the rule nor the function: it loads the code and answers each
+is the other end of the channel. It is told neither the rule nor the function: it loads the code and answers each
 gradient with the next point, in lines of JSON. The process that asks calculates the verdict from these points.
 """
 
@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -29,7 +29,7 @@ import numpy as np
 
 from optilab.errors import SystemFailure, UsageError, printable
 from optilab.optimize.objective import Floats
-from optilab.optimize.user_code import UserCode, exception_text, find_optimizer, rule_class, user_code
+from optilab.optimize.user_code import UserCode, choose_name, exception_text, optimizer_names, user_code
 from optilab.verify import candidate as candidates
 from optilab.verify.candidate import MAX_MAGNITUDE, Candidate, Walk
 
@@ -199,8 +199,8 @@ def running(file: Path, code: bytes | None, name: str, like: str, sandbox: Sandb
                 )
             _processes.add(process)
             try:
-                request |= {"name": name, "like": like}
-                yield Submission(file, path, request, sandbox.seconds, parent_socket, log.fileno(), process)
+                request |= {"name": name}
+                yield Submission(file, path, request, like, sandbox.seconds, parent_socket, log.fileno(), process)
             finally:
                 _kill(process)
                 process.wait()
@@ -234,6 +234,7 @@ class Submission:
     file: Path
     path: Path
     request: Mapping[str, Any]
+    like: str
     seconds: float
     channel: socket.socket
     log: int
@@ -257,7 +258,12 @@ class Submission:
         with contextlib.suppress(TimeoutError):
             if not self._line(time.monotonic() + START_SECONDS):
                 raise SystemFailure(f"the process of {self.file} does not start: {self.output or self._status()}")
-        reply = self._request(self.request, "loading the file")
+        names = self._request(self.request, "loading the file").get("names")
+        if not (isinstance(names, list) and names):
+            raise self._wrong()
+        names = [self._printable(str(name)[:MAX_ERROR]) for name in names[:MAX_PARTS]]
+        chosen = choose_name(self._printable(str(self.path)), names, self.like)
+        reply = self._request({"name": chosen}, "loading the file")
         name, known, numbers = reply.get("name"), reply.get("parameters"), reply.get("literals")
         if not (isinstance(name, str) and isinstance(known, dict) and isinstance(numbers, list)):
             raise self._wrong()
@@ -364,8 +370,11 @@ def answer(channel: socket.socket) -> None:
             elif candidate:
                 step, reply = 0, {}
                 walk = candidate.begin(message["values"], np.array(message["start"], dtype=np.float64))
-            else:
+            elif not code:
                 code = _prepared(**message)
+                reply = {"names": [code.name] if code.name else optimizer_names(code)}
+            else:
+                code = replace(code, name=message["name"])
                 candidate = candidates.load(code)
                 reply = {key: getattr(candidate, key) for key in ("name", "parameters", "literals")}
         except UsageError as error:
@@ -379,9 +388,9 @@ def answer(channel: socket.socket) -> None:
 
 
 def _prepared(
-    path: str, name: str, like: str, code: str | None, directory: str | None, limits: Mapping[str, int]
+    path: str, name: str, code: str | None, directory: str | None, limits: Mapping[str, int]
 ) -> UserCode:
-    """The class or function of an optimizer, loaded within its limits."""
+    """The file of a submission, or the class or function in it; its limits apply from here on."""
     for limit, value in limits.items():
         kind = getattr(resource, f"RLIMIT_{limit}")
         hard = resource.getrlimit(kind)[1]
@@ -392,7 +401,7 @@ def _prepared(
     if code is not None:
         Path(path).write_bytes(code.encode("latin-1"))
     sys.argv[:] = [path]  # as of a script
-    return rule_class(f"{path}:{name}" if name else find_optimizer(user_code(path), like)).code
+    return user_code(f"{path}:{name}" if name else path)
 
 
 if __name__ == "__main__":

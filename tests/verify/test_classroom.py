@@ -122,6 +122,31 @@ def test_file_without_a_name(optilab, tmp_path):
     assert [verdict for _, verdict in verdicts(done)] == ["equal", "error", *["equal"] * 6]
 
 
+def test_no_submission_is_told_the_reference(optilab, tmp_path):
+    search = """
+import sys
+
+def is_told():
+    frame, values = sys._getframe(), []
+    while frame := frame.f_back:
+        values.append(repr(frame.f_locals).lower())
+    return "nad" + "am" in "".join(values)
+
+print(is_told())
+class Mine:
+    def update(self, w, g):
+        print(is_told())
+        return w
+"""
+    (tmp_path / "a.py").write_text(search)
+    (tmp_path / "b.py").write_text(f"{search}class Sgd(Mine): pass\nclass Adam(Mine): pass\n")
+    done = optilab("grade", "*.py", "--against", "nadam", "--json", code=9)
+    rows = json.loads(done.stdout)["submissions"]
+    assert [row["name"] for row in rows] == ["Mine", ""]
+    assert rows[1]["explanation"] == "b.py has Sgd, Adam: choose one, as in b.py:Sgd"
+    assert all("False" in row["output"] and "True" not in row["output"] for row in rows)
+
+
 def test_feedback_is_a_text_for_each_student(optilab, tmp_path):
     slow = "def sgd(w, g, lr):\n    while True: pass\n"
     sources = {"ana": RULE, "ben": WRONG, "kim": "x = 1", "leo": RULE.replace("-", "+"), "max": slow}
