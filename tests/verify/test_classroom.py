@@ -13,6 +13,16 @@ from optilab.verify.classroom import grade_file
 from optilab.verify.sandbox import Sandbox
 
 RULE = "def SGD(w, g, lr=0.01):\n    return w - lr * g\n"
+CONTINUED = """
+def odd(t):
+    '''It's the parity:
+    % 2'''
+    %time
+    return (t  # :-)
+        % 2) + t \\
+        % 2
+assert (odd(3), odd.__doc__[-3:]) == (2, "% 2")
+"""
 WRONG = "def SGD(w, g, lr=0.01):\n    return w + 3 * lr * g * g\n"
 
 
@@ -102,7 +112,7 @@ def test_file_without_a_name(optilab, tmp_path):
 
     A class comes before those that it extends, and one without a gradient does not count.
     """
-    lines = ["%matplotlib inline\n", "!pip install numpy\n", *RULE.splitlines(True)]
+    lines = ["%matplotlib inline\n", '!echo it\'s """ (\n', *CONTINUED.splitlines(True), *RULE.splitlines(True)]
     cells = [{"cell_type": "markdown", "source": ["# SGD"]}, {"cell_type": "code", "source": lines}]
     (tmp_path / "a.ipynb").write_text(json.dumps({"cells": cells}))
     (tmp_path / "b.py").write_text(RULE.replace("SGD", "mine") + RULE.replace("SGD", "yours"))
