@@ -176,6 +176,12 @@ def test_feedback_is_a_text_for_each_student(optilab, tmp_path):
     }
     for student, word in words.items():
         assert word in texts[student]
+    rows = csv.reader(
+        io.StringIO(optilab("grade", "in/ben", "--against", "sgd", "--format", "csv", code=9).stdout)
+    )
+    explanation = [*rows][1][-1]
+    assert explanation.startswith("no edit of the formula explains it")
+    assert explanation in texts["ben"].splitlines()
 
 
 def test_a_failure_of_the_grading_is_one_row(tmp_path):
