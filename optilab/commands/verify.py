@@ -362,7 +362,7 @@ def outcome(verdict: "CodeComparison") -> str:
 
     if verdict.equal:
         reading = f", with {verdict.reading}" if verdict.reading else ""
-        return f"equal to {TOLERANCE:g} at every step{reading}"
+        return "; ".join([f"equal to {TOLERANCE:g} at every step{reading}", *verdict.defaults])
     assert verdict.difference is not None
     finite = isfinite(verdict.difference)
     far = f"by {verdict.difference:.3g} of the path's size" if finite else "where it is not finite"

@@ -152,7 +152,8 @@ def grade_file(
     except Exception as error:  # of whatever kind: the rows of the others follow
         explanation = f"{type(error).__name__}: {error}"
     if compared is not None:
-        explanation = compared.reading if compared.equal else "; ".join(compared.explanation)
+        known = (compared.reading, *compared.defaults) if compared.equal else compared.explanation
+        explanation = "; ".join(filter(None, known))
         verdict = "equal" if compared.equal else "explained" if compared.explanation else "differs"
     facts = (compared.first_step, compared.function) if compared else (None, None)
     explanation, seconds = printable(explanation)[:MAX_EXPLANATION], round(time.monotonic() - started, 2)

@@ -265,11 +265,25 @@ class Submission:
         chosen = choose_name(self._printable(str(self.path)), names, self.like)
         reply = self._request({"name": chosen}, "loading the file")
         name, known, numbers = reply.get("name"), reply.get("parameters"), reply.get("literals")
-        if not (isinstance(name, str) and isinstance(known, dict) and isinstance(numbers, list)):
+        defaults = reply.get("defaults")
+        if not (
+            isinstance(name, str)
+            and isinstance(known, dict)
+            and isinstance(numbers, list)
+            and isinstance(defaults, dict)
+        ):
             raise self._wrong()
         numbers = [n for n in numbers[:1000] if isinstance(n, float) and abs(n) < MAX_MAGNITUDE]
         return Candidate(
-            self._printable(name), {str(key): bool(value) for key, value in known.items()}, numbers, self._begin
+            self._printable(name),
+            {str(key): bool(value) for key, value in known.items()},
+            numbers,
+            self._begin,
+            {
+                key: float(value)
+                for key, value in defaults.items()
+                if type(value) in (int, float) and abs(value) < MAX_MAGNITUDE
+            },
         )
 
     def _begin(self, values: Mapping[str, Any], start: Floats) -> Walk:
@@ -376,7 +390,7 @@ def answer(channel: socket.socket) -> None:
             else:
                 code = replace(code, name=message["name"])
                 candidate = candidates.load(code)
-                reply = {key: getattr(candidate, key) for key in ("name", "parameters", "literals")}
+                reply = {key: getattr(candidate, key) for key in ("name", "parameters", "literals", "defaults")}
         except UsageError as error:
             reply = {"error": str(error)[:MAX_ERROR]}
         except BaseException as error:  # the code may raise whatever ends Python, as KeyboardInterrupt

@@ -157,6 +157,19 @@ class Mine:
     assert all("False" in row["output"] and "True" not in row["output"] for row in rows)
 
 
+def test_defaults_that_are_not_those_of_the_rule_are_said(optilab, tmp_path):
+    line = "    V = beta * V + (1 - beta) * g\n    return w - lr * V, V\n"
+    headers = {"a": "lr=0.01, beta=0.99", "b": "lr, beta=0.9", "c": "lr=0.6, beta=0.5"}  # c: those of the exercise
+    for name, parameters in headers.items():
+        (tmp_path / f"{name}.py").write_text(f"def momentum(w, g, V, {parameters}):\n{line}")
+    done = optilab("grade", "*.py", "--against", "momentum", "--json")
+    (a, b, c) = (row["explanation"] for row in json.loads(done.stdout)["submissions"])
+    assert a == f"{b}; default beta 0.99, momentum has 0.5"
+    assert b == c
+    done = optilab("verify", "a.py", "--against", "momentum", "--set", "algo.form=ema")
+    assert "equal to 1e-11 at every step; default beta 0.99, momentum has 0.9\n" in done.stdout
+
+
 def test_feedback_is_a_text_for_each_student(optilab, tmp_path):
     slow = "def sgd(w, g, lr):\n    while True: pass\n"
     sources = {"ana": RULE, "ben": WRONG, "kim": "x = 1", "leo": RULE.replace("-", "+"), "max": slow}
