@@ -444,11 +444,8 @@ class Function(Interface):
             return point, memory
         if len(after) != len(memory):
             names = ", ".join(["w", *self.starts])
-            wrong = (
-                "a list, not a tuple"
-                if isinstance(result, list)
-                else f"{len(after)} values after w, not its state"
-            )
+            count = f"{len(after)} values after w, not its state"
+            wrong = "a list, not a tuple" if isinstance(result, list) else count
             raise UsageError(f"returned {wrong}: end it with return {names}")
         return point, tuple(after)
 
@@ -527,11 +524,7 @@ class Stateful(Interface):
 def _attributes(instance: Any) -> dict[str, Any]:
     """The attributes of an instance, those of `__slots__` included."""
     state: Any = object.__getstate__(instance)  # a dict; with slots a pair of dicts; None for empty ones
-    return {
-        name: value
-        for part in (state if isinstance(state, tuple) else (state,))
-        for name, value in (part or {}).items()
-    }
+    return {**(state[0] or {}), **state[1]} if isinstance(state, tuple) else dict(state or {})
 
 
 class StepInterface(Interface):

@@ -47,6 +47,8 @@ START_SECONDS = 120.0
 """Seconds in which Python and NumPy start, on a busy machine, too."""
 MAX_OUTPUT, MAX_ERROR, MAX_REPLY = 4000, 1000, 1 << 20
 """Characters of a submission's output that are kept, the last ones; of an error; bytes of a reply."""
+CANDIDATE = {"name": str, "parameters": dict, "literals": list, "defaults": dict}
+"""What a process tells of a candidate, and the type of each part."""
 MAX_PARTS = 100
 """Parts of a state that are read."""
 MAX_FILE, MAX_FILES, MAX_PROCESSES = 16 << 20, 64 << 20, 256
@@ -264,27 +266,14 @@ class Submission:
         names = [self._printable(str(name)[:MAX_ERROR]) for name in names[:MAX_PARTS]]
         chosen = choose_name(self._printable(str(self.path)), names, self.like)
         reply = self._request({"name": chosen}, "loading the file")
-        name, known, numbers = reply.get("name"), reply.get("parameters"), reply.get("literals")
-        defaults = reply.get("defaults")
-        if not (
-            isinstance(name, str)
-            and isinstance(known, dict)
-            and isinstance(numbers, list)
-            and isinstance(defaults, dict)
-        ):
+        parts: list[Any] = [reply.get(key) for key in CANDIDATE]
+        if [type(part) for part in parts] != [*CANDIDATE.values()]:
             raise self._wrong()
+        name, known, numbers, defaults = parts
         numbers = [n for n in numbers[:1000] if isinstance(n, float) and abs(n) < MAX_MAGNITUDE]
-        return Candidate(
-            self._printable(name),
-            {str(key): bool(value) for key, value in known.items()},
-            numbers,
-            self._begin,
-            {
-                key: float(value)
-                for key, value in defaults.items()
-                if type(value) in (int, float) and abs(value) < MAX_MAGNITUDE
-            },
-        )
+        known = {str(key): bool(value) for key, value in known.items()}
+        defaults = {k: n for k, n in defaults.items() if type(n) in (int, float) and abs(n) < MAX_MAGNITUDE}
+        return Candidate(self._printable(name), known, numbers, self._begin, defaults)
 
     def _begin(self, values: Mapping[str, Any], start: Floats) -> Walk:
         self._request({"values": values, "start": start.tolist()}, "making the optimizer")
@@ -390,7 +379,7 @@ def answer(channel: socket.socket) -> None:
             else:
                 code = replace(code, name=message["name"])
                 candidate = candidates.load(code)
-                reply = {key: getattr(candidate, key) for key in ("name", "parameters", "literals", "defaults")}
+                reply = {key: getattr(candidate, key) for key in CANDIDATE}
         except UsageError as error:
             reply = {"error": str(error)[:MAX_ERROR]}
         except BaseException as error:  # the code may raise whatever ends Python, as KeyboardInterrupt
