@@ -67,8 +67,9 @@ class Grade(Against, FormatOptions):
             StepProgress(count, False, f"grading {plural(count, 'submission')}") as progress,
         ):
             for row in rows:
-                overflow = setup.overflow(row.compared) if row.compared else ""
-                graded.append(replace(row, explanation=row.explanation or overflow))
+                verdict = row.compared
+                known = (setup.overflow(verdict), setup.unexplained(verdict)) if verdict else ()
+                graded.append(replace(row, explanation=row.explanation or "; ".join(filter(None, known))))
                 progress.step(f"graded {len(graded)} of {count}")
         grades = Grades(graded, setup, all(files.values()), sandbox.level)
         if directory is not None:

@@ -199,6 +199,15 @@ class ComparisonSetup:
         guess = "; where it divides by 1 - beta^t, t begins with 1" * counts
         return f"returns nan or inf at step {verdict.first_step}{guess}"
 
+    def unexplained(self, verdict: "CodeComparison") -> str:
+        """What is known of a difference that has no explanation, besides an overflow; empty where nothing is."""
+        if verdict.equal or verdict.explanation:
+            return ""
+        if verdict.statement:
+            return f"no edit of the formula explains it; {verdict.statement}"
+        advice = "no edit of the formula explains it: check the formula, term by term"
+        return "" if self.overflow(verdict) else advice
+
     def compare(self, candidate: "candidates.Candidate") -> "CodeComparison":
         """Follow both step by step."""
         from optilab.verify.compare import ProblemInstance, compare
@@ -312,10 +321,8 @@ class LabVerification(Answer):
         if verdict.explanation:
             yield Sentence("explained by:", "bold")
             yield from (f"  {reason}" for reason in verdict.explanation)
-        elif verdict.statement:
-            yield f"no edit of the formula explains it; {verdict.statement}"
-        elif not overflow:
-            yield "no edit of the formula explains it: check the formula above, term by term"
+        if unexplained := self.setup.unexplained(verdict):
+            yield unexplained
         if verdict.equal_with:
             yield f"equal with {', '.join(verdict.equal_with)}"
         if self._by_hand:
@@ -355,7 +362,7 @@ def outcome(verdict: "CodeComparison") -> str:
 
     if verdict.equal:
         reading = f", with {verdict.reading}" if verdict.reading else ""
-        return f"equal to {TOLERANCE:g} at every step{reading}"
+        return "; ".join([f"equal to {TOLERANCE:g} at every step{reading}", *verdict.defaults])
     assert verdict.difference is not None
     finite = isfinite(verdict.difference)
     far = f"by {verdict.difference:.3g} of the path's size" if finite else "where it is not finite"

@@ -25,13 +25,13 @@ import linecache
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, field, fields, make_dataclass, replace
 from functools import cache, cached_property
 from importlib.machinery import PathFinder
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import FunctionType, MemberDescriptorType, ModuleType
 from typing import Any, ClassVar
 
 from optilab.errors import Interrupted, SystemFailure, UsageError, did_you_mean, printable, shown
@@ -279,19 +279,28 @@ def user_code(reference: str | Callable[..., Any]) -> UserCode:
 
 @cache
 def find_optimizer(code: UserCode, preferred: str = "") -> UserCode:
-    """The only class or function of a file that is an optimizer by the names of its parameters; the file is executed.
+    """The only class or function of a file that is an optimizer, or of several the one with the name of the optimizer
+    `preferred`; the file is executed. UsageError where nothing fits, or more than one does.
+    """
+    return replace(code, name=choose_name(code.file, optimizer_names(code), preferred))
 
-    A class comes before those that it extends; of several, the one with the name of the optimizer `preferred`.
-    UsageError where nothing fits, or more than one does.
+
+def choose_name(file: str, names: Sequence[str], preferred: str) -> str:
+    """The only one of the names, or the one that is the optimizer `preferred`. UsageError for several."""
+    names = [name for name in names if _letters(name) == _letters(preferred)] or names
+    if len(names) == 1:
+        return names[0]
+    raise UsageError(f"{file} has {', '.join(names)}: choose one, as in {file}:{names[0]}")
+
+
+def optimizer_names(code: UserCode) -> list[str]:
+    """The classes and functions of a file that are optimizers by the names of their parameters, without those that
+    others extend. UsageError where there is none.
     """
     defined = {name: item for name, item in code.defined.items() if _takes_gradient(item)}
     extended = {base for item in defined.values() if isinstance(item, type) for base in item.__mro__[1:]}
-    names = [name for name, item in defined.items() if item not in extended]
-    names = [n for n in names if _letters(n) == _letters(preferred)] or names
-    if len(names) == 1:
-        return replace(code, name=names[0])
-    if names:
-        raise UsageError(f"{code.file} has {', '.join(names)}: choose one, as in {code.file}:{names[0]}")
+    if names := [name for name, item in defined.items() if item not in extended]:
+        return names
     content = f"; it has {', '.join(code.defined)}" if code.defined else ""
     raise UsageError(
         f"{code.file} has no class with update(w, g) and no function f(w, g, ...){content} (optilab help own)"
@@ -409,8 +418,8 @@ class Interface:
 class Function(Interface):
     """`f(w, g, ...)`; the other parameters are hyperparameters, the number of the step, or state.
 
-    A parameter is state if it has no default, and no type and no name of a hyperparameter, or if its default is 0 or
-    None and the function returns it after w. State without a default starts at zero.
+    A parameter is state if it has no default, and no type and no name of a hyperparameter, or if the function returns
+    it after w and its default is 0 or None or its name that of the step number. State without a default starts at zero.
     """
 
     def __init__(self, code: UserCode) -> None:
@@ -435,7 +444,9 @@ class Function(Interface):
             return point, memory
         if len(after) != len(memory):
             names = ", ".join(["w", *self.starts])
-            raise UsageError(f"returned {len(after)} values after w, not its state: end it with return {names}")
+            count = f"{len(after)} values after w, not its state"
+            wrong = "a list, not a tuple" if isinstance(result, list) else count
+            raise UsageError(f"returned {wrong}: end it with return {names}")
         return point, tuple(after)
 
     def remembered(self, memory: Any) -> dict[str, Any]:
@@ -445,7 +456,7 @@ class Function(Interface):
 def _zeros(name: str, w: Array) -> Any:
     import numpy as np
 
-    return {} if name == "state" else np.zeros_like(w)
+    return {} if name == "state" else 0 if name in STEP_NUMBER else np.zeros_like(w)
 
 
 def scalar_type(parameter: inspect.Parameter) -> type | None:
@@ -454,9 +465,12 @@ def scalar_type(parameter: inspect.Parameter) -> type | None:
 
 
 def _returned_states(code: UserCode, others: list[inspect.Parameter], states: set[str]) -> set[str]:
-    """The parameters with the default 0 or None that are state; one call without them shows how many are returned."""
-    zero = [p.name for p in others if p.default is None or (type(p.default) in (int, float) and not p.default)]
-    if not (zero := [name for name in zero if name not in COMMON_VALUES]):
+    """The parameters with the default 0 or None, and the number of the step, that are state; one call without them
+    shows how many are returned.
+    """
+    zero = {p.name for p in others if p.default is None or (type(p.default) in (int, float) and not p.default)}
+    zero = zero - COMMON_VALUES.keys() | STEP_NUMBER
+    if not (names := [p.name for p in others if p.name in zero]):
         return set()
     import numpy as np
 
@@ -470,11 +484,11 @@ def _returned_states(code: UserCode, others: list[inspect.Parameter], states: se
     ):  # or it fails at its first step
         result = code.load()(w, np.ones(2), **arguments)
     count = len(result) - 1 - len(states) if isinstance(result, tuple) else 0
-    for names in (zero, [name for name in zero if name not in STEP_NUMBER]):
-        if count == len(names):
-            return set(names)
+    for some in ({*names}, {*names} - STEP_NUMBER, {*names} & STEP_NUMBER):
+        if count == len(some):
+            return some
     if count > 0:
-        raise UsageError(f"{code.place} returns {count} of {', '.join(zero)}: state needs no default")
+        raise UsageError(f"{code.place} returns {count} of {', '.join(names)}: state needs no default")
     return set()
 
 
@@ -482,7 +496,7 @@ class Stateful(Interface):
     """A class whose `update(w, g)` returns the new w; its memory is what its instance has as attributes."""
 
     def begin(self, w: Array, arguments: Arguments) -> Any:
-        return dict(arguments), vars(self.call(**arguments))
+        return dict(arguments), _attributes(self.call(**arguments))
 
     def follow(self, w: Array, g: Array, t: int, memory: Any, arguments: Arguments) -> tuple[Any, Any]:
         import numpy as np
@@ -494,13 +508,23 @@ class Stateful(Interface):
                     raise UsageError(f"keeps no attribute {name} that a schedule could change")
                 attributes[name] = value
         instance = self.call.__new__(self.call)
-        vars(instance).update(attributes)
+        for name, value in attributes.items():
+            if isinstance(getattr(self.call, name, None), MemberDescriptorType):  # one of __slots__
+                object.__setattr__(instance, name, value)
+            else:
+                vars(instance)[name] = value
         point = (instance.update if hasattr(instance, "update") else instance.step)(w, g)
-        return point, (dict(arguments), vars(instance))
+        return point, (dict(arguments), _attributes(instance))
 
     def remembered(self, memory: Any) -> dict[str, Any]:
         written, attributes = memory
         return {name: value for name, value in attributes.items() if name not in written}
+
+
+def _attributes(instance: Any) -> dict[str, Any]:
+    """The attributes of an instance, those of `__slots__` included."""
+    state: Any = object.__getstate__(instance)  # a dict; with slots a pair of dicts; None for empty ones
+    return {**(state[0] or {}), **state[1]} if isinstance(state, tuple) else dict(state or {})
 
 
 class StepInterface(Interface):
@@ -708,13 +732,15 @@ class UserRule(Rule):
             if point is None and (t != 1 or not np.array_equal(in_place, w) or not g.any()):
                 point = in_place
             try:
-                array = np.array(point, dtype=w.dtype)
+                array = np.array(point)
             except (TypeError, ValueError):
-                array = None
-            if point is None or array is None or array.shape != w.shape:
-                wrong = shown(point) if point is None or array is None else f"an array of shape {array.shape}"
+                array = np.array(None)
+            wrong = "" if array.shape == w.shape else f"an array of shape {array.shape}"
+            if array.dtype.kind not in "fiub":
+                wrong = {"c": "complex numbers", "U": "text", "S": "text"}.get(array.dtype.kind, shown(point))
+            if wrong := "masked numbers" if np.ma.is_masked(point) else wrong:
                 raise UsageError(f"returned {wrong}; expected the new w: end it with return w, of shape {w.shape}")
-            return array, memory
+            return array.astype(w.dtype), memory
 
     def _points(self, x: Array) -> Iterable[Array]:
         """The arrays that the code sees."""

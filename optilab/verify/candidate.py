@@ -35,15 +35,16 @@ class Walk:
 class Candidate:
     """A class or function, such as FILE.py:NAME names, wherever it runs.
 
-    `parameters`: its hyperparameters, and whether each has a default. `literals`: the numbers in its source. `begin`
-    starts it with values of its parameters at a point; that and a step raise UsageError, with the line in the user's
-    file, if the code fails or does not return a point.
+    `parameters`: its hyperparameters, and whether each has a default; `defaults`: those that are numbers in the
+    code. `literals`: the numbers in its source. `begin` starts it with values of its parameters at a point; that
+    and a step raise UsageError, with the line in the user's file, if the code fails or does not return a point.
     """
 
     name: str
     parameters: Mapping[str, bool]
     literals: Sequence[float]
     begin: Callable[[Mapping[str, Any], Floats], Walk]
+    defaults: Mapping[str, float]
 
     def accepts(self, setting: str, settings: Mapping[str, Any]) -> bool:
         """True if the code has a parameter for this setting."""
@@ -95,7 +96,10 @@ def load(code: str | Callable[..., Any] | UserCode) -> Candidate:
     """
     kind = rule_class(code)
     parameters = {field.name: field.default is not MISSING for field in fields(kind)}
-    return Candidate(kind.name, parameters, _literals(kind.code), lambda *start: _walk(kind, *start))
+    written = {p.name for p in kind.interface.parameters if p.default is not p.empty}
+    numbers = {field.name: field.default for field in fields(kind) if kind.parameters[field.name] in written}
+    defaults: dict[str, Any] = {name: value for name, value in numbers.items() if type(value) in (int, float)}
+    return Candidate(kind.name, parameters, _literals(kind.code), lambda *start: _walk(kind, *start), defaults)
 
 
 def _walk(kind: type[UserRule], values: Mapping[str, Any], start: Floats) -> Walk:

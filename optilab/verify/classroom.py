@@ -6,6 +6,7 @@ verdict is calculated here, from the points that it returns.
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -28,6 +29,12 @@ MAX_SOURCE = 1 << 20
 MAX_EXPLANATION, MAX_NAME = 2000, 100
 """Characters: a submission may call itself anything."""
 NOTEBOOK = ".ipynb"
+TOKENS = re.compile(
+    r"""(?mx) "{3} [\s\S]*? (?: "{3} | \Z ) | '{3} [\s\S]*? (?: '{3} | \Z )
+    | " [^"\\\n]* (?: \\[\s\S] [^"\\\n]* )* "? | ' [^'\\\n]* (?: \\[\s\S] [^'\\\n]* )* '?
+    | \#.* | \\\n[ \t]*[%!?]? | [()\[\]{}] | ^[ \t]*[%!?](?=(?P<rest>.*))"""
+)
+"""Strings, comments, continued lines, brackets, and where a line begins that may be IPython's own."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +152,8 @@ def grade_file(
     except Exception as error:  # of whatever kind: the rows of the others follow
         explanation = f"{type(error).__name__}: {error}"
     if compared is not None:
-        explanation = compared.reading if compared.equal else "; ".join(compared.explanation)
+        known = (compared.reading, *compared.defaults) if compared.equal else compared.explanation
+        explanation = "; ".join(filter(None, known))
         verdict = "equal" if compared.equal else "explained" if compared.explanation else "differs"
     facts = (compared.first_step, compared.function) if compared else (None, None)
     explanation, seconds = printable(explanation)[:MAX_EXPLANATION], round(time.monotonic() - started, 2)
@@ -186,6 +194,16 @@ def read_program(path: Path) -> bytes:
         raise UsageError(f"not a notebook: {error.msg} at column {error.colno}", where) from None
     except (ValueError, TypeError, KeyError, RecursionError):
         raise UsageError(f"{path} is not a notebook, which is JSON with a list of cells") from None
-    lines = [line for source in sources for line in source.splitlines()]
-    code = ["" if line.lstrip().startswith(("%", "!", "?")) else line for line in lines]
-    return "\n".join([*code, ""]).encode("utf-8", "replace")
+    return "\n".join([*map(_without_ipython, sources), ""]).encode("utf-8", "replace")
+
+
+def _without_ipython(source: str) -> str:
+    """A cell without the text of the lines that are IPython's own; inside brackets and strings none is."""
+    code, depth, start, at = list[str](), 0, 0, 0
+    while token := TOKENS.search(source, at):
+        at = token.end()
+        depth = max(0, depth + (token[0] in "([{") - (token[0] in ")]}"))
+        if token["rest"] is not None and not depth:
+            code.append(source[start : token.start()])
+            start = at = token.end("rest")
+    return "".join([*code, source[start:]])

@@ -299,12 +299,13 @@ class CodeComparison:
     """The result of a comparison; `first_step` and what follows are None where the two agree.
 
     `settings`: the rule's numbers where the two differ first; where they agree, the first of the three settings.
-    `fixed`: names of hyperparameters that the candidate does not take, because its code has their values. `unchecked`:
-    names that only the candidate has; nothing but their defaults was compared. `reading`: the settings, if they are not
-    the textbook's. `point`, `expected`: the candidate's and the rule's point after the first step at which they differ,
-    on `function` from `start` (None for a matrix, whose points stand row by row). `explanation`: the changes that turn
-    the rule into the candidate; () if none does. Then `statement` is the first statement of the formula with another
-    value, if the candidate shows its values. `equal_with`: settings with which the two are equal, such as
+    `fixed`: names of hyperparameters that the candidate does not take, because its code has their values.
+    `unchecked`: names that only the candidate has; nothing but their defaults was compared. `reading`: the
+    settings, if they are not the textbook's. `defaults`: the defaults of code that is equal, where the rule has
+    another. `point`, `expected`: the candidate's and the rule's point after the first step at which they differ,
+    on `function` from `start` (None for a matrix, whose points stand row by row). `explanation`: the changes that
+    turn the rule into the candidate; () if none does. Then `statement` is the first statement of the formula with
+    another value, if the candidate shows its values. `equal_with`: settings with which the two are equal, such as
     `algo.eps=1e-06`; () if there are none.
     """
 
@@ -312,6 +313,7 @@ class CodeComparison:
     steps: int
     functions: tuple[str, ...]
     reading: str = ""
+    defaults: tuple[str, ...] = ()
     fixed: tuple[str, ...] = ()
     unchecked: tuple[str, ...] = ()
     function: str | None = None
@@ -366,10 +368,21 @@ def compare(
         paths = [comparison.path_of(candidate) for comparison in compared]
         results.append(replace(_compared(candidate, compared, paths), reading=reading))
         if results[-1].equal:
-            return results[-1]
+            return replace(results[-1], defaults=_other_defaults(candidate, variant, [rule, other or rule]))
         textbook = textbook or (compared, paths)
     assert textbook is not None
     return replace(results[0], **vars(explain(candidate, *textbook))) if explain else results[0]
+
+
+def _other_defaults(candidate: Candidate, rule: Any, variants: Sequence[Any]) -> tuple[str, ...]:
+    """The candidate's defaults that are those of no variant, each as text with that of the rule."""
+    known, accepted = hyperparameters(rule), [hyperparameters(variant) for variant in variants]
+    return tuple(
+        f"default {name} {candidate.defaults[name]:g}, {rule.name} has {known[key]:g}"
+        for name, key in candidate.setting_by_parameter(known).items()
+        if name in candidate.defaults
+        and candidate.defaults[name] not in [settings.get(key) for settings in accepted]
+    )
 
 
 def _changed(rule: Any, variant: Any) -> str:

@@ -49,7 +49,7 @@ the square is averaged over the coordinates: a^2 -> sum(a^2)/size
 the weights of {x} and {b} are exchanged: a*x + (1 - a)*b -> (1 - a)*x + a*b
 lr is a factor in {x} already: a*x + b -> a*x + lr*b
 lr is a factor in {x} already: x + b -> x + lr*b
-t is never counted: t -> 1
+t has no effect: t -> 1
 t counts from 0: t -> t - 1
 t counts from 2: t -> t + 1
 t counts 1, 1, 2, 3: t -> max(1, t - 1)

@@ -2,7 +2,7 @@
 
     python -P -m optilab.verify.sandbox DESCRIPTOR
 
-is the other end of the channel. It knows neither the rule nor the function: it loads the code and answers each
+is the other end of the channel. It is told neither the rule nor the function: it loads the code and answers each
 gradient with the next point, in lines of JSON. The process that asks calculates the verdict from these points.
 """
 
@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -29,7 +29,7 @@ import numpy as np
 
 from optilab.errors import SystemFailure, UsageError, printable
 from optilab.optimize.objective import Floats
-from optilab.optimize.user_code import UserCode, exception_text, find_optimizer, rule_class, user_code
+from optilab.optimize.user_code import UserCode, choose_name, exception_text, optimizer_names, user_code
 from optilab.verify import candidate as candidates
 from optilab.verify.candidate import MAX_MAGNITUDE, Candidate, Walk
 
@@ -47,6 +47,8 @@ START_SECONDS = 120.0
 """Seconds in which Python and NumPy start, on a busy machine, too."""
 MAX_OUTPUT, MAX_ERROR, MAX_REPLY = 4000, 1000, 1 << 20
 """Characters of a submission's output that are kept, the last ones; of an error; bytes of a reply."""
+CANDIDATE = {"name": str, "parameters": dict, "literals": list, "defaults": dict}
+"""What a process tells of a candidate, and the type of each part."""
 MAX_PARTS = 100
 """Parts of a state that are read."""
 MAX_FILE, MAX_FILES, MAX_PROCESSES = 16 << 20, 64 << 20, 256
@@ -199,8 +201,8 @@ def running(file: Path, code: bytes | None, name: str, like: str, sandbox: Sandb
                 )
             _processes.add(process)
             try:
-                request |= {"name": name, "like": like}
-                yield Submission(file, path, request, sandbox.seconds, parent_socket, log.fileno(), process)
+                request |= {"name": name}
+                yield Submission(file, path, request, like, sandbox.seconds, parent_socket, log.fileno(), process)
             finally:
                 _kill(process)
                 process.wait()
@@ -234,6 +236,7 @@ class Submission:
     file: Path
     path: Path
     request: Mapping[str, Any]
+    like: str
     seconds: float
     channel: socket.socket
     log: int
@@ -257,14 +260,20 @@ class Submission:
         with contextlib.suppress(TimeoutError):
             if not self._line(time.monotonic() + START_SECONDS):
                 raise SystemFailure(f"the process of {self.file} does not start: {self.output or self._status()}")
-        reply = self._request(self.request, "loading the file")
-        name, known, numbers = reply.get("name"), reply.get("parameters"), reply.get("literals")
-        if not (isinstance(name, str) and isinstance(known, dict) and isinstance(numbers, list)):
+        names = self._request(self.request, "loading the file").get("names")
+        if not (isinstance(names, list) and names):
             raise self._wrong()
+        names = [self._printable(str(name)[:MAX_ERROR]) for name in names[:MAX_PARTS]]
+        chosen = choose_name(self._printable(str(self.path)), names, self.like)
+        reply = self._request({"name": chosen}, "loading the file")
+        parts: list[Any] = [reply.get(key) for key in CANDIDATE]
+        if [type(part) for part in parts] != [*CANDIDATE.values()]:
+            raise self._wrong()
+        name, known, numbers, defaults = parts
         numbers = [n for n in numbers[:1000] if isinstance(n, float) and abs(n) < MAX_MAGNITUDE]
-        return Candidate(
-            self._printable(name), {str(key): bool(value) for key, value in known.items()}, numbers, self._begin
-        )
+        known = {str(key): bool(value) for key, value in known.items()}
+        defaults = {k: n for k, n in defaults.items() if type(n) in (int, float) and abs(n) < MAX_MAGNITUDE}
+        return Candidate(self._printable(name), known, numbers, self._begin, defaults)
 
     def _begin(self, values: Mapping[str, Any], start: Floats) -> Walk:
         self._request({"values": values, "start": start.tolist()}, "making the optimizer")
@@ -364,10 +373,13 @@ def answer(channel: socket.socket) -> None:
             elif candidate:
                 step, reply = 0, {}
                 walk = candidate.begin(message["values"], np.array(message["start"], dtype=np.float64))
-            else:
+            elif not code:
                 code = _prepared(**message)
+                reply = {"names": [code.name] if code.name else optimizer_names(code)}
+            else:
+                code = replace(code, name=message["name"])
                 candidate = candidates.load(code)
-                reply = {key: getattr(candidate, key) for key in ("name", "parameters", "literals")}
+                reply = {key: getattr(candidate, key) for key in CANDIDATE}
         except UsageError as error:
             reply = {"error": str(error)[:MAX_ERROR]}
         except BaseException as error:  # the code may raise whatever ends Python, as KeyboardInterrupt
@@ -379,9 +391,9 @@ def answer(channel: socket.socket) -> None:
 
 
 def _prepared(
-    path: str, name: str, like: str, code: str | None, directory: str | None, limits: Mapping[str, int]
+    path: str, name: str, code: str | None, directory: str | None, limits: Mapping[str, int]
 ) -> UserCode:
-    """The class or function of an optimizer, loaded within its limits."""
+    """The file of a submission, or the class or function in it; its limits apply from here on."""
     for limit, value in limits.items():
         kind = getattr(resource, f"RLIMIT_{limit}")
         hard = resource.getrlimit(kind)[1]
@@ -392,7 +404,7 @@ def _prepared(
     if code is not None:
         Path(path).write_bytes(code.encode("latin-1"))
     sys.argv[:] = [path]  # as of a script
-    return rule_class(f"{path}:{name}" if name else find_optimizer(user_code(path), like)).code
+    return user_code(f"{path}:{name}" if name else path)
 
 
 if __name__ == "__main__":

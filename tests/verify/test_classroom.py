@@ -13,6 +13,16 @@ from optilab.verify.classroom import grade_file
 from optilab.verify.sandbox import Sandbox
 
 RULE = "def SGD(w, g, lr=0.01):\n    return w - lr * g\n"
+CONTINUED = """
+def odd(t):
+    '''It's the parity:
+    % 2'''
+    %time
+    return (t  # :-)
+        % 2) + t \\
+        % 2
+assert (odd(3), odd.__doc__[-3:]) == (2, "% 2")
+"""
 WRONG = "def SGD(w, g, lr=0.01):\n    return w + 3 * lr * g * g\n"
 
 
@@ -102,7 +112,7 @@ def test_file_without_a_name(optilab, tmp_path):
 
     A class comes before those that it extends, and one without a gradient does not count.
     """
-    lines = ["%matplotlib inline\n", "!pip install numpy\n", *RULE.splitlines(True)]
+    lines = ["%matplotlib inline\n", '!echo it\'s """ (\n', *CONTINUED.splitlines(True), *RULE.splitlines(True)]
     cells = [{"cell_type": "markdown", "source": ["# SGD"]}, {"cell_type": "code", "source": lines}]
     (tmp_path / "a.ipynb").write_text(json.dumps({"cells": cells}))
     (tmp_path / "b.py").write_text(RULE.replace("SGD", "mine") + RULE.replace("SGD", "yours"))
@@ -120,6 +130,44 @@ def test_file_without_a_name(optilab, tmp_path):
     named = [row["name"] for row in json.loads(done.stdout)["submissions"]]
     assert named == ["SGD", "", "SGD", "SGD", "SGD", "step", "Mine", "step"]
     assert [verdict for _, verdict in verdicts(done)] == ["equal", "error", *["equal"] * 6]
+
+
+def test_no_submission_is_told_the_reference(optilab, tmp_path):
+    search = """
+import sys
+
+def is_told():
+    frame, values = sys._getframe(), []
+    while frame := frame.f_back:
+        values.append(repr(frame.f_locals).lower())
+    return "nad" + "am" in "".join(values)
+
+print(is_told())
+class Mine:
+    def update(self, w, g):
+        print(is_told())
+        return w
+"""
+    (tmp_path / "a.py").write_text(search)
+    (tmp_path / "b.py").write_text(f"{search}class Sgd(Mine): pass\nclass Adam(Mine): pass\n")
+    done = optilab("grade", "*.py", "--against", "nadam", "--json", code=9)
+    rows = json.loads(done.stdout)["submissions"]
+    assert [row["name"] for row in rows] == ["Mine", ""]
+    assert rows[1]["explanation"] == "b.py has Sgd, Adam: choose one, as in b.py:Sgd"
+    assert all("False" in row["output"] and "True" not in row["output"] for row in rows)
+
+
+def test_defaults_that_are_not_those_of_the_rule_are_said(optilab, tmp_path):
+    line = "    V = beta * V + (1 - beta) * g\n    return w - lr * V, V\n"
+    headers = {"a": "lr=0.01, beta=0.99", "b": "lr, beta=0.9", "c": "lr=0.6, beta=0.5"}  # c: those of the exercise
+    for name, parameters in headers.items():
+        (tmp_path / f"{name}.py").write_text(f"def momentum(w, g, V, {parameters}):\n{line}")
+    done = optilab("grade", "*.py", "--against", "momentum", "--json")
+    (a, b, c) = (row["explanation"] for row in json.loads(done.stdout)["submissions"])
+    assert a == f"{b}; default beta 0.99, momentum has 0.5"
+    assert b == c
+    done = optilab("verify", "a.py", "--against", "momentum", "--set", "algo.form=ema")
+    assert "equal to 1e-11 at every step; default beta 0.99, momentum has 0.9\n" in done.stdout
 
 
 def test_feedback_is_a_text_for_each_student(optilab, tmp_path):
@@ -141,6 +189,12 @@ def test_feedback_is_a_text_for_each_student(optilab, tmp_path):
     }
     for student, word in words.items():
         assert word in texts[student]
+    rows = csv.reader(
+        io.StringIO(optilab("grade", "in/ben", "--against", "sgd", "--format", "csv", code=9).stdout)
+    )
+    explanation = [*rows][1][-1]
+    assert explanation.startswith("no edit of the formula explains it")
+    assert explanation in texts["ben"].splitlines()
 
 
 def test_a_failure_of_the_grading_is_one_row(tmp_path):

@@ -68,6 +68,22 @@ def test_slip_is_found_and_named(judged, name, changes, words):
 
 # --- interfaces, forms and settings ------------------------------------------------------------------------
 
+COUNTING = """
+def adam(w, grad, m, v, {}, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8):
+    t = t + 1
+    m = beta1 * m + (1 - beta1) * grad
+    v = beta2 * v + (1 - beta2) * grad**2
+    w = w - lr * (m / (1 - beta1**t)) / (np.sqrt(v / (1 - beta2**t)) + eps)
+    return w, m, v, t
+"""
+NO_POINTS = {
+    "complex numbers": "return w - lr * (g + 0j)",
+    "text": "return [str(x) for x in w - lr * g]",
+    "masked numbers": "return np.ma.masked_array(w - lr * g, mask=[True, False])",
+    "nothing": "w - lr * g",
+    "an array of shape (1,)": "return (w - lr * g)[:1]",
+}
+
 
 @pytest.mark.parametrize(
     ("source", "against"),
@@ -103,12 +119,57 @@ def test_slip_is_found_and_named(judged, name, changes, words):
             """,
             RULES["rmsprop"](eps_placement="outside"),
         ),
+        (
+            """
+            from dataclasses import dataclass, field
+
+            class Base:
+                __slots__ = "__V"
+                def average(self, beta, g):
+                    self.__V = beta * getattr(self, "_Base__V", 0) + g
+                    return self.__V
+
+            @dataclass(slots=True)
+            class Mine(Base):
+                lr: float
+                beta: float
+                def update(self, w, g):
+                    return w - self.lr * self.average(self.beta, g)
+            """,
+            "momentum",
+        ),
+        (COUNTING.format("t"), "adam"),
+        (COUNTING.format("t=0"), "adam"),
+        (COUNTING.format("t, clip=0, l1=0"), "adam"),
+        (COUNTING.replace("t = t + 1", "").replace("v, t\n", "v, t + 1\n").format("t=1"), "adam"),
     ],
-    ids=["state dict", "dataclass", "torch with other names"],
+    ids=[
+        "state dict",
+        "dataclass",
+        "torch with other names",
+        "slots",
+        "t in the state",
+        "t from a default",
+        "t among defaults",
+        "t from 1",
+    ],
 )
 def test_accepted_interfaces(judged, capsys, source, against):
     assert judged(source, against, name="Mine" if "Mine" in source else None).equal
     assert capsys.readouterr().out == ""  # what a candidate prints is no part of a JSON document
+
+
+@pytest.mark.parametrize("words", NO_POINTS)
+def test_what_is_no_point_is_refused(judged, words):
+    with pytest.raises(
+        UsageError, match=re.escape(f"returned {words}; expected the new w: end it with return w, of")
+    ):
+        judged(f"def mine(w, g, lr):\n    {NO_POINTS[words]}\n", "sgd")
+
+
+def test_state_in_a_list_is_refused(judged):
+    with pytest.raises(UsageError, match="returned a list, not a tuple: end it with return w, V"):
+        judged("def mine(w, g, lr, V): return [w - lr * g, V]", "sgd")
 
 
 def test_optimizer_of_torch_is_muon_in_bfloat16(tmp_path):
