@@ -106,7 +106,7 @@ def _defaults() -> Iterator[None]:
         os.environ["MPLBACKEND"] = backend
         with suppress(ValueError):
             mpl.rcParams["backend"] = backend
-    defaults = {key: value for key, value in mpl.rcParamsDefault.items() if key != "backend"}
+    defaults: Any = {key: value for key, value in mpl.rcParamsDefault.items() if key != "backend"}
     # No random names; text as text; fonts that submission systems accept.
     files = {"svg.hashsalt": "optilab", "svg.fonttype": "none", "pdf.fonttype": 42}
     with mpl.rc_context(defaults | files):

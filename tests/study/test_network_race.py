@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from optilab import runs
-from optilab.commands import race_tables
+from optilab.commands import comparison_details, race_tables
 from optilab.config.claims import expectations
 from optilab.config.keys import shipped
 from optilab.config.load import load
@@ -22,7 +22,11 @@ from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
 from optilab.errors import ConfigError
 from optilab.optimize import RULES
+from optilab.show.chart import Band
 from optilab.study import claims, network_race, remedy, tuning_space
+from optilab.study.curves import history
+from optilab.study.groups import Group
+from optilab.study.judge import summarize
 from optilab.study.network_race import race_plan
 from tests.run import run
 
@@ -319,7 +323,7 @@ def test_the_verdict_begins_with_the_best_mean(raced):
     assert f"test_acc: {best['mean']:.1%} (95% interval " in network["verdict"]
 
 
-def test_the_repeats_are_the_sample(raced, study):
+def test_the_repeats_are_the_sample(raced, study, monkeypatch):
     """Of one repeat there is a table, but no interval and no verdict."""
     own = rows_of(raced.document)["sgd"]
     table = network_race.read(study).networks[0]
@@ -329,6 +333,17 @@ def test_the_repeats_are_the_sample(raced, study):
     ]
     assert [*table.raced["sgd"].repeats.values()] == pytest.approx(blocks)
     assert (own["n"], own["mean"]) == (3, pytest.approx(fmean(blocks)))
+    view = race_tables.RaceView(network_race.read(study), study)
+    bands = [mark for panel in view.chart().panels for mark in panel.marks if isinstance(mark, Band)]
+    seen: list[Group] = []
+    monkeypatch.setattr(comparison_details, "of_groups", lambda chosen, *_: seen.extend(chosen) or ())
+    assert [*view.details()] == []
+    (sgd,) = (group for group in seen if group.label == "sgd")
+    page = history(sgd.label, sgd.runs, sgd.repeats).curves["val_acc"].interval
+    rows = {seed: record.rows()[-1] for seed, record in sgd.runs.items()}
+    means = [fmean(row["val_acc"] for seed, row in rows.items() if seed // 20_000 == r) for r in range(3)]
+    ends = pytest.approx(summarize(means, (0, 1)).interval)
+    assert (bands[0].low[-1], bands[0].high[-1]) == (page[0][-1], page[1][-1]) == ends
     lines = (study.path / "plan.jsonl").read_text().splitlines(keepends=True)
     (study.path / "plan.jsonl").write_text("".join(line for line in lines if '"repeat": 1,' in line))
     manifest = study.path / "manifest.json"
