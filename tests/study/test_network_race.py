@@ -361,6 +361,15 @@ def test_the_repeats_are_the_sample(raced, study, monkeypatch):
     assert not {"95%", "verdict"} & {column.title for column in race_tables.columns(result) if not column.only}
 
 
+def test_a_race_is_plotted_as_it_is_drawn_at_its_end(study, optilab, tmp_path):
+    shown = optilab("runs", "plot", "r", "--out", "race.svg", "--size", "column", "--json")
+    assert not shown.stderr
+    picture = (tmp_path / "race.svg").read_text()
+    assert re.search(r'viewBox="0 0 [\d.]+ [\d.]+"', picture)
+    assert "evaluated, mean and 95%" in picture
+    assert "lr " not in picture
+
+
 def test_the_progress_ends_with_the_last_trial(raced):
     done, planned = re.findall(r"^optilab: (\d+)/(\d+) ", raced.log, re.MULTILINE)[-1]
     assert done == planned
