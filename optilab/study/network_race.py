@@ -176,6 +176,10 @@ def race_of(
     notes = dict.fromkeys(
         note for c in entrants for note in untuned(c.name, vars(c.tuning[0].config.optimizer), c.fields)
     )
+    searched = {c.name: owner for c in entrants for key, owner in c.fields.items() if key == "lr"}
+    notes |= dict.fromkeys(
+        note for name, owner in searched.items() for note in tuning_space.searched_rates(name, owner, race.over)
+    )
     places = [f"{network}/{name}" for network in networks for name in names] if len(networks) > 1 else []
     return RaceSpec(
         request.kind,

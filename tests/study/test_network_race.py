@@ -81,6 +81,9 @@ def test_own_hyperparameters_are_tuned_by_their_names(tmp_path):
     assert all(a.config.optimizer.beta == b.config.optimizer.momentum for a, b in both)
     assert [*own.fields] == ["lr", "momentum"]
     assert "rho stays 0.05, push stays 0.5, warm stays 3" in planned.notes[0]
+    assert "momentum: lr is searched from 0.003 to 30" in planned.notes
+    adam = plan(on=["relu"], algos=["sgd", "adam"], holdout=100).notes
+    assert "adam: lr is searched from 1e-05 to 0.1, which follows its default 0.001" in adam
 
 
 @pytest.mark.parametrize(("key", "value", "held"), [("dir", None, 2000), ("images", 9, 1), ("holdout", 50, 50)])
