@@ -106,7 +106,7 @@ def _training(chosen: Sequence[Group], grouping: Grouping, against: Group | None
     groups = list(chosen[:MAX_DRAWN])
     if len(groups) <= MAX_COLORS and all(group in grouping.groups for group in groups):
         groups.sort(key=list(grouping.groups).index)
-    histories = {group.label: history(group.label, group.runs) for group in groups}
+    histories = {group.label: history(group.label, group.runs, group.repeats) for group in groups}
     drawn = [h for h in histories.values() if h is not None]
     if any(h.epochs > 1 for h in drawn):
         left = len(chosen) - len(groups)

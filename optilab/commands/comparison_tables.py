@@ -277,6 +277,8 @@ def _answer_vs_baseline(judgment: "Judgment[str]", measure: "Measure") -> Verdic
     named = {word: [row.key for row in rows if row.verdict == word] for word in ("better", "worse", "cannot tell")}
     better = named.pop("better")
     claim = f"{some(better, SEVERAL) or 'no row'} {'are' if len(better) > 1 else 'is'} better than {base.key}"
+    if not any(row.difference and row.difference.n > 1 for row in rows):
+        claim, named = "one seed gives no verdict, three may;", {}
     reached = [f"{row.key} {show.value(row.summary.mean)}" for row in (rows[0], base)]
     rest = [f"; {word}: {some(names, SEVERAL)}" for word, names in named.items() if names]
     return Verdict(f"{claim} by {measure.name}: {', '.join(reached)}", "".join(rest))

@@ -397,7 +397,12 @@ class RaceView(Answer):
 
         result = self.result
         chosen = [
-            Group(f"{table.network}: {row.key}" if len(result.networks) > 1 else row.key, {}, dict(trained))
+            Group(
+                f"{table.network}: {row.key}" if len(result.networks) > 1 else row.key,
+                {},
+                dict(trained),
+                table.raced[row.key].repeat_of,
+            )
             for table in result.networks
             for row in (table.judgment.ranked if table.judgment else ())
             if (trained := table.raced[row.key].runs)  # none where every setting diverged

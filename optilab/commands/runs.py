@@ -396,7 +396,7 @@ class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
     """Draw runs of networks: loss, accuracy and layers; runs that differ in nothing but the seed as one curve.
 
     For a sweep of three settings or more, the outcome over them: a curve over one key, a heat map of two, the means
-    over more.
+    over more. For a race on networks, the evaluated trainings.
     """
 
     EXAMPLES = (
@@ -449,12 +449,16 @@ class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
 
 
 def _of_settings(chosen: "Selection") -> "Chart | None":
-    """The chart over the settings of one sweep that has tried three or more; None for other runs."""
+    """The chart over the settings of one sweep that has tried three or more, or that of a race; None for other runs."""
     from optilab.commands.charts.settings import settings_chart
     from optilab.study.groups import request_of
 
     entries = chosen.entries
-    if len(entries) != 1 or not isinstance(entries[0], Study) or entries[0].manifest["command"] != "sweep":
+    if len(entries) != 1 or not isinstance(entries[0], Study):
+        return None
+    if LabStudy(entries[0]).race_result is not None:
+        return LabStudy(entries[0]).chart()
+    if entries[0].manifest["command"] != "sweep":
         return None
     metric = str(request_of(entries[0]).get("metric", "val_acc"))
     return settings_chart(compare.compare_selection(chosen, metric).comparison) if chosen.records else None

@@ -4,7 +4,10 @@ Every picture is a matplotlib Figure until `save` writes it; the extension of th
 imported only inside functions.
 """
 
+import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -93,6 +96,24 @@ SIZES = {"column": PaperSize(3.3, 8, 1), "page": PaperSize(6.9, 8, 2), "slide": 
 # --- the picture -------------------------------------------------------------------------------------------
 
 
+@contextmanager
+def _defaults() -> Iterator[None]:
+    """matplotlib's defaults with what files need, whatever a matplotlibrc and MPLBACKEND say."""
+    backend = "" if "matplotlib" in sys.modules else os.environ.pop("MPLBACKEND", "")
+    import matplotlib as mpl
+
+    if backend:  # as matplotlib does at its import, which fails where the backend is not installed
+        os.environ["MPLBACKEND"] = backend
+        with suppress(ValueError):
+            mpl.rcParams["backend"] = backend
+    defaults: Any = {key: value for key, value in mpl.rcParamsDefault.items() if key != "backend"}
+    # No random names; text as text; fonts that submission systems accept.
+    files = {"svg.hashsalt": "optilab", "svg.fonttype": "none", "pdf.fonttype": 42}
+    with mpl.rc_context(defaults | files):
+        yield
+
+
+@_defaults()
 def draw(chart: Chart, dark: bool = False, size: PaperSize | None = None) -> "Figure":
     """The chart as a figure of matplotlib."""
     import matplotlib as mpl
@@ -418,26 +439,24 @@ PAINTERS: dict[type, Callable[[Any, Panel, Any, Palette], Any]] = {
 # --- files -------------------------------------------------------------------------------------------------
 
 
+@_defaults()
 def save(chart: Chart, file: str, dark: bool = False, size: str | None = None, command: str = "") -> None:
     """Write a chart; the same chart gives the same bytes. SystemFailure where the file cannot be written.
 
     With a `size`, one of SIZES, it has that width, and its texts have that size. `command` becomes a part of the file's
     metadata, next to the title.
     """
-    import matplotlib as mpl
-
     path = output_file(file, [f".{name}" for name in FORMATS])
     figure = draw(chart, dark, SIZES[size] if size else None)
     kind, title = path.suffix.lower().lstrip("."), " ".join(chart.title.split())
     metadata: dict[str, Any] = {"Title": title, "Subject" if kind == "pdf" else "Description": command}
     metadata = {key: text for key, text in metadata.items() if text}
     metadata |= {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})
-    # No random names; text as text; fonts that submission systems accept.
-    fonts = mpl.rc_context({"svg.hashsalt": "optilab", "svg.fonttype": "none", "pdf.fonttype": 42})
-    with write_errors(path), fonts:
+    with write_errors(path):
         figure.savefig(path, metadata=metadata, bbox_inches=None if size else "tight", dpi=300 if size else 150)
 
 
+@_defaults()
 def animate(chart: Chart, file: str, dark: bool = False) -> None:
     """Write the chart as a moving picture in which the lines of all series grow point by point.
 
@@ -503,6 +522,7 @@ def _frames(figure: Any, moving: set[Any], frame: Callable[[int], None], moments
         yield Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
+@_defaults()
 def png(figure: "Figure") -> bytes:
     """A figure as it stands in a page or a notebook."""
     content = BytesIO()

@@ -34,6 +34,8 @@ class Curve:
     runs: Mapping[int, Floats]  # by seed, (epochs of the run,)
     mean: Floats  # (epochs of the shortest run,)
     interval: tuple[Floats, Floats] | None
+    n: int
+    """The size of the sample: runs, or repeats of a race."""
 
 
 @dataclass(frozen=True)
@@ -139,8 +141,10 @@ def _seeds_text(seeds: Sequence[int]) -> str:
     return f"seeds {', '.join(map(str, seeds))}"
 
 
-def history(label: str, runs: Mapping[int, Record]) -> History | None:
-    """The curves of a group, by seed; None where no run has an epoch. DataError if a table is damaged."""
+def history(label: str, runs: Mapping[int, Record], repeats: Mapping[int, int] | None = None) -> History | None:
+    """The curves of a group, by seed, with the `repeats` of seeds as the sample if there are any.
+
+    None where no run has an epoch. DataError if a table is damaged."""
     tables = {seed: rows for seed, record in runs.items() if (rows := record.rows())}
     if not tables:
         return None
@@ -149,7 +153,8 @@ def history(label: str, runs: Mapping[int, Record]) -> History | None:
     columns = dict.fromkeys([*EPOCH_METRICS, *(key for rows in tables.values() for row in rows for key in row)])
     columns.pop("epoch", None)
     best = best_column([row for rows in tables.values() for row in rows])
-    curves = {key: curve({seed: _column(rows, key) for seed, rows in tables.items()}, key) for key in columns}
+    by_seed = {key: {seed: _column(rows, key) for seed, rows in tables.items()} for key in columns}
+    curves = {key: curve(by_seed[key], key, repeats or {}) for key in columns}
     return History(
         label,
         curves,
@@ -166,16 +171,19 @@ def _column(rows: Sequence[Row], key: str) -> Floats:
     return np.array([row.get(key, math.nan) for row in rows], dtype=float)
 
 
-def curve(runs: Mapping[int, Floats], metric: str = "") -> Curve:
-    """Mean and 95% interval of the same metric of several runs, which may have different lengths."""
-    shortest = min(map(len, runs.values()))
-    values = np.stack([run[:shortest] for run in runs.values()])
+def curve(runs: Mapping[int, Floats], metric: str = "", repeats: Mapping[int, int] | None = None) -> Curve:
+    """Mean and 95% interval of the same metric of several runs, which may have different lengths; of the means of
+    `repeats`, the block of each seed, where these are the sample."""
+    shortest, blocks = min(map(len, runs.values())), dict[int, list[Floats]]()
+    for seed, run in runs.items():
+        blocks.setdefault((repeats or {}).get(seed, seed), []).append(run[:shortest])
+    values = np.stack([np.mean(block, axis=0) for block in blocks.values()])
     mean, count = values.mean(axis=0), len(values)
     if count == 1:
-        return Curve(runs, mean, None)
+        return Curve(runs, mean, None, count)
     half = quantile(count - 1, LEVEL) * values.std(axis=0, ddof=1) / math.sqrt(count)
     limits = bounds(metric, values[~np.isnan(values)])
-    return Curve(runs, mean, (np.clip(mean - half, *limits), np.clip(mean + half, *limits)))
+    return Curve(runs, mean, (np.clip(mean - half, *limits), np.clip(mean + half, *limits)), count)
 
 
 def layers(recorded: Sequence[Sequence[Row]], epochs: int) -> LayerHistory | None:

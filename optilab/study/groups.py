@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -53,6 +53,8 @@ class Group:
     """Dotted keys of the config, with this group's values, that are not the same in all groups."""
     runs: dict[int, Record]
     """The run of each seed, in ascending order."""
+    repeats: Mapping[int, int] = field(default_factory=dict)
+    """The repeat of a race that each seed belongs to: then the repeats are the sample, not the seeds."""
 
 
 @dataclass(frozen=True)

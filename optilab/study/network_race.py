@@ -176,6 +176,10 @@ def race_of(
     notes = dict.fromkeys(
         note for c in entrants for note in untuned(c.name, vars(c.tuning[0].config.optimizer), c.fields)
     )
+    searched = {c.name: owner for c in entrants for key, owner in c.fields.items() if key == "lr"}
+    notes |= dict.fromkeys(
+        note for name, owner in searched.items() for note in tuning_space.searched_rates(name, owner, race.over)
+    )
     places = [f"{network}/{name}" for network in networks for name in names] if len(networks) > 1 else []
     return RaceSpec(
         request.kind,
@@ -261,6 +265,8 @@ class Raced:
     """The mean accuracy of each repeat."""
     boundary_notes: Mapping[int, str]
     """The chosen learning rates that are an end of those tried, by repeat."""
+    repeat_of: Mapping[int, int]
+    """The repeat of each seed of `runs`."""
     failed: int
     """Trials that failed: the number by which its settings or its seeds are fewer."""
 
@@ -366,6 +372,7 @@ def _raced(rows: Sequence[runs.Row], records: Mapping[str, runs.Record], budget:
     """
     settings, judged, boundary_notes = list[Settings](), dict[int, runs.Record](), dict[int, str]()
     accuracy, imputed, means = dict[int, float](), dict[int, str](), dict[int, float]()
+    repeat_of = dict[int, int]()
     classes = next((records[row["trial"]].classes for row in rows if row["trial"] in records), 0)
     chance = JUDGED.chance(classes) or 0.0
     repeats: dict[int, list[runs.Row]] = {}
@@ -385,10 +392,12 @@ def _raced(rows: Sequence[runs.Row], records: Mapping[str, runs.Record], budget:
         reached = {row["seed"]: row["test_acc"] for row in ran} | dict.fromkeys(diverged, chance)
         means |= {repeat: fmean(reached.values())} if reached else {}
         judged |= {row["seed"]: records[row["trial"]] for row in ran}
+        repeat_of |= dict.fromkeys((row["seed"] for row in ran), repeat)
         accuracy |= reached
         imputed |= diverged
     failed = sum(row["status"] == "failed" for row in rows)
-    return Raced(settings, judged, GroupValues(accuracy, imputed, chance=chance), means, boundary_notes, failed)
+    values = GroupValues(accuracy, imputed, chance=chance)
+    return Raced(settings, judged, values, means, boundary_notes, repeat_of, failed)
 
 
 def _tuned(row: runs.Row) -> Settings:

@@ -166,6 +166,17 @@ def network_space(rule: Any) -> dict[str, Any]:
     return distributions
 
 
+def searched_rates(name: str, rule: Any, over: Mapping[str, Any]) -> list[str]:
+    """The range of a rule's learning rate on a network as one sentence, and whether its default chose it."""
+    from optilab.optimize.theory import is_scale_invariant
+
+    if "lr" not in learning_rates(rule):
+        return []
+    draw = (network_space(rule) | ranges(over))["lr"]
+    chosen = f", which follows its default {rule.lr:g}" if "lr" not in over and is_scale_invariant(rule) else ""
+    return [f"{name}: lr is searched from {draw.low:g} to {draw.high:g}{chosen}"]
+
+
 def ranges(over: Mapping[str, Any]) -> dict[str, Distribution]:
     """The ranges that `--over` gives to hyperparameters. UsageError for what is not one."""
     distributions = dict[str, Distribution]()

@@ -70,6 +70,15 @@ def test_quiet_prints_the_groups_that_can_be_the_best(optilab, compared):
     assert optilab("runs", "compare", "batch-*", "none-*", "-q").stdout == "norm batch\n"
 
 
+def test_one_seed_gives_no_verdict_against_a_baseline(optilab, compared):
+    said = "verdict: one seed gives no verdict, three may; by last val_acc: norm batch 84.9%, norm none 69.9%\n"
+    assert said in optilab("runs", "compare", "*-42", "--baseline", "norm none").stdout
+    assert (
+        "norm batch is better than norm none"
+        in optilab("runs", "compare", "batch-*", "none-*", "--baseline", "norm none").stdout
+    )
+
+
 def test_compare_needs_no_torch(compared):
     program = (
         "import atexit, sys\n"

@@ -2,7 +2,7 @@
 
 import re
 from io import StringIO
-from typing import get_args
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -22,6 +22,7 @@ from optilab.show.chart import (
     ReferenceLine,
     Scale,
 )
+from optilab.show.page import asset
 
 X = np.arange(5.0)
 
@@ -106,6 +107,20 @@ def test_roles_of_a_single_series_are_told_apart():
     assert text(chart(training, validation, series=("one",)))[-1] == "          a training   b validation"
     faint = lines(2, skip_in_text=True)
     assert text(chart(*lines(2), *faint)) == text(chart(*lines(2)))
+
+
+def test_no_point_has_the_style_of_a_text():
+    """A point of the color of the ground would not be seen."""
+    symbols = get_args(get_type_hints(Points)["symbol"])
+    drawn = chart(*(Points([1], [1], symbol, 0, "name", before=True) for symbol in symbols))
+    classes = {
+        name for found in re.findall('<path class="([^"]+)"', chart_svg.figure(drawn)) for name in found.split()
+    }
+    assert {"point", *symbols} <= classes
+    for selectors in re.findall(r"([^{}]+)\{[^{}]*(?:stroke: var\(--ground\)|text-anchor)", asset("page.css")):
+        for selector in selectors.split(","):
+            last = selector.split()[-1]
+            assert last.startswith("text") or not {*last.split(".")[1:]} & classes, selector
 
 
 def test_painters_have_the_same_marks():

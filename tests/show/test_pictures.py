@@ -66,6 +66,20 @@ def test_training_writes_its_picture(optilab, small, tmp_path):
     assert "seeds 42, 43" in (tmp_path / "b.svg").read_text()
 
 
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf", "gif"])
+def test_neither_a_matplotlibrc_nor_a_backend_changes_a_picture(optilab_process, tmp_path, suffix):
+    line = ["optimize", "--algo", "sgd", "--no-save", "--epochs", 2, "--out", f"a.{suffix}"]
+
+    def drawn(**environment):
+        assert not optilab_process(*line, **environment).stderr
+        return (tmp_path / f"a.{suffix}").read_bytes()
+
+    before = drawn()
+    lines = ("text.usetex: True", "font.family: no such font", "lines.linewidth: 9", "savefig.pad_inches: 3")
+    (tmp_path / "matplotlibrc").write_text("\n".join(lines))
+    assert drawn(MPLBACKEND="bogus") == drawn(MPLBACKEND="module://no_such.backend_inline") == before
+
+
 def test_title_of_a_plot(optilab, small, tmp_path):
     optilab("train", small, "--epochs", 1, "--name", "run")
     for title, is_shown in ((None, False), ("For a paper", True), ("", False)):

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from optilab import runs
-from optilab.commands import race_tables
+from optilab.commands import comparison_details, race_tables
 from optilab.config.claims import expectations
 from optilab.config.keys import shipped
 from optilab.config.load import load
@@ -22,7 +22,11 @@ from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
 from optilab.errors import ConfigError
 from optilab.optimize import RULES
+from optilab.show.chart import Band
 from optilab.study import claims, network_race, remedy, tuning_space
+from optilab.study.curves import history
+from optilab.study.groups import Group
+from optilab.study.judge import summarize
 from optilab.study.network_race import race_plan
 from tests.run import run
 
@@ -77,6 +81,9 @@ def test_own_hyperparameters_are_tuned_by_their_names(tmp_path):
     assert all(a.config.optimizer.beta == b.config.optimizer.momentum for a, b in both)
     assert [*own.fields] == ["lr", "momentum"]
     assert "rho stays 0.05, push stays 0.5, warm stays 3" in planned.notes[0]
+    assert "momentum: lr is searched from 0.003 to 30" in planned.notes
+    adam = plan(on=["relu"], algos=["sgd", "adam"], holdout=100).notes
+    assert "adam: lr is searched from 1e-05 to 0.1, which follows its default 0.001" in adam
 
 
 @pytest.mark.parametrize(("key", "value", "held"), [("dir", None, 2000), ("images", 9, 1), ("holdout", 50, 50)])
@@ -319,7 +326,7 @@ def test_the_verdict_begins_with_the_best_mean(raced):
     assert f"test_acc: {best['mean']:.1%} (95% interval " in network["verdict"]
 
 
-def test_the_repeats_are_the_sample(raced, study):
+def test_the_repeats_are_the_sample(raced, study, monkeypatch):
     """Of one repeat there is a table, but no interval and no verdict."""
     own = rows_of(raced.document)["sgd"]
     table = network_race.read(study).networks[0]
@@ -329,6 +336,17 @@ def test_the_repeats_are_the_sample(raced, study):
     ]
     assert [*table.raced["sgd"].repeats.values()] == pytest.approx(blocks)
     assert (own["n"], own["mean"]) == (3, pytest.approx(fmean(blocks)))
+    view = race_tables.RaceView(network_race.read(study), study)
+    bands = [mark for panel in view.chart().panels for mark in panel.marks if isinstance(mark, Band)]
+    seen: list[Group] = []
+    monkeypatch.setattr(comparison_details, "of_groups", lambda chosen, *_: seen.extend(chosen) or ())
+    assert [*view.details()] == []
+    (sgd,) = (group for group in seen if group.label == "sgd")
+    page = history(sgd.label, sgd.runs, sgd.repeats).curves["val_acc"].interval
+    rows = {seed: record.rows()[-1] for seed, record in sgd.runs.items()}
+    means = [fmean(row["val_acc"] for seed, row in rows.items() if seed // 20_000 == r) for r in range(3)]
+    ends = pytest.approx(summarize(means, (0, 1)).interval)
+    assert (bands[0].low[-1], bands[0].high[-1]) == (page[0][-1], page[1][-1]) == ends
     lines = (study.path / "plan.jsonl").read_text().splitlines(keepends=True)
     (study.path / "plan.jsonl").write_text("".join(line for line in lines if '"repeat": 1,' in line))
     manifest = study.path / "manifest.json"
@@ -344,6 +362,15 @@ def test_the_repeats_are_the_sample(raced, study):
     assert all(row[key] is None for row in network["rules"] for key in ("verdict", "low", "high"))
     assert [row["difference_low"] for row in network["rules"][1:]] == [None] * 2
     assert not {"95%", "verdict"} & {column.title for column in race_tables.columns(result) if not column.only}
+
+
+def test_a_race_is_plotted_as_it_is_drawn_at_its_end(study, optilab, tmp_path):
+    shown = optilab("runs", "plot", "r", "--out", "race.svg", "--size", "column", "--json")
+    assert not shown.stderr
+    picture = (tmp_path / "race.svg").read_text()
+    assert re.search(r'viewBox="0 0 [\d.]+ [\d.]+"', picture)
+    assert "evaluated, mean and 95%" in picture
+    assert "lr " not in picture
 
 
 def test_the_progress_ends_with_the_last_trial(raced):

@@ -71,7 +71,7 @@ def _judged(table: RaceTable, rules: Sequence[str]) -> Panel:
     """The curves of a network."""
     marks, longest = list[Mark](), 1
     for rule, raced in table.raced.items():
-        judged = history(rule, raced.runs) if raced.runs else None
+        judged = history(rule, raced.runs, raced.repeat_of) if raced.runs else None
         if judged is None:
             continue
         curve, number = judged.curves["val_acc"], rules.index(rule)

@@ -148,7 +148,7 @@ def _metric(histories: Sequence[History], metric: str) -> Panel:
 def _band(history: History, metric: str, scale: Scale) -> Floats | None:
     """The ends of the interval of the mean, within what is possible; None where it would say nothing."""
     curve, (low, high) = history.curves[f"val_{metric}"], scale.limits
-    if curve.interval is None or len(curve.runs) < MIN_SEEDS or not len(curve.mean):
+    if curve.interval is None or curve.n < MIN_SEEDS or not len(curve.mean):
         return None
     bounds = (0.0, 1.0) if scale.unit == "fraction" else (low if scale.log else 0.0, inf)
     ends = np.clip(curve.interval, *bounds)
