@@ -467,6 +467,51 @@ def test_a_second_training_of_a_process_is_refused(lab, small):
     assert lab.train(small, epochs=1).state == "done"
 
 
+@pytest.mark.parametrize(
+    "mode",
+    [
+        lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+        torch.no_grad,
+        torch.inference_mode,
+        lambda: torch.device("meta"),
+    ],
+    ids=["autocast", "no_grad", "inference_mode", "default device"],
+)
+def test_a_training_inside_a_mode_of_torch_has_the_same_numbers(mode, lab, small):
+    alone = lab.train(small, epochs=1).rows
+    with mode():
+        assert lab.train(small, epochs=1).rows == alone
+
+
+def test_a_training_in_a_fork_of_a_process_that_trained_with_threads_is_refused(lab, small, monkeypatch):
+    """The threads are not in the fork: PyTorch would wait for them for ever."""
+    lab.train(small, epochs=1, threads=2)
+    process = os.getpid()
+    monkeypatch.setattr(os, "getpid", lambda: process + 1)
+    with pytest.raises(UsageError, match="threads: expected 1 in a process forked from one"):
+        device.configure(torch.device("cpu"), 2)
+    device.configure(torch.device("cpu"), 1)
+
+
+def test_a_training_leaves_the_generators_and_numerics_of_a_gpu(monkeypatch):
+    restored = []
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.cuda, "is_initialized", lambda: True)
+        patch.setattr(torch.cuda, "get_rng_state_all", lambda: ["cuda"])
+        patch.setattr(torch.cuda, "set_rng_state_all", restored.append)
+        patch.setattr(torch.backends.mps, "is_available", lambda: True)
+        patch.setattr(torch.mps, "get_rng_state", lambda: "mps")
+        patch.setattr(torch.mps, "set_rng_state", restored.append)
+        patch.setattr(torch.backends.cudnn, "benchmark", True)
+        torch.backends.cuda.matmul.allow_tf32 = True
+        with device.exclusive_torch():
+            torch.backends.cudnn.benchmark = torch.backends.cuda.matmul.allow_tf32 = False
+        assert torch.backends.cudnn.benchmark
+        assert torch.backends.cuda.matmul.allow_tf32
+        torch.backends.cuda.matmul.allow_tf32 = False
+    assert restored == [["cuda"], "mps"]
+
+
 def test_a_training_leaves_torch_as_it_was(lab, small):
     torch.set_default_dtype(torch.float64)
     torch.manual_seed(7)

@@ -173,7 +173,7 @@ class Evidence:
     """A training as the checks read it: its setup, its rows, its diagnostics, and how it ended.
 
     The first diagnostics are from before training (`engine.initial_diagnostics`), then come those of each epoch. In a
-    `probe_run` the only row is about a few batches. The rows of a loop may lack columns.
+    `probe_run` the rows are about a few batches. The rows of a loop may lack columns.
     """
 
     setup: Setup

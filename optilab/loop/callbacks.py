@@ -56,6 +56,10 @@ def lightning(watch: Watching) -> Any:
         def on_train_end(self, trainer: Any, module: Any) -> None:
             self.watch.close()
 
+        def on_exception(self, trainer: Any, module: Any, exception: BaseException) -> None:
+            if self.watch is not None:
+                self.watch.close()
+
     return LightningWatch()
 
 

@@ -520,7 +520,8 @@ class Watch:
         from optilab.diagnose import Setup
 
         group = self._optimizers[0].param_groups[0] if self._optimizers else {}
-        coupled = not self._optimizers or "AdamW" not in type(self._optimizers[0]).__name__
+        kind = type(self._optimizers[0]).__name__ if self._optimizers else ""
+        coupled = not (group.get("decoupled_weight_decay") or "AdamW" in kind or kind == "Muon")
         decay = float(group.get("weight_decay") or 0.0)
         # A schedule may have taken the rate to zero by now, or not yet to what the optimizer was made with.
         rates = [float(group.get(key) or 0.0) for key in ("lr", "initial_lr")]

@@ -143,7 +143,7 @@ def select(directory: Path, names: Sequence[str], older_than: timedelta | None =
         return list(dict.fromkeys(entry if isinstance(entry, Path) else entry.path for entry in matching))
     before = f"{datetime.now(UTC) - older_than:%Y-%m-%dT%H:%M:%SZ}"
     chosen = _read(matching) if names else entries(directory)[0]
-    return [entry.path for entry in chosen if _start_key(entry)[0] < before and entry.state != "running"]
+    return [entry.path for entry in chosen if "" < _start_key(entry)[0] < before and entry.state != "running"]
 
 
 def read_selected(directory: Path, names: Sequence[str]) -> list[Record | Study]:

@@ -38,7 +38,8 @@ STUDY = "study.yaml"
 PLAN = "plan.jsonl"
 """A line for each trial of a study, before it runs: its name, settings, seed and checksum."""
 TRIALS = "trials.csv"
-"""A row for each trial that has ended, with its outcome; written at the end of the study, and read by no command."""
+"""A row for each trial that has ended, with its outcome; written at the end of the study, and read by no command
+but of a study of schema 1."""
 CONFIRMED_DIRECTORY = "confirmed"
 """The study inside a sweep that trains its best settings again, from new seeds."""
 
@@ -151,6 +152,11 @@ class Record(Entry):
         """
         digest, config = self.manifest.get("config_sha256"), self.manifest.get("config", {})
         return config if digest and digest == config_digest(self.config, config) else None
+
+    def has_ended(self, epochs: int) -> bool:
+        """True if it is done and none of this number of epochs is left: it has them all, or stopped early."""
+        recorded, asked = int(self.outcome()["epochs"]), int(self.manifest.get("config", {}).get("epochs", 0))
+        return self.state == "done" and (recorded == epochs or recorded < asked)
 
     def rows(self) -> list[Row]:
         """The rows of metrics.csv; DataError, with the line, if it is damaged or ends otherwise than in the

@@ -1,7 +1,7 @@
 """A fair race: every rule is tuned with the same budget, then evaluated on starts that it was not tuned on.
 
 `tuning` tunes and evaluates a rule on a function; a race is every rule on every function, several times with other
-draws of settings and starts. Verdicts take the functions as the sample and hold for the whole table (`comparison`).
+draws of settings and starts. Verdicts take the functions as the sample and hold for the whole table (`judge`).
 """
 
 from collections import Counter

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 
 from optilab.call import flow
 from optilab.runs import Row
-from optilab.runs.metrics import EPOCH_METRICS, metric_of
+from optilab.runs.metrics import EPOCH_METRICS, TESTED, metric_of
 from optilab.study.trials import Outcome, Trial
 
 
@@ -86,7 +86,7 @@ def forecast(plan: Plan, known: Callable[[Batch], Outcomes]) -> Forecast:
 
 
 def _worst(trial: Trial, until: int | None) -> Outcome:
-    worst = {key: 0.0 if metric_of(key).higher_is_better else 1e300 for key in EPOCH_METRICS}
+    worst = {key: 0.0 if metric_of(key).higher_is_better else 1e300 for key in (*EPOCH_METRICS, *TESTED)}
     status = "done" if until in (None, trial.config.epochs) else "stopped"
     return Outcome(trial, {**trial.settings, "status": status, **worst})
 

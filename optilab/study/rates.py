@@ -120,6 +120,8 @@ def read_range_test(ramp: RateRamp, losses: Sequence[float], chance_loss: float)
     has learned before it comes to the rates that train best; the second is about to diverge.
     """
     finite = np.array(losses if isfinite(losses[-1]) else losses[:-1])
+    if not len(finite):
+        return RangeTest(ramp, finite, finite, chance_loss, "unmoved", None, None, None, None, None)
     rates = ramp.rates[: len(finite)]
     smooth = smoothed(np.minimum(finite, MAX_LOSS_RATIO * chance_loss), len(ramp.rates))
     if smooth.min() > MAX_MOVED_LOSS * chance_loss:

@@ -249,18 +249,17 @@ def known(study: Path, batch: Batch) -> dict[str, Outcome]:
         with suppress(OptilabError):
             record = runs.read_trial(study / trial.name)
             outcome = record.outcome()
-            if status := _status(record.state, outcome["epochs"], trial, batch.until):
+            if status := _status(record, outcome["epochs"], trial, batch.until):
                 reason = record.manifest.get("reason", "") if status == "diverged" else ""
                 ended[trial.name] = Outcome(trial, trial.row(status, reason, outcome), study)
     return ended
 
 
-def _status(state: str, epochs: int, trial: Trial, until: int | None) -> str:
-    """The status of a trial whose run is in that state; empty where it needs more training."""
-    if state == "interrupted" and until is not None and epochs >= until:
+def _status(record: runs.Record, epochs: int, trial: Trial, until: int | None) -> str:
+    """The status of a trial whose run this is; empty where it needs more training."""
+    if record.state == "interrupted" and until is not None and epochs >= until:
         return "stopped"
-    whole = epochs == trial.config.epochs or trial.config.early_stopping is not None
-    return state if state == "diverged" or (state == "done" and whole) else ""
+    return record.state if record.state == "diverged" or record.has_ended(trial.config.epochs) else ""
 
 
 def ahead(spec: StudySpec, path: Path) -> Forecast:

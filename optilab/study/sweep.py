@@ -73,7 +73,7 @@ class SweepSpec(StudySpec):
 
     @property
     def judged_by(self) -> str:
-        """The metric that compares the settings that are trained again: on the test set, unless that chose them."""
+        """The metric that compares the settings that are trained again: on the test set if images are held out."""
         tested = f"test_{self.request.metric.rpartition('_')[2]}"
         return tested if self.base.data.holdout and tested in METRICS else self.request.metric
 

@@ -1,6 +1,7 @@
 """The device of a training: which one it is, PyTorch's settings for it, its generator and its failures."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator
 from threading import Lock
@@ -40,6 +41,12 @@ def configure(device: torch.device, threads: int, dtype: str = "float32") -> Non
     """
     if dtype == "float64" and device.type == "mps":
         raise UsageError("dtype: expected float32 on mps, got float64")
+    if threads > 1:
+        if _threaded - {os.getpid()}:  # the threads are not in the fork, and PyTorch waits for them for ever
+            raise UsageError(
+                f"threads: expected 1 in a process forked from one that has trained with more, got {threads}"
+            )
+        _threaded.add(os.getpid())
     torch.set_default_dtype(getattr(torch, dtype))
     torch.set_num_threads(threads)
     # Saturated units make denormal numbers, which slow a matrix product up to 200 times. Must come before the
@@ -53,6 +60,8 @@ def configure(device: torch.device, threads: int, dtype: str = "float32") -> Non
 
 
 _training = Lock()
+_threaded: set[int] = set()
+"""The processes, this one or those that it was forked from, in which several threads have trained."""
 
 
 @contextlib.contextmanager
@@ -68,13 +77,29 @@ def exclusive_torch() -> Iterator[None]:
             "`sweep` and `seeds` train in separate processes"
         )
     dtype, threads, generator = torch.get_default_dtype(), torch.get_num_threads(), torch.get_rng_state()
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
+    benchmark, tf32 = torch.backends.cudnn.benchmark, torch.backends.cuda.matmul.allow_tf32
     flushed = sys.float_info.min * 0.5 == 0.0
     try:
-        yield
+        with contextlib.ExitStack() as modes:
+            modes.enter_context(torch.inference_mode(False))
+            modes.enter_context(torch.enable_grad())
+            for kind in ("cpu", "cuda", "mps"):
+                if torch.is_autocast_enabled(kind):
+                    modes.enter_context(torch.autocast(kind, enabled=False))
+            if torch.get_default_device().type != "cpu":
+                modes.enter_context(torch.device("cpu"))
+            yield
     finally:
         torch.set_default_dtype(dtype)
         torch.set_num_threads(threads)
         torch.set_rng_state(generator)
+        torch.backends.cudnn.benchmark, torch.backends.cuda.matmul.allow_tf32 = benchmark, tf32
+        if cuda:
+            torch.cuda.set_rng_state_all(cuda)
+        if mps is not None:
+            torch.mps.set_rng_state(mps)
         torch.set_flush_denormal(flushed)
         _training.release()
 

@@ -29,6 +29,8 @@ def test_callbacks_with_metrics_that_are_wrong(monkeypatch):
     transformers.on_train_begin(None, None, None, model=net, optimizer=optimizer)
     transformers.on_evaluate(None, None, None, metrics={"eval_accuracy": {"accuracy": 0.5}})
     transformers.on_train_end(None, None, None)
+    lightning.on_exception(None, net, ValueError())
+    assert not optimizer._optimizer_step_post_hooks
     for callback, got in ((lightning, "85.0"), (transformers, "a mapping")):
         assert f"expected a fraction from 0 to 1, got {got}" in str(callback.watch.diagnosis())
 

@@ -844,7 +844,12 @@ def test_a_compiled_network_has_all_but_outputs():
 
 @pytest.mark.parametrize(
     ("kind", "in_gradient", "in_rule"),
-    [(torch.optim.SGD, 0.3, 0.0), (torch.optim.Adam, 0.3, 0.0), (torch.optim.AdamW, 0.0, 0.3)],
+    [
+        (torch.optim.SGD, 0.3, 0.0),
+        (torch.optim.Adam, 0.3, 0.0),
+        (torch.optim.AdamW, 0.0, 0.3),
+        (functools.partial(torch.optim.NAdam, decoupled_weight_decay=True), 0.0, 0.3),
+    ],
 )
 def test_decay_is_in_gradient_or_rule(kind, in_gradient, in_rule):
     """Loshchilov and Hutter (2019): AdamW takes it from the weights, past the moments of the gradient."""

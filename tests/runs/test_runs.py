@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,11 @@ def test_patterns_and_ages(optilab, tmp_path):
     assert optilab("runs", "ls", "--quiet").stdout.split() == ["a2"]
     assert optilab("runs", "rm", "?2", "--yes", "--quiet").stdout == ""
     assert optilab("runs", "ls", "--quiet").stdout == ""
+
+
+def test_a_run_without_the_time_of_its_start_has_no_age(one, tmp_path):
+    started(one, "")
+    assert runs.select(tmp_path / "runs", [], timedelta(days=1)) == []
 
 
 def test_a_pattern_leaves_a_running_run_alone(one, tmp_path):

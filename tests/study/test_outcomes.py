@@ -6,11 +6,17 @@ import numpy as np
 import pytest
 from scipy import optimize
 
+from optilab.config.load import load
+from optilab.config.training import TrainConfig
+from optilab.config.tree import override_from_text
 from optilab.errors import DataError, UsageError
 from optilab.runs import best, read
 from optilab.study.comparison import no_better_than_chance
 from optilab.study.groups import groups, select_runs
 from optilab.study.measure import Measure, read_measure, values_of
+from optilab.study.plan import Batch
+from optilab.study.study import known
+from optilab.study.trials import Trial
 from tests.study.generated import training
 
 
@@ -164,3 +170,14 @@ def test_a_training_that_did_not_end_has_no_outcome(one, measure):
     assert taken.excluded[2] == "stopped: interrupted after epoch 2 of 300"
     assert 2 not in taken.values
     assert outcomes(one, Measure(at=2))[0].values == {1: 0.8, 2: 0.2, 3: 0.8}
+
+
+@pytest.mark.parametrize(("epochs", "done"), [(10, 10), (20, 10), (10, 6), (20, 6)])
+def test_a_training_has_ended_with_all_epochs_or_by_early_stopping(epochs, done, tmp_path):
+    """A study that grows by epochs trains on those that early stopping did not end."""
+    changes = ["early_stopping.patience=3", "epochs=10"]
+    trial = Trial(
+        "one", load(TrainConfig, "sigmoid", [override_from_text(text) for text in (*changes, f"epochs={epochs}")])
+    )
+    training(tmp_path, trial.name, *changes, accuracies=(0.5,) * done)
+    assert bool(known(tmp_path, Batch([trial]))) == (done == 6 or epochs == 10)

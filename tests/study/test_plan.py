@@ -6,7 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from optilab.config.load import load
+from optilab.config.section import dump
 from optilab.config.study import RemedyConfig, SweepConfig, TrainingRaceConfig
+from optilab.config.training import TrainConfig
+from optilab.config.tree import override_from_text
 from optilab.study import network_race, remedy, sweep
 from optilab.study.plan import Batch, Outcomes, follow
 from optilab.study.study import StudySpec, ahead_with_confirmation
@@ -15,6 +19,7 @@ from optilab.study.trials import Outcome
 EPOCHS = 300
 """Of the preset relu."""
 RATES = {"optimizer.lr": "1e-4:1:9:log"}
+HELD_OUT = dump(load(TrainConfig, "relu", [override_from_text("data.holdout=1000")]))
 SEARCH = {"over": {"optimizer.lr": "1e-4:1:log"}, "samples": 18, "search": "tpe", "confirm": 0}
 
 
@@ -36,6 +41,7 @@ PLANS = {
     "halving": swept(halving=3, confirm=0),
     "confirmed": swept(confirm=2),
     "confirmed by loss": swept(confirm=2, metric="val_loss"),
+    "confirmed by the test set": swept(config=HELD_OUT, confirm=2, metric="test_acc"),
     "halving, confirmed": swept(halving=3),
     "race": raced(),
     "race with finalists": raced(finalists=2, eps=True),
@@ -47,7 +53,13 @@ PLANS = {
 def outcome(trial, drawn) -> Outcome:
     """The outcome that a table of draws gives a trial."""
     status, value = drawn[hash(trial.name) % len(drawn)]
-    numbers = {"train_loss": 1 - value, "train_acc": value, "val_loss": 1 - value, "val_acc": value}
+    numbers = {
+        "train_loss": 1 - value,
+        "train_acc": value,
+        "val_loss": 1 - value,
+        "val_acc": value,
+        "test_acc": value,
+    }
     return Outcome(trial, trial.row(status, "", numbers))
 
 
@@ -113,6 +125,7 @@ HALVED = 2 * (9 * 34 + 3 * (100 - 34) + 1 * (300 - 100))
         ("grid", 18, 18 * EPOCHS),
         ("halving", 18, HALVED),
         ("confirmed by loss", 18 + 2 * 5, (18 + 2 * 5) * EPOCHS),
+        ("confirmed by the test set", 18 + 2 * 5, (18 + 2 * 5) * EPOCHS),
         ("halving, confirmed", 18 + 5, HALVED + 5 * EPOCHS),
         ("race", 4 * (3 + 2), 4 * (3 + 2) * EPOCHS),
         ("tuned remedies", 3 * (3 + 2), 15 * EPOCHS),

@@ -23,6 +23,10 @@ def read(ramp, losses):
     return rates.read_range_test(ramp, list(losses), GUESSING)
 
 
+def test_a_first_loss_that_is_not_finite_moves_nothing():
+    assert read(curve()[0], [float("nan")]).status == "unmoved"
+
+
 # --- the ramp ----------------------------------------------------------------------------------------------
 
 
