@@ -132,7 +132,7 @@ def parse(text: str, functions: Mapping[str, str] = FUNCTIONS) -> Node:
     # `^` becomes `**`, which binds as a power does; `columns` maps back to the typed text.
     source, columns, factors = "", list[int](), _second_factors(text, functions)
     for column, character in enumerate(text, 1):
-        if not character.isascii() or not (character.isprintable() or character.isspace()):
+        if character == "#" or not character.isascii() or not (character.isprintable() or character.isspace()):
             raise FormulaError(text, column, f"unexpected character {character!a}; {accepted(functions)}")
         written = "**" if character == "^" else " " if character.isspace() else character
         written = f"*{written}" if column in factors else written
@@ -252,7 +252,7 @@ def statements(formula: str) -> list[Statement]:
     """
     program = list[Statement]()
     for statement, column in assignments(formula):
-        if statement.target in RESERVED_NAMES or statement.target in RULE_FUNCTIONS:
+        if statement.target in {*RESERVED_NAMES, *RULE_FUNCTIONS, *keyword.kwlist}:
             raise FormulaError(formula, column, f"{statement.target} cannot be assigned")
         if statement.arrow != {"w": "<-", "g": "="}.get(statement.target, statement.arrow):
             raise FormulaError(formula, column, "expected w <- ..., and g = ...")

@@ -1,6 +1,6 @@
 """The test functions: each is its formula, with its source, known minima, usual start and box.
 
-Where `slope` gives the gradient, the derivative of the formula would differ from it in the last bit, and so would
+Where `slope` gives the gradient, the derivative of the formula may differ from it in the last bit, and so would
 published paths, or it would have no value at a point where the gradient has one. Five functions are code: a matrix,
 neighbors, a product, data.
 """

@@ -6,12 +6,15 @@ are the literature's. The docstrings name the source, and the library of each fo
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Annotated, Any, Literal
 
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Lt
 
+from optilab.errors import UsageError
 from optilab.optimize.arrays import Array
+from optilab.optimize.formula import Statement, assignments
 from optilab.optimize.rule import Decay, Eps, LearningRate, Rule, State, WeightDecay
 
 MomentumForm = Annotated[Literal["classic", "ema"], Doc("how a gradient enters the velocity")]
@@ -541,10 +544,28 @@ class ScheduleFreeAdamW(ScheduleFreeSGD):
     eps: Eps = 1e-8
 
 
+@cache
+def _statements_around(text: str) -> list[Statement]:
+    """The statements of a wrapper's text, without those of its base."""
+    return [statement for statement, _ in assignments(text.replace("{base}", ""))]
+
+
 class Wrapper(Rule):
     """A rule around a base rule. It gets the weights of a network in the shape that its base needs."""
 
     base: Rule
+
+    def __post_init__(self) -> None:
+        """Raise UsageError if the base uses a name of the text around it: one would overwrite the other."""
+        if not self.base.text:
+            return
+        outside, inner = _statements_around(self.text), self.base.program
+        assigned = {statement.target for statement in outside}
+        kept = {statement.target for statement in outside if statement.arrow == "<-"} | {*vars(self)}
+        settings, targets = {*inner.settings}, {statement.target for statement in inner.statements}
+        shared = assigned & {*inner.states, *settings} | kept & (settings | targets)
+        if names := ", ".join(sorted(shared - {"w", "g"})):
+            raise UsageError(f"{self.name} and {self.base.name} inside it both use the name {names}")
 
     @property
     def weights(self) -> Literal["joined", "each", "matrices"]:  # type: ignore[override]

@@ -7,7 +7,10 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
+from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, RULES, SCHEDULES, Regime, descend
+from optilab.optimize.formula import parse
+from optilab.optimize.rule import formula_rule
 from tests.contracts import MatrixContract, RuleContract, StepContract, TensorContract, follow, forms
 
 ON_VECTORS = [
@@ -181,3 +184,45 @@ def test_lookahead_passes_the_schedule_on():
         descend(rule, OBJECTIVES["booth"](), steps=10, regime=regime) for rule in (wrapped, RULES["sgd"](lr=0.1))
     ]
     assert_allclose(paths[0].points, paths[1].points)
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "formula", "name"),
+    [
+        ("sam", "m <- 0.9*m + g; w <- w - lr*m", "m"),
+        ("sam", "w <- w - m*g", "m"),
+        ("sam", "w <- w - radius*g", "radius"),
+        ("lookahead", "slow <- 0.9*slow + g; w <- w - lr*slow", "slow"),
+        ("lookahead", "slow = 2*g; w <- w - lr*slow", "slow"),
+    ],
+)
+def test_a_wrapper_refuses_a_base_that_uses_its_names(wrapper, formula, name):
+    kind = formula_rule(formula)
+    base = kind(**dict.fromkeys((field.name for field in fields(kind)), 0.05))
+    with pytest.raises(UsageError, match=f"^{wrapper} and .* inside it both use the name {name}$"):
+        RULES[wrapper](base=base)
+
+
+def test_a_wrapper_in_itself_is_refused():
+    for name in ("sam", "lookahead"):
+        with pytest.raises(UsageError, match=f"^{name} and {name} inside it both use the name "):
+            RULES[name](base=RULES[name]())
+
+
+@pytest.mark.parametrize("wrapper", ["sam", "lookahead"])
+def test_a_wrapper_accepts_every_other_rule(wrapper):
+    for name in RULES:
+        if name != wrapper:
+            assert RULES[wrapper](base=RULES[name]()).base.name == name
+
+
+@pytest.mark.parametrize("name", ["for", "None", "class", "lambda"])
+def test_a_python_keyword_cannot_be_assigned(name):
+    with pytest.raises(UsageError, match=f"{name} cannot be assigned"):
+        formula_rule(f"{name} = 2*g; w <- w - lr*g")
+
+
+def test_a_number_sign_begins_no_comment():
+    for read in (parse, formula_rule):
+        with pytest.raises(UsageError, match="unexpected character '#'"):
+            read("w <- w - lr*g # + 1" if read is formula_rule else "x^2 # + 100*y^2")
