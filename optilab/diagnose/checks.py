@@ -6,7 +6,7 @@ right is measured on labeled trainings (tests/diagnosis, docs/measured.md).
 
 import math
 import re
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from typing import Any
 
 from optilab.diagnose import loop_checks
@@ -146,6 +146,9 @@ def nothing_learned_on_the_way(evidence: Evidence) -> Observation | None:
         return None
     if evidence.steps <= PROBE_BATCHES or path < MIN_PATH or sees(evidence, "vanishing-gradient"):
         return None
+    # A loss that still falls has only reached the chance level on its way.
+    if evidence.setup.loop and (evidence.late_fall or 0.0) >= MIN_FALL:
+        return None
     text = (
         f"every layer has moved by {path:.2g} times its weights' norm in {evidence.steps} steps, and the training "
     )
@@ -154,7 +157,7 @@ def nothing_learned_on_the_way(evidence: Evidence) -> Observation | None:
     )
     # A network that is slow to begin looks the same.
     fix = f"check that {evidence.setup.noun}s and labels belong together; if they do, train longer"
-    bound = f"{MAX_UNLEARNED_LOSS:.0%} to {MAX_CHANCE_LOSS:.0%}"
+    bound = f"{low / evidence.chance_loss:.0%} to {high / evidence.chance_loss:.0%}"
     return Observation(text, {"loss": evidence.loss, "path": path}, (), bound, "below 80%", fix, only_alone=True)
 
 
@@ -186,7 +189,7 @@ def accuracy_falls_with_loss(evidence: Evidence) -> Observation | None:
     if not evidence.setup.loop or not _accuracy_is_lost(evidence):
         return None
     before = max((row for row in evidence.rows if "val_acc" in row), key=lambda row: row["val_acc"])["train_loss"]
-    if evidence.loss >= MIN_UNRELATED_LOSS * before:
+    if evidence.loss >= MIN_UNRELATED_LOSS * before or _swings(evidence):
         return None
     best, latest = map(percent, evidence.best_and_latest())
     text = f"validation accuracy fell from {best} to {latest}, while the training loss fell from {before:.3g} to "
@@ -194,6 +197,14 @@ def accuracy_falls_with_loss(evidence: Evidence) -> Observation | None:
     fix = "compute the loss from the labels that watch.step and the accuracy get"
     return Observation(
         text, {"loss": evidence.loss, "lost": _lost(evidence, "val_acc")}, (), f"above {MAX_LOST:g}", "near 0", fix
+    )
+
+
+def _swings(evidence: Evidence) -> bool:
+    """Validation accuracy has fallen before and come back, so that its last fall says little."""
+    accuracies = [row["val_acc"] for row in evidence.rows if "val_acc" in row]
+    return any(
+        after - before > MAX_LOST for before, after in pairwise(accuracies[accuracies.index(max(accuracies)) :])
     )
 
 
@@ -209,6 +220,9 @@ def validation_never_learned(evidence: Evidence) -> Observation | None:
     known = 1 - evidence.loss / evidence.chance_loss
     unseen = 1 - evidence.validation_loss / evidence.validation_chance_loss
     if fraction < MIN_UNRELATED_LOSS or known < 1 - MAX_UNLEARNED_LOSS or unseen > MAX_UNSEEN * known:
+        return None
+    known_by_accuracy = evidence.setup.loop and evidence.accuracy_beats_chance(evidence.accuracy)
+    if known_by_accuracy and (evidence.late_fall or 0.0) >= MIN_FALL:
         return None
     text = f"the best validation loss of any epoch, {min(losses):.3g}, is {fraction:.1%} of the chance-level loss"
     numbers = {"best_val_loss": min(losses), "accuracy": evidence.accuracy}
@@ -621,6 +635,9 @@ def no_gradient_left(evidence: Evidence) -> Observation | None:
     # much higher one, and seems to be well.
     if not last or any(last) or not any(first) or evidence.loss < MIN_LOSS:
         return None
+    # A network that has solved its task has no gradient left either.
+    if evidence.training_skill >= MIN_FULL_SKILL:
+        return None
     if any(sees(evidence, name) for name in ("weight-decay-too-strong", "symmetric-init", "dead-units")):
         return None
     text = f"no layer has any gradient left, and the training loss is {evidence.loss:.3g}"
@@ -843,18 +860,17 @@ def learning_rate_too_low(evidence: Evidence) -> Observation | None:
     if sees(evidence, "learning-rate-too-high") or (evidence.start.get("input_rms") or 1.0) > MAX_INPUT_RMS:
         return None
     text = f"in {steps} steps no layer can have moved by more than {path:.1e} of its weights' norm"
+    # Where no gradient reaches any layer, no rate makes it move.
+    if not any(evidence.latest("gradient_norm", layer) for layer in range(evidence.hidden + 1)):
+        return None
     larger = (
         rate_times(evidence, 1e-3 / max(path / steps, 1e-12))
         if evidence.setup.loop
         else default_rate(evidence, MIN_RISE)
     )
-    # Where no gradient reaches any layer, no rate makes it move.
-    still = not any(evidence.latest("gradient_norm", layer) for layer in range(evidence.hidden + 1))
     normal = f"near {1e-3 * steps:.2g}" if evidence.probe_run else "above 1"
     numbers = {"path": path, "update_to_weight": path / steps}
-    return Observation(
-        text, numbers, (*larger, *remedy_sets("adam")), f"{bound:.4g} or less", normal, only_alone=still
-    )
+    return Observation(text, numbers, (*larger, *remedy_sets("adam")), f"{bound:.4g} or less", normal)
 
 
 def _warming(evidence: Evidence) -> bool:

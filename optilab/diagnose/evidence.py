@@ -250,7 +250,12 @@ class Evidence:
         return self.recent("val_loss", self.loss)
 
     def _column(self, *names: str) -> str:
-        """The first of these columns that any row has; empty if there is none."""
+        """The first of these columns that any row has; empty if there is none.
+
+        An accuracy does not count next to the loss of a regression, which tells no classes: its chance is unknown.
+        """
+        if self.loop.get("task") == "regression":
+            names = tuple(name for name in names if not name.endswith("_acc"))
         return next((name for name in names if any(name in row for row in self.rows)), "")
 
     @property
@@ -294,7 +299,7 @@ class Evidence:
     def best_and_latest(self, column: str = "val_acc") -> tuple[float, float]:
         """Validation (or training) accuracy of the best epoch and of the last ones: of the last epoch where it is
         higher, because what grew last is not lost."""
-        latest = self.accuracy if column == "val_acc" else self.training_accuracy
+        latest = self.recent(column, self.accuracy if column == "val_acc" else self.training_accuracy)
         values = [row[column] for row in self.rows if column in row]
         return max(values, default=latest), max(latest, self.rows[-1].get(column, 0.0) if self.rows else 0.0)
 
@@ -325,6 +330,9 @@ class Evidence:
         A network that is right about most images and loudly wrong about the others has a loss far above that level.
         """
         skilled = self.skill > (MIN_PROBE_SKILL if self.probe_run else MIN_SKILL)
+        # The accuracy of sampled batches says little where the loss of all batches has risen above the chance level.
+        if self.measured_accuracy == "train_acc" and self.rows[-1]["train_loss"] >= self.chance_loss:
+            return False
         return skilled and self.validation_loss < self.validation_chance_loss and not self.divergence
 
     @property

@@ -87,6 +87,7 @@ class Watch:
         }  # fmt: skip
         self._chance = Chance()
         self._samples = self._validated = 0
+        self._squares, self._inputs = torch.zeros((), dtype=torch.float64), 0  # of sampled inputs
         self._start: dict[str, Any] = {}
         self._normed_over: list[int] = []
         self._activations: list[str] = []
@@ -95,6 +96,7 @@ class Watch:
         self._output: Tensor | None = None
         self._model_loss: Tensor | None = None  # of a model that returns it
         self._model_target: Tensor | None = None
+        self._checked_optimizers = set[int]()
         self._stepped = self._checked = self._closed = False
         self._mode = True
         self._last_input: Tensor | None = None
@@ -272,6 +274,8 @@ class Watch:
 
     def _before_forward(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         inputs = first_tensor([args, kwargs])
+        if inputs is not None and inputs.layout is not torch.strided:
+            inputs = None
         count = len(inputs) if inputs is not None and inputs.dim() else 1
         if torch.is_grad_enabled():
             self._mode = module.training
@@ -327,12 +331,16 @@ class Watch:
             self._probe.after_step()
             some = any(p.grad is not None for group in optimizer.param_groups for p in group["params"])
             self._gradient.after_step(self._facts, some)
-            if "unheld" not in self._facts:
-                self._check_parameters(self._probe)
+            if id(optimizer) not in self._checked_optimizers:
+                self._checked_optimizers.add(id(optimizer))
+                self._check_parameters(self._probe, optimizer)
 
-    def _check_parameters(self, probe: Probe) -> None:
-        """Note, in the first step, which parameters are trained, and which are not although they should be."""
-        optimized = self._optimized
+    def _check_parameters(self, probe: Probe, optimizer: torch.optim.Optimizer) -> None:
+        """Note, in the optimizer's first step, which parameters are trained, and which are not although they should be.
+
+        Those of another optimizer may have no gradient before its own step, as a generator's while its critic learns.
+        """
+        optimized, stepped = self._optimized, {id(p) for group in optimizer.param_groups for p in group["params"]}
         named = [(name, p) for name, p in self._model.named_parameters() if p.requires_grad]
         hidden = [(name, p) for name, p in inside.unregistered(self._model) if p.requires_grad]
         some = any(p.grad is not None for _, p in named)
@@ -343,7 +351,8 @@ class Watch:
             "trained": len(named),
             "held": sum(id(p) in optimized for _, p in named),
             "unheld": [n for n, p in [*named, *hidden] if id(p) not in optimized and p.grad is not None],
-            "no_gradient": inside.without_gradient(probe, optimized) if complete else [],
+            "no_gradient": self._facts.get("no_gradient", [])
+            + (inside.without_gradient(probe, optimized, optimized - stepped) if complete else []),
             "backward": some,
         }
 
@@ -402,7 +411,7 @@ class Watch:
         if inputs is not None:
             sample = spaced(inputs)
             if inputs.is_floating_point():
-                self._start.setdefault("input_rms", finite(sample.float().square().mean().sqrt()))
+                self._note_size(sample)
                 self._note_scale("input_std", inputs)
             if facts["samples"] <= FIRST:
                 if (before := self._last_input) is not None:
@@ -420,6 +429,12 @@ class Watch:
             facts["crossed"] = inside.batch_as_time(probe, self._output)
         self._chance.add_batch(self._output, target, float(self._pending[-1]), facts.get("loss_path", ()))
         self._output = None
+
+    def _note_size(self, sample: Tensor) -> None:
+        """The root mean square of the inputs of all sampled batches: a single one may be of zeros."""
+        self._squares += sample.double().square().sum()
+        self._inputs += sample.numel()
+        self._start["input_rms"] = finite((self._squares / max(1, self._inputs)).sqrt())
 
     def _epoch(self, metrics: dict[str, float]) -> None:
         values = {_metric_name(key): float(value) for key, value in metrics.items() if value is not None}

@@ -77,7 +77,7 @@ def exclusive_torch() -> Iterator[None]:
             "`sweep` and `seeds` train in separate processes"
         )
     dtype, threads, generator = torch.get_default_dtype(), torch.get_num_threads(), torch.get_rng_state()
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
     benchmark, tf32 = torch.backends.cudnn.benchmark, torch.backends.cuda.matmul.allow_tf32
     flushed = sys.float_info.min * 0.5 == 0.0

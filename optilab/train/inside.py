@@ -461,14 +461,14 @@ def network_facts(model: nn.Module, activations: Sequence[str], normed_over: Seq
     }
 
 
-def without_gradient(probe: Probe, optimized: Collection[int]) -> list[str]:
-    """Layers that were called and are trained but have no gradient.
+def without_gradient(probe: Probe, optimized: Collection[int], others: Collection[int] = ()) -> list[str]:
+    """Layers that were called and are trained but have no gradient, without those of `others`.
 
     A layer that runs inside of `torch.no_grad()` is trained where an optimizer holds it (by identity), in train mode.
     """
     cut = []
     for name, module in probe.modules.items():
-        trained = [p for p in matrices(module) if p.requires_grad]
+        trained = [p for p in matrices(module) if p.requires_grad and id(p) not in others]
         if name not in probe.called:
             without_grad = name in probe.called_without_grad and module.training
             trained = [p for p in trained if without_grad and id(p) in optimized]

@@ -934,3 +934,193 @@ def test_an_infinite_last_validation_loss_is_divergence():
     assert (len(watch.evidence().rows), watch.evidence().divergence) == (1, "")
     watch.epoch(val_loss=math.inf)
     assert watch.evidence().divergence == "diverged at epoch 1: val_loss is inf"
+
+
+def test_chance_level_is_that_of_the_classes_where_a_loop_flattens_them():
+    """Outputs (time, batch, vocabulary) with flattened targets: neither the batch nor the time is the classes."""
+    torch.manual_seed(0)
+    steps, batch, words = 7, 5, 60
+    model = nn.Sequential(nn.Embedding(words, 16), nn.Linear(16, words))
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    with optilab.watch(model, optimizer) as watch:
+        for _ in range(80):
+            x = torch.randint(words, (steps, batch))
+            y = (x + 1) % words
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x).view(-1, words), y.view(-1))
+            loss.backward()
+            optimizer.step()
+            watch.step(loss, target=y.view(-1))
+    diagnosis = watch.diagnosis()
+    assert watch.evidence().uniform_loss == pytest.approx(math.log(words))
+    assert not [finding.name for finding in diagnosis.findings if finding.severity > 0]
+
+
+def test_a_sum_over_pixels_with_a_divergence_has_no_chance_level():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(50, 20), nn.ReLU(), nn.Linear(20, 50), nn.Sigmoid())
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    images = (torch.rand(100, 50) < 0.3).float()
+    with optilab.watch(model, optimizer) as watch:
+        for number in range(100):
+            batch = images[number % 5 * 20 :][:20]
+            optimizer.zero_grad()
+            answer = model(batch)
+            divergence = 2000 * (1 + answer.square().mean())
+            loss = F.binary_cross_entropy(answer, batch, reduction="sum") + divergence
+            loss.backward()
+            optimizer.step()
+            watch.step(loss, target=batch)
+    diagnosis = watch.diagnosis()
+    assert "its chance level is not known" in str(diagnosis)
+    assert not diagnosis.healthy
+    assert not [finding.name for finding in diagnosis.findings if finding.severity > 0]
+
+
+def test_a_critic_that_learns_first_cuts_no_graph():
+    """The layers of another optimizer may have no gradient before its own step."""
+    torch.manual_seed(0)
+    critic, maker = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 1)), nn.Linear(4, 8)
+    optimizers = [torch.optim.Adam(part.parameters(), lr=1e-3) for part in (critic, maker)]
+    of = F.binary_cross_entropy_with_logits
+
+    def findings(cut):
+        with optilab.watch(nn.ModuleList([critic, maker]), optimizers) as watch:
+            for _ in range(80):
+                for number, optimizer in enumerate(optimizers):
+                    made = maker(torch.randn(32, 4))
+                    made = made.detach() if cut or number == 0 else made
+                    loss = of(critic(made), torch.full((32, 1), float(number)))
+                    loss = loss if number else loss + of(critic(torch.randn(32, 8)), torch.ones(32, 1))
+                    for part in optimizers:
+                        part.zero_grad()
+                    loss.backward()
+                    optimizer.step()
+                    watch.step(loss)
+        return [finding.name for finding in watch.diagnosis().findings]
+
+    assert "graph-cut" not in findings(cut=False)
+    assert "graph-cut" in findings(cut=True)
+
+
+def test_a_sparse_input_is_not_measured():
+    torch.manual_seed(0)
+    model, y = nn.Linear(3, 3), torch.randint(3, (60,))
+    x = (F.one_hot(y, 3).float() + 0.1 * torch.randn(60, 3)).relu().to_sparse()
+
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(3, 16))
+            self.out = nn.Linear(16, 3)
+
+        def forward(self, x):
+            return self.out(torch.sparse.mm(x, self.weight))
+
+    model = Network()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+    with optilab.watch(model, optimizer) as watch:
+        for _ in range(100):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+            watch.step(loss, target=y)
+    assert watch.diagnosis().healthy
+    assert not watch.evidence().loop["error"]
+
+
+@pytest.mark.parametrize("of", [F.mse_loss, F.smooth_l1_loss, F.l1_loss])
+@pytest.mark.filterwarnings("ignore:Using a target size")
+def test_pairs_are_found_where_the_target_has_the_shape_of_the_outputs(of):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 1))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    with optilab.watch(model, optimizer) as watch:
+        for _ in range(100):
+            x = torch.randn(32, 4)
+            y = x.sum(1, keepdim=True)
+            optimizer.zero_grad()
+            loss = of(model(x), y.squeeze(1))
+            loss.backward()
+            optimizer.step()
+            watch.step(loss, target=y)
+    assert "shapes-broadcast" in [finding.name for finding in watch.diagnosis().findings]
+
+
+def _trained(model, loss_of, x, y, steps=300, lr=0.05, size=None, **metrics):
+    """The watch of a short training on these samples."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+    with optilab.watch(model, optimizer) as watch:
+        for number in range(steps):
+            at = slice(None) if size is None else slice(number * size % len(x), number * size % len(x) + size)
+            optimizer.zero_grad()
+            loss = loss_of(model(x[at]), y[at])
+            loss.backward()
+            optimizer.step()
+            watch.step(loss, target=y[at])
+            if number % 30 == 29:
+                watch.epoch(**metrics)
+    return watch
+
+
+def test_an_accuracy_next_to_a_loss_without_classes_is_no_health():
+    """Squared errors tell no classes: what an accuracy of 65% is worth is not known."""
+    torch.manual_seed(0)
+    x = torch.randn(200, 4)
+    y = (x[:, :1] + torch.randn(200, 1) > -0.5).float()
+    watch = _trained(nn.Linear(4, 1), F.mse_loss, x, y, size=20, val_acc=0.656)
+    assert not watch.diagnosis().healthy
+    assert "chance 0.0%" not in str(watch.diagnosis())
+
+
+def test_a_mean_that_is_written_as_a_formula_is_no_sum():
+    torch.manual_seed(0)
+    x = torch.randn(200, 4)
+    y = (x[:, :1] > 0).float()
+
+    def loss_of(p, t):
+        p = p.clamp(1e-6, 1 - 1e-6)
+        return -(t * p.log() + (1 - t) * (1 - p).log()).mean()
+
+    watch = _trained(nn.Sequential(nn.Linear(4, 1), nn.Sigmoid()), loss_of, x, y, size=10, val_acc=0.99)
+    assert "loss-is-a-sum" not in [finding.name for finding in watch.diagnosis().findings]
+    assert "chance 0.0%" not in str(watch.diagnosis())
+
+
+def test_one_hot_targets_of_a_binary_loss_are_right_by_their_largest_output():
+    torch.manual_seed(0)
+    y = torch.arange(200) % 10
+    x = F.one_hot(y, 10).float()
+    watch = _trained(nn.Linear(10, 10), F.binary_cross_entropy_with_logits, x, x, steps=90, lr=1e-5)
+    assert watch.evidence().chance == pytest.approx(0.1)
+    assert watch.evidence().training_accuracy < 0.5
+
+
+def test_first_inputs_of_zeros_are_not_the_size_of_all():
+    torch.manual_seed(0)
+    x = torch.ones(50, 3)
+    x[0] = 0
+    watch = _trained(nn.Linear(3, 1), F.mse_loss, x, x[:, :1], size=1)
+    assert "inputs-out-of-scale" not in [finding.name for finding in watch.diagnosis().findings]
+
+
+def test_no_rate_is_named_where_the_gradient_is_zero():
+    """A softmax over one output is 1 whatever the weights are."""
+    torch.manual_seed(0)
+    x = torch.randn(100, 3)
+    y = (x[:, :1] > 0).float()
+    watch = _trained(nn.Sequential(nn.Linear(3, 1), nn.Softmax(dim=1)), F.mse_loss, x, y, size=20)
+    assert "lr=" not in str(watch.diagnosis())
+
+
+def test_a_solved_task_has_no_gradient_left():
+    torch.manual_seed(0)
+    x = torch.randn(100, 2)
+    y = (x[:, :1] > 0).float()
+
+    def loss_of(logit, t):
+        return F.binary_cross_entropy_with_logits(1e3 * logit, t).clamp(min=2e-3)
+
+    watch = _trained(nn.Linear(2, 1), loss_of, x.sign() * (x.abs() + 1), y, steps=600, size=20)
+    assert not [finding.name for finding in watch.diagnosis().findings if finding.severity > 0]
