@@ -5,6 +5,7 @@ type while the `schema_version` of the document is the same.
 """
 
 import json
+import os
 import re
 import shlex
 from collections import defaultdict
@@ -14,7 +15,6 @@ from importlib import import_module
 import pytest
 
 from optilab.cli import COMMANDS as COMMAND_NAMES
-from tests.conftest import _environment
 from tests.data.idx import write_idx_dataset
 from tests.pages import ROOT
 from tests.run import run
@@ -54,7 +54,7 @@ def collect_documents(folder):
     documents = defaultdict(list)
     for name, block in BLOCKS.items():
         for line in (line for line in block if line.startswith("$ ")):
-            done = run([*shlex.split(line)[2:], "--json"], folder, _environment({}))
+            done = run([*shlex.split(line)[2:], "--json"], folder, {**os.environ})
             assert done.stdout.count("\n") == 1, f"{line}\n{done.stdout}\n{done.stderr}"
             document = json.loads(done.stdout)
             assert (list(document) == ["schema_version", "error"]) == (name == "error"), document

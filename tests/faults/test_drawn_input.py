@@ -17,7 +17,7 @@ from optilab.config.load import load
 from optilab.config.presets import Preset, presets
 from optilab.config.section import schema_for
 from optilab.errors import ConfigError, ExitCode, OptilabError, UsageError
-from optilab.lab import METHODS, keywords
+from optilab.lab import Lab, Method, keywords
 from optilab.optimize import RULES
 from tests.data.idx import write_idx_dataset
 from tests.faults import sabotage
@@ -228,7 +228,9 @@ def test_the_library_raises_only_its_own_errors(
     for number, name in enumerate(("one", "two")):
         training(tmp_path / "runs", name, f"seed={number}")
     lab, right, kinds = Lab(tmp_path / "runs"), right_calls(config, tmp_path), Counter[str]()
-    calls = [(verb, key) for verb in METHODS for key in keywords(verb)]
+    calls = [
+        (verb, key) for verb, method in vars(Lab).items() if isinstance(method, Method) for key in keywords(verb)
+    ]
 
     @settings(max_examples=examples)
     @given(call=st.sampled_from(calls), value=VALUES)
