@@ -12,7 +12,6 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optilab import Lab
 from optilab.config.load import load
 from optilab.config.presets import Preset, presets
 from optilab.config.section import schema_for
