@@ -107,6 +107,8 @@ MAX_UNLEARNED_LOSS = 0.99
 """Training loss over the chance level: below it the network has begun to learn its training samples."""
 MAX_CHANCE_LOSS = 1.03
 """Training loss over the chance level: above it, a network is worse than one that ignores the samples."""
+MAX_CHANCE_BAND = 0.25
+"""Width of the losses that are taken for the chance level, over that level, of which the targets give an estimate."""
 MIN_PATH = 0.05
 """Sum of |dw|/|w| over all steps, of the layer that moves least, by which networks that can learn have begun to."""
 MIN_UNRELATED_LOSS = 0.95
@@ -145,6 +147,9 @@ def nothing_learned_on_the_way(evidence: Evidence) -> Observation | None:
     if not known or evidence.beats_chance or not low < evidence.loss <= high:
         return None
     if evidence.steps <= PROBE_BATCHES or path < MIN_PATH or sees(evidence, "vanishing-gradient"):
+        return None
+    # A chance level that is hardly known says nothing about a loss near it.
+    if high - low > MAX_CHANCE_BAND * evidence.chance_loss:
         return None
     # A loss that still falls has only reached the chance level on its way.
     if evidence.setup.loop and (evidence.late_fall or 0.0) >= MIN_FALL:

@@ -1124,3 +1124,55 @@ def test_a_solved_task_has_no_gradient_left():
 
     watch = _trained(nn.Linear(2, 1), loss_of, x.sign() * (x.abs() + 1), y, steps=600, size=20)
     assert not [finding.name for finding in watch.diagnosis().findings if finding.severity > 0]
+
+
+def test_small_batches_of_one_class_are_sorted():
+    torch.manual_seed(0)
+    x, y = torch.randn(400, 4), torch.arange(400) // 200
+    watch = _trained(nn.Linear(4, 2), F.cross_entropy, x, y, size=4)
+    assert "batches-sorted-by-class" in [finding.name for finding in watch.diagnosis().findings]
+
+
+def test_a_last_epoch_with_a_loss_above_chance_is_no_health():
+    """The accuracy is that of the sampled batches, the loss that of all."""
+    torch.manual_seed(0)
+    x = torch.randn(400, 4)
+    watch = _trained(nn.Linear(4, 2), F.cross_entropy, x, (x[:, 0] > 0).long(), size=20)
+    evidence = watch.evidence()
+    assert evidence.learned
+    rows = [*evidence.rows[:-1], {**evidence.rows[-1], "train_loss": 8.0}]
+    assert not dataclasses.replace(evidence, rows=rows).learned
+
+
+def _named(evidence, losses, **columns):
+    """The findings on this evidence if its epochs had these losses and columns."""
+    rows = [
+        {"epoch": number, "train_loss": loss, **{key: values[number - 1] for key, values in columns.items()}}
+        for number, loss in enumerate(losses, 1)
+    ]
+    return [finding.name for finding in diagnose(dataclasses.replace(evidence, rows=rows))]
+
+
+def test_what_the_validation_knows_is_no_other_label():
+    """A validation accuracy above chance, while the loss falls, comes from the labels; so does one that swings."""
+    torch.manual_seed(0)
+    x = torch.randn(400, 4)
+    evidence = _trained(nn.Linear(4, 2), F.cross_entropy, x, (x[:, 0] > 0).long(), size=20).evidence()
+    falls, stays = [0.6, 0.55, 0.5, 0.45, 0.4, 0.35], [0.5] * 6
+    high = [0.69] * 6
+    assert "labels-unrelated" in _named(evidence, falls, val_loss=high, val_acc=stays)
+    assert "labels-unrelated" not in _named(evidence, falls, val_loss=high, val_acc=[0.75] * 6)
+    lost, swings = [0.9, 0.8, 0.7, 0.6, 0.55, 0.5], [0.9, 0.6, 0.9, 0.6, 0.6, 0.6]
+    low = [0.3] * 6
+    assert "labels-unrelated" in _named(evidence, falls, val_loss=low, val_acc=lost, train_acc=lost)
+    assert "labels-unrelated" not in _named(evidence, falls, val_loss=low, val_acc=swings, train_acc=swings)
+
+
+def test_a_chance_level_that_is_hardly_known_says_nothing_of_labels():
+    """Targets with rare and far values: their mean absolute distance is known to a fifth."""
+    torch.manual_seed(0)
+    x = torch.cat([torch.randn(4000, 1) ** k for k in range(1, 5)], 1)
+    watch = _trained(
+        nn.Linear(4, 1), F.smooth_l1_loss, x, x @ torch.tensor([[2.0], [-9.0], [4.0], [5.0]]), lr=3e-4, size=32
+    )
+    assert "labels-unrelated" not in [finding.name for finding in watch.diagnosis().findings]
