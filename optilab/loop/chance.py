@@ -18,6 +18,7 @@ MAX_PAIRED = 1024
 """Targets of a batch, at most, whose pairs with all outputs are compared."""
 MIN_BATCH = 8
 """Values of which a sum is told from a mean."""
+MIN_PROBABILITY = 1e-7
 UNITS = ("mean", "samples", "values")
 """What a loss may be of the losses of its values: their mean, its sum over samples, or its sum over all values."""
 ELEMENTWISE = {
@@ -143,8 +144,11 @@ class Chance:
         if len(labels):
             self.accuracy = float((rows.argmax(dim=1) == labels).float().mean())
             self.add_labels(labels, batch=True)
-            mean = float(nn.functional.cross_entropy(rows, labels))
-            self._compare(loss, {"cross-entropy": mean}, len(labels), len(labels))
+            means = {"cross-entropy": float(nn.functional.cross_entropy(rows, labels))}
+            if bool(((rows >= 0) & (rows <= 1)).all()):  # a loop may take the logarithm of probabilities itself
+                likely = (rows / rows.sum(dim=1, keepdim=True)).clamp(min=MIN_PROBABILITY).log()
+                means["cross-entropy of probabilities"] = float(nn.functional.nll_loss(likely, labels))
+            self._compare(loss, means, len(labels), len(labels))
 
     def _compare(self, loss: float, means: dict[str, float], samples: int, values: int) -> None:
         if len(self._comparisons) < MAX_BATCHES:
@@ -173,12 +177,9 @@ class Chance:
         Smoothed and weighted ones are; with a divergence, a sum over pixels, or a second network's part it is another.
         """
         name, times = self._kind
-        near = [
-            abs(c.loss - times * mean) <= 0.5 * level * times
-            for c in self._comparisons
-            for mean in c.means.values()
-        ]
-        return bool(name) or 2 * sum(near) >= len(near)
+        compared, largest = self._comparisons, 0.5 * level * times
+        near = sum(any(abs(c.loss - times * mean) <= largest for mean in c.means.values()) for c in compared)
+        return bool(name) or 2 * near >= len(compared)
 
     def _add_values(self, output: Tensor, target: Tensor, loss: float) -> None:
         if len(self._values) < MAX_BATCHES:
@@ -221,7 +222,7 @@ class Chance:
 
         path, (kind, times) = loop.get("loss_path", []), self._kind
         classes = bool(CROSS_ENTROPY & {*path}) or (not path and kind == "cross-entropy")
-        chance = 0.0
+        known: dict[str, Any] = {"chance": 0.0}
         if int(self._counts.sum()) and (self.task == "binary" or classes):
             frequencies = self._counts.double() / self._counts.sum()
             entropy, uniform = float(torch.special.entr(frequencies).sum()), math.log(max(2, self._outputs))
@@ -230,15 +231,13 @@ class Chance:
                 if 0 < int(self._one_hot.sum()) * self._width == int(self._counts.sum())
                 else self._counts
             )
-            chance = float(of_classes.max() / of_classes.sum())
+            known = {
+                "chance": float(of_classes.max() / of_classes.sum()),
+                "classes": int((self._counts > 0).sum()),
+            }
             if classes := self._fits(uniform):
                 loop["reference"] = "guessing"
-                return {
-                    "prior_entropy": entropy * times,
-                    "uniform": uniform * times,
-                    "chance": chance,
-                    "classes": int((self._counts > 0).sum()),
-                }
+                return {"prior_entropy": entropy * times, "uniform": uniform * times, **known}
         if kind in ELEMENTWISE:
             pooled = torch.cat(self._values)
             prediction = pooled.mean(dim=0, keepdim=True).expand_as(pooled)
@@ -255,4 +254,4 @@ class Chance:
             return {"prior_entropy": math.log(width) * times, "chance": 1 / width}
         loop["reference"] = FIRST_STEPS
         first = [loss for loss in losses[:3] if math.isfinite(loss)]
-        return {"prior_entropy": max(0.0, sum(first) / len(first)) if first else 0.0, "chance": chance}
+        return {"prior_entropy": max(0.0, sum(first) / len(first)) if first else 0.0, **known}

@@ -1176,3 +1176,21 @@ def test_a_chance_level_that_is_hardly_known_says_nothing_of_labels():
         nn.Linear(4, 1), F.smooth_l1_loss, x, x @ torch.tensor([[2.0], [-9.0], [4.0], [5.0]]), lr=3e-4, size=32
     )
     assert "labels-unrelated" not in [finding.name for finding in watch.diagnosis().findings]
+
+
+@pytest.mark.parametrize("of", ["logits", "probabilities", "smoothed", "weighted"])
+def test_the_chance_level_fits_every_cross_entropy(of):
+    torch.manual_seed(0)
+    x = torch.randn(400, 4)
+    y = (x[:, 0] > 0).long()
+    model = nn.Sequential(nn.Linear(4, 2), nn.Softmax(dim=1)) if of == "probabilities" else nn.Linear(4, 2)
+    settings = {"smoothed": {"label_smoothing": 0.1}, "weighted": {"weight": torch.tensor([0.7, 1.0])}}
+
+    def loss_of(output, labels):
+        if of == "probabilities":
+            return F.nll_loss(output.clamp(min=1e-7).log(), labels)
+        return F.cross_entropy(output, labels, **settings.get(of, {}))
+
+    watch = _trained(model, loss_of, x, y, size=20)
+    assert watch.evidence().chance_loss_source == "guessing"
+    assert watch.diagnosis().healthy
