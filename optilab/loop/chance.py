@@ -6,6 +6,7 @@ targets, the level is taken for equally frequent classes if the loss has that fo
 
 import math
 from collections.abc import Sequence
+from itertools import chain, product
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -119,13 +120,9 @@ class Chance:
         if output.numel() == target.numel():
             output = output.reshape(target.shape).float()
             self.accuracy = float(((output > (0.5 if probabilities else 0)) == (target > 0.5)).float().mean())
-            of = (
-                nn.functional.binary_cross_entropy
-                if probabilities
-                else nn.functional.binary_cross_entropy_with_logits
-            )
-            if not probabilities or bool(((output >= 0) & (output <= 1)).all()):
-                self._compare(loss, {"binary": float(of(output, target.float()))}, len(target), target.numel())
+            logits = torch.logit(output, eps=MIN_PROBABILITY) if probabilities else output
+            mean = float(nn.functional.binary_cross_entropy_with_logits(logits, target.float()))
+            self._compare(loss, {"binary": mean}, len(target), target.numel())
             if _is_one_hot(target):
                 classes = target.argmax(dim=1)
                 self.accuracy = float((output.argmax(dim=1) == classes).float().mean())
@@ -162,9 +159,7 @@ class Chance:
         in all of them: in one batch a loss may be near any multiple by accident. The name is empty for another loss.
         """
         compared = [c for c in self._comparisons if any(c.means.values())]
-        for unit, name in (
-            (unit, name) for unit in UNITS for name in dict.fromkeys(n for c in compared for n in c.means)
-        ):
+        for unit, name in product(UNITS, dict.fromkeys(chain.from_iterable(c.means for c in compared))):
             matches = sum(c.equals(name, unit) for c in compared)
             times = min(c.times[unit] for c in compared)
             if 2 * matches > len(compared) if unit == "mean" else matches == len(compared) and times >= MIN_BATCH:
