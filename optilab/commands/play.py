@@ -5,6 +5,7 @@ scripts are formula.js, which runs the formulas, and play.js.
 """
 
 import json
+import keyword
 import os
 import re
 import shlex
@@ -44,7 +45,7 @@ from optilab.optimize import formula as formulas
 from optilab.optimize.formula import MAX_LENGTH, Node
 from optilab.optimize.objective import label_of
 from optilab.optimize.program import compiled
-from optilab.optimize.rule import settings_in_formula
+from optilab.optimize.rule import RESERVED_SETTINGS, settings_in_formula
 from optilab.optimize.user_code import UserRule
 from optilab.show import terminal
 from optilab.show.page import asset, document, page_file, write_page
@@ -206,6 +207,7 @@ def page(config: "OptimizeConfig", note: str = "", free: bool = False) -> bytes:
         "rules": [*rules, *_other_rules(keys)],
         "fields": _page_fields(config.epochs, len(function.start)),
         "largest": MAX_DRAWN,
+        "reserved": {"names": keyword.kwlist, "settings": [*keyword.kwlist, *RESERVED_SETTINGS]},
         "listed": len(rules),
         "free": free,
         "start": list(map(float, function.start if config.start is None else config.start)),

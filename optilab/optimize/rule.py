@@ -277,6 +277,9 @@ class FormulaRule(Rule):
     """Base of the rules that are a user's formulas: `name` is the formula as it is printed."""
 
 
+RESERVED_SETTINGS = ("name", *(name for name in dir(FormulaRule) if name[0] != "_"))
+
+
 def short_name(rule: Any) -> str:
     """The name of a rule in names of files: `formula-` and eight digits for one that a user typed."""
     if isinstance(rule, FormulaRule):
@@ -307,8 +310,7 @@ def formula_rule(formula: str) -> type[FormulaRule]:
         for statement in program.body
     ):
         raise UsageError("expected w <- ... with a number for each coordinate")
-    reserved = sorted({*program.settings} & {"name", *dir(FormulaRule)})
-    if reserved:
+    if reserved := sorted({*program.settings} & {*RESERVED_SETTINGS}):
         raise UsageError(f"a setting cannot be called {', '.join(reserved)}")
     definitions = [(name, COMMON_SETTINGS.get(name, float), field(kw_only=True)) for name in program.settings]
     namespace = {"name": text, "text": text, "weights": "each" if program.is_joint else "joined"}

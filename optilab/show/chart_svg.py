@@ -104,6 +104,7 @@ class _Frame:
         (self.x0, self.x1), (self.y0, self.y1) = (_range(scale) for scale in (panel.x, panel.y))
         lines = sum(isinstance(mark, Polyline) for mark in panel.marks)
         self.columns = max(MIN_COLUMNS, MAX_POINTS // (3 * max(lines, 1)))
+        self.exact = f".{min(15, max(5, len(f'{max(-self.x0, self.x1):.0f}')))}g"  # shows whole x exactly
 
     def across(self, x: float) -> float:
         """Percent of the width of the area."""
@@ -292,7 +293,7 @@ def _path(frame: _Frame, x: Any, y: Any, step: bool = False, digits: str = "") -
             pen = "M"
             continue
         far = 9 * (frame.y1 - frame.y0)  # a browser draws no line to 1e100
-        a, b = f"{a:.5g}", f"{-max(min(b, frame.y1 + far), frame.y0 - far):{digits}}"
+        a, b = f"{a:{frame.exact}}", f"{-max(min(b, frame.y1 + far), frame.y0 - far):{digits}}"
         parts.append(f"H{a}V{b}" if step and pen == "L" else f"{pen}{a} {b}")
         pen = "L"
     return "".join(parts).replace(" 0.", " .").replace("-0.", "-.")
@@ -362,7 +363,7 @@ def _band(band: Band, frame: _Frame) -> Iterator[Markup]:
 def _points(points: Points, frame: _Frame) -> Iterator[Markup | _Text]:
     """A point is a line without length and with round ends, which is not stretched."""
     x, y = _on_axis(frame.panel.x, points.x), _on_axis(frame.panel.y, points.y)
-    d = "".join(f"M{a:.5g} {-b:.5g}h0" for a, b in zip(x, y, strict=True) if isfinite(a) and isfinite(b))
+    d = "".join(f"M{a:{frame.exact}} {-b:.5g}h0" for a, b in zip(x, y, strict=True) if isfinite(a) and isfinite(b))
     if d:
         hides = any(isinstance(mark, Heatmap) and mark.categorical for mark in frame.panel.marks)
         series = None if hides else points.series  # on its own color nothing would be seen

@@ -142,6 +142,20 @@ def test_line_under_the_pointer_dims_the_others_and_a_drag_enlarges(report, fold
     assert (page.script(view, ACCURACY), page.script(ticks, ACCURACY)) == (whole, first)
 
 
+def test_ticks_and_epochs_have_all_their_digits(report, folder):
+    """A part of the axes of 200,000 epochs, and the place under the pointer."""
+    page = report("lr0.1-2")
+    page.script(
+        "for (const line of document.querySelectorAll('.line')) line.setAttribute('d', 'M100003 -.9L199979 -.9');"
+        "zoomTo(document.querySelector(arguments[0]), [100000, -0.905, 7, 0.01])",
+        ACCURACY,
+    )
+    shown = "return [...document.querySelectorAll(arguments[0])].map((text) => text.textContent)"
+    assert page.script(shown, f"{ACCURACY} .ticks .x") == [str(epoch) for epoch in range(100_000, 100_008)]
+    assert page.script(shown, f"{ACCURACY} .ticks .y") == ["89.6%", "89.8%", "90%", "90.2%", "90.4%"]
+    assert "epoch 100003\n" in hover(page, ACCURACY, 0.5)
+
+
 def test_run_has_its_config(report, folder):
     """The first in full, the others as options that change it."""
     page = report("*")

@@ -5,9 +5,11 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from optilab.commands import play
 from optilab.config.load import load
@@ -421,6 +423,26 @@ PROGRAMS = """
 def test_wrong_optimizers_are_refused():
     for message, start in zip(node(PROGRAMS, list(WRONG)), WRONG.values(), strict=True):
         assert str(message).startswith(start)
+
+
+TYPED_OPTIMIZERS = """
+  const surface = Formula.surface(Formula.parse("x^2 + y^2"), 2);
+  return data.formulas.map((text) => {
+    try {
+      const settings = Formula.settingsOf(text, data.reserved);
+      Formula.pathOn(surface, Formula.program(text, settings));
+      return settings;
+    } catch (error) { return `${error.name}: ${error.message}`; }
+  });
+"""
+
+
+def test_what_the_command_refuses_the_page_refuses():
+    refused = yaml.safe_load((Path(__file__).parent / "refused.yaml").read_text())
+    typed = {"formulas": list(refused), "reserved": page_data(config(["sgd"], CHOSEN["ravine"]))["reserved"]}
+    for formula, part, message in zip(refused, refused.values(), node(TYPED_OPTIMIZERS, typed), strict=True):
+        assert str(message).startswith("Error: "), (formula, message)
+        assert part in message, (formula, message)
 
 
 LONG = """

@@ -1,10 +1,13 @@
 """Update rules: their contract, what single rules promise, and what may be put around them."""
 
+import re
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from numpy.testing import assert_allclose
 
 from optilab.errors import UsageError
@@ -226,3 +229,13 @@ def test_a_number_sign_begins_no_comment():
     for read in (parse, formula_rule):
         with pytest.raises(UsageError, match="unexpected character '#'"):
             read("w <- w - lr*g # + 1" if read is formula_rule else "x^2 # + 100*y^2")
+
+
+REFUSED = yaml.safe_load((Path(__file__).parent / "refused.yaml").read_text())
+"""Formulas that the page refuses, too, each with a part of both messages."""
+
+
+@pytest.mark.parametrize("formula", REFUSED)
+def test_wrong_formulas_are_refused(formula):
+    with pytest.raises(UsageError, match=re.escape(REFUSED[formula])):
+        formula_rule(formula)

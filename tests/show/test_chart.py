@@ -173,6 +173,14 @@ def test_curve_of_thousands_of_points_keeps_its_peaks():
     assert "L7778 -.99L" in d
 
 
+def test_every_epoch_of_many_is_written():
+    epochs = np.arange(199_970.0, 200_001.0)
+    marks = (Polyline(epochs, epochs / 2e5, 0), Points(epochs, epochs / 2e5, "dot", 0))
+    drawn = chart(*marks, x=Scale("epoch", 0, 200_000), y=Scale("", 0, 1), series=("one",))
+    for d in re.findall(r' d="([^"]*)"', chart_svg.figure(drawn)):
+        assert [float(place) for place in re.findall(r"[ML](\S+) ", d)] == epochs.tolist()
+
+
 def test_names_at_the_ends_of_lines_do_not_overlap():
     many = tuple(f"group {i}" for i in range(10))
     drawn = chart(*(Polyline(X, X / (1 + i / 100), i, dash="series") for i in range(10)), series=many)

@@ -11,13 +11,15 @@ function svg(name, attributes, text = "") {
 
 // --- numbers -------------------------------------------------------------------------------------------------
 
+const EXACT = 12; // digits of what is not rounded: a tick, and a whole number as x
 const SUPERSCRIPT = "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079";
 
 /** A place of an axis as a value, as its kind says: logarithmic, a fraction. @param {string} kind @param {number} at */
 function written(kind, at, digits = kind.includes("log") ? 4 : 5) {
   const value = kind.includes("log") ? 10 ** at : at,
     size = Math.abs(value);
-  if (kind.includes("fraction")) return `${(100 * value).toFixed(digits < 5 ? 0 : 1)}%`;
+  if (kind.includes("fraction"))
+    return `${digits === EXACT ? Number((100 * value).toPrecision(EXACT)) : (100 * value).toFixed(1)}%`;
   if (kind.includes("log") && Number.isInteger(at) && (at < -3 || at > 4))
     return `10${[...String(at)].map((sign) => SUPERSCRIPT["-0123456789".indexOf(sign)]).join("")}`;
   const number = Number(value.toPrecision(digits)),
@@ -94,7 +96,7 @@ function tell(panel, x, y, left, top) {
     ),
   );
   tip.replaceChildren(
-    `${panel.querySelector(".label").textContent} ${written(panel.dataset.x, at)}`,
+    `${panel.querySelector(".label").textContent} ${written(panel.dataset.x, at, Number.isInteger(at) ? EXACT : undefined)}`,
     html("table", {}, html("tbody", {}, ...cells)),
   );
   tip.hidden = false;
@@ -116,13 +118,13 @@ function zoomTo(panel, box) {
     kind = panel.dataset;
   panel.querySelector(".plot").setAttribute("viewBox", box.join(" "));
   const across = ticks(kind.x, x, x + wide).map((at) =>
-    svg("text", { class: "x", x: `${(100 * (at - x)) / wide}%`, y: "100%" }, written(kind.x, at, 4)),
+    svg("text", { class: "x", x: `${(100 * (at - x)) / wide}%`, y: "100%" }, written(kind.x, at, EXACT)),
   );
   const up = ticks(kind.y, -y - high, -y).flatMap((at) => {
     const place = `${(100 * (-at - y)) / high}%`;
     return [
       svg("line", { x2: "100%", y1: place, y2: place }),
-      svg("text", { class: "y", x: -6, y: place }, written(kind.y, at, 4)),
+      svg("text", { class: "y", x: -6, y: place }, written(kind.y, at, EXACT)),
     ];
   });
   panel.querySelector(".ticks").replaceChildren(...across, ...up);

@@ -20,6 +20,7 @@ const Formula = (() => {
     ...arities("solve", 2),
     ...arities("where clip", 3),
   ]);
+  const KNOWN = new Set([...RULE_FUNCTIONS.keys(), ...words("t f H I pi")]); // in the formula of an optimizer
   const COORDINATES = new Map(words("x y w1 w2").map((name, i) => [name, `w${1 + (i % 2)}`]));
 
   const INFIX = [
@@ -50,7 +51,7 @@ const Formula = (() => {
   }
 
   const tokensOf = (text) => [
-    ...text.matchAll(/(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|[a-z_]\w*|\*\*|\S|[\u0080-\uffff]/gi),
+    ...text.matchAll(/(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?j?|[a-z_]\w*|\*\*|\S|[\u0080-\uffff]/gi),
   ];
 
   const refusal = (column, what) => new Error(`column ${column}: ${what}`);
@@ -106,11 +107,12 @@ const Formula = (() => {
     function atom() {
       const token = next();
       if (token === undefined) fail("something is missing");
-      if (/^[\d.]/.test(token) && Number(token) < 1e300) return count(Number(take()));
+      if (/^(?!0+[1-9]\d*$)[\d.]/.test(token) && Number(token) < 1e300) return count(Number(take()));
       if (token === "(") return (at++, closed(infix()));
       if (token === "pi") return (at++, count(Math.PI));
-      if (names.has(token)) return (at++, uses.add(token), count(names.get(token)));
-      if (!functions.has(token)) fail(begins(token) ? `unknown name "${token}"` : `"${token}" is not accepted here`);
+      const kind = tokens[at + 1]?.[0] === "(" && !/^(w\d|x|y)$/.test(token) ? "function" : "name";
+      if (names.has(token) && kind === "name") return (at++, uses.add(token), count(names.get(token)));
+      if (!functions.has(token)) fail(begins(token) ? `unknown ${kind} "${token}"` : `"${token}" is not accepted here`);
       at++;
       expect("(");
       const trees = [infix()];
@@ -131,14 +133,27 @@ const Formula = (() => {
       return filled(variants[name][Object.hasOwn(variants[name], value) ? value : "else"], variants, settings);
     });
 
-  /** The names in the formula of an optimizer that stand for nothing else: its settings. */
-  function settingsOf(text) {
+  /** The names in the formula of an optimizer that stand for nothing else: its settings. `reserved` has the words that are no
+   * names, and those that are no settings. */
+  function settingsOf(text, reserved) {
     requireShort(text);
     const targets = text.split(";").map((part) => /\w*/.exec(part.trim())[0]),
-      taken = new Set([...targets, ...RULE_FUNCTIONS.keys(), "w", "g", "t", "f", "H", "I", "pi"]);
-    const names = tokensOf(text).map(([token]) => token);
-    return [...new Set(names)].filter((name) => /^[a-z_]/i.test(name) && !taken.has(name) && !(name in {}));
+      taken = new Set([...targets, ...KNOWN, "w", "g"]),
+      tokens = tokensOf(text).filter(([name]) => /^[a-z]/i.test(name) && !(name in {})),
+      wrong = tokens.find(([name]) => (taken.has(name) ? reserved.names : reserved.settings).includes(name));
+    if (wrong) throw refusal(wrong.index + 1, `${wrong[0]} cannot be a name here`);
+    return [...new Set(tokens.map(([name]) => name))].filter((name) => !taken.has(name));
   }
+
+  /** The value of a tree of numbers, null of one with names. An Error says that a constant is not finite. */
+  const constant = (tree) =>
+    walk((part, ...values) => {
+      if (!Array.isArray(part)) return isNumber(part) ? part : null;
+      if (values.includes(null) || part[0] === "grad" || part[0] === "diagonal") return null;
+      const [value] = compiled([], [valueUnder(new Map(), ON_VECTORS)([part[0], ...values])])([]);
+      if (!Number.isFinite(value)) throw new Error("a constant of the formula is not finite");
+      return value;
+    })(tree);
 
   /** The formula of an optimizer whose settings have these names: its statements in order, the names of its states, the trees
    * where they start, and all names, functions and operations that it uses. */
@@ -146,10 +161,13 @@ const Formula = (() => {
     requireShort(text);
     let offset = 0;
     const parts = text.split(";").map((part) => {
-      const head = /^\s*([a-z_]\w*)\s*(<-|=)/i.exec(part);
+      const head = /^\s*([a-z]\w*)\s*(<-|=)/i.exec(part);
       if (!head) throw refusal(offset + 1, "expected a statement such as w <- w - lr*g");
       const [{ length }, target, sign] = head,
+        column = offset + part.search(/\S/) + 1,
         statement = { target, renews: sign === "<-", expression: part.slice(length), offset: offset + length };
+      if (KNOWN.has(target)) throw refusal(column, `${target} cannot be assigned`);
+      if (sign === { w: "=", g: "<-" }[target]) throw refusal(column, "expected w <- ..., and g = ...");
       offset += part.length + 1;
       return statement;
     });
@@ -163,13 +181,15 @@ const Formula = (() => {
       statements = [],
       uses = new Set();
     for (const { target, renews, expression, offset } of parts) {
-      const state = !renews && target.endsWith("0") ? target.slice(0, -1) : "";
+      const state = !renews && target.endsWith("0") ? target.slice(0, -1) : "",
+        tree = parse(expression, renewed.has(state) || state === "w" ? early : names, RULE_FUNCTIONS, offset, uses);
       if (renewed.has(state)) {
-        starts.set(state, parse(expression, early, RULE_FUNCTIONS, offset, uses));
+        starts.set(state, tree);
       } else {
-        statements.push([target, parse(expression, names, RULE_FUNCTIONS, offset, uses)]);
+        statements.push([target, tree]);
         names.set(target, target);
       }
+      constant(tree);
     }
     return { settings, states, starts, statements, uses };
   }
@@ -389,9 +409,15 @@ const Formula = (() => {
       named = (name, like, i = 0) => everywhere(() => `${name} ${i++}`, like),
       names = new Map([...known, ...states.map((name, i) => [name, named(name, likes[i])])]),
       inputs = states.flatMap((name) => flat(names.get(name)));
-    for (const [target, tree] of statements) names.set(target, valueUnder(names, operations)(tree));
+    let isPoint = true;
+    for (const [target, tree] of statements) {
+      const value = valueUnder(names, operations)(tree);
+      isPoint &&= vector(value) === value || target !== "w" || !rankOf(known.get("w")); // an Error for a matrix
+      names.set(target, value);
+    }
     const next = states.map((name, i) => spread(names.get(name), likes[i]));
     if (next.some((value, i) => rankOf(value) > rankOf(likes[i]))) return stepOf(program, known, operations, next);
+    if (!isPoint) throw new Error("expected w <- ... with a number for each coordinate");
     const start = first.flatMap((value, i) => flat(spread(value, likes[i])));
     return { inputs, start, next: [vector(names.get("w"), flat(known.get("w")).length), ...next].flatMap(flat) };
   }

@@ -114,7 +114,7 @@ function functionOf(key) {
 function ruleOf(key) {
   const known = data.rules.find((rule) => rule.key === key);
   if (known) return known;
-  const names = Formula.settingsOf(key),
+  const names = Formula.settingsOf(key, data.reserved),
     numbers = data.rules.flatMap((rule) => rule.fields).filter((field) => field.scale);
   Formula.pathOn(data.functions[0].surface, Formula.program(key, names)); // or an Error
   const fields = names.map((name) => numbers.find((number) => number.name === name) ?? { ...SETTING, name });
