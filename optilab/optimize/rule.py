@@ -193,6 +193,12 @@ def innermost(rule: Any) -> Any:
     return rule
 
 
+def follows_schedule(rule: Any) -> bool:
+    """True if a schedule changes the steps: they read the learning rate, not only the start of a state does."""
+    rule = innermost(rule)
+    return hasattr(rule, "lr") and (not rule.text or "lr" in rule.program.read_at_steps)
+
+
 def learning_rates(rule: Any) -> dict[str, float]:
     """Every learning rate of a rule by its key."""
     return {key: inner.lr for key, inner in rules_with_lr(rule).items()}
