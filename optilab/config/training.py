@@ -24,7 +24,7 @@ from optilab.config.user_network import OrUserNetwork, UserNetwork
 from optilab.data.catalog import DATASETS, DatasetInfo
 from optilab.errors import UsageError, shown
 from optilab.optimize import Rule
-from optilab.optimize.rule import innermost, learning_rates
+from optilab.optimize.rule import follows_schedule, innermost
 from optilab.optimize.schedules import SCHEDULES, Constant
 from optilab.optimize.user_code import UserCode, sources
 
@@ -330,10 +330,10 @@ class TrainConfig(Section):
             yield f"{rule.name} needs a second gradient, which only sam gets in training", "optimizer"
         for why in (MISSING_IN_TRAINING[name] for name in rule.needs if name in MISSING_IN_TRAINING):
             yield f"{rule.name} {why}", "optimizer"
-        if not isinstance(self.schedule, Constant) and not learning_rates(rule):
-            yield f"{rule.name} has no learning rate for a schedule to change", "schedule"
-        if self.plateau is not None and not learning_rates(rule):
-            yield f"{rule.name} has no learning rate to lower", "plateau"
+        if not isinstance(self.schedule, Constant) and not follows_schedule(rule):
+            yield f"{rule.name} has no learning rate that a schedule can change", "schedule"
+        if self.plateau is not None and not follows_schedule(rule):
+            yield f"{rule.name} has no learning rate that a plateau can lower", "plateau"
         rule = innermost(rule)
         shallow = isinstance(self.model, ModelConfig) and len(self.model.hidden) < 2  # else known when it is built
         if getattr(rule, "matrices", "all") == "hidden" and shallow:

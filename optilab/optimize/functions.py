@@ -574,6 +574,7 @@ class Expression(Formula):
             if not re.fullmatch(r"w[1-9]", name):
                 known = f"the variables are w1 to w{MAX_DIMENSION}, or x and y"
                 raise self._refusal(rf"(?<![A-Za-z_]){name}\b", f'unknown name "{name}"; {known}')
+        object.__setattr__(self, "formula", " ".join(self.formula.splitlines()))
 
     def _refusal(self, pattern: str, message: str) -> UsageError:
         """An error at the column where the pattern is found."""

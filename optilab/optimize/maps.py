@@ -257,7 +257,8 @@ def run_grid(
     limits: Floats | float = 0.0,
     workers: int | None = None,
 ) -> GridResult:
-    """Follow `rule` for `steps` updates in every cell of a `PathGrid`; the numbers are those of `descend` in that cell.
+    """Follow `rule` for `steps` updates in every cell of a `PathGrid`; the numbers are those of `descend` in that cell,
+    except that those of a formula that are smaller than `arrays.TINY` may be 0.
 
     `workers`: threads that share the blocks of a formula, by default one per core. A user's code runs in one.
     """

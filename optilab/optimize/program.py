@@ -99,6 +99,11 @@ class Program:
         return frozenset().union(*map(symbols, nodes), *(operations_of(node) & NEEDS.keys() for node in nodes))
 
     @property
+    def read_at_steps(self) -> frozenset[str]:
+        """The names that a step reads, without those that only the start of a state reads."""
+        return frozenset().union(*(symbols(statement.node) for statement in self.body))
+
+    @property
     def settings(self) -> tuple[str, ...]:
         """The names that nothing defines, in the order of the alphabet."""
         defined = {*self.states, *(statement.target for statement in self.body)}

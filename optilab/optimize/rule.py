@@ -49,8 +49,8 @@ class Rule:
 
     name: ClassVar[str]
     text: ClassVar[str] = ""
-    """The formula; `{setting}` stands for a part that `variants` has, `{base}` for the formula of a wrapped rule. Empty
-    for a rule in code, whose `formula` is a sentence."""
+    """The formula; `{setting}` stands for a part that `variants` has. Empty for a rule in code, whose `formula` is a
+    sentence."""
     variants: ClassVar[Mapping[str, Mapping[Any, str]]] = {}
     """The part of the text for each value of a setting, `...` for all others; a second part is `setting.part`."""
     weights: ClassVar[Literal["joined", "each", "matrices"]] = "joined"
@@ -67,8 +67,6 @@ class Rule:
         return text
 
     def _part(self, mark: re.Match[str]) -> str:
-        if mark[1] == "base":
-            return str(self.base.formula)  # type: ignore[attr-defined]
         texts, value = self.variants[mark[1]], getattr(self, mark[1].partition(".")[0])
         return texts[value] if isinstance(value, str | int | float) and value in texts else texts[...]
 
@@ -77,6 +75,7 @@ class Rule:
         """The formula as functions. UsageError for a rule in code."""
         from optilab.optimize.program import compiled
 
+        reject_matrix_rule(self)
         return compiled(self.formula)
 
     @property
@@ -192,6 +191,12 @@ def innermost(rule: Any) -> Any:
     while hasattr(rule, "base"):
         rule = rule.base
     return rule
+
+
+def follows_schedule(rule: Any) -> bool:
+    """True if a schedule changes the steps: they read the learning rate, not only the start of a state does."""
+    rule = innermost(rule)
+    return hasattr(rule, "lr") and (not rule.text or "lr" in rule.program.read_at_steps)
 
 
 def learning_rates(rule: Any) -> dict[str, float]:

@@ -6,15 +6,15 @@ are the literature's. The docstrings name the source, and the library of each fo
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from typing import Annotated, Any, Literal
+from functools import cache, cached_property
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Lt
 
 from optilab.errors import UsageError
 from optilab.optimize.arrays import Array
-from optilab.optimize.formula import Statement, assignments
+from optilab.optimize.formula import assignments
 from optilab.optimize.rule import Decay, Eps, LearningRate, Rule, State, WeightDecay
 
 MomentumForm = Annotated[Literal["classic", "ema"], Doc("how a gradient enters the velocity")]
@@ -545,27 +545,40 @@ class ScheduleFreeAdamW(ScheduleFreeSGD):
 
 
 @cache
-def _statements_around(text: str) -> list[Statement]:
-    """The statements of a wrapper's text, without those of its base."""
-    return [statement for statement, _ in assignments(text.replace("{base}", ""))]
+def _names_of_both(around: str, fields_around: frozenset[str], inside: str) -> str:
+    """The names that a wrapper's formula and that of its base both use, so that one would overwrite the other."""
+    from optilab.optimize.program import compiled
+
+    outside, inner = [statement for statement, _ in assignments(around.replace("{base}", ""))], compiled(inside)
+    assigned = {statement.target for statement in outside}
+    kept = {statement.target for statement in outside if statement.arrow == "<-"} | fields_around
+    settings, targets = {*inner.settings}, {statement.target for statement in inner.statements}
+    shared = assigned & {*inner.states, *settings} | kept & (settings | targets)
+    return ", ".join(sorted(shared - {"w", "g"}))
 
 
 class Wrapper(Rule):
     """A rule around a base rule. It gets the weights of a network in the shape that its base needs."""
 
+    around: ClassVar[str]
+    """The formula; `{base}` stands for that of the base rule."""
     base: Rule
 
     def __post_init__(self) -> None:
-        """Raise UsageError if the base uses a name of the text around it: one would overwrite the other."""
-        if not self.base.text:
-            return
-        outside, inner = _statements_around(self.text), self.base.program
-        assigned = {statement.target for statement in outside}
-        kept = {statement.target for statement in outside if statement.arrow == "<-"} | {*vars(self)}
-        settings, targets = {*inner.settings}, {statement.target for statement in inner.statements}
-        shared = assigned & {*inner.states, *settings} | kept & (settings | targets)
-        if names := ", ".join(sorted(shared - {"w", "g"})):
+        """Raise UsageError if the base uses a name of the formula around it, or does not go where a step leads."""
+        if not self.base.text and "function" in self.base.needs:
+            raise UsageError(f"{self.base.name} evaluates gradients itself, so {self.name} cannot wrap it")
+        if self.base.text and (names := _names_of_both(self.around, frozenset(vars(self)), self.base.formula)):
             raise UsageError(f"{self.name} and {self.base.name} inside it both use the name {names}")
+
+    @property
+    def text(self) -> str:  # type: ignore[override]
+        """Empty around a rule in code."""
+        return self.around if self.base.text else ""
+
+    @cached_property
+    def formula(self) -> str:
+        return self.around.replace("{base}", self.base.formula)
 
     @property
     def weights(self) -> Literal["joined", "each", "matrices"]:  # type: ignore[override]
@@ -585,7 +598,7 @@ class Lookahead(Wrapper):
     """
 
     name = "lookahead"
-    text = (
+    around = (
         "slow0 = w;  {base};  slow <- where(t % sync_period > 0, slow, slow + slow_step_size*(w - slow));  "
         "w <- where(t % sync_period > 0, w, slow)"
     )
@@ -632,9 +645,13 @@ class SAM(Wrapper):
     """
 
     name = "sam"
-    text = ASCENT + ";  g = grad(w + e);  {base}"
+    around = ASCENT + ";  g = grad(w + e);  {base}"
     base: Annotated[Rule, Doc("the optimizer that is wrapped")] = SGD()
     radius: Annotated[float, Gt(0), Doc("distance to the point of the gradient; the paper's rho")] = 0.05
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return super().needs if self.base.text else ("grad", *self.base.needs)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from optilab.errors import UsageError
 from optilab.optimize.formula import ONE, derivative, inlined
 from optilab.optimize.objective import Floats, Objective
-from optilab.optimize.rule import Rule, quantities_for
+from optilab.optimize.rule import Rule, follows_schedule, quantities_for
 
 if TYPE_CHECKING:
     import numpy as np
@@ -196,28 +196,26 @@ class Regime:
 
 
 def scheduled(rule: Rule, factor: float) -> Rule:
-    """The rule with all of its `learning_rates` multiplied; a wrapper passes it on to the rule it wraps.
-
-    UsageError for a rule without a learning rate (it has a line search).
-    """
+    """The rule with all of its `learning_rates` multiplied; a wrapper passes it on to the rule it wraps."""
     if factor == 1:
         return rule
     if hasattr(rule, "base"):
         return replace(rule, base=scheduled(rule.base, factor))  # type: ignore[type-var]
-    if not hasattr(rule, "lr"):
-        raise UsageError(f"{rule.name} chooses its step lengths itself, so a schedule cannot change its lr")
     others = {"others": scheduled(rule.others, factor)} if hasattr(rule, "others") else {}
-    return replace(rule, lr=rule.lr * factor, **others)  # type: ignore[type-var]
+    return replace(rule, lr=rule.lr * factor, **others)  # type: ignore[attr-defined, type-var]
 
 
 def modified_step(rule: Rule, function: Objective, regime: Regime, steps: int) -> Stepper:
     """`rule.step` under the regime, as a function of (t, w, gradient, state) with t from 0.
 
-    UsageError where the regime does not fit the rule: decoupled decay, if the rule reads w or chooses its own step
-    length, and has no setting weight_decay; clipping and noise, if the rule evaluates gradients itself.
+    UsageError where the regime does not fit the rule: a schedule, if no step reads a learning rate; decoupled decay, if
+    the rule reads w or chooses its own step length, and has no setting weight_decay; clipping and noise, if the rule
+    evaluates gradients itself.
     """
     import numpy as np
 
+    if "schedule" in regime.changed and not follows_schedule(rule):
+        raise UsageError(f"{rule.name} chooses its step lengths itself, so a schedule cannot change its lr")
     coupled = decoupled = 0.0
     if regime.weight_decay and regime.weight_decay_form == "coupled":
         coupled = regime.weight_decay

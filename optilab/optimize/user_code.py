@@ -155,12 +155,7 @@ class UserCode:
                 module = ModuleType(f"optilab_own_{self.path.stem}_{self.sha256[:8]}")
                 module.__file__ = str(self.path)
                 sys.modules[module.__name__] = module  # a dataclass looks itself up there
-                sys.path.insert(0, str(self.path.parent))  # as Python does for a file that it runs
-                try:
-                    exec(compile(self.source, str(self.path), "exec"), vars(module))
-                finally:
-                    with contextlib.suppress(ValueError):
-                        sys.path.remove(str(self.path.parent))
+                exec(compile(self.source, str(self.path), "exec"), vars(module))
                 self.executed = module
         return self.executed
 
@@ -196,9 +191,14 @@ class UserCode:
         except BaseException as error:
             raise self.failure(error, at) from None
 
+    @cached_property
+    def neighbors(self) -> str:
+        """The directory that a file imports from, as one that Python runs; empty for an installed module, an object."""
+        return "" if self.module or self.definition is not None else str(self.path.parent)
+
     @contextmanager
     def _surroundings(self) -> Iterator[None]:
-        """Run the code with stdout on stderr, and in its directory."""
+        """Run the code with stdout on stderr, in its directory, where it finds the neighbors of its file."""
         stdout, chdir, outside = sys.stdout, os.chdir, ""
 
         def change(path: Any) -> None:  # asking for the directory at each step would take too long
@@ -208,12 +208,16 @@ class UserCode:
             self.directory = os.getcwd()
 
         sys.stdout, os.chdir = sys.stderr, change
+        if self.neighbors:
+            sys.path.insert(0, self.neighbors)
         try:
             if self.directory:
                 change(self.directory)
             yield
         finally:
             sys.stdout, os.chdir = stdout, chdir
+            if self.neighbors and self.neighbors in sys.path:  # unless the code has removed it
+                sys.path.remove(self.neighbors)
             if outside:
                 CHDIR(outside)
 

@@ -1,1 +1,1 @@
-"""Generic display: tables, charts, pages, progress. It knows no subject."""
+"""Generic display: tables, charts, pages, progress. It imports no optimizer and no training."""

@@ -18,7 +18,7 @@ from optilab.config.section import OneRule
 from optilab.config.tree import Override, Tree
 from optilab.errors import UsageError, unknown
 from optilab.optimize.objective import Floats, Objective
-from optilab.optimize.rule import ALIASES, learning_rates
+from optilab.optimize.rule import ALIASES, follows_schedule, learning_rates
 from optilab.optimize.user_code import UserRule, is_user_code
 
 if TYPE_CHECKING:
@@ -233,14 +233,14 @@ def searched_fields(rule: Any, more: Collection[str] = ()) -> dict[str, Any]:
     rule that trains other weights, `others`, its learning rate is searched.
 
     `more` are names of fields that are searched, too; of NETWORK_KEYS, where they matter: `weight_decay` is that of the
-    training, an L2 penalty, where no rule has its own; a `schedule` is for rules with a learning rate that do not
+    training, an L2 penalty, where no rule has its own; a `schedule` is for rules that follow one and do not
     average their own points in its place (Defazio et al. 2024).
     """
     searched = of_rule(rule, more)
     if "weight_decay" in more and "weight_decay" not in map(name_in_space, searched):
         searched["weight_decay"] = rule
     free = hasattr(rule, "averaged") and not hasattr(rule, "base")
-    if "schedule" in more and learning_rates(rule) and not free:
+    if "schedule" in more and follows_schedule(rule) and not free:
         searched["schedule"] = rule
     return searched
 

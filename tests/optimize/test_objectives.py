@@ -174,6 +174,10 @@ def test_typed_formula_of_a_known_function():
     assert Expression("0.1*x^2 + 2.5*y^2").start == (-1.0, 1.0)
 
 
+def test_a_typed_formula_is_one_line():
+    assert Expression("x^2\n+ y^2") == Expression("x^2\r\n+ y^2\n") == Expression("x^2 + y^2")
+
+
 def test_whole_power_is_a_product():
     x = np.linspace(-2, 2, 41)
     for n in range(1, 24):

@@ -3,6 +3,7 @@
 Messages about mistakes in it: tests/transcripts/own-optimizers.txt.
 """
 
+import sys
 from dataclasses import fields, replace
 
 import numpy as np
@@ -248,6 +249,16 @@ class D:
     assert len(descend(rule_class(f"{spec}:D")(), OBJECTIVES["ravine"]()).points) == 31
     with pytest.raises(ConfigError, match="has changed"):
         load(OptimizeConfig, None, overrides(f"{spec}:f", "algo.sha256=abc"))
+
+
+def test_a_function_imports_its_neighbor_when_it_is_called(user_rule, tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "helper", raising=False)
+    (tmp_path / "helper.py").write_text("def scaled(g): return 0.1 * g\n")
+    source, before = "def mine(w, g):\n    from helper import scaled\n    return w - scaled(g)\n", [*sys.path]
+    rules = user_rule("mine", source)(), RULES["sgd"](lr=0.1)
+    points = [descend(rule, OBJECTIVES["booth"]()).points for rule in rules]
+    assert np.array_equal(*points)
+    assert sys.path == before
 
 
 def test_a_file_is_executed_last(user_rule, tmp_path):

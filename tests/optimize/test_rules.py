@@ -206,6 +206,21 @@ def test_a_wrapper_refuses_a_base_that_uses_its_names(wrapper, formula, name):
         RULES[wrapper](base=base)
 
 
+LINE_SEARCHES = ("l-bfgs", "conjugate-gradient")
+
+
+@pytest.mark.parametrize("wrapper", ["sam", "lookahead"])
+def test_a_wrapper_of_code_has_one_answer_for_every_number_of_steps(wrapper):
+    for name in LINE_SEARCHES:
+        with pytest.raises(UsageError, match=f"^{name} evaluates gradients itself, so {wrapper} cannot wrap it$"):
+            RULES[wrapper](base=RULES[name]())
+    around = RULES[wrapper](base=RULES["soap"]())
+    assert RULES["soap"].formula in around.formula
+    for steps in (5, 200):
+        with pytest.raises(UsageError, match=f"^{wrapper} needs weight matrices, so it cannot run on a test"):
+            descend(around, OBJECTIVES["booth"](), steps=steps)
+
+
 def test_a_wrapper_in_itself_is_refused():
     for name in ("sam", "lookahead"):
         with pytest.raises(UsageError, match=f"^{name} and {name} inside it both use the name "):
@@ -215,7 +230,7 @@ def test_a_wrapper_in_itself_is_refused():
 @pytest.mark.parametrize("wrapper", ["sam", "lookahead"])
 def test_a_wrapper_accepts_every_other_rule(wrapper):
     for name in RULES:
-        if name != wrapper:
+        if name not in {wrapper, *LINE_SEARCHES}:
             assert RULES[wrapper](base=RULES[name]()).base.name == name
 
 

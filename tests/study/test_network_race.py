@@ -182,6 +182,7 @@ def test_the_range_of_a_tuned_hyperparameter(rule, key, low, high):
         (RULES["sam"](base=RULES["adamw"]()), ["base.weight_decay", "schedule"]),
         (RULES["lookahead"](), ["weight_decay", "schedule"]),
         (RULES["schedule-free-adamw"](), ["weight_decay"]),
+        (RULES["rprop"](), ["weight_decay"]),
     ],
 )
 def test_decay_and_schedule_are_tuned_where_they_exist(rule, fields):

@@ -13,6 +13,7 @@ from optilab.config.training import FUNCTION_ONLY_RULES, MISSING_IN_TRAINING, Tr
 from optilab.config.tree import Override
 from optilab.data import fetch
 from optilab.data import read as data
+from optilab.errors import ConfigError
 from optilab.optimize import RULES, Rule
 from optilab.optimize.rule import learning_rates
 from optilab.train import checkpoint, engine, inside, optimizers, trees
@@ -255,6 +256,13 @@ def test_a_schedule_and_a_plateau_reach_the_rule_inside_lookahead(small):
         weights.append(nn.utils.parameters_to_vector(training.model.trained).detach())
     torch.testing.assert_close(*weights, rtol=0, atol=1e-7)
     configured(optimizer="lookahead", plateau={"patience": 1})
+
+
+@pytest.mark.parametrize("key", ["schedule", "plateau"])
+@pytest.mark.parametrize("rule", ["rprop", "barzilai-borwein", {"name": "lookahead", "base": "rprop"}])
+def test_a_rule_that_reads_its_rate_once_has_no_schedule_and_no_plateau(rule, key):
+    with pytest.raises(ConfigError, match=f"has no learning rate that a {key} can"):
+        configured(optimizer=rule, **{key: {"schedule": "cosine", "plateau": {"patience": 1}}[key]})
 
 
 AVERAGING = {
