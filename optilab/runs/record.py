@@ -251,6 +251,9 @@ class Study(Entry):
             if not is_safe_name(line.get("trial")) or line.get("status") not in (None, *STATUSES):
                 got = f"{shown(line.get('trial'))} and {shown(line.get('status'))}"
                 raise DataError(f"{file}:{number}: expected the name and the status of a trial, got {got}")
+            if not isinstance(line.get("seed"), int) or not isinstance(line.get("digest"), str):
+                got = f"{shown(line.get('seed'))} and {shown(line.get('digest'))}"
+                raise DataError(f"{file}:{number}: expected the seed and the digest of a trial, got {got}")
         if self.state == "done" and len(lines) < self.manifest.get("trials", 0):
             raise DataError(f"{file}: expected {self.manifest['trials']} trials, got {len(lines)}")
         return lines
