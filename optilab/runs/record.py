@@ -155,8 +155,8 @@ class Record(Entry):
 
     def has_ended(self, epochs: int) -> bool:
         """True if it is done and none of this number of epochs is left: it has them all, or stopped early."""
-        recorded, asked = int(self.outcome()["epochs"]), int(self.manifest.get("config", {}).get("epochs", 0))
-        return self.state == "done" and (recorded == epochs or recorded < asked)
+        asked = int(self.manifest.get("config", {}).get("epochs", 0))
+        return self.state == "done" and ((done := int(self.outcome()["epochs"])) == epochs or done < asked)
 
     def rows(self) -> list[Row]:
         """The rows of metrics.csv; DataError, with the line, if it is damaged or ends otherwise than in the

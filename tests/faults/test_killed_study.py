@@ -158,7 +158,7 @@ def test_a_full_disk_ends_a_study(end: str, sandbox: Sandbox) -> None:
         fork_the_template()
         resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 10, resource.RLIM_INFINITY))
         if end == "does not fit":
-            runs.OpenStudy.finish = finish_on_a_full_disk  # type: ignore[method-assign]
+            runs.OpenStudy.finish = finish_on_a_full_disk
 
     whole_finish = runs.OpenStudy.finish
 
