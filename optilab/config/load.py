@@ -88,12 +88,10 @@ def tree_of(kind: str, config: Config) -> Tree:
 
 def require_unedited(record: runs.Record, written: Tree, ignored: Set[str] = NOT_SETTINGS - {"seed"}) -> None:
     """RunError where the config.yaml of a run, as it is `written` now, has other values than at the run's start."""
-    started = record.manifest.get("config")
-    if (
-        started
-        and record.verified_config is None
-        and (changed := changed_values(started, written.values, ignored))
-    ):
+    if record.verified_config is not None:
+        return
+    started = runs.read(record.path).manifest.get("config")  # a process may have continued the run since
+    if started and (changed := changed_values(started, written.values, ignored)):
         raise RunError(edited(record.path / record.FILE, changed))
 
 
