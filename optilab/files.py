@@ -9,6 +9,7 @@ import errno
 import io
 import json
 import os
+import re
 import secrets
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,6 +30,8 @@ _READ = os.O_RDONLY | NO_LINK | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BI
 FILE_MODE, DIRECTORY_MODE = 0o644, 0o755
 """The largest permissions of files and directories: nothing in a run is writable by others."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+NUMBER = re.compile(r"-?([0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?|inf|nan)")
+"""A cell that `cell` makes of a number."""
 
 
 def directory_problem(directory: Path) -> str:
@@ -232,20 +235,25 @@ def _finite(text: str) -> float:
 
 
 def cell(value: Any) -> Any:
-    """Numbers as `repr`; text that a spreadsheet would evaluate as a formula gets a leading apostrophe.
+    """Numbers as `repr`; text that would be read as a number or evaluated as a formula gets a leading apostrophe.
 
     So does text that already looks guarded, which makes the guard reversible.
     """
     if isinstance(value, str):
-        guarded = f"'{value}" if value.lstrip("'").startswith(_FORMULA) else value
+        guarded = f"'{value}" if _needs_guard(value) else value
         return guarded.replace("\r", "\\u000d")  # csv would not quote it, and then not read it
     return repr(value) if isinstance(value, float) else "" if value is None else value
 
 
 def text_of(cell: str) -> str | None:
     """The text from which `cell` made this cell."""
-    guarded = cell.startswith("'") and cell.lstrip("'").startswith((*_FORMULA, "\\u000d"))
+    guarded = cell.startswith("'") and (_needs_guard(cell) or cell.lstrip("'").startswith("\\u000d"))
     return cell[1:] if guarded else cell or None
+
+
+def _needs_guard(text: str) -> bool:
+    bare = text.lstrip("'")
+    return bare.startswith(_FORMULA) or NUMBER.fullmatch(bare) is not None
 
 
 def table(rows: Iterable[Row], header: bool = True) -> bytes:

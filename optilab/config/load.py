@@ -5,7 +5,7 @@ Precedence: the default of the field < YAML < overrides, in their order.
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -29,6 +29,11 @@ S = TypeVar("S", bound=Section)
 STUDIES = ("sweep", "remedy", "race")
 CODE_KEYS = {"train": ("model", "optimizer"), "optimize": ("algo",)}
 """The keys of each command's config that may name a user's code."""
+_MEASURED = ("probes", "curvature", "curvature.every", "curvature.images")
+NOT_SETTINGS = frozenset(
+    {"name", "device", "threads", "checkpoint_every", "data.dir", "expect", "seed", *_MEASURED}
+)
+"""The keys of a training to which no result is attributed."""
 _FILE_AND_LINE = re.compile(r"(?!--).*:\d+")
 Config = str | Mapping[str, Any] | Section | Tree | None
 
@@ -72,7 +77,7 @@ def tree_of(kind: str, config: Config) -> Tree:
     if kind in SCHEMAS and (other := _owner(kind, tree)) != kind:
         raise UsageError(f"expected a config of `optilab {kind}`, got one of `optilab {other}`", tree.source)
     if os.path.isdir(config):
-        _require_unedited(runs.read(Path(config)), tree)
+        require_unedited(runs.read(Path(config)), tree, frozenset())
     if kind == "train":
         tree.values.setdefault("name", _name_of(path))
     for key in CODE_KEYS.get(kind, ()):
@@ -81,10 +86,12 @@ def tree_of(kind: str, config: Config) -> Tree:
     return tree
 
 
-def _require_unedited(record: runs.Record, tree: Tree) -> None:
-    """RunError where the config.yaml of a run has other values than at the start of the run."""
-    started = record.manifest.get("config")
-    if started and record.verified_config is None and (changed := changed_values(started, tree.values, set())):
+def require_unedited(record: runs.Record, written: Tree, ignored: Set[str] = NOT_SETTINGS - {"seed"}) -> None:
+    """RunError where the config.yaml of a run, as it is `written` now, has other values than at the run's start."""
+    if record.verified_config is not None:
+        return
+    started = runs.read(record.path).manifest.get("config")  # a process may have continued the run since
+    if started and (changed := changed_values(started, written.values, ignored)):
         raise RunError(edited(record.path / record.FILE, changed))
 
 

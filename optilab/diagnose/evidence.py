@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from optilab import runs
-from optilab.config.load import load
+from optilab.config.load import load, require_unedited
 from optilab.config.saturation import SATURATION
 from optilab.config.section import handling_user_code
 from optilab.config.training import TrainConfig
@@ -524,8 +524,10 @@ def evidence_of(record: runs.Record) -> Evidence:
     if record.is_watched:
         short = bool(diagnostics and diagnostics[0].get("loop", {}).get("short"))
         return Evidence(Setup.read(record), record.rows(), diagnostics, divergence, short)
+    tree = Tree.read(record.config, str(record.path / record.FILE))
+    require_unedited(record, tree)
     with handling_user_code("recorded"):
-        config = load(TrainConfig, Tree.read(record.config, str(record.path / "config.yaml")))
+        config = load(TrainConfig, tree)
     facts, assumed = record.manifest.get("data", {}), config.data.info
     start = {
         "epoch": 0,

@@ -155,8 +155,8 @@ class Record(Entry):
 
     def has_ended(self, epochs: int) -> bool:
         """True if it is done and none of this number of epochs is left: it has them all, or stopped early."""
-        recorded, asked = int(self.outcome()["epochs"]), int(self.manifest.get("config", {}).get("epochs", 0))
-        return self.state == "done" and (recorded == epochs or recorded < asked)
+        asked = int(self.manifest.get("config", {}).get("epochs", 0))
+        return self.state == "done" and ((done := int(self.outcome()["epochs"])) == epochs or done < asked)
 
     def rows(self) -> list[Row]:
         """The rows of metrics.csv; DataError, with the line, if it is damaged or ends otherwise than in the
@@ -251,6 +251,9 @@ class Study(Entry):
             if not is_safe_name(line.get("trial")) or line.get("status") not in (None, *STATUSES):
                 got = f"{shown(line.get('trial'))} and {shown(line.get('status'))}"
                 raise DataError(f"{file}:{number}: expected the name and the status of a trial, got {got}")
+            if not isinstance(line.get("seed"), int) or not isinstance(line.get("digest"), str):
+                got = f"{shown(line.get('seed'))} and {shown(line.get('digest'))}"
+                raise DataError(f"{file}:{number}: expected the seed and the digest of a trial, got {got}")
         if self.state == "done" and len(lines) < self.manifest.get("trials", 0):
             raise DataError(f"{file}: expected {self.manifest['trials']} trials, got {len(lines)}")
         return lines

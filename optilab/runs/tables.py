@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from optilab.errors import DataError, shown
-from optilab.files import Row, read_ends, read_regular, text_of
+from optilab.files import NUMBER, Row, read_ends, read_regular, text_of
 from optilab.runs.metrics import metric_of
 
 COLUMNS = ("epoch", "train_loss", "train_acc", "val_loss", "val_acc")
@@ -54,7 +54,7 @@ def _rows(path: Path, content: bytes) -> list[Row]:
     try:
         for cells in lines:
             if not header:
-                header = cells
+                header = [text_of(cell) or "" for cell in cells]
             elif len(cells) != len(header):
                 raise DataError(f"{path}:{lines.line_num}: expected {len(header)} cells, got {len(cells)}")
             else:
@@ -93,13 +93,11 @@ def _numbers(path: Path, columns: Sequence[str]) -> list[Row]:
 
 
 def _parse(cell: str, path: Path, line: int) -> Any:
-    try:
-        number = float(cell)
-    except ValueError:
+    if not NUMBER.fullmatch(cell):
         if "\ufffd" in cell or "\0" in cell:
-            raise DataError(f"{path}:{line}: damaged: {shown(cell)}") from None
+            raise DataError(f"{path}:{line}: damaged: {shown(cell)}")
         return text_of(cell)
-    if not math.isfinite(number):
+    if not math.isfinite(number := float(cell)):
         raise DataError(f"{path}:{line}: expected a finite number, got {shown(cell)}")
     return number if "." in cell or "e" in cell or "E" in cell else int(cell)
 

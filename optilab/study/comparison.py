@@ -8,12 +8,12 @@ from statistics import fmean
 from typing import Any
 
 from optilab.config.keys import is_within
+from optilab.config.load import NOT_SETTINGS
 from optilab.errors import UsageError, did_you_mean, shown
 from optilab.runs import Record
 from optilab.study.diff import circumstances, varying
 from optilab.study.groups import (
     DATA_DIGEST,
-    NOT_SETTINGS,
     Group,
     Grouping,
     distinguishing_keys,

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from optilab.config.tree import Tree, edited, flat
+from optilab.config.load import NOT_SETTINGS, require_unedited
+from optilab.config.tree import Tree, flat
 from optilab.errors import OptilabError, UsageError
 from optilab.runs import Record, Row, Study
-from optilab.study.groups import NOT_SETTINGS, changed_settings, value_text
+from optilab.study.groups import value_text
 from optilab.study.listing import config_of
 
 SECTIONS = ("versions", "host", "numerics", "environment")
@@ -113,12 +114,11 @@ def diff_runs(a: Record | Study, b: Record | Study) -> Diff:
 def _edited(record: Record) -> str:
     if not record.is_training or record.is_watched:
         return ""
-    file = record.path / "config.yaml"
     try:
-        changed = changed_settings(record, Tree.read(record.config, str(file)).values)
+        require_unedited(record, Tree.read(record.config, str(record.path / record.FILE)))
     except OptilabError as error:
         return str(error)
-    return edited(file, changed) if changed else ""
+    return ""
 
 
 def _pairs(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

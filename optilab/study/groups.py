@@ -16,19 +16,16 @@ from typing import Any, NamedTuple, TypeVar
 
 from optilab import runs
 from optilab.call import flow
+from optilab.config.load import NOT_SETTINGS, require_unedited
 from optilab.config.section import dump
 from optilab.config.training import TrainConfig, without_former_keys
-from optilab.config.tree import Tree, changed_values, edited, flat
-from optilab.errors import CheckpointError, RunError, UsageError, did_you_mean, shown
+from optilab.config.tree import Tree, flat
+from optilab.errors import CheckpointError, UsageError, did_you_mean, shown
 from optilab.optimize.user_code import is_user_code
 from optilab.runs import Record, Row, Study
 from optilab.runs.record import MANIFEST
 from optilab.words import SEVERAL, listed, plural, some
 
-_MEASURED = ("probes", "curvature", "curvature.every", "curvature.images")
-NOT_SETTINGS = frozenset(
-    {"name", "device", "threads", "checkpoint_every", "data.dir", "expect", "seed", *_MEASURED}
-)
 DATA_DIGEST = "data.files"
 """The setting that stands for the content of the dataset's files: the start of a checksum of their checksums."""
 FORK_EPOCH, FORK_DIGEST = "fork.name", "fork.settings"
@@ -131,11 +128,6 @@ def select_runs(directory: Path, names: Sequence[str]) -> Selection:
     return Selection(list(records.values()), left_out, looks, entries, {p.name: c for p, c in others.items()})
 
 
-def changed_settings(record: Record, tree: Mapping[str, Any]) -> list[str]:
-    """`key: old -> new` of each setting of a run's config.yaml that is not the one that the run was started with."""
-    return changed_values(record.manifest.get("config", {}), tree, NOT_SETTINGS - {"seed"})
-
-
 def settings(record: Record) -> dict[str, Any]:
     """Every key of a run's config, dotted, as its manifest has it: the checksum of its data, and where it was forked
     from, if it was.
@@ -145,12 +137,11 @@ def settings(record: Record) -> dict[str, Any]:
     """
     config = record.verified_config
     if config is None:  # edited since, or of an earlier version
-        path = record.path / "config.yaml"
-        written = Tree.read(record.config, str(path)).values
-        config = written if record.is_watched else record.manifest.get("config") or written
+        written = Tree.read(record.config, str(record.path / record.FILE))
+        config = written.values if record.is_watched else record.manifest.get("config") or written.values
         _require_facts(record, config)
-        if not record.is_watched and (changed := changed_settings(record, written)):
-            raise RunError(edited(path, changed))
+        if not record.is_watched:
+            require_unedited(record, written)
     _require_facts(record, config)
     tree = flat(without_former_keys(config))
     if record.is_watched:  # its code cannot be seen: the name that it was saved under tells it from others

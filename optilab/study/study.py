@@ -187,38 +187,41 @@ def run(
         chosen = _workers(spec, how, path, places, view)
         study = runs.open_study(directory, name, to_yaml(spec.request), facts)
         try:
-            require_nothing_dropped(spec, path)  # now that no other process writes it
-            _rename_runs(study, spec.trials)
-            planned = ahead(spec, path)
-            facts |= {
-                "trials": len(planned.trials),
-                "argv": _reproducing_command(study, spec, argv),
-            }
-            study.ask(to_yaml(spec.request), **facts)
-            watching = view.progress(len(planned.trials), planned.epochs, spec.metric)
-            with chosen as workers, watching as watcher:
-                if planned.missing and not stop.requested:
-                    view.announce(spec.shape, lambda: _cost(spec, path, workers, places, stop))
-                runner = _Runner(study, workers, places, origin, spec.keep, watcher, stop, how.fail_fast)
+            try:
+                require_nothing_dropped(spec, path)  # now that no other process writes it
+                _rename_runs(study, spec.trials)
+                planned = ahead(spec, path)
+                facts |= {
+                    "trials": len(planned.trials),
+                    "argv": _reproducing_command(study, spec, argv),
+                }
+                study.ask(to_yaml(spec.request), **facts)
+                watching = view.progress(len(planned.trials), planned.epochs, spec.metric)
+                with chosen as workers, watching as watcher:
+                    if planned.missing and not stop.requested:
+                        view.announce(spec.shape, lambda: _cost(spec, path, workers, places, stop))
+                    runner = _Runner(study, workers, places, origin, spec.keep, watcher, stop, how.fail_fast)
 
-                def train(batch: Batch, ended: Outcomes) -> Outcomes:
-                    trained = runner.train(batch, ended)
-                    if any(outcome.status == "diverged" for outcome in trained.values()):
-                        forecast = ahead(spec, path)
-                        watcher.recount(len(forecast.trials), forecast.epochs)
-                    return trained
+                    def train(batch: Batch, ended: Outcomes) -> Outcomes:
+                        trained = runner.train(batch, ended)
+                        if any(outcome.status == "diverged" for outcome in trained.values()):
+                            forecast = ahead(spec, path)
+                            watcher.recount(len(forecast.trials), forecast.epochs)
+                        return trained
 
-                outcomes = [*follow(spec.plan(path, False), partial(known, path), train).values()]
-            failed = any(outcome.failed for outcome in outcomes)
-            status = "interrupted" if stop.requested else "failed" if failed else "done"
-            if status == "done" and spec.request.seeds > 1:  # else it has no verdict
-                study.update(looks=_look_digests(study.manifest.get("looks", []), outcomes))
+                    outcomes = [*follow(spec.plan(path, False), partial(known, path), train).values()]
+                failed = any(outcome.failed for outcome in outcomes)
+                status = "interrupted" if stop.requested else "failed" if failed else "done"
+                if status == "done" and spec.request.seeds > 1:  # else it has no verdict
+                    study.update(looks=_look_digests(study.manifest.get("looks", []), outcomes))
+            except (WorkersLost, WriteFailure):
+                status = "interrupted"
+                raise
+            finally:
+                study.finish(status, **({"trials": len(outcomes)} if status == "done" else {}))
         except (WorkersLost, WriteFailure) as error:
-            status = "interrupted"
             again = (runs.sweep_of(path) or study).name
             raise SystemFailure(f"{error}; the same command with --name {again} continues the study") from None
-        finally:
-            study.finish(status, **({"trials": len(outcomes)} if status == "done" else {}))
     return StudyResult(path, outcomes, stop.signal)
 
 

@@ -46,8 +46,7 @@ def plan_resume(path: Path, changes: Sequence[Override]) -> Continuation:
         done = max(done, latest.manifest["epoch"])  # a finished run may have lost its checkpoints
     if config.epochs < done:
         raise UsageError(f"--epochs {config.epochs} is below the {done} epochs already done")
-    ended = latest.state == "done" and (done == config.epochs or done < current.epochs)
-    return Continuation(path, config, done, ended and _is_readable(latest))
+    return Continuation(path, config, done, _is_readable(latest) and latest.has_ended(config.epochs))
 
 
 def _is_readable(record: runs.Record) -> bool:

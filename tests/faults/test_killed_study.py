@@ -10,6 +10,7 @@ import signal
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -148,13 +149,25 @@ def test_litter_of_killed_commands_is_removed(sandbox: Sandbox) -> None:
     assert study_files(study) == before
 
 
-def test_a_full_disk_ends_a_study(sandbox: Sandbox) -> None:
-    """Files of a trial are larger than the limit, the study's own are not; the same command continues."""
+@pytest.mark.parametrize("end", ["fits", "does not fit"])
+def test_a_full_disk_ends_a_study(end: str, sandbox: Sandbox) -> None:
+    """Files of a trial do not fit, and those that end the study may not either; the same command continues."""
     argv = ["train", "lab.yaml", "--seeds", "2", "--epochs", "2", "--quiet", "--jobs", "2", "--name"]
 
     def limit() -> None:
         fork_the_template()
         resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 10, resource.RLIM_INFINITY))
+        if end == "does not fit":
+            runs.OpenStudy.finish = finish_on_a_full_disk
+
+    whole_finish = runs.OpenStudy.finish
+
+    def finish_on_a_full_disk(study: runs.OpenStudy, status: str, **facts: Any) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        try:
+            whole_finish(study, status, **facts)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 10, resource.RLIM_INFINITY))
 
     done = sandbox.forked.run([*argv, "full"], sandbox.folder, before=limit)
     assert done.code == 7, done

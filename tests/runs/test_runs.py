@@ -369,6 +369,34 @@ def test_the_end_of_a_long_table_is_read_without_the_rest(tmp_path):
     assert tables.read_last_row(file) is tables.read_last_row(tmp_path / "none.csv") is None
 
 
+NUMERALS = (
+    "5",
+    "-5",
+    "1e5",
+    "1.5E-05",
+    "1_000",
+    "١٢",
+    " 5 ",
+    ".5",
+    "nan",
+    "inf",
+    "-inf",
+    "NaN",
+    "Infinity",
+    "'5",
+    "''nan",
+    "=5",
+)
+
+
+@pytest.mark.parametrize("text", NUMERALS)
+def test_a_text_that_looks_like_a_number_is_read_as_it_was_written(text, tmp_path):
+    rows = [{"algo": text, text: 0.5}, {"algo": f"'{text}", text: 5}]
+    file = tmp_path / "metrics.csv"
+    file.write_bytes(runs.table(rows))
+    assert runs.read_table(file) == rows
+
+
 PEAK = """
 import resource, sys
 from optilab.__main__ import main

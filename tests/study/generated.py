@@ -43,7 +43,8 @@ def training(folder, name, *changes, accuracies=(0.5, 0.6), preset="sigmoid.yaml
 
 def planned(study, rows):
     """Write the plan of a study: a row per trial, of which the runs have the outcomes."""
-    (study / "plan.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    lines = [{**row, "seed": row.get("seed", 42), "digest": row.get("digest", "sha256:0")} for row in rows]
+    (study / "plan.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def layered(run, *epochs):

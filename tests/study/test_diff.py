@@ -7,7 +7,7 @@ import pytest
 
 from optilab.runs import read
 from optilab.study.diff import diff_runs
-from tests.study.generated import VERSIONS, training
+from tests.study.generated import VERSIONS, layered, training
 
 NUMERICS = {"torch": VERSIONS["torch"], "device": "cpu", "threads": 2, "cpu_capability": "AVX512"}
 SAME = (0.5, 0.6, 0.7)
@@ -85,7 +85,10 @@ def test_a_config_that_was_edited_is_said(optilab, tmp_path):
         training(tmp_path / "runs", name)
     line = ("runs", "diff", "a", "b", "--json")
     assert json.loads(optilab(*line).stdout)["edited"] == []
+    layered(tmp_path / "runs" / "b", [1.0, 1.0])
     file = tmp_path / "runs" / "b" / "config.yaml"
     file.write_text(re.sub(r"\blr: [\d.e-]+", "lr: 0.7", file.read_text()))
     (edited,) = json.loads(optilab(*line).stdout)["edited"]
     assert "b/config.yaml was edited since the run started: optimizer.lr: " in edited
+    for command in (["diagnose", "b"], ["runs", "compare", "b"], ["train", "--resume", "b"]):
+        assert optilab(*command, code=4).stderr == f"optilab: {edited}\n"

@@ -35,7 +35,7 @@ def test_a_run_of_a_version_with_other_keys_is_refused(run, tmp_path):
     )
 
 
-def test_a_run_of_a_version_that_kept_less_is_not_called_damaged(run, tmp_path):
+def test_a_run_of_a_version_that_kept_less_is_not_called_damaged(run, optilab, tmp_path):
     path = tmp_path / "runs" / "done" / "manifest.json"
     manifest = json.loads(path.read_text())
     del manifest["config"]
@@ -43,6 +43,15 @@ def test_a_run_of_a_version_that_kept_less_is_not_called_damaged(run, tmp_path):
     path.write_text(json.dumps(manifest))
     message = run("--epochs", "5", code=4)
     assert "done was made by optilab 0.1.0, whose runs this version reads and does not resume" in message
+    optilab("diagnose", "done")
+    optilab("runs", "compare", "done")
+
+
+def test_a_run_goes_on_to_the_epochs_that_its_config_has_now(run, tmp_path):
+    config = tmp_path / "runs" / "done" / "config.yaml"
+    config.write_text(config.read_text().replace("epochs: 3", "epochs: 4"))
+    run(code=0)
+    assert len((tmp_path / "runs" / "done" / "metrics.csv").read_text().splitlines()) == 1 + 4
 
 
 @pytest.mark.parametrize("option", ["--resume", "--fork"])
