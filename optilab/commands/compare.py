@@ -11,14 +11,16 @@ from pydantic import BeforeValidator, Field, model_validator
 from optilab.commands import comparison_tables as tables
 from optilab.commands.answer import Answer
 from optilab.commands.options import QUIET, FolderOptions, FormatOptions, OutputOptions, PictureOptions, RunNames
-from optilab.commands.request import Place, Request
+from optilab.commands.request import Place, Request, options_of
 from optilab.errors import DataError, UsageError, shown
 from optilab.marks import Flag
 from optilab.runs import Record, Study, sweep_of
+from optilab.show import terminal
 from optilab.show.blocks import Block, NextStep, Sentence, Verbatim
 from optilab.show.table import Table
 
 if TYPE_CHECKING:
+    from optilab.commands.race_tables import RaceView
     from optilab.show.chart import Chart
     from optilab.study.comparison import RunComparison
     from optilab.study.groups import Selection
@@ -97,13 +99,33 @@ class CompareRuns(ComparisonOptions, FormatOptions, FolderOptions, PictureOption
         Doc("Print the groups that can be the best and nothing else"),
     ] = False
 
-    def run(self, place: Place) -> "LabComparison":
-        """The comparison of a race is by its evaluated trainings, and by the test set unless `metric` is another."""
+    def run(self, place: Place) -> "LabComparison | RaceView":
+        """The verdicts of a race are its own; with another comparison option, its evaluated trainings are compared."""
         timed = self.target is not None
         selection, metric = trainings_and_metric(place.folder, self.names, self.arguments.get("metric"), timed)
-        answer = compare_selection(selection, metric, self)
+        answer: LabComparison | RaceView
+        if race := race_view(self, selection.entries):
+            answer = race
+            for note in () if place.silent else selection.notes:
+                terminal.note(note)
+        else:
+            answer = compare_selection(selection, metric, self)
         self.draw(answer.chart)
         return answer
+
+
+def race_view(request: ComparisonOptions, entries: Sequence[Record | Study]) -> "RaceView | None":
+    """The result of a race that is alone; None for other entries, and where an option asks for another comparison."""
+    if len(entries) != 1 or options_of(ComparisonOptions).keys() & request.arguments.keys():
+        return None
+    from optilab.study.network_race import read
+
+    (study,) = entries
+    if not isinstance(study, Study) or (result := read(study)) is None:
+        return None
+    from optilab.commands.race_tables import RaceView  # with NumPy
+
+    return RaceView(result, study)
 
 
 def compare_selection(

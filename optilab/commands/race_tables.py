@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -341,8 +341,25 @@ def _outcomes(raced: Raced) -> dict[str, Any]:
 class RaceView(Answer):
     """The result of a race on trainings, or of remedies with tuned rates, as its study has it."""
 
+    schema_version: ClassVar[int] = 3
     result: RaceResult
     study: Study
+
+    @property
+    def _judged(self) -> list[RaceTable]:
+        """The table over all networks, or where there is none, those of each that has a result."""
+        tables = [self.result.overall] if self.result.overall else self.result.networks
+        return [table for table in tables if table.judgment]
+
+    @property
+    def may_be_best(self) -> list[str]:
+        """The entrants that no verdict excludes from being the best."""
+        return [
+            *dict.fromkeys(key for table in self._judged if table.judgment for key in table.judgment.possible_best)
+        ]
+
+    def short(self) -> Iterable[str]:
+        return map(Verbatim, self.may_be_best)
 
     @property
     def headline(self) -> str:
@@ -429,7 +446,7 @@ class RaceView(Answer):
     def next_step(self) -> NextStep | None:
         """The command that follows: more rates, repeats for a verdict, more repeats, or the limits of the best."""
         result = self.result
-        judged = [table for table in ([result.overall] if result.overall else result.networks) if table.judgment]
+        judged = self._judged
         judgments = [table.judgment for table in judged if table.judgment]
         ranked = (
             table.raced[row.key] for table in result.networks if table.judgment for row in table.judgment.ranked

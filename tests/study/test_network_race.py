@@ -373,6 +373,15 @@ def test_a_race_is_plotted_as_it_is_drawn_at_its_end(study, optilab, tmp_path):
     assert "lr " not in picture
 
 
+def test_a_race_is_compared_as_it_is_judged_at_its_end(raced, study, optilab):
+    """Its optimizers, not the settings of their repeats; with another metric, the evaluated trainings."""
+    compared = json.loads(optilab("runs", "compare", "r", "--json").stdout)
+    assert compared["networks"] == raced.document["networks"]
+    possible = [*network_race.read(study).networks[0].judgment.possible_best]
+    assert optilab("runs", "compare", "r", "--quiet").stdout.splitlines() == possible
+    assert json.loads(optilab("runs", "compare", "r", "--metric", "val_acc", "--json").stdout)["groups"]
+
+
 def test_the_progress_ends_with_the_last_trial(raced):
     done, planned = re.findall(r"^optilab: (\d+)/(\d+) ", raced.log, re.MULTILINE)[-1]
     assert done == planned
