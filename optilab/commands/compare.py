@@ -103,29 +103,24 @@ class CompareRuns(ComparisonOptions, FormatOptions, FolderOptions, PictureOption
         """The verdicts of a race are its own; with another comparison option, its evaluated trainings are compared."""
         timed = self.target is not None
         selection, metric = trainings_and_metric(place.folder, self.names, self.arguments.get("metric"), timed)
-        answer: LabComparison | RaceView
-        if race := race_view(self, selection.entries):
-            answer = race
-            for note in () if place.silent else selection.notes:
-                terminal.note(note)
-        else:
-            answer = compare_selection(selection, metric, self)
+        answer = race_view(selection.entries, self) or compare_selection(selection, metric, self)
+        for note in [] if place.silent or isinstance(answer, LabComparison) else selection.notes:
+            terminal.note(note)
         self.draw(answer.chart)
         return answer
 
 
-def race_view(request: ComparisonOptions, entries: Sequence[Record | Study]) -> "RaceView | None":
-    """The result of a race that is alone; None for other entries, and where an option asks for another comparison."""
-    if len(entries) != 1 or options_of(ComparisonOptions).keys() & request.arguments.keys():
+def race_view(entries: Sequence[Record | Study], options: ComparisonOptions | None = None) -> "RaceView | None":
+    """The result of a race on trainings, or of remedies with tuned rates, where it is the only entry and no option
+    asks for another comparison; else None.
+    """
+    again = options and options_of(ComparisonOptions).keys() & options.arguments.keys()
+    if again or len(entries) != 1 or not isinstance(study := entries[0], Study):
         return None
+    from optilab.commands.race_tables import RaceView
     from optilab.study.network_race import read
 
-    (study,) = entries
-    if not isinstance(study, Study) or (result := read(study)) is None:
-        return None
-    from optilab.commands.race_tables import RaceView  # with NumPy
-
-    return RaceView(result, study)
+    return RaceView(result, study) if (result := read(study)) else None
 
 
 def compare_selection(

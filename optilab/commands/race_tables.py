@@ -30,7 +30,7 @@ from optilab.study.function_race import CONDITIONS, ENOUGH_FUNCTIONS, Race
 from optilab.study.judge import alpha, confidence_of
 from optilab.study.network_race import JUDGED, Raced, RaceResult, RaceTable
 from optilab.study.tuning import UNSOLVED, extra_knowledge, gradients_per_step
-from optilab.study.tuning_space import of_rule, untuned
+from optilab.study.tuning_space import search_notes, untuned
 from optilab.words import listed, plural, some
 
 # --- on test functions --------------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ def race_notes(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]
         "x lowest: cost relative to the cheapest optimizer; the 95% intervals and verdicts "
         "hold for all optimizers at once, with the functions as a random sample",
         *(note for rule in rules if (note := _extra(rule, functions))),
-        *(note for rule in rules for note in untuned(rule.name, vars(rule), of_rule(rule, conditions.over))),
+        *function_race.plan_notes(rules, functions, conditions.over),
         *_ends(race),
     ]
 
@@ -346,17 +346,10 @@ class RaceView(Answer):
     study: Study
 
     @property
-    def _judged(self) -> list[RaceTable]:
-        """The table over all networks, or where there is none, those of each that has a result."""
-        tables = [self.result.overall] if self.result.overall else self.result.networks
-        return [table for table in tables if table.judgment]
-
-    @property
     def may_be_best(self) -> list[str]:
         """The entrants that no verdict excludes from being the best."""
-        return [
-            *dict.fromkeys(key for table in self._judged if table.judgment for key in table.judgment.possible_best)
-        ]
+        judged = rows(self.result.overall) if self.result.overall else self.rows
+        return list(dict.fromkeys(row["rule"] for row in judged if row["verdict"] != "worse"))
 
     def short(self) -> Iterable[str]:
         return map(Verbatim, self.may_be_best)
@@ -403,6 +396,7 @@ class RaceView(Answer):
             yield verdict if table is alone else Sentence(f"verdict: {verdict.text}", "bold")
         yield ""
         yield from notes(result)
+        yield from search_notes(self.study.manifest.get("search_space", {}))
         if step := self.next_step:
             yield step
         yield Hint(self.study.path)
@@ -436,6 +430,7 @@ class RaceView(Answer):
             "failed": dict(failed(result)),
             "networks": [{"network": table.network, **_verdicts(table, result)} for table in result.networks],
             "overall": result.overall and _verdicts(result.overall, result),
+            "search_space": self.study.manifest.get("search_space", {}),
         }
 
     def chart(self) -> Chart:
@@ -446,7 +441,7 @@ class RaceView(Answer):
     def next_step(self) -> NextStep | None:
         """The command that follows: more rates, repeats for a verdict, more repeats, or the limits of the best."""
         result = self.result
-        judged = self._judged
+        judged = [table for table in ([result.overall] if result.overall else result.networks) if table.judgment]
         judgments = [table.judgment for table in judged if table.judgment]
         ranked = (
             table.raced[row.key] for table in result.networks if table.judgment for row in table.judgment.ranked

@@ -74,7 +74,7 @@ def _answer(request: Report, place: Place) -> "tuple[LabComparison | RaceView, l
     timed = request.target is not None
     selection, metric = trainings_and_metric(place.folder, request.names, request.metric, timed)
     entries = selection.entries
-    if race := race_view(request, entries):
+    if race := race_view(entries, request):
         return race, selection.notes
     if name := _untouched(entries[0], selection.records) if len(entries) == 1 else None:
         request = Report.of({"baseline": name, **request.arguments}, request.typed)
