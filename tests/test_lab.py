@@ -184,7 +184,8 @@ def test_a_race_on_trainings_is_that_of_the_command(lab, optilab, small):
     assert race.verdict == network["verdict"]
     assert [row["rule"] for row in race.table().rows] == [rule["rule"] for rule in network["rules"]]
     assert len(race.rows) == 20, "8 to tune, 8 finalists, 4 to judge"
-    assert len(lab.compare("r").comparison.records) == 4, "not those of the tuning"
+    assert lab.compare("r").verdict == race.verdict
+    assert len(lab.compare("r", metric="test_acc").comparison.records) == 4, "not those of the tuning"
 
 
 @pytest.mark.parametrize(("code", "equal"), [(momentum, True), (Wrong, False)])

@@ -284,7 +284,8 @@ class Checker:
         request = FunctionRace(**dict(load(FunctionRaceConfig, source, claimed)))
         claims = _require(request.expect)
         place = Place(self.place.folder, (), self.place.silent, library=True)
-        return Question(claims, results_of_race(race_on_functions(request, place).race))
+        answer: Any = race_on_functions(request, place)
+        return Question(claims, results_of_race(answer.race))
 
     def _study(self, kind: str, source: Any, changes: Sequence[Override], claimed: Sequence[Override]) -> Question:
         """The study that a training, a sweep, remedies or a race on trainings mean."""

@@ -11,14 +11,16 @@ from pydantic import BeforeValidator, Field, model_validator
 from optilab.commands import comparison_tables as tables
 from optilab.commands.answer import Answer
 from optilab.commands.options import QUIET, FolderOptions, FormatOptions, OutputOptions, PictureOptions, RunNames
-from optilab.commands.request import Place, Request
+from optilab.commands.request import Place, Request, options_of
 from optilab.errors import DataError, UsageError, shown
 from optilab.marks import Flag
 from optilab.runs import Record, Study, sweep_of
+from optilab.show import terminal
 from optilab.show.blocks import Block, NextStep, Sentence, Verbatim
 from optilab.show.table import Table
 
 if TYPE_CHECKING:
+    from optilab.commands.race_tables import RaceView
     from optilab.show.chart import Chart
     from optilab.study.comparison import RunComparison
     from optilab.study.groups import Selection
@@ -97,13 +99,28 @@ class CompareRuns(ComparisonOptions, FormatOptions, FolderOptions, PictureOption
         Doc("Print the groups that can be the best and nothing else"),
     ] = False
 
-    def run(self, place: Place) -> "LabComparison":
-        """The comparison of a race is by its evaluated trainings, and by the test set unless `metric` is another."""
+    def run(self, place: Place) -> "LabComparison | RaceView":
+        """The verdicts of a race are its own; with another comparison option, its evaluated trainings are compared."""
         timed = self.target is not None
         selection, metric = trainings_and_metric(place.folder, self.names, self.arguments.get("metric"), timed)
-        answer = compare_selection(selection, metric, self)
+        answer = race_view(selection.entries, self) or compare_selection(selection, metric, self)
+        for note in [] if place.silent or isinstance(answer, LabComparison) else selection.notes:
+            terminal.note(note)
         self.draw(answer.chart)
         return answer
+
+
+def race_view(entries: Sequence[Record | Study], options: ComparisonOptions | None = None) -> "RaceView | None":
+    """The result of a race on trainings, or of remedies with tuned rates, where it is the only entry and no option
+    asks for another comparison; else None.
+    """
+    again = options and options_of(ComparisonOptions).keys() & options.arguments.keys()
+    if again or len(entries) != 1 or not isinstance(study := entries[0], Study):
+        return None
+    from optilab.commands.race_tables import RaceView
+    from optilab.study.network_race import read
+
+    return RaceView(result, study) if (result := read(study)) else None
 
 
 def compare_selection(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from annotated_doc import Doc
 
 from optilab.commands import studies
-from optilab.commands.answer import Answer
+from optilab.commands.answer import Answer, SimpleAnswer
 from optilab.commands.options import (
     OUT,
     PICTURES,
@@ -62,6 +62,7 @@ class RaceOptions(FormatOptions, PictureOptions, OutputOptions):
         QUIET,
         Doc("Print what may be the best; with --on, the directory"),
     ] = False
+    dry_run: Annotated[bool, Doc("Print the plan and its cost; run nothing")] = False
 
     @property
     def report(self) -> str | None:
@@ -86,7 +87,6 @@ class TrainingRace(StudyOptions, RaceOptions, TrainingRaceConfig):
     algos: TrainingRules | None = None  # type: ignore[assignment]
     epochs: Annotated[int | None, ConfigKey("epochs"), Flag("N"), Doc("Epochs of each run")] = None
     fail_fast: Annotated[bool, Doc("Stop at the first trial that fails")] = False
-    dry_run: Annotated[bool, Doc("With --on: print the plan and its cost; train nothing")] = False
 
     def run(self, place: Place) -> "LabStudy | PlannedStudy":
         tree, name = self._tree_and_name(place)
@@ -142,17 +142,18 @@ class FunctionRace(RaceOptions, FunctionRaceConfig):
             )
         return TrainingRace.of(values, typed) if trains else super().of(values, typed)
 
-    def run(self, place: Place) -> "LabRace":
+    def run(self, place: Place) -> "LabRace | SimpleAnswer":
         answer = race_on_functions(self, place)
-        self.save(answer)
+        if not self.dry_run:
+            self.save(answer)
         return answer
 
 
 # --- on test functions --------------------------------------------------------------------------------------
 
 
-def race_on_functions(request: FunctionRace, place: Place) -> "LabRace":
-    """The race of a request. UsageError for names that do not exist, and for what cannot race."""
+def race_on_functions(request: FunctionRace, place: Place) -> "LabRace | SimpleAnswer":
+    """The race of a request, or its plan. UsageError for names that do not exist, and for what cannot race."""
     rules = rules_named(request.flag("algos"), request.algos or OPTIMIZERS, request.over)
     chosen = chosen_names(request.flag("functions"), request.functions or FUNCTIONS, "function", OBJECTIVES)
     if len(rules) < 2:
@@ -168,10 +169,14 @@ def race_on_functions(request: FunctionRace, place: Place) -> "LabRace":
     require_judgeable(request.expect, [rule.name for rule in rules])
     Table(COLUMNS, []).choose(request.columns or (), request.flag("columns"))
     tunings = len(rules) * len(tests) * request.repeats
+    most = plural(tunings * request.budget * 2 * request.starts * request.gradients, "gradient evaluation")
+    counts = f"{plural(len(rules), 'optimizer')} on {plural(len(tests), 'function')}"
+    plan = f"{counts}   {request.sizes}; at most {most} in all"
+    if request.dry_run:
+        notes = study.plan_notes(rules, tests, request.over)
+        return SimpleAnswer([plan, *notes], {"plan": plan, "notes": notes})
     if not (place.silent or place.library):
-        most = plural(tunings * request.budget * 2 * request.starts * request.gradients, "gradient evaluation")
-        counts = f"{plural(len(rules), 'optimizer')} on {plural(len(tests), 'function')}"
-        terminal.note(f"{counts}   {request.sizes}; at most {most} in all")
+        terminal.note(plan)
     with studies.StepProgress(tunings, place.silent, f"tuning 1 of {tunings}") as progress:
         race = study.run(rules, tests, request, lambda done: progress.step(f"tuning {done} of {tunings}"))
     judged = judge_claims(request.expect, results_of_race(race))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -30,7 +30,7 @@ from optilab.study.function_race import CONDITIONS, ENOUGH_FUNCTIONS, Race
 from optilab.study.judge import alpha, confidence_of
 from optilab.study.network_race import JUDGED, Raced, RaceResult, RaceTable
 from optilab.study.tuning import UNSOLVED, extra_knowledge, gradients_per_step
-from optilab.study.tuning_space import of_rule, untuned
+from optilab.study.tuning_space import search_notes, untuned
 from optilab.words import listed, plural, some
 
 # --- on test functions --------------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ def race_notes(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]
         "x lowest: cost relative to the cheapest optimizer; the 95% intervals and verdicts "
         "hold for all optimizers at once, with the functions as a random sample",
         *(note for rule in rules if (note := _extra(rule, functions))),
-        *(note for rule in rules for note in untuned(rule.name, vars(rule), of_rule(rule, conditions.over))),
+        *function_race.plan_notes(rules, functions, conditions.over),
         *_ends(race),
     ]
 
@@ -341,8 +341,18 @@ def _outcomes(raced: Raced) -> dict[str, Any]:
 class RaceView(Answer):
     """The result of a race on trainings, or of remedies with tuned rates, as its study has it."""
 
+    schema_version: ClassVar[int] = 3
     result: RaceResult
     study: Study
+
+    @property
+    def may_be_best(self) -> list[str]:
+        """The entrants that no verdict excludes from being the best."""
+        judged = rows(self.result.overall) if self.result.overall else self.rows
+        return list(dict.fromkeys(row["rule"] for row in judged if row["verdict"] != "worse"))
+
+    def short(self) -> Iterable[str]:
+        return map(Verbatim, self.may_be_best)
 
     @property
     def headline(self) -> str:
@@ -386,6 +396,7 @@ class RaceView(Answer):
             yield verdict if table is alone else Sentence(f"verdict: {verdict.text}", "bold")
         yield ""
         yield from notes(result)
+        yield from search_notes(self.study.manifest.get("search_space", {}))
         if step := self.next_step:
             yield step
         yield Hint(self.study.path)
@@ -419,6 +430,7 @@ class RaceView(Answer):
             "failed": dict(failed(result)),
             "networks": [{"network": table.network, **_verdicts(table, result)} for table in result.networks],
             "overall": result.overall and _verdicts(result.overall, result),
+            "search_space": self.study.manifest.get("search_space", {}),
         }
 
     def chart(self) -> Chart:

@@ -14,11 +14,11 @@ from optilab.commands.compare import (
     LabComparison,
     Metric,
     compare_selection,
+    race_view,
     trainings_and_metric,
 )
 from optilab.commands.options import QUIET, ColumnOptions, FolderOptions, OutputOptions, RunNames
-from optilab.commands.request import Place, options_of
-from optilab.commands.results import LabStudy
+from optilab.commands.request import Place
 from optilab.marks import Flag
 from optilab.runs import Record, Study
 from optilab.show import terminal
@@ -73,21 +73,18 @@ def _answer(request: Report, place: Place) -> "tuple[LabComparison | RaceView, l
     """The answer that the page shows, and a sentence for each trial left out."""
     timed = request.target is not None
     selection, metric = trainings_and_metric(place.folder, request.names, request.metric, timed)
-    entries, options = selection.entries, request
-    study = entries[0]
-    if len(entries) == 1 and isinstance(study, Study):
-        again = options_of(ComparisonOptions).keys() & request.arguments.keys()
-        if not again and (result := LabStudy(study).race_result) is not None:
-            from optilab.commands.race_tables import RaceView  # with NumPy
-
-            return RaceView(result, study), selection.notes
-        if study.manifest["command"] == "remedy" and (name := _untouched(study, selection.records)):
-            options = Report.of({"baseline": name, **request.arguments}, request.typed)
-    return compare_selection(selection, metric, options), selection.notes
+    entries = selection.entries
+    if race := race_view(entries, request):
+        return race, selection.notes
+    if name := _untouched(entries[0], selection.records) if len(entries) == 1 else None:
+        request = Report.of({"baseline": name, **request.arguments}, request.typed)
+    return compare_selection(selection, metric, request), selection.notes
 
 
-def _untouched(study: Study, records: Sequence[Record]) -> str | None:
-    """The run of a remedy study whose network is as it is; None where it has none."""
+def _untouched(study: Study | Record, records: Sequence[Record]) -> str | None:
+    """The run of a remedy study whose network is as it is; None where it has none, and of another entry."""
+    if not isinstance(study, Study) or study.manifest["command"] != "remedy":
+        return None
     from optilab.study.remedy import AS_IT_IS
 
     names = {record.name for record in records}

@@ -456,8 +456,8 @@ def _of_settings(chosen: "Selection") -> "Chart | None":
     entries = chosen.entries
     if len(entries) != 1 or not isinstance(entries[0], Study):
         return None
-    if LabStudy(entries[0]).race_result is not None:
-        return LabStudy(entries[0]).chart()
+    if race := compare.race_view(entries):
+        return race.chart()
     if entries[0].manifest["command"] != "sweep":
         return None
     metric = str(request_of(entries[0]).get("metric", "val_acc"))

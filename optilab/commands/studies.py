@@ -248,7 +248,7 @@ class PlannedStudy(Answer):
 
     def document(self) -> Mapping[str, Any]:
         cost = {key: value for key, value in asdict(self.cost).items() if key != "problem"}
-        return {"plan": self.shape, **cost, "detectable": self.detectable}
+        return {"plan": self.shape, **cost, "detectable": self.detectable, "notes": self.notes}
 
 
 # --- what is shown meanwhile --------------------------------------------------------------------------------

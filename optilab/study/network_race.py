@@ -176,10 +176,10 @@ def race_of(
     notes = dict.fromkeys(
         note for c in entrants for note in untuned(c.name, vars(c.tuning[0].config.optimizer), c.fields)
     )
-    searched = {c.name: owner for c in entrants for key, owner in c.fields.items() if key == "lr"}
-    notes |= dict.fromkeys(
-        note for name, owner in searched.items() for note in tuning_space.searched_rates(name, owner, race.over)
-    )
+    spaces = {
+        network: {c.name: tuning_space.searched(c.fields, race.over) for c in entered if c.network == network}
+        for network in networks
+    }
     places = [f"{network}/{name}" for network in networks for name in names] if len(networks) > 1 else []
     return RaceSpec(
         request.kind,
@@ -191,7 +191,8 @@ def race_of(
         labels=[*names, *places],
         sample=race.repeats,
         unit="repeats",
-        notes=[*notes],
+        notes=[*notes, *tuning_space.search_notes(spaces)],
+        facts={"search_space": spaces},
         race=race,
         entrants=entrants,
     )

@@ -63,6 +63,8 @@ class StudySpec:
     """The noun for the sample of such a claim."""
     notes: Sequence[str] = ()
     """The notes of a dry run, next to the cost."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What the manifest states besides."""
 
     @property
     def name(self) -> str:
@@ -194,6 +196,7 @@ def run(
                 facts |= {
                     "trials": len(planned.trials),
                     "argv": _reproducing_command(study, spec, argv),
+                    **spec.facts,
                 }
                 study.ask(to_yaml(spec.request), **facts)
                 watching = view.progress(len(planned.trials), planned.epochs, spec.metric)

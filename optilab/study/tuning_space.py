@@ -5,8 +5,8 @@ purpose: the tuning that a rule needs is part of its price (Choi et al. 2019; Si
 `lr` and `damping` follow the scale of the function, since no fixed range fits a curvature of 1 and one of a million.
 """
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -20,6 +20,7 @@ from optilab.errors import UsageError, unknown
 from optilab.optimize.objective import Floats, Objective
 from optilab.optimize.rule import ALIASES, follows_schedule, learning_rates
 from optilab.optimize.user_code import UserRule, is_user_code
+from optilab.words import listed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 class Range:
     low: float
     high: float
+    why: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.low:g} to {self.high:g}{self.why and f' ({self.why})'}"
 
 
 class LogUniform(Range):
@@ -43,6 +48,9 @@ class OneMinus(Range):
 
     def __call__(self, u: Floats) -> Floats:
         return 1 - self.high * (self.low / self.high) ** u
+
+    def __str__(self) -> str:
+        return f"{1 - self.high:g} to {1 - self.low:g}"
 
 
 class Uniform(Range):
@@ -71,6 +79,9 @@ class Categorical:
         import numpy as np
 
         return np.array(self.names)[(u * len(self.names)).astype(int)]
+
+    def __str__(self) -> str:
+        return listed(self.names, "or")
 
 
 Distribution = LogUniform | OneMinus | Uniform
@@ -153,28 +164,44 @@ def network_space(rule: Any) -> dict[str, Any]:
     default = getattr(rule, "lr", 0.0)
     if not is_scale_invariant(rule):
         lr = LogUniform(3e-3, 30)
-    elif default >= 1:
-        lr = LogUniform(1e-2, 100)
     else:
-        lr = LogUniform(1e-3, 10) if default >= 0.01 else LogUniform(1e-5, 0.1)
+        low = 1e-2 if default >= 1 else 1e-3 if default >= 0.01 else 1e-5
+        lr = LogUniform(low, 1e4 * low, f"chosen by its default {default:g}")
     decoupled = any(has_decoupled_decay(rule, key) for key in _DECAYS)
-    decay = ZeroInflated(1e-3, 10) if decoupled else ZeroInflated(1e-6, 1e-2)
+    decay = ZeroInflated(1e-3, 10, "or 0") if decoupled else ZeroInflated(1e-6, 1e-2, "or 0")
     distributions: dict[str, Any] = {"lr": lr, "damping": LogUniform(1e-6, 1), **FIXED, "weight_decay": decay}
     distributions["schedule"] = SCHEDULES
     if power := eps_exponent(rule):
-        distributions["eps"] = LogUniform(min(1e-10**power, rule.eps * 0.01**power), 1e-2**power)
+        low, lower = 1e-10**power, rule.eps * 0.01**power
+        why = f"chosen by its default {rule.eps:g}" if lower < low else ""
+        distributions["eps"] = LogUniform(min(low, lower), 1e-2**power, why)
     return distributions
 
 
-def searched_rates(name: str, rule: Any, over: Mapping[str, Any]) -> list[str]:
-    """The range of a rule's learning rate on a network as one sentence, and whether its default chose it."""
-    from optilab.optimize.theory import is_scale_invariant
+def searched(
+    owners: Mapping[str, Any], over: Mapping[str, Any], functions: Sequence[Objective] = ()
+) -> dict[str, Any]:
+    """The distribution of every field that is searched, by its owner, on networks or over all functions, as a tree."""
+    tree = dict[str, Any]()
+    for field, rule in owners.items():
+        spaces = [space(function) for function in functions] or [network_space(rule)]
+        draw, *others = draws = {distribution_of(field, known | ranges(over)) for known in spaces}
+        if others:
+            low, high = min(each.low for each in draws), max(each.high for each in draws)
+            draw = replace(draw, low=low, high=high, why="by the scale of the function")
+        tree[field] = {"distribution": type(draw).__name__, **asdict(draw), "range": str(draw)}
+    return tree
 
-    if "lr" not in learning_rates(rule):
-        return []
-    draw = (network_space(rule) | ranges(over))["lr"]
-    chosen = f", which follows its default {rule.lr:g}" if "lr" not in over and is_scale_invariant(rule) else ""
-    return [f"{name}: lr is searched from {draw.low:g} to {draw.high:g}{chosen}"]
+
+def search_notes(spaces: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[str]:
+    """The search spaces by network and rule as sentences, one for the rules that have the same."""
+    labels = dict[str, dict[str, None]]()
+    for network, rules in spaces.items():
+        for name, tree in rules.items():
+            text = ", ".join(f"{field} {draw['range']}" for field, draw in tree.items())
+            alike = all(other.get(name) == tree for other in spaces.values())
+            labels.setdefault(text, {})[name if alike else f"{network}/{name}"] = None
+    return [f"{listed(names)}: the search space is {text}" for text, names in labels.items() if text]
 
 
 def ranges(over: Mapping[str, Any]) -> dict[str, Distribution]:
@@ -322,6 +349,9 @@ def distribution_of(field: str, distributions: Mapping[str, Any]) -> Any:
 def draw(
     rule: Any, function: Objective, budget: int, generator: "np.random.Generator", over: Mapping[str, Any]
 ) -> dict[str, Floats]:
-    """`budget` random settings of the rule for the function, one array (budget,) per tuned field."""
-    distributions = space(function) | ranges(over)
-    return {name: distribution_of(name, distributions)(generator.random(budget)) for name in of_rule(rule, over)}
+    """`budget` random settings of the rule for the function, one array (budget,) per tuned field. Those of a user's
+    rule are drawn in the order of their names, whatever the order of its parameters.
+    """
+    distributions, tuned = space(function) | ranges(over), of_rule(rule, over)
+    order = sorted(tuned, key=lambda name: name if isinstance(tuned[name], UserRule) else "")
+    return {name: distribution_of(name, distributions)(generator.random(budget)) for name in order}

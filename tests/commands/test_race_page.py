@@ -110,7 +110,8 @@ def test_race_on_trainings_has_one_row_per_rule(optilab, tmp_path, small, page):
     document = raced(optilab, tmp_path, small, "--repeats", 2)
     optilab("report", "cup")
     assert (tmp_path / "report.html").read_bytes() == (tmp_path / "first.html").read_bytes()
-    compared = json.loads(optilab("runs", "compare", "cup", "--json").stdout)
+    assert json.loads(optilab("runs", "compare", "cup", "--json").stdout)["networks"] == document["networks"]
+    compared = json.loads(optilab("runs", "compare", "cup", "--metric", "test_acc", "--json").stdout)
     assert compared["measure"]["metric"] == "test_acc"
     assert {seed for group in compared["groups"] for seed in group["runs"]} <= {"10042", "10043", "30042", "30043"}
     assert str(tmp_path) not in optilab("runs", "ls", "cup", "--format", "csv").stdout

@@ -81,9 +81,16 @@ def test_own_hyperparameters_are_tuned_by_their_names(tmp_path):
     assert all(a.config.optimizer.beta == b.config.optimizer.momentum for a, b in both)
     assert [*own.fields] == ["lr", "momentum"]
     assert "rho stays 0.05, push stays 0.5, warm stays 3" in planned.notes[0]
-    assert "momentum: lr is searched from 0.003 to 30" in planned.notes
-    adam = plan(on=["relu"], algos=["sgd", "adam"], holdout=100).notes
-    assert "adam: lr is searched from 1e-05 to 0.1, which follows its default 0.001" in adam
+    assert f"{own.name}: the search space is lr 0.003 to 30, momentum 0 to 0.999" in planned.notes
+    (tmp_path / "swapped.py").write_text(OWN.replace("lr=0.01, momentum=0.9", "momentum=0.9, lr=0.1"))
+    swapped = plan(on=["relu"], algos=["momentum", f"{tmp_path}/swapped.py:momentum"], holdout=100).entrants[1]
+    assert swapped.draw() == own.draw()
+    default = "lr 1e-05 to 0.1 (chosen by its default 0.001)"
+    planned = plan(on=["relu", "tanh"], algos=["sgd", "adam", "lookahead"], holdout=100, eps=True)
+    adam = f"the search space is {default}, beta1 0 to 0.999, beta2 0.5 to 0.9999, eps 1e-10 to 0.01"
+    assert f"adam: {adam}" in planned.notes
+    assert f"base.{default}" in planned.notes[-1]
+    assert planned.facts["search_space"]["tanh"]["adam"]["lr"]["low"] == 1e-5
 
 
 @pytest.mark.parametrize(("key", "value", "held"), [("dir", None, 2000), ("images", 9, 1), ("holdout", 50, 50)])
@@ -372,6 +379,18 @@ def test_a_race_is_plotted_as_it_is_drawn_at_its_end(study, optilab, tmp_path):
     assert re.search(r'viewBox="0 0 [\d.]+ [\d.]+"', picture)
     assert "evaluated, mean and 95%" in picture
     assert "lr " not in picture
+
+
+def test_a_race_is_compared_as_it_is_judged_at_its_end(raced, study, optilab):
+    """Its optimizers, not the settings of their repeats; with another metric, the evaluated trainings."""
+    text = optilab("runs", "compare", "r").stdout
+    assert "the search space is lr 0.003 to 30, weight_decay 1e-06 to 0.01 (or 0), schedule " in text
+    compared = json.loads(optilab("runs", "compare", "r", "--json").stdout)
+    assert compared["search_space"] == raced.document["search_space"]
+    assert compared["networks"] == raced.document["networks"]
+    possible = [*network_race.read(study).networks[0].judgment.possible_best]
+    assert optilab("runs", "compare", "r", "--quiet").stdout.splitlines() == possible
+    assert json.loads(optilab("runs", "compare", "r", "--metric", "val_acc", "--json").stdout)["groups"]
 
 
 def test_the_progress_ends_with_the_last_trial(raced):

@@ -7,6 +7,7 @@ import pytest
 
 from optilab.config.study import FunctionRaceConfig
 from optilab.optimize import OBJECTIVES, RULES, descend
+from optilab.optimize.user_code import rule_class
 from optilab.study import tuning, tuning_space
 from optilab.study.tuning import measure, tune
 
@@ -111,6 +112,20 @@ def test_the_largest_curvature_is_that_of_a_fine_grid():
         grid = np.stack(np.meshgrid(*axes), axis=-1)
         exact = np.abs(np.linalg.eigvalsh(function.hessian(grid))).max()
         assert 0.8 * exact < tuning_space.largest_curvature(function) <= exact * (1 + 1e-9)
+
+
+def test_the_order_of_the_parameters_of_a_class_changes_no_draw():
+    def mine(w, g, lr=0.01, beta=0.9):
+        return w - lr * beta * g
+
+    def swapped(w, g, beta=0.9, lr=0.01):
+        return w - lr * beta * g
+
+    first, second = (
+        tuning_space.draw(rule_class(code)(), OBJECTIVES["booth"](), 5, np.random.default_rng(0), {})
+        for code in (mine, swapped)
+    )
+    assert {key: values.tolist() for key, values in first.items()} == {k: v.tolist() for k, v in second.items()}
 
 
 @pytest.mark.parametrize("function", ["ravine", "goldstein-price"])
