@@ -19,8 +19,7 @@ import schema  # noqa: E402
 
 from docs.measured import figures  # noqa: E402
 from optilab.data.catalog import DATASETS  # noqa: E402
-from optilab.diagnose import checks  # noqa: E402
-from optilab.diagnose.loop_checks import LOOP_CHECKS  # noqa: E402
+from optilab.diagnose.checks import CHECKS, loop  # noqa: E402
 from optilab.optimize import OBJECTIVES, RULES  # noqa: E402
 from tests.pages import PAGES, renewed  # noqa: E402
 from tests.reference.calls import EQUATIONS, FORMS, LIBRARIES  # noqa: E402
@@ -88,12 +87,12 @@ def datasets():
 
 def findings():
     """One row per finding of a training: what its checks see, and what helps."""
-    return _findings(checks.NETWORK_CHECKS)
+    return _findings(check for check in CHECKS if check.run.__module__ != loop.__name__)
 
 
 def findings_of_loops():
     """The same of the bugs of loops."""
-    return _findings(LOOP_CHECKS)
+    return _findings(check for check in CHECKS if check.run.__module__ == loop.__name__)
 
 
 def _findings(of):

@@ -7,13 +7,14 @@ goes.
 import math
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
 from docs.measured import figures, loops, paired_loops
 from docs.measured.diagnosis import train
-from optilab.diagnose import Evidence, checks, diagnose, verdict
+from optilab.diagnose import CHECKS, Evidence, checks, diagnose, verdict
+from optilab.diagnose import check as check_module
 from tests.diagnosis import stored
 
 HALVES = {"design": ("design", "own-design"), "held-out": ("held-out", "own-held-out")}
@@ -23,20 +24,23 @@ REFINEMENTS: dict[str, tuple[str, float]] = {
     "decay, schedule: learned all the same": ("MAX_UNFIT_SKILL", math.inf),
     "decay: gradients took the rest": ("MIN_DECAY_FRACTION", 0.0),
     "symmetric: learned with one unit": ("MIN_COMMON_LEARNED", math.inf),
-    "symmetric: dead units": ("MIN_COMMON_DEAD", checks.MIN_COMMON),
+    "symmetric: dead units": ("MIN_COMMON_DEAD", checks.weights.MIN_COMMON),
     "dropout: harm in a network that has learned": ("MAX_DROPOUT_GAP", math.inf),
-    "batch norm: three or four samples": ("MAX_SMALL_BATCH", checks.MAX_PAIR),
+    "batch norm: three or four samples": ("MAX_SMALL_BATCH", checks.layers.MAX_PAIR),
     "batch norm: noise": ("MAX_NOISE_GAP", math.inf),
     "weights: a high loss that stays": ("MAX_PROBE_LOSS", math.inf),
     "weights: saturation that stays": ("MAX_PROBE_SATURATED", math.inf),
     "eps: a path in probe runs": ("MAX_EPS_PATH", math.inf),
-    "rate: a loss above chance in probe runs": ("MAX_PROBE_CHANCE_LOSS", checks.MAX_CHANCE_LOSS),
-    "rate: the same, of a network that knows something": ("MAX_PROBE_LATE_LOSS", checks.MAX_PROBE_CHANCE_LOSS),
+    "rate: a loss above chance in probe runs": ("MAX_PROBE_CHANCE_LOSS", checks.labels.MAX_CHANCE_LOSS),
+    "rate: the same, of a network that knows something": (
+        "MAX_PROBE_LATE_LOSS",
+        checks.rates.MAX_PROBE_CHANCE_LOSS,
+    ),
     "rate: training accuracy lost, too": ("MAX_UNLEARNT", -math.inf),
     "rate: units died by steps": ("MIN_MOVED", -1.0),
-    "rate: growth of a network that knows a little": ("MAX_LEARNING_GROWTH", checks.MAX_GROWTH),
-    "rate: growth in probe runs": ("MAX_PROBE_GROWTH", checks.MAX_GROWTH),
-    "vanishing: still in probe runs": ("MIN_PROBE_STEP", checks.MIN_STEP),
+    "rate: growth of a network that knows a little": ("MAX_LEARNING_GROWTH", checks.rates.MAX_GROWTH),
+    "rate: growth in probe runs": ("MAX_PROBE_GROWTH", checks.rates.MAX_GROWTH),
+    "vanishing: still in probe runs": ("MIN_PROBE_STEP", checks.rates.MIN_STEP),
     "vanishing: still": ("MIN_STEP", math.inf),
     "too low: short trainings": ("PATH_STEPS", 1.0),
     "overfitting: a loss that rises": ("MIN_RISE_OF_LOSS", 0.0),
@@ -84,18 +88,20 @@ def without(name: str) -> Iterator[None]:
     """The diagnosis without a check, or a refinement, of that name."""
     if name in REFINEMENTS:
         constant, neutral = REFINEMENTS[name]
-        with patch.object(checks, constant, neutral):
+        with ExitStack() as patched:
+            for subject in vars(checks).values():
+                if hasattr(subject, constant):
+                    patched.enter_context(patch.object(subject, constant, neutral))
             yield
         return
-    left = tuple(check for check in verdict.CHECKS if title(check) != name)
-    of_networks = tuple(check for check in checks.NETWORK_CHECKS if title(check) != name)
-    with patch.object(verdict, "CHECKS", left), patch.object(checks, "NETWORK_CHECKS", of_networks):
+    left = tuple(entry for entry in CHECKS if title(entry) != name)
+    with patch.object(verdict, "CHECKS", left), patch.object(check_module, "REGISTERED", [*left]):
         yield
 
 
 def title(check: Any) -> str:
     """The name of a check, and of its function where several have one name."""
-    several = sum(other.name == check.name for other in verdict.CHECKS) > 1
+    several = sum(other.name == check.name for other in CHECKS) > 1
     return f"`{check.name}`: {check.run.__name__.replace('_', ' ')}" if several else f"`{check.name}`"
 
 
@@ -104,7 +110,7 @@ def main(arguments: list[str]) -> None:
     labeled = {half: [*cases(half)] for half in HALVES}
     base = {half: [outcome(*case) for case in entries] for half, entries in labeled.items()}
     quantities, rows = ("flagged", "first right", "both named", "false alarms"), list[figures.Row]()
-    left_out = {**{title(check): check for check in verdict.CHECKS}, **dict.fromkeys(REFINEMENTS)}
+    left_out = {**{title(check): check for check in CHECKS}, **dict.fromkeys(REFINEMENTS)}
     for name, check in left_out.items():
         row: figures.Row = [name]
         for half, entries in labeled.items():

@@ -1,5 +1,6 @@
 """`optilab diagnose`: what a training has recorded (evidence), its checks, and the verdict."""
 
+from optilab.diagnose.checks import CHECKS
 from optilab.diagnose.evidence import (
     PROBE_BATCHES,
     Evidence,
@@ -9,4 +10,4 @@ from optilab.diagnose.evidence import (
     reason_unreadable,
     with_present_keys,
 )
-from optilab.diagnose.verdict import CHECKS, Finding, Severity, commands, diagnose
+from optilab.diagnose.verdict import Finding, Severity, commands, diagnose

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from optilab.diagnose.evidence import Evidence
+from optilab.diagnose.remedies import REMEDIES
 
 Sets = tuple[str, ...]
 """A remedy as `KEY=VALUE` texts, as `--set` takes them."""
@@ -50,6 +51,25 @@ class Check:
         return " ".join((self.run.__doc__ or "").format(**self.run.__globals__).split())
 
 
+REGISTERED: list[Check] = []
+"""The checks of all modules that were imported, as they stand there."""
+
+
 def check(name: str, fix: str) -> Callable[[Callable[[Evidence], Observation | None]], Check]:
-    """Make a function of the evidence the check of that name."""
-    return lambda run: Check(name, fix, run)
+    """Make a function of the evidence a check of that name."""
+
+    def register(run: Callable[[Evidence], Observation | None]) -> Check:
+        REGISTERED.append(Check(name, fix, run))
+        return REGISTERED[-1]
+
+    return register
+
+
+def sees(evidence: Evidence, name: str) -> bool:
+    """True if a check of that name sees something."""
+    return any(entry(evidence) is not None for entry in REGISTERED if entry.name == name)
+
+
+def remedy_sets(*names: str) -> tuple[Sets, ...]:
+    """The settings of remedies of the vanishing-gradient study, chosen by name."""
+    return tuple(REMEDIES[name].sets for name in names)

@@ -13,17 +13,14 @@ from optilab.config.section import dump, handling_user_code
 from optilab.config.training import TrainConfig
 from optilab.config.tree import override_from_text
 from optilab.config.user_network import UserNetwork
-from optilab.diagnose import checks
 from optilab.diagnose.check import Check, Observation, Sets
+from optilab.diagnose.checks import CHECKS, weights
 from optilab.diagnose.evidence import EQUAL_CLASSES, FIRST_STEPS, MIN_FALL, MIN_SKILL, PROBE_BATCHES, Evidence
-from optilab.diagnose.loop_checks import LOOP_CHECKS
 from optilab.errors import ConfigError
 from optilab.words import percent, plural, points
 
 NO_CHANGES: Mapping[str, Any] = {}
 
-CHECKS: tuple[Check, ...] = (*LOOP_CHECKS, *checks.NETWORK_CHECKS)
-"""All checks, in the order of causes."""
 FOLLOWERS = ("weights-too-large", "dead-units", "learning-rate-too-high", "vanishing-gradient")
 """Consequences of gradients that add up from step to step: notes next to `gradients-not-zeroed`, and next to
 `non-finite-data`. A high loss of the initial weights, which no step has changed yet, follows from the data alone."""
@@ -67,7 +64,7 @@ def diagnose(evidence: Evidence) -> list[Finding]:
     others = any(not (result.only_alone or result.informational) for _, result in results.values())
     named = [(check, result) for check, result in results.values() if not (result.only_alone and others)]
     follows = {*FOLLOWERS} if results.keys() & {"gradients-not-zeroed", "non-finite-data"} else set()
-    if "non-finite-data" not in results and checks.first_loss_is_high(evidence):
+    if "non-finite-data" not in results and weights.first_loss_is_high(evidence):
         follows -= {"weights-too-large"}
     findings = [_finding(evidence, check, result, check.name in follows) for check, result in named]
     return sorted(findings, key=lambda finding: -finding.severity)

@@ -7,7 +7,7 @@ function here, and what it has to know in `_facts` of `optilab/loop/watch.py`.
 
 from itertools import pairwise, takewhile
 
-from optilab.diagnose.check import Check, Observation, check
+from optilab.diagnose.check import Observation, check
 from optilab.diagnose.evidence import Evidence
 from optilab.words import plural
 
@@ -377,7 +377,3 @@ def loss_without_graph(evidence: Evidence) -> Observation | None:
         return None
     text = "watch.step was given a loss without its operations, so that these cannot be checked"
     return Observation(text, {"operations": 0}, informational=True)
-
-
-LOOP_CHECKS: tuple[Check, ...] = tuple(value for value in vars().values() if isinstance(value, Check))
-"""All checks in the order of causes, which is the order of this file."""
