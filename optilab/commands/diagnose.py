@@ -190,7 +190,7 @@ class Diagnosis(Answer):
         """The layers, the verdict, and for each finding what to try."""
         evidence, epochs = self.evidence, plural(len(self.evidence.rows), "epoch")
         if evidence.setup.loop:
-            scope = f"{evidence.steps:,} steps watched, {evidence.loop.get('samples', 0)} probed"
+            scope = f"{evidence.steps:,} steps watched, {evidence.loop.samples} probed"
         else:
             scope = f"probe run of {evidence.steps} batches, nothing is written" if evidence.probe_run else epochs
         yield Sentence(f"{self.target} ({scope})", "bold")
@@ -198,7 +198,7 @@ class Diagnosis(Answer):
             yield ""
             yield _layers(evidence)
             yield Sentence(COLUMNS, "dim")
-        if evidence.loop.get("compiled"):
+        if evidence.loop.compiled:
             yield Sentence(
                 "torch.compile hides the layers' outputs: their mean, std, sat. and dead are unknown", "dim"
             )

@@ -316,7 +316,7 @@ def write_watched(
         "marked": bool(seconds),
         "status": "diverged" if evidence.divergence else "done",
         "finished": runs.timestamp(),
-        **({"reason": reason} if (reason := evidence.divergence or evidence.loop.get("error")) else {}),
+        **({"reason": reason} if (reason := evidence.divergence or evidence.loop.error) else {}),
     }
     label = runs.chosen_name(name, config["name"].lower())
     try:

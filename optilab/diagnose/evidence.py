@@ -21,6 +21,7 @@ from optilab.config.section import handling_user_code
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Tree
 from optilab.config.user_network import UserNetwork
+from optilab.diagnose.seen import Seen
 from optilab.errors import CheckpointError
 from optilab.optimize.rule import learning_rates
 
@@ -182,11 +183,10 @@ class Evidence:
     divergence: str = ""
     probe_run: bool = False
 
-    @property
-    def loop(self) -> Mapping[str, Any]:
-        """The facts of a loop; of a training by optilab, the facts of a user's network that may be bugs."""
-        facts: Mapping[str, Any] = self.start.get("loop", {})
-        return facts
+    @cached_property
+    def loop(self) -> Seen:
+        """What a watch has noted; of a training by optilab, the facts of a user's network that may be bugs."""
+        return Seen.of(self.start.get("loop", {}))
 
     @cached_property
     def start(self) -> Mapping[str, Any]:
@@ -219,7 +219,7 @@ class Evidence:
     @property
     def chance_loss_source(self) -> str:
         """The source of a loop's chance-level loss: "guessing", FIRST_STEPS or EQUAL_CLASSES."""
-        return str(self.loop.get("reference", "guessing"))
+        return self.loop.reference
 
     @property
     def chance(self) -> float:
@@ -229,8 +229,8 @@ class Evidence:
     @property
     def steps(self) -> int:
         """Training steps."""
-        if "steps" in self.loop:
-            return int(self.loop["steps"])
+        if self.loop.steps is not None:
+            return self.loop.steps
         return PROBE_BATCHES if self.probe_run else len(self.rows) * self.steps_per_epoch
 
     @property
@@ -254,7 +254,7 @@ class Evidence:
 
         An accuracy does not count next to the loss of a regression, which tells no classes: its chance is unknown.
         """
-        if self.loop.get("task") == "regression":
+        if self.loop.task == "regression":
             names = tuple(name for name in names if not name.endswith("_acc"))
         return next((name for name in names if any(name in row for row in self.rows)), "")
 
@@ -338,7 +338,7 @@ class Evidence:
     @property
     def nats_below_chance(self) -> float:
         """Nats that the network knows of all validation images together, beyond the fractions of their classes."""
-        if self.loop.get("task") == "regression":  # the logarithm of the likelihood of normal errors
+        if self.loop.task == "regression":  # the logarithm of the likelihood of normal errors
             chance, loss = (math.log(max(x, 1e-30)) for x in (self.validation_chance_loss, self.validation_loss))
             return 0.5 * self.validation_samples * (chance - loss - self._error_of_chance)
         return self.validation_samples * (self.validation_chance_loss - self.validation_loss)
@@ -349,7 +349,7 @@ class Evidence:
 
         It is estimated from the targets of the sampled batches, and the validation targets have an error, too.
         """
-        sampled = self.loop.get("samples", 0) * self.setup.batch_size
+        sampled = self.loop.samples * self.setup.batch_size
         error = float(self.start.get("prior_error", 0.0))
         return 3 * error * math.sqrt(1 + sampled / max(1, self.validation_samples))
 

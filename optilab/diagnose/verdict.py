@@ -241,9 +241,9 @@ def healthy(evidence: Evidence, findings: Sequence[Finding], level: Severity = S
 
 def missed_steps(evidence: Evidence) -> str:
     """A sentence about steps that a watch has missed; empty where it is complete, and for a training by optilab."""
-    if evidence.loop.get("error"):
-        return f"the watch stopped after {plural(evidence.steps, 'step')} ({evidence.loop['error']})"
-    steps = math.ceil(evidence.loop.get("updates", 0) / evidence.loop.get("optimizers", math.inf))
+    if evidence.loop.error:
+        return f"the watch stopped after {plural(evidence.steps, 'step')} ({evidence.loop.error})"
+    steps = math.ceil(evidence.loop.updates / evidence.loop.optimizers)
     return f"the watch saw {evidence.steps:,} of {plural(steps, 'step')}" if steps > evidence.steps else ""
 
 
@@ -301,7 +301,7 @@ def _needs_steps(evidence: Evidence) -> bool:
 def reason_without_epochs(evidence: Evidence) -> str:
     """The reason why a watched loop has no epoch to show."""
     called = "watch.step(loss) was not called; call it after each optimizer.step()"
-    return str(evidence.loop.get("error") or evidence.divergence or called)
+    return str(evidence.loop.error or evidence.divergence or called)
 
 
 def still_learning(evidence: Evidence) -> bool:
@@ -328,7 +328,7 @@ def _accuracy(evidence: Evidence) -> str:
     text += f", {against}" if against else ""
     text += f" for {EQUAL_CLASSES}" if reference == EQUAL_CLASSES else ""
     if not _chance_is_known(evidence):
-        missing = "from a loss of this kind" if evidence.loop.get("task") else "without target=y in watch.step"
+        missing = "from a loss of this kind" if evidence.loop.task else "without target=y in watch.step"
         text += f"; its chance level is not known {missing}"
     return text
 

@@ -73,7 +73,7 @@ def test_a_training_of_lightning(faulty, tmp_path):
     )  # fmt: skip
     trainer.fit(Module(), loader, loader)
     evidence = callback.watch.evidence()
-    assert not evidence.loop["error"]
+    assert not evidence.loop.error
     assert (evidence.steps, len(evidence.rows)) == (120, 6)
     assert {"val_loss", "val_acc"} <= evidence.rows[-1].keys()
     assert [finding.name for finding in callback.watch.diagnosis().findings] == ["softmax-twice"] * faulty
@@ -107,7 +107,7 @@ def test_a_training_of_transformers(faulty, tmp_path):
     )
     trainer.train()
     evidence = callback.watch.evidence()
-    assert not evidence.loop["error"]
+    assert not evidence.loop.error
     assert (evidence.steps, len(evidence.rows)) == (120, 6)
     assert "val_loss" in evidence.rows[-1]
     names = [finding.name for finding in callback.watch.diagnosis().findings if finding.severity > 0]

@@ -588,7 +588,7 @@ LOOPS = {
 @pytest.mark.parametrize("name", LOOPS)
 def test_first_finding_of_a_loop(name):
     watch = LOOPS[name]()
-    assert not watch.evidence().loop["error"]
+    assert not watch.evidence().loop.error
     findings = [finding for finding in watch.diagnosis().findings if finding.severity > Severity.INFO]
     assert [finding.name for finding in findings][:1] == [name.split(":")[0]] * (not name.startswith("healthy"))
     assert all(finding.remedy for finding in findings[:1])
@@ -624,7 +624,7 @@ def test_sixty_steps_say_nothing_about_labels():
     """Not even in a training that is no probe run."""
     e = longer(mlp(), *FRESH).evidence()
     for steps, expected in ((61, True), (60, False)):
-        start = {**e.diagnostics[0], "loop": {**e.loop, "steps": steps}}
+        start = {**e.diagnostics[0], "loop": {**dataclasses.asdict(e.loop), "steps": steps}}
         findings = diagnose(dataclasses.replace(e, diagnostics=[start, *e.diagnostics[1:]]))
         assert ("labels-unrelated" in [finding.name for finding in findings]) == expected
 
@@ -702,7 +702,7 @@ def test_weights_are_equal_to_the_bit():
             net = build()
             watch = learn(net, x, y, held_out=(x[:20], y[:20]), watched=watched)
             weights.append(net.state_dict())
-            assert not watch or (watch.evidence().loop["error"], len(watch.evidence().rows)) == ("", 17)
+            assert not watch or (watch.evidence().loop.error, len(watch.evidence().rows)) == ("", 17)
         assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
 
 
@@ -737,8 +737,8 @@ def test_a_watched_network_compiles_alike(name):
     assert programs[0] == programs[1]
     assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
     evidence = watch.evidence()
-    assert (evidence.loop["error"], len(evidence.epochs[-1]["layers"])) == ("", 3)
-    assert evidence.loop["samples"] >= 3
+    assert (evidence.loop.error, len(evidence.epochs[-1]["layers"])) == ("", 3)
+    assert evidence.loop.samples >= 3
     watch.close()
     assert not any("__prepare_scriptable__" in vars(module) for module in net.modules())
 
@@ -823,7 +823,7 @@ def test_lazy_and_complex_layers_are_watched(kind, recwarn):
     x = X if kind == "lazy" else X.to(number)
     loss = lambda out, y: F.cross_entropy(out.abs(), y)  # noqa: E731
     evidence = longer(nn.Sequential(*layers), x, loss=loss, steps=70).evidence()
-    assert evidence.loop["error"] == ""
+    assert evidence.loop.error == ""
     for layer in evidence.epochs[-1]["layers"]:
         assert layer["gradient_norm"] > 0
         assert 0 < layer["update_to_weight"] < 1
@@ -874,7 +874,7 @@ def test_chance_level_of_labels_a_model_shifts():
         watch.step()
     shares = torch.bincount(ids.flatten()) / ids.numel()
     shares = shares[shares > 0]
-    assert not watch.evidence().loop["error"]
+    assert not watch.evidence().loop.error
     assert watch.evidence().chance_loss == pytest.approx(float(-(shares * shares.log()).sum()), rel=0.02)
     assert "train_acc" not in watch.evidence().rows[-1]
 
@@ -1027,7 +1027,7 @@ def test_a_sparse_input_is_not_measured():
             optimizer.step()
             watch.step(loss, target=y)
     assert watch.diagnosis().healthy
-    assert not watch.evidence().loop["error"]
+    assert not watch.evidence().loop.error
 
 
 @pytest.mark.parametrize("of", [F.mse_loss, F.smooth_l1_loss, F.l1_loss])

@@ -22,9 +22,9 @@ def _shortened(names: list[str]) -> str:
 )
 def non_finite_data(evidence: Evidence) -> Observation | None:
     """A sampled batch has inputs or targets that are not finite."""
-    if not (count := evidence.loop.get("non_finite", 0)):
+    if not (count := evidence.loop.non_finite):
         return None
-    text = f"{count} of {evidence.loop['samples']} sampled batches have inputs or targets that are not finite"
+    text = f"{count} of {evidence.loop.samples} sampled batches have inputs or targets that are not finite"
     return Observation(text, {"batches": count}, certain=True)
 
 
@@ -44,7 +44,7 @@ def loss_not_finite(evidence: Evidence) -> Observation | None:
     """The first loss is not finite, while the outputs of all layers, or of those before the first one whose outputs are
     not finite, have a standard deviation below {MAX_FIRST_STD:g}; or a loss after {MIN_FINITE_LOSSES} or more is not,
     and the last one was at most {MAX_LOSS_BEFORE:g} times the first."""
-    if evidence.loop.get("non_finite"):  # which explains it
+    if evidence.loop.non_finite:  # which explains it
         return None
     first, before = evidence.start.get("first_loss"), evidence.start.get("loss_before")
     if (
@@ -55,7 +55,7 @@ def loss_not_finite(evidence: Evidence) -> Observation | None:
         text = f"the loss is not finite after one of {before:.3g}"
         return Observation(text, {"loss_before": before}, certain=True)
     deviations: list[float | None] = evidence.start.get("first_std") or []
-    if not evidence.loop or evidence.start.get("first_loss", 0.0) is not None:
+    if evidence.loop.steps is None or evidence.start.get("first_loss", 0.0) is not None:
         return None
     before_it = [std for std in takewhile(lambda std: std is not None, deviations) if std is not None]
     if not before_it or max(before_it) >= MAX_FIRST_STD:
@@ -71,9 +71,9 @@ def loss_not_finite(evidence: Evidence) -> Observation | None:
 )
 def optimizer_of_another_model(evidence: Evidence) -> Observation | None:
     """The optimizer holds no parameter of the model."""
-    if evidence.loop.get("held", 1) > 0:
+    if evidence.loop.held != 0:
         return None
-    text = f"the optimizer holds none of the model's {evidence.loop['trained']} trained parameters"
+    text = f"the optimizer holds none of the model's {evidence.loop.trained} trained parameters"
     return Observation(text, {"held": 0}, certain=True)
 
 
@@ -93,8 +93,8 @@ NO_STEP = (
 @check(*NO_STEP)
 def gradients_absent_in_steps(evidence: Evidence) -> Observation | None:
     """Before each of the first steps of the optimizer gradients were zeroed, or there was no backward pass."""
-    wiped, absent, steps = (evidence.loop.get(key, 0) for key in ("wiped", "no_backward", "first_updates"))
-    if wiped + absent < max(2, steps) or not evidence.loop.get("held", 0) or _loss_is_cut(evidence):
+    wiped, absent, steps = evidence.loop.wiped, evidence.loop.no_backward, evidence.loop.first_updates
+    if wiped + absent < max(2, steps) or not evidence.loop.held or _loss_is_cut(evidence):
         return None
     reason = "gradients were zeroed after the backward pass" if wiped else "there was no backward pass"
     text = f"before the first {steps} steps of the optimizer {reason}"
@@ -104,13 +104,14 @@ def gradients_absent_in_steps(evidence: Evidence) -> Observation | None:
 @check(*NO_STEP)
 def no_optimizer_step(evidence: Evidence) -> Observation | None:
     """{MAX_ACCUMULATED} losses, or {MAX_LOSSES} without a backward pass, without a step of the optimizer."""
-    steps, updates = evidence.loop.get("steps", 0), evidence.loop.get("updates", 0)
+    steps, updates = evidence.loop.steps or 0, evidence.loop.updates
     numbers = {"steps": steps, "updates": updates}
-    if (since := steps - evidence.loop.get("last_update", steps)) >= MAX_ACCUMULATED:
+    last = evidence.loop.last_update
+    if last is not None and (since := steps - last) >= MAX_ACCUMULATED:
         return Observation(
             f"no step of the optimizer since loss {steps - since} of {steps}", numbers, certain=True
         )
-    if updates or steps < (MAX_ACCUMULATED if evidence.loop.get("backward", True) else MAX_LOSSES):
+    if updates or steps < (MAX_ACCUMULATED if evidence.loop.backward else MAX_LOSSES):
         return None
     return Observation(f"{steps} losses, and no step of the optimizer", numbers)
 
@@ -119,7 +120,7 @@ def no_optimizer_step(evidence: Evidence) -> Observation | None:
 def few_optimizer_steps(evidence: Evidence) -> Observation | None:
     """{MAX_LOSSES_PER_STEP} losses or more for each step of the optimizer, and nothing is learned (without another
     finding)."""
-    steps, updates = evidence.loop.get("steps", 0), evidence.loop.get("updates", 0)
+    steps, updates = evidence.loop.steps or 0, evidence.loop.updates
     if not updates or steps < MAX_LOSSES_PER_STEP * updates or evidence.probe_run or evidence.beats_chance:
         return None
     text = f"{steps} losses, and {updates} steps of the optimizer"
@@ -129,7 +130,7 @@ def few_optimizer_steps(evidence: Evidence) -> Observation | None:
 @check("gradients-not-zeroed", fix="call optimizer.zero_grad() once per step, before loss.backward()")
 def gradients_not_zeroed(evidence: Evidence) -> Observation | None:
     """In every checked step the gradient still contains that of the step before."""
-    accumulated, checked = evidence.loop.get("kept_gradients", 0), evidence.loop.get("checked_gradients", 0)
+    accumulated, checked = evidence.loop.kept_gradients, evidence.loop.checked_gradients
     if accumulated < 2 or accumulated < checked:
         return None
     text = f"in {accumulated} of {checked} checked steps the gradient still contained that of the step before"
@@ -143,7 +144,7 @@ def gradients_not_zeroed(evidence: Evidence) -> Observation | None:
 )
 def softmax_twice(evidence: Evidence) -> Observation | None:
     """The network ends in softmax or sigmoid, and its loss applies it again (log_softmax twice is info)."""
-    path = evidence.loop.get("loss_path", [])
+    path = evidence.loop.loss_path
     for applied, again, name in (
         ("LogSoftmax", ("Softmax", "LogSoftmax", "Sigmoid"), "cross_entropy, which applies softmax"),
         ("BinaryCrossEntropyWithLogits", ("Sigmoid", "Softmax"), "a loss that applies the sigmoid"),
@@ -164,15 +165,13 @@ def softmax_twice(evidence: Evidence) -> Observation | None:
 def logits_as_probabilities(evidence: Evidence) -> Observation | None:
     """nll_loss is given outputs without log_softmax; or a ReLU or tanh stands between the network and a loss of logits
     (info in a network that has learned)."""
-    path = [
-        op for op in evidence.loop.get("loss_path", []) if op not in ("View", "Reshape", "Squeeze", "Transpose")
-    ]
+    path = [op for op in evidence.loop.loss_path if op not in ("View", "Reshape", "Squeeze", "Transpose")]
     for loss, before in pairwise(path):
         if loss in ("LogSoftmax", "BinaryCrossEntropyWithLogits") and before in ("Relu", "Tanh"):
             return Observation(f"the network ends in {before.lower()}, before a loss of logits", {"path": path})
     no_logarithm = {"NllLoss", "NllLoss2D", "NllLossNd"} & {*path} and not {"LogSoftmax", "Log"} & {*path}
     # Log-probabilities that were made in another way have no negative loss.
-    if not no_logarithm or evidence.loop.get("lowest_loss", 0.0) >= 0:
+    if not no_logarithm or evidence.loop.lowest_loss >= 0:
         return None
     return Observation("nll_loss is given outputs without log_softmax", {"path": path}, certain=True)
 
@@ -180,13 +179,13 @@ def logits_as_probabilities(evidence: Evidence) -> Observation | None:
 @check("shapes-broadcast", fix="make the shapes equal: loss(model(x).squeeze(1), y), or y.unsqueeze(1)")
 def shapes_broadcast(evidence: Evidence) -> Observation | None:
     """Outputs (n, 1) and targets (n,) are compared as n x n pairs."""
-    output, target, path = (evidence.loop.get(key) or [] for key in ("output_shape", "target_shape", "loss_path"))
+    output, target, path = evidence.loop.output_shape, evidence.loop.target_shape, evidence.loop.loss_path
     if not target and path[1:2] == ["Expand"] and path[0] in ("MseLoss", "SmoothL1Loss", "HuberLoss"):
         return Observation("the loss expands the outputs to the shape of the targets", {}, certain=True)
     # What the loop has squeezed after the network is compared as it should be.
     unlike = output and sorted((output, target), key=len) == [output[:1], [output[0], 1]] and output[0] > 1
-    pairs = evidence.loop.get("pairs") or (unlike and "Expand" in path[:4])
-    if not pairs or evidence.loop.get("outputs"):
+    pairs = evidence.loop.pairs or (unlike and "Expand" in path[:4])
+    if not pairs or evidence.loop.outputs:
         return None
     text = f"outputs {tuple(output)} and targets {tuple(target)} are compared as {output[0]} x {output[0]} pairs"
     return Observation(text, {"output": output, "target": target}, certain=True)
@@ -196,7 +195,7 @@ def shapes_broadcast(evidence: Evidence) -> Observation | None:
 def batch_as_time(evidence: Evidence) -> Observation | None:
     """A recurrent layer, or attention, takes the samples of a batch for time steps: the network has one output for each
     of its time steps."""
-    layers = evidence.loop.get("crossed", {})
+    layers = evidence.loop.crossed
     for name, (samples, times) in layers.items():
         text = f"{name} takes the {times} samples of a batch for time steps, and {samples} time steps for samples"
         return Observation(text, {"layers": [*layers]}, certain=True)
@@ -216,7 +215,7 @@ MIN_OVER_OTHERS = 10.0
 )
 def no_causal_mask(evidence: Evidence) -> Observation | None:
     """Targets are the next inputs, and more than {MAX_FUTURE} of an output's gradient is by later inputs."""
-    gradient = evidence.loop.get("future") or {"later": 0.0, "others": 0.0}
+    gradient = evidence.loop.future or {"later": 0.0, "others": 0.0}
     if gradient["later"] <= max(MAX_FUTURE, MIN_OVER_OTHERS * gradient["others"]):
         return None
     later = f"{gradient['later']:.2g} of the gradient is by them"
@@ -232,12 +231,12 @@ MIN_SAME = 2
 def same_batch(evidence: Evidence) -> Observation | None:
     """All consecutive sampled batches have equal inputs (info in a network that has learned, where a step is an
     epoch)."""
-    same, pairs = evidence.loop.get("same_batches", 0), evidence.loop.get("batch_pairs", 0)
+    same, pairs = evidence.loop.same_batches, evidence.loop.batch_pairs
     if same < MIN_SAME or same < pairs:
         return None
     text = f"the inputs of all {pairs + 1} consecutive batches that were compared are equal"
     # Training on one batch on purpose, all data or a test that a network can learn it, looks the same.
-    return Observation(text, {"same": same, "pairs": pairs}, certain=evidence.loop.get("epoch_steps", 0) > 1)
+    return Observation(text, {"same": same, "pairs": pairs}, certain=evidence.loop.epoch_steps > 1)
 
 
 MIN_SORTED, MIN_LABELLED = 0.6, 3
@@ -247,10 +246,10 @@ MIN_SORTED, MIN_LABELLED = 0.6, 3
 @check("batches-sorted-by-class", fix="shuffle the training data: DataLoader(data, batch_size, shuffle=True)")
 def batches_sorted_by_class(evidence: Evidence) -> Observation | None:
     """{MIN_SORTED:.0%} of the sampled batches or more have one class only, and not because it is nearly alone."""
-    single, counted = evidence.loop.get("single_class", 0), evidence.loop.get("labelled", 0)
-    if counted < MIN_LABELLED or evidence.loop.get("classes_seen", 0) < 2 or single < MIN_SORTED * counted:
+    single, counted = evidence.loop.single_class, evidence.loop.labelled
+    if counted < MIN_LABELLED or evidence.loop.classes_seen < 2 or single < MIN_SORTED * counted:
         return None
-    if evidence.loop.get("single_by_chance", 0.0) > single / 2:  # one class is that frequent
+    if evidence.loop.single_by_chance > single / 2:  # one class is that frequent
         return None
     text = f"{single} of {counted} sampled batches have a single class"
     return Observation(
@@ -260,8 +259,8 @@ def batches_sorted_by_class(evidence: Evidence) -> Observation | None:
 
 def _loss_is_cut(evidence: Evidence) -> bool:
     """No gradient arrives, because the loss that has one was not computed from any parameter."""
-    absent, steps = (evidence.loop.get(key, 0) for key in ("no_backward", "first_updates"))
-    return bool(evidence.loop.get("cut")) and absent >= max(2, steps)
+    absent, steps = evidence.loop.no_backward, evidence.loop.first_updates
+    return evidence.loop.cut and absent >= max(2, steps)
 
 
 @check(
@@ -273,8 +272,8 @@ def graph_cut(evidence: Evidence) -> Observation | None:
     """Layers that were called and are trained get no gradient, or the loss depends on no parameter of the optimizer."""
     if _loss_is_cut(evidence):
         text = "no gradient reaches any layer: the loss depends on no parameter of the optimizer"
-        return Observation(text, {"no_backward": evidence.loop["no_backward"]}, certain=True)
-    if not (cut := evidence.loop.get("no_gradient", [])):
+        return Observation(text, {"no_backward": evidence.loop.no_backward}, certain=True)
+    if not (cut := evidence.loop.no_gradient):
         return None
     return Observation(f"no gradient reaches {_shortened(cut)}", {"layers": cut}, certain=True)
 
@@ -286,8 +285,8 @@ def graph_cut(evidence: Evidence) -> Observation | None:
 )
 def parameters_not_in_optimizer(evidence: Evidence) -> Observation | None:
     """Parameters have gradients, and no optimizer holds them, those of layers in a list or a dict of Python too."""
-    missing = evidence.loop.get("unheld", [])
-    if not missing or not evidence.loop.get("held", 0):
+    missing = evidence.loop.unheld
+    if not missing or not evidence.loop.held:
         return None
     text = f"{len(missing)} parameters have gradients but are in no optimizer: {_shortened(missing)}"
     return Observation(text, {"parameters": missing}, certain=True)
@@ -296,7 +295,7 @@ def parameters_not_in_optimizer(evidence: Evidence) -> Observation | None:
 @check("eval-mode-in-training", fix="call model.train() at the start of each epoch, after the validation")
 def eval_mode_in_training(evidence: Evidence) -> Observation | None:
     """Half of the sampled steps or more ran in eval mode, in a network with dropout or batch norm."""
-    count, samples, modes = (evidence.loop.get(key, 0) for key in ("eval_steps", "samples", "has_modes"))
+    count, samples, modes = evidence.loop.eval_steps, evidence.loop.samples, evidence.loop.has_modes
     if not modes or not count or count < 0.5 * samples:
         return None
     text = f"{count} of {samples} sampled steps ran in eval mode, in which {' and '.join(modes)} rest"
@@ -306,7 +305,7 @@ def eval_mode_in_training(evidence: Evidence) -> Observation | None:
 @check("train-mode-in-validation", fix="call model.eval() before the validation, and model.train() after it")
 def train_mode_in_validation(evidence: Evidence) -> Observation | None:
     """Half of the passes without gradients or more ran in train mode, in a network with dropout or batch norm."""
-    count, total, modes = (evidence.loop.get(key, 0) for key in ("train_validations", "validations", "has_modes"))
+    count, total, modes = evidence.loop.train_validations, evidence.loop.validations, evidence.loop.has_modes
     if not modes or not total or count < 0.5 * total:
         return None
     active = f"{' and '.join(modes)} {'was' if len(modes) == 1 else 'were'} active"
@@ -326,7 +325,9 @@ MIN_SCALES = 2.5
 def validation_out_of_scale(evidence: Evidence) -> Observation | None:
     """The standard deviations of the inputs of training and validation differ by a factor of {MIN_SCALES} or more,
     between any of the first passes, always in the same direction."""
-    trained, validated = ([*filter(None, evidence.loop.get(key, []))] for key in ("input_std", "validation_std"))
+    trained, validated = (
+        [*filter(None, stds)] for stds in (evidence.loop.input_std, evidence.loop.validation_std)
+    )
     smaller, larger = sorted((trained, validated), key=lambda stds: max(stds, default=0.0))
     if not smaller or not larger or min(larger) < MIN_SCALES * max(smaller):
         return None
@@ -365,7 +366,7 @@ MIN_SUM = 8
 )
 def loss_is_a_sum(evidence: Evidence) -> Observation | None:
     """The loss is the sum over {MIN_SUM} samples or more, not their mean (info in a network that has learned)."""
-    if (times := evidence.loop.get("loss_over_mean", 1)) < MIN_SUM:
+    if (times := evidence.loop.loss_over_mean) < MIN_SUM:
         return None
     return Observation(f"the loss is the sum over {plural(times, 'value')}, not their mean", {"times": times})
 
@@ -373,7 +374,7 @@ def loss_is_a_sum(evidence: Evidence) -> Observation | None:
 @check("loss-without-graph", fix="write watch.step(loss), without .item(), .detach() and torch.no_grad()")
 def loss_without_graph(evidence: Evidence) -> Observation | None:
     """The loss was given without its operations (always info)."""
-    if not evidence.loop.get("samples") or evidence.loop.get("loss_path"):
+    if not evidence.loop.samples or evidence.loop.loss_path:
         return None
     text = "watch.step was given a loss without its operations, so that these cannot be checked"
     return Observation(text, {"operations": 0}, informational=True)

@@ -22,7 +22,7 @@ def too_few_images(evidence: Evidence) -> Observation | None:
     count, classes = evidence.start.get("train_images"), evidence.start.get("classes", evidence.setup.classes)
     gap = -evidence.accuracy_gap
     # A sample of a loop may have several labels, as a sequence has.
-    labels = math.prod(evidence.loop.get("target_shape", ())) / max(1, evidence.setup.batch_size)
+    labels = math.prod(evidence.loop.target_shape) / max(1, evidence.setup.batch_size)
     if count is None or not classes or count * max(1.0, labels) >= MIN_IMAGES * classes or gap < MAX_GAP:
         return None
     more = f"training accuracy is {points(gap)} percentage points above validation accuracy"

@@ -112,7 +112,7 @@ def weights_too_large(evidence: Evidence) -> Observation | None:
 def first_loss_is_high(evidence: Evidence) -> bool:
     """The loss of the initial weights is not finite, or MAX_FIRST_LOSS times that of equal probabilities."""
     # The first loss of a regression is as far from the chance level as its targets are from zero.
-    if "first_loss" not in evidence.start or evidence.loop.get("task") == "regression":
+    if "first_loss" not in evidence.start or evidence.loop.task == "regression":
         return False
     if (loss := evidence.start["first_loss"]) is None:
         return not loop.loss_not_finite(evidence)
