@@ -9,8 +9,8 @@ from typing import Any
 class Seen:
     """What a watch has noted of a loop; the defaults are those of a training by optilab, whose loop is known.
 
-    A batch is sampled where its step is probed. A user's network in a training by optilab has `loss_path`, `no_gradient`
-    and `crossed` alone.
+    A batch is sampled where its step is probed. A user's network in a training by optilab has `loss_path`,
+    `no_gradient` and `crossed`.
     """
 
     # --- steps of the optimizers ---

@@ -4,6 +4,7 @@ It changes no bit of the training. The first three steps, every tenth of the nex
 fiftieth are probed. An error of the watch never ends the training: it stops watching, and the diagnosis says so.
 """
 
+import dataclasses
 import functools
 import itertools
 import math
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from optilab.diagnose.seen import Seen
 from optilab.errors import DataError, UsageError, library_errors, shown
 from optilab.loop.chance import Chance
 from optilab.runs.metrics import metric_of
@@ -80,11 +82,7 @@ class Watch:
         self._probes: list[dict[str, Any]] = []  # step, rows of layers, learning rate, accuracy
         self._ends: list[tuple[int, dict[str, float], float]] = []  # of epochs: step, metrics, seconds
         self._started = time.perf_counter()
-        self._facts: dict[str, Any] = {
-            "updates": 0, "samples": 0, "kept_gradients": 0, "checked_gradients": 0, "validations": 0,
-            "train_validations": 0, "eval_steps": 0, "non_finite": 0, "same_batches": 0, "batch_pairs": 0,
-            "first_updates": 0, "wiped": 0, "no_backward": 0,
-        }  # fmt: skip
+        self._seen = Seen()
         self._chance = Chance()
         self._samples = self._validated = 0
         self._squares, self._inputs = torch.zeros((), dtype=torch.float64), 0  # of sampled inputs
@@ -285,10 +283,10 @@ class Watch:
             if self._probe is not None and inputs is not None:
                 self._probe.input = inputs.detach()
         else:
-            self._facts["validations"] += 1
-            self._facts["train_validations"] += module.training
+            self._seen.validations += 1
+            self._seen.train_validations += module.training
             if self._samples:  # not one that only finds out shapes
-                self._note_scale("validation_std", inputs)
+                self._note_scale(self._seen.validation_std, inputs)
             self._validated += count
 
     def _after_forward(self, module: nn.Module, args: Any, output: Any) -> None:
@@ -303,34 +301,33 @@ class Watch:
             self._check_time_order(self._probe.embedded, tensor)
             self._probe.embedded = None
 
-    def _note_scale(self, key: str, inputs: Tensor | None) -> None:
+    def _note_scale(self, stds: list[float | None], inputs: Tensor | None) -> None:
         """The standard deviation of the inputs of the first batches of their kind."""
-        stds = self._facts.setdefault(key, [])
         if len(stds) < FIRST and inputs is not None and inputs.is_floating_point():
             stds.append(finite(spaced(inputs).float().std(correction=0)))
 
     def _check_time_order(self, embedded: Tensor | None, output: Tensor | None) -> None:
         """Note how much outputs depend on later inputs, where these are the targets (along the axis `next_inputs`)."""
-        axis = self._facts.get("next_inputs")
+        axis = self._seen.next_inputs
         if axis is None or embedded is None or output is None or len(self._probes) > FIRST:
             return
         gradient = inside.future_gradient(embedded, output, axis)
-        if gradient.get("later", 0.0) > self._facts.get("future", {}).get("later", 0.0):
-            self._facts["future"] = gradient
+        if gradient.get("later", 0.0) > self._seen.future.get("later", 0.0):
+            self._seen.future = gradient
 
     def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         if self._probe is not None:
             self._probe.before_step({id(p) for group in optimizer.param_groups for p in group["params"]})
-            self._gradient.before_step(self._facts)
+            self._gradient.before_step(self._seen)
 
     def _after_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        self._facts["updates"] += 1
-        self._facts["last_update"] = len(self._losses) + len(self._pending) + 1  # whose loss comes later
+        self._seen.updates += 1
+        self._seen.last_update = len(self._losses) + len(self._pending) + 1  # whose loss comes later
         self._stepped = True
         if self._probe is not None:
             self._probe.after_step()
             some = any(p.grad is not None for group in optimizer.param_groups for p in group["params"])
-            self._gradient.after_step(self._facts, some)
+            self._gradient.after_step(self._seen, some)
             if id(optimizer) not in self._checked_optimizers:
                 self._checked_optimizers.add(id(optimizer))
                 self._check_parameters(self._probe, optimizer)
@@ -347,14 +344,11 @@ class Watch:
         # Without any gradient, another model was called, or the loop steps before its first backward pass. Within the
         # pass, as where the optimizer steps in a hook, gradients are still to come.
         complete = some and torch._C._current_graph_task_id() == -1
-        self._facts |= {
-            "trained": len(named),
-            "held": sum(id(p) in optimized for _, p in named),
-            "unheld": [n for n, p in [*named, *hidden] if id(p) not in optimized and p.grad is not None],
-            "no_gradient": self._facts.get("no_gradient", [])
-            + (inside.without_gradient(probe, optimized, optimized - stepped) if complete else []),
-            "backward": some,
-        }
+        seen = self._seen
+        seen.trained, seen.held = len(named), sum(id(p) in optimized for _, p in named)
+        seen.unheld = [n for n, p in [*named, *hidden] if id(p) not in optimized and p.grad is not None]
+        seen.no_gradient += inside.without_gradient(probe, optimized, optimized - stepped) if complete else []
+        seen.backward = some
 
     @property
     def _optimized(self) -> set[int]:
@@ -381,7 +375,7 @@ class Watch:
             self._checked = True
             self._check_batch(probe, loss, target)
         # Gradients of several batches may be accumulated before a step.
-        accumulates = self._facts["updates"] == 0 and len(self._losses) + len(self._pending) < FIRST
+        accumulates = self._seen.updates == 0 and len(self._losses) + len(self._pending) < FIRST
         if self._stepped or not self._optimizers or accumulates:
             self._finish(probe)
             self._open()
@@ -403,31 +397,31 @@ class Watch:
         self._activations += probe.activations
 
     def _check_batch(self, probe: Probe, loss: Tensor | float, target: Tensor | None) -> None:
-        facts, inputs = self._facts, probe.input
-        facts["samples"] += 1
-        facts["eval_steps"] += not self._mode
+        seen, inputs = self._seen, probe.input
+        seen.samples += 1
+        seen.eval_steps += not self._mode
         floating = [x for x in (inputs, target) if x is not None and x.is_floating_point()]
-        facts["non_finite"] += not all(bool(torch.isfinite(x).all()) for x in floating)
+        seen.non_finite += not all(bool(torch.isfinite(x).all()) for x in floating)
         if inputs is not None:
             sample = spaced(inputs)
             if inputs.is_floating_point():
                 self._note_size(sample)
-                self._note_scale("input_std", inputs)
-            if facts["samples"] <= FIRST:
+                self._note_scale(seen.input_std, inputs)
+            if seen.samples <= FIRST:
                 if (before := self._last_input) is not None:
-                    facts["batch_pairs"] += 1
-                    facts["same_batches"] += before.shape == sample.shape and bool(torch.equal(before, sample))
-                self._last_input = sample.clone() if facts["samples"] < FIRST else None
-            facts.setdefault("batch_size", len(inputs) if inputs.dim() else 1)
-            if target is not None and "next_inputs" not in facts:
-                facts["next_inputs"] = inside.next_inputs(inputs, target)
-        if isinstance(loss, Tensor) and "loss_path" not in facts:
-            facts["loss_path"] = operations(loss)
-            facts["backward"] = loss.requires_grad
-            facts["cut"] = loss.requires_grad and not inside.depends_on(loss, self._optimized)
-        if facts["samples"] <= FIRST and not facts.get("crossed"):
-            facts["crossed"] = inside.batch_as_time(probe, self._output)
-        self._chance.add_batch(self._output, target, float(self._pending[-1]), facts.get("loss_path", ()))
+                    seen.batch_pairs += 1
+                    seen.same_batches += before.shape == sample.shape and bool(torch.equal(before, sample))
+                self._last_input = sample.clone() if seen.samples < FIRST else None
+            seen.batch_size = seen.batch_size or (len(inputs) if inputs.dim() else 1)
+            if target is not None and seen.next_inputs is None and seen.samples <= FIRST:
+                seen.next_inputs = inside.next_inputs(inputs, target)
+        if isinstance(loss, Tensor) and not seen.loss_path:
+            seen.loss_path = operations(loss)
+            seen.backward = loss.requires_grad
+            seen.cut = loss.requires_grad and not inside.depends_on(loss, self._optimized)
+        if seen.samples <= FIRST and not seen.crossed:
+            seen.crossed = inside.batch_as_time(probe, self._output)
+        self._chance.add_batch(self._output, target, float(self._pending[-1]), seen.loss_path)
         self._output = None
 
     def _note_size(self, sample: Tensor) -> None:
@@ -499,7 +493,7 @@ class Watch:
     def _before(self, count: int, short: bool, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """The diagnostics of epoch 0, from all that is known by now."""
         epochs = max(1, len(self._ends))
-        total = self._samples or count * self._facts.get("batch_size", 0)  # where only parts are called
+        total = self._samples or count * self._seen.batch_size  # where only parts are called
         samples, validated = total / epochs, self._validated / epochs
         modules, optimized = [*self._model.modules()], self._optimized
         trained = [p for p in self._model.parameters() if p.requires_grad]
@@ -509,8 +503,8 @@ class Watch:
             "batch norm": any(isinstance(module, BATCH_NORMS) for module in modules),
         }
         loop = {
-            **counts,  # where no step was sampled
-            **self._facts,
+            **dataclasses.asdict(self._seen),
+            **(counts if self._seen.held is None else {}),  # where no step was sampled
             "steps": count,
             "optimizers": max(1, len(self._optimizers)),
             "short": short,
@@ -541,7 +535,7 @@ class Watch:
         # A schedule may have taken the rate to zero by now, or not yet to what the optimizer was made with.
         rates = [float(group.get(key) or 0.0) for key in ("lr", "initial_lr")]
         facts = {
-            "batch_size": self._facts.get("batch_size", 1),
+            "batch_size": self._seen.batch_size or 1,
             "validation": max(1, self._samples),
             "eps": group.get("eps"),
             "weight_decay": decay if coupled else 0.0,
@@ -627,21 +621,21 @@ class _Gradient:
     def _note_total(self, parameter: Tensor) -> None:
         self._total = None if parameter.grad is None else as_real(parameter.grad).float().clone()
 
-    def before_step(self, facts: dict[str, Any]) -> None:
+    def before_step(self, seen: Seen) -> None:
         old, new, total = self._old, self._new, self._total
         if old is None or new is None or total is None or not bool(old.any()):
             return
-        facts["checked_gradients"] += 1
-        facts["kept_gradients"] += _close(total, old + new) and not _close(total, new)
+        seen.checked_gradients += 1
+        seen.kept_gradients += _close(total, old + new) and not _close(total, new)
 
-    def after_step(self, facts: dict[str, Any], some: bool) -> None:
+    def after_step(self, seen: Seen, some: bool) -> None:
         """`some`: a parameter of the optimizer has a gradient."""
         gradient = None if self._parameter is None else self._parameter.grad
         if self._hooks:
             arrived, present = (g is not None and bool(g.any()) for g in (self._new, gradient))
-            facts["first_updates"] += 1
-            facts["wiped"] += arrived and not present
-            facts["no_backward"] += not (arrived or some)
+            seen.first_updates += 1
+            seen.wiped += arrived and not present
+            seen.no_backward += not (arrived or some)
         self._old = None if gradient is None else as_real(gradient).float().clone()
         self._new = self._total = None
 
