@@ -58,7 +58,7 @@ def loop(lr=0.5, *, epochs=5, target=True, accuracy=True, every=1, broken=None, 
     watch = package.watch(net, optimizer)
     for epoch in range(epochs):
         if epoch == broken:
-            del watch._seen.updates
+            watch._seen.updates = None  # which cannot be counted
         for step in range(25):
             here = torch.randint(0, 500, (32,))
             optimizer.zero_grad()
