@@ -596,6 +596,684 @@ def hinge_of_classes(watch_of: WatchOf) -> Outcome:
     return watch, hits(outputs, y), 0.7
 
 
+# --- starts, rates and gradients --------------------------------------------------------------------------------
+
+
+@sound
+def last_layer_that_starts_at_zero(watch_of: WatchOf) -> Outcome:
+    """All outputs are equal at first, and only the last layer has a gradient in the first step."""
+    model = convolutions()
+    nn.init.zeros_(model[-1].weight)
+    nn.init.zeros_(model[-1].bias)
+    watch, outputs, y = fit(watch_of, model, strokes(1200), F.cross_entropy, accuracy=True)
+    return watch, hits(outputs, y), 0.9
+
+
+class Residual(nn.Module):
+    """A residual block whose second layer starts at zero."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(width, width), nn.Linear(width, width)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(F.gelu(self.first(x)))
+
+
+@sound
+def residuals_that_start_at_zero(watch_of: WatchOf) -> Outcome:
+    """Every residual block is the identity at first, so that its first layer has no gradient."""
+    blocks = [Residual(32) for _ in range(4)]
+    model = nn.Sequential(nn.Linear(5, 32), *blocks, nn.LayerNorm(32), nn.Linear(32, 1))
+    watch, outputs, y = fit(watch_of, model, curve(1600), F.mse_loss)
+    return watch, explained(outputs, y), 0.8
+
+
+@sound
+def rate_that_warms_up(watch_of: WatchOf) -> Outcome:
+    """The learning rate is zero in the first step, and rises for four epochs."""
+    (x, y), model = strokes(1600), convolutions()
+    optimizer = torch.optim.AdamW(model.parameters(), 5e-3)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, step / 150))
+    watch = watch_of(model, optimizer)
+    for _ in range(12):
+        for batch in torch.randperm(1200).split(32):
+            loss = F.cross_entropy(model(x[batch]), y[batch])
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            schedule.step()
+            watch.step(loss, target=y[batch])
+        with torch.no_grad():
+            outputs = model(x[1200:])
+        watch.epoch(val_loss=F.cross_entropy(outputs, y[1200:]), val_acc=hits(outputs, y[1200:]))
+    return watch, hits(outputs, y[1200:]), 0.9
+
+
+@sound
+def one_cycle_of_the_rate(watch_of: WatchOf) -> Outcome:
+    """The learning rate rises from almost zero and falls to almost zero, where training ends."""
+    (x, y), model = clusters(1600), perceptron(8, 4)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=10 * 38, final_div_factor=1e6)
+    watch = watch_of(model, optimizer)
+    for _ in range(10):
+        for batch in torch.randperm(1200).split(32):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x[batch]), y[batch])
+            loss.backward()
+            optimizer.step()
+            watch.step(loss, target=y[batch])
+            schedule.step()
+        with torch.no_grad():
+            outputs = model(x[1200:])
+        watch.epoch(val_loss=F.cross_entropy(outputs, y[1200:]), val_acc=hits(outputs, y[1200:]))
+    return watch, hits(outputs, y[1200:]), 0.8
+
+
+@sound
+def accumulation(watch_of: WatchOf) -> Outcome:
+    """Four micro-batches make a step; the loss handed over is a quarter of that of the last one."""
+    (x, y), model = strokes(1600), convolutions()
+    optimizer = torch.optim.Adam(model.parameters(), 5e-3)
+    watch = watch_of(model, optimizer)
+    for _ in range(10):
+        for at, batch in enumerate(torch.randperm(1200)[:1184].split(8)):
+            loss = F.cross_entropy(model(x[batch]), y[batch]) / 4
+            loss.backward()
+            if at % 4 == 3:
+                optimizer.step()
+                optimizer.zero_grad()
+                watch.step(loss, target=y[batch])
+        with torch.no_grad():
+            outputs = model(x[1200:])
+        watch.epoch(val_loss=F.cross_entropy(outputs, y[1200:]), val_acc=hits(outputs, y[1200:]))
+    return watch, hits(outputs, y[1200:]), 0.9
+
+
+@sound
+def accumulation_of_whole_batches(watch_of: WatchOf) -> Outcome:
+    """Each batch is cut into four parts, and the loss and the targets of all parts are handed over."""
+    (x, y), model = clusters(2400), perceptron(8, 4)
+    optimizer = torch.optim.SGD(model.parameters(), 0.2, momentum=0.9)
+    watch = watch_of(model, optimizer)
+    for _ in range(12):
+        for batch in torch.randperm(1800)[:1792].split(64):
+            optimizer.zero_grad()
+            total = torch.zeros(())
+            for part in batch.split(16):
+                loss = F.cross_entropy(model(x[part]), y[part]) / 4
+                loss.backward()
+                total = total + loss.detach()
+            optimizer.step()
+            watch.step(total, target=y[batch])
+        with torch.no_grad():
+            outputs = model(x[1800:])
+        watch.epoch(val_loss=F.cross_entropy(outputs, y[1800:]), val_acc=hits(outputs, y[1800:]))
+    return watch, hits(outputs, y[1800:]), 0.8
+
+
+class Last(nn.Module):
+    """Classes from the last output of a recurrent layer, which takes (batch, time, features)."""
+
+    def __init__(self, layer: nn.Module, width: int, outputs: int) -> None:
+        super().__init__()
+        self.layer, self.head = layer, nn.Linear(width, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.layer(x)[0][:, -1])
+
+
+def waves(n: int, length: int = 20) -> tuple[Tensor, Tensor]:
+    """Noisy waves (n, length, 1), and which of four frequencies each has."""
+    y, phase = torch.randint(0, 4, (n,)), 6.3 * torch.rand(n, 1)
+    wave = torch.sin((0.4 + 0.5 * y[:, None]) * torch.arange(length) + phase)
+    return (wave + 0.1 * torch.randn(n, length))[..., None], y
+
+
+@sound
+def gradient_clipping(watch_of: WatchOf) -> Outcome:
+    """The norm of the gradient is clipped to 0.05 in every step of Adam."""
+    (x, y), model = waves(800), Last(nn.LSTM(1, 32, batch_first=True), 32, 4)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    watch = watch_of(model, optimizer)
+    for _ in range(15):
+        for batch in torch.randperm(600).split(32):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x[batch]), y[batch])
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 0.05)
+            optimizer.step()
+            watch.step(loss, target=y[batch])
+        with torch.no_grad():
+            outputs = model(x[600:])
+        watch.epoch(val_loss=F.cross_entropy(outputs, y[600:]), val_acc=hits(outputs, y[600:]))
+    return watch, hits(outputs, y[600:]), 0.8
+
+
+# --- inputs -----------------------------------------------------------------------------------------------------
+
+
+@sound
+def sorted_series(watch_of: WatchOf) -> Outcome:
+    """A regression on a series in its order, so that a batch is a piece of time, and the losses swing with it."""
+    time_of = torch.linspace(0, 1, 1600)[:, None]
+    angles = 6.283 * time_of * torch.tensor([2.0, 5.0, 25.0])
+    x = torch.cat([time_of, angles.sin(), angles.cos()], 1)
+    y = 3 * time_of + x[:, 2:3] * (0.5 + time_of) + 0.5 * x[:, 3:4] + 0.1 * torch.randn(1600, 1)
+    model = perceptron(7, 1)
+    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
+    watch = watch_of(model, optimizer)
+    for _ in range(12):
+        for batch in torch.arange(1600).split(32):
+            optimizer.zero_grad()
+            loss = F.mse_loss(model(x[batch]), y[batch])
+            loss.backward()
+            optimizer.step()
+            watch.step(loss, target=y[batch])
+        watch.epoch()
+    with torch.no_grad():
+        return watch, explained(model(x), y), 0.8
+
+
+@sound
+def sparse_columns(watch_of: WatchOf) -> Outcome:
+    """Columns are one-hot, binary, rare, and padding that is always zero."""
+    kind, rare = torch.randint(0, 12, (2000,)), (torch.rand(2000, 6) < 0.01).float()
+    binary, number = (torch.rand(2000, 4) < 0.5).float(), torch.randn(2000, 3)
+    x = torch.cat([F.one_hot(kind, 12), rare, binary, number, torch.zeros(2000, 5)], 1)
+    y = (torch.randn(12)[kind] * 2 + 3 * rare.sum(1) + binary[:, 0] * number[:, 0] > 0).long()
+    watch, outputs, y = fit(watch_of, perceptron(30, 2), (x, y), F.cross_entropy, accuracy=True)
+    return watch, hits(outputs, y), 0.9
+
+
+@sound
+def bags_of_words(watch_of: WatchOf) -> Outcome:
+    """Rows count words, and 97% of the numbers are zero."""
+    tokens, y = sentences(1600)
+    x = F.one_hot(torch.where(tokens < 4, tokens, 20 * tokens + torch.randint(0, 20, tokens.shape)), 400).sum(1)
+    watch, outputs, y = fit(watch_of, perceptron(400, 4), (x.float(), y), F.cross_entropy, accuracy=True)
+    return watch, hits(outputs, y), 0.9
+
+
+@sound
+def black_borders(watch_of: WatchOf) -> Outcome:
+    """Two thirds of the pixels are black in every image, and a perceptron takes them all."""
+    x, y = strokes(1600)
+    model = nn.Sequential(nn.Flatten(), *perceptron(400, 4))
+    watch, outputs, y = fit(watch_of, model, (F.pad(x, (4, 4, 4, 4)), y), F.cross_entropy, accuracy=True)
+    return watch, hits(outputs, y), 0.9
+
+
+@sound
+def time_stamps(watch_of: WatchOf) -> Outcome:
+    """A column has seconds since 1970, and a batch norm in front of the network standardizes it."""
+    x, y = curve(1600)
+    days = 400 * torch.rand(1600, 1)
+    columns = torch.cat([1.7e9 + 86400 * days, x], 1)
+    model = nn.Sequential(nn.BatchNorm1d(6), *perceptron(6, 1))
+    data = columns, y + (days / 60).sin()
+    watch, outputs, y = fit(watch_of, model, data, F.mse_loss, rate=1e-2, epochs=20)
+    return watch, explained(outputs, y), 0.7
+
+
+@sound
+def columns_of_many_scales(watch_of: WatchOf) -> Outcome:
+    """Columns go from thousandths to millions, and a batch norm in front of the network standardizes them."""
+    x, y = curve(1600)
+    scale = torch.tensor([1e-3, 1.0, 40.0, 5e4, 1e6])
+    model = nn.Sequential(nn.BatchNorm1d(5), *perceptron(5, 1))
+    watch, outputs, y = fit(watch_of, model, (x * scale + 2 * scale, y), F.mse_loss, rate=5e-3)
+    return watch, explained(outputs, y), 0.8
+
+
+@sound
+def batch_norm_after_raw_pixels(watch_of: WatchOf) -> Outcome:
+    """Pixels go from 0 to 255, and a batch norm is the first layer."""
+    x, y = strokes(1600)
+    model = nn.Sequential(nn.BatchNorm2d(1), *convolutions())
+    watch, outputs, y = fit(watch_of, model, ((255 * x).round(), y), F.cross_entropy, accuracy=True)
+    return watch, hits(outputs, y), 0.9
+
+
+@sound
+def batch_norm_after_a_layer_of_raw_pixels(watch_of: WatchOf) -> Outcome:
+    """Pixels go from 0 to 255 into a convolution, whose outputs a batch norm standardizes."""
+    x, y = strokes(1600)
+    first, *rest = convolutions()
+    model = nn.Sequential(first, nn.BatchNorm2d(8), *rest)
+    watch, outputs, y = fit(watch_of, model, ((255 * x).round(), y), F.cross_entropy, accuracy=True)
+    return watch, hits(outputs, y), 0.9
+
+
+@sound
+def large_targets_in_float64(watch_of: WatchOf) -> Outcome:
+    """Targets are about 1e9, all is float64, and a fixed affine map at the end brings the outputs there."""
+    x, y = curve(1600)
+    x, y = x.double(), 1e9 + 1e7 * y.double()
+    model = perceptron(5, 1, Scale(1e7, 1e9)).double()
+    watch, outputs, y = fit(watch_of, model, (x, y), F.mse_loss)
+    return watch, explained(outputs, y), 0.8
+
+
+@sound
+def ids_in_embeddings(watch_of: WatchOf) -> Outcome:
+    """The only inputs are ids of up to 500, of which a few are frequent and most are rare."""
+    ids = (500 * torch.rand(6000, 2) ** 3).long()
+    effect = torch.randn(500)
+    y = (effect[ids[:, 0]] + effect[ids[:, 1]] > 0).float()
+    model = nn.Sequential(nn.Embedding(500, 16), nn.Flatten(), *perceptron(32, 1, nn.Flatten(0)))
+    watch, outputs, y = fit(watch_of, model, (ids, y), F.binary_cross_entropy_with_logits, epochs=5)
+    return watch, ((outputs > 0) == (y > 0)).float().mean().item(), 0.8
+
+
+# --- networks and tasks -----------------------------------------------------------------------------------------
+
+
+@sound
+def linear_regression(watch_of: WatchOf) -> Outcome:
+    """One linear layer takes all rows in each step, so that every batch is the same."""
+    x = torch.randn(400, 3)
+    y = x @ torch.tensor([[2.0], [-1.0], [0.5]]) + 4 + 0.3 * torch.randn(400, 1)
+    model = nn.Linear(3, 1)
+    optimizer = torch.optim.SGD(model.parameters(), 0.05)
+    watch = watch_of(model, optimizer)
+    for _ in range(300):
+        optimizer.zero_grad()
+        loss = F.mse_loss(model(x), y)
+        loss.backward()
+        optimizer.step()
+        watch.step(loss, target=y)
+    with torch.no_grad():
+        return watch, explained(model(x), y), 0.9
+
+
+@sound
+def linear_regression_in_batches(watch_of: WatchOf) -> Outcome:
+    """One linear layer, whose loss ends at the noise of the targets."""
+    x = torch.randn(1600, 10)
+    y = x @ torch.randn(10, 1) + torch.randn(1600, 1)
+    watch, outputs, y = fit(watch_of, nn.Linear(10, 1), (x, y), F.mse_loss, rate=3e-2)
+    return watch, explained(outputs, y), 0.6
+
+
+@sound
+def logistic_regression(watch_of: WatchOf) -> Outcome:
+    """One linear layer starts at zero, and has one logit for labels (n, 1)."""
+    x = torch.randn(1600, 10)
+    y = (x @ torch.randn(10, 1) > 0.5).float()
+    model = nn.Linear(10, 1)
+    nn.init.zeros_(model.weight)
+    nn.init.zeros_(model.bias)
+    optimizer = torch.optim.SGD(model.parameters(), 0.5)
+    watch, outputs, y = fit(watch_of, model, (x, y), nn.BCEWithLogitsLoss(), optimizer=optimizer)
+    return watch, ((outputs > 0) == (y > 0)).float().mean().item(), 0.9
+
+
+class LowRank(nn.Module):
+    """A frozen linear layer, plus a product of two small matrices, of which one starts at zero."""
+
+    def __init__(self, base: nn.Linear, rank: int = 4) -> None:
+        super().__init__()
+        self.base = base.requires_grad_(False)
+        self.down = nn.Parameter(torch.randn(base.in_features, rank) / base.in_features**0.5)
+        self.up = nn.Parameter(torch.zeros(rank, base.out_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.base(x) + x @ self.down @ self.up
+
+
+def pretrained(x: Tensor, y: Tensor) -> nn.Sequential:
+    """A perceptron that has learned the classes already."""
+    model = perceptron(x.shape[1], 4)
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    for _ in range(6):
+        for batch in torch.randperm(len(x)).split(32):
+            optimizer.zero_grad()
+            F.cross_entropy(model(x[batch]), y[batch]).backward()
+            optimizer.step()
+    return model
+
+
+@sound
+def low_rank_adaptation(watch_of: WatchOf) -> Outcome:
+    """A pretrained network is frozen, and matrices of low rank adapt it to rotated inputs."""
+    x, y = clusters(1600)
+    base = pretrained(x, y)
+    model = nn.Sequential(*(LowRank(part) if isinstance(part, nn.Linear) else part for part in base))
+    optimizer = torch.optim.AdamW([weight for weight in model.parameters() if weight.requires_grad], 1e-2)
+    data = x[:, [1, 0, 2, 4, 3, 5, 6, 7]], y
+    watch, outputs, y = fit(watch_of, model, data, F.cross_entropy, optimizer=optimizer, accuracy=True)
+    return watch, hits(outputs, y), 0.8
+
+
+@sound
+def frozen_features(watch_of: WatchOf) -> Outcome:
+    """Only a new last layer of a pretrained network is trained; the others are frozen, without gradients."""
+    x, y = clusters(1600)
+    base = pretrained(x, y).requires_grad_(False)
+    model = nn.Sequential(*base[:-1], nn.Linear(32, 2))
+    optimizer = torch.optim.SGD(model[-1].parameters(), 0.1, momentum=0.9)
+    watch, outputs, y = fit(watch_of, model, (x, y // 2), F.cross_entropy, optimizer=optimizer, accuracy=True)
+    return watch, hits(outputs, y), 0.85
+
+
+class Factors(nn.Module):
+    """Ratings are products of a vector of the user and one of the film."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.user, self.film = nn.Embedding(40, 6), nn.Embedding(30, 6)
+        nn.init.normal_(self.user.weight, std=0.1)
+        nn.init.normal_(self.film.weight, std=0.1)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return 3.4 + (self.user(ids[:, 0]) * self.film(ids[:, 1])).sum(1)
+
+
+@sound
+def matrix_factorization(watch_of: WatchOf) -> Outcome:
+    """Two embeddings and nothing else, which start near zero."""
+    watch, outputs, y = fit(watch_of, Factors(), ratings(4000), F.mse_loss, rate=2e-2, epochs=6)
+    return watch, explained(outputs, y), 0.6
+
+
+@sound
+def factorization_of_a_whole_matrix(watch_of: WatchOf) -> Outcome:
+    """Two bare parameters, no layer and no input; each step takes the whole matrix."""
+    known = torch.randn(60, 3) @ torch.randn(3, 40)
+    model = nn.ParameterDict({"left": 0.1 * torch.randn(60, 3), "right": 0.1 * torch.randn(3, 40)})
+    optimizer = torch.optim.Adam(model.parameters(), 2e-2)
+    watch = watch_of(model, optimizer)
+    for _ in range(400):
+        optimizer.zero_grad()
+        loss = ((model["left"] @ model["right"] - known) ** 2).mean()
+        loss.backward()
+        optimizer.step()
+        watch.step(loss)
+    with torch.no_grad():
+        return watch, explained(model["left"] @ model["right"], known), 0.9
+
+
+class Functional(nn.Module):
+    """Activations, pooling and dropout are functions, not modules."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(1, 8, 3), nn.Conv2d(8, 16, 3)
+        self.hidden, self.last = nn.Linear(144, 32), nn.Linear(32, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.max_pool2d(F.relu(self.first(x)), 2)
+        x = F.relu(self.hidden(F.relu(self.second(x)).flatten(1)))
+        return F.log_softmax(self.last(F.dropout(x, 0.3, self.training)), 1)
+
+
+@sound
+def functional_activations(watch_of: WatchOf) -> Outcome:
+    """A network with F.relu, F.dropout and F.log_softmax, and nll_loss."""
+    watch, outputs, y = fit(watch_of, Functional(), strokes(1200), F.nll_loss, accuracy=True)
+    return watch, hits(outputs, y), 0.9
+
+
+class Attention(nn.Module):
+    """Attention by einsum, with projections that are layers or bare parameters."""
+
+    def __init__(self, layers: bool) -> None:
+        super().__init__()
+        self.embed, self.head = nn.Embedding(20, 24), nn.Linear(24, 4)
+        self.layers = nn.ModuleList(nn.Linear(24, 24) for _ in range(3 * layers))
+        self.weights = nn.ParameterList(torch.randn(24, 24) / 24**0.5 for _ in range(3 * (not layers)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x)
+        maps = [layer(x) for layer in self.layers] or [torch.einsum("btd,de->bte", x, w) for w in self.weights]
+        query, key, value = (part.unflatten(2, (4, 6)) for part in maps)
+        scores = torch.einsum("bqhd,bkhd->bhqk", query, key) / 6**0.5
+        mixed = torch.einsum("bhqk,bkhd->bqhd", scores.softmax(3), value)
+        return self.head(x.mean(1) + mixed.flatten(2).mean(1))
+
+
+@sound
+def attention_by_einsum(watch_of: WatchOf) -> Outcome:
+    """Scores of attention are computed by einsum, of linear layers."""
+    watch, outputs, y = fit(watch_of, Attention(True), sentences(1200), F.cross_entropy, accuracy=True)
+    return watch, hits(outputs, y), 0.9
+
+
+@sound
+def attention_by_parameters(watch_of: WatchOf) -> Outcome:
+    """Attention has no layers of its own: its projections are parameters in einsum."""
+    watch, outputs, y = fit(watch_of, Attention(False), sentences(1200), F.cross_entropy, accuracy=True)
+    return watch, hits(outputs, y), 0.9
+
+
+@sound
+def recurrent(watch_of: WatchOf) -> Outcome:
+    """A GRU reads waves, and its last output has the class."""
+    model = Last(nn.GRU(1, 32, batch_first=True), 32, 4)
+    watch, outputs, y = fit(watch_of, model, waves(800), F.cross_entropy, rate=1e-2, epochs=15, accuracy=True)
+    return watch, hits(outputs, y), 0.9
+
+
+class TimeFirst(nn.Module):
+    """A recurrent network that takes (batch, time, features), and turns them for its layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.head = nn.LSTM(1, 24, num_layers=2), nn.Linear(24, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        _, (state, _) = self.layer(x.transpose(0, 1))
+        return self.head(state[-1])
+
+
+@sound
+def recurrent_with_time_first(watch_of: WatchOf) -> Outcome:
+    """An LSTM of two layers takes time as the first axis, as is its default."""
+    watch, outputs, y = fit(watch_of, TimeFirst(), waves(800), F.cross_entropy, rate=1e-2, accuracy=True)
+    return watch, hits(outputs, y), 0.8
+
+
+class Language(nn.Module):
+    """Logits of the next tokens (time, batch, vocabulary), and the state that the next piece continues."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.layer, self.head = nn.Embedding(16, 24), nn.LSTM(24, 32), nn.Linear(32, 16)
+
+    def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        x, state = self.layer(self.embed(x), state)
+        return self.head(x), state
+
+
+@sound
+def language_model_with_time_first(watch_of: WatchOf) -> Outcome:
+    """Texts (time, batch) are read in order, the state is carried on, and outputs and targets are flattened."""
+    text = chain(24, 801).t().contiguous()
+    model = Language()
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    watch = watch_of(model, optimizer)
+    for _ in range(6):
+        state = None
+        for start in range(0, 600, 20):
+            x, y = text[start : start + 20], text[start + 1 : start + 21].reshape(-1)
+            optimizer.zero_grad()
+            outputs, state = model(x, state)
+            state = tuple(part.detach() for part in state)
+            loss = F.cross_entropy(outputs.view(-1, 16), y)
+            loss.backward()
+            optimizer.step()
+            watch.step(loss, target=y)
+        with torch.no_grad():
+            outputs = model(text[600:800])[0].view(-1, 16)
+        y = text[601:801].reshape(-1)
+        watch.epoch(val_loss=F.cross_entropy(outputs, y), val_acc=hits(outputs, y))
+    return watch, hits(outputs, y), 0.7
+
+
+class Decoder(nn.Module):
+    """A causal transformer of one layer, whose last layer is its embedding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.place = nn.Embedding(16, 32), nn.Embedding(24, 32)
+        self.layer = nn.TransformerEncoderLayer(32, 4, 64, 0.0, batch_first=True, norm_first=True)
+        self.norm, self.head = nn.LayerNorm(32), nn.Linear(32, 16, bias=False)
+        nn.init.normal_(self.embed.weight, std=0.1)
+        self.head.weight = self.embed.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        steps = x.shape[1]
+        mask = nn.Transformer.generate_square_subsequent_mask(steps)
+        x = self.embed(x) + self.place.weight[:steps]
+        return self.head(self.norm(self.layer(x, src_mask=mask, is_causal=True)))
+
+
+@sound
+def causal_language_model(watch_of: WatchOf) -> Outcome:
+    """A causal transformer with tied weights, whose outputs and targets are flattened."""
+    text = chain(600, 25)
+
+    def loss_of(outputs: Tensor, y: Tensor) -> Tensor:
+        return F.cross_entropy(outputs.flatten(0, 1), y.flatten())
+
+    data = text[:, :-1], text[:, 1:]
+    watch, outputs, y = fit(watch_of, Decoder(), data, loss_of, epochs=10, target=torch.flatten)
+    return watch, hits(outputs, y), 0.7
+
+
+class Detector(nn.Module):
+    """The class and the box of a shape."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(*convolutions()[:-1], nn.Linear(144, 64), nn.ReLU())
+        self.kind, self.box = nn.Linear(64, 3), nn.Linear(64, 4)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        x = self.body(x)
+        return {"kind": self.kind(x), "box": self.box(x).sigmoid()}
+
+
+def shapes(n: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Images of a full, an empty or a barred rectangle, their kinds, and boxes (left, top, width, height)."""
+    x, kind = 0.1 * torch.randn(n, 1, 12, 12), torch.randint(0, 3, (n,))
+    size = torch.randint(4, 8, (n, 2))
+    corner = (torch.rand(n, 2) * (13 - size)).long()
+    for row in range(n):
+        (left, top), (width, height) = corner[row].tolist(), size[row].tolist()
+        part = x[row, 0, top : top + height, left : left + width]
+        part += 1
+        if kind[row] == 1:
+            part[1:-1, 1:-1] -= 1
+        elif kind[row] == 2:
+            part[1::2] -= 1
+    return x, kind, torch.cat([corner, size], 1) / 12
+
+
+@sound
+def class_and_box(watch_of: WatchOf) -> Outcome:
+    """Two heads, and a loss that adds a cross-entropy and ten times a box loss; the kinds are the targets."""
+    (x, kind, box), model = shapes(1200), Detector()
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    watch = watch_of(model, optimizer)
+
+    def loss_of(outputs: dict[str, Tensor], rows: Tensor) -> Tensor:
+        return F.cross_entropy(outputs["kind"], kind[rows]) + 10 * F.smooth_l1_loss(outputs["box"], box[rows])
+
+    for _ in range(12):
+        for batch in torch.randperm(900).split(32):
+            optimizer.zero_grad()
+            loss = loss_of(model(x[batch]), batch)
+            loss.backward()
+            optimizer.step()
+            watch.step(loss, target=kind[batch])
+        with torch.no_grad():
+            outputs = model(x[900:])
+        right = hits(outputs["kind"], kind[900:])
+        watch.epoch(val_loss=loss_of(outputs, torch.arange(900, 1200)), val_acc=right)
+    return watch, min(right, explained(outputs["box"], box[900:])), 0.7
+
+
+@sound
+def three_tasks(watch_of: WatchOf) -> Outcome:
+    """A class, a number and a flag come from three heads, and no target is handed over."""
+    x, number = curve(1600)
+    kind, flag = (x[:, :1] > torch.tensor([-0.5, 0.5])).sum(1), (x[:, 1] > 1).float()
+    body, heads = nn.Sequential(nn.Linear(5, 48), nn.ReLU()), [nn.Linear(48, width) for width in (3, 1, 1)]
+    model = nn.ModuleDict({"body": body, "heads": nn.ModuleList(heads)})
+    optimizer = torch.optim.Adam(model.parameters(), 5e-3)
+    watch = watch_of(model, optimizer)
+    for _ in range(12):
+        for batch in torch.randperm(1200).split(32):
+            optimizer.zero_grad()
+            first, second, third = (head(body(x[batch])) for head in heads)
+            loss = F.cross_entropy(first, kind[batch]) + F.mse_loss(second, number[batch])
+            loss = loss + F.binary_cross_entropy_with_logits(third.squeeze(1), flag[batch])
+            loss.backward()
+            optimizer.step()
+            watch.step(loss)
+    with torch.no_grad():
+        first, second, _ = (head(body(x[1200:])) for head in heads)
+    return watch, min(hits(first, kind[1200:]), explained(second, number[1200:])), 0.7
+
+
+@sound
+def contrastive(watch_of: WatchOf) -> Outcome:
+    """InfoNCE: each row finds its second view in the batch, so the targets are the row numbers."""
+    mix, model = torch.randn(6, 16), perceptron(16, 8, hidden=48)
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    watch = watch_of(model, optimizer)
+
+    def logits(n: int) -> Tensor:
+        hidden = torch.randn(n, 6)
+        views = [hidden @ mix + 0.3 * torch.randn(n, 16) for _ in range(2)]
+        noisy = [view * (torch.rand(n, 16) < 0.9) for view in views]
+        first, second = (F.normalize(model(view), dim=1) for view in noisy)
+        return first @ second.t() / 0.1
+
+    target = torch.arange(64)
+    for step in range(400):
+        optimizer.zero_grad()
+        outputs = logits(64)
+        loss = (F.cross_entropy(outputs, target) + F.cross_entropy(outputs.t(), target)) / 2
+        loss.backward()
+        optimizer.step()
+        watch.step(loss, target=target)
+        if step % 50 == 49:
+            with torch.no_grad():
+                right = hits(logits(256), torch.arange(256))
+            watch.epoch(retrieval=right)
+    return watch, right, 0.3
+
+
+@sound
+def distillation(watch_of: WatchOf) -> Outcome:
+    """A small student learns the softened outputs of a teacher, which is no part of the model, and the labels."""
+    x, y = clusters(1600)
+    teacher, student = pretrained(x, y).eval(), perceptron(8, 4, hidden=12)
+    optimizer = torch.optim.Adam(student.parameters(), 5e-3)
+    watch = watch_of(student, optimizer)
+    for _ in range(12):
+        for batch in torch.randperm(1200).split(32):
+            with torch.no_grad():
+                soft = (teacher(x[batch]) / 4).softmax(1)
+            outputs = student(x[batch])
+            divergence = F.kl_div((outputs / 4).log_softmax(1), soft, reduction="batchmean")
+            loss = 0.9 * 16 * divergence + 0.1 * F.cross_entropy(outputs, y[batch])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            watch.step(loss, target=y[batch])
+        with torch.no_grad():
+            outputs = student(x[1200:])
+        watch.epoch(val_loss=F.cross_entropy(outputs, y[1200:]), val_acc=hits(outputs, y[1200:]))
+    return watch, hits(outputs, y[1200:]), 0.8
+
+
 # --- main -------------------------------------------------------------------------------------------------------
 
 
