@@ -6,6 +6,60 @@ from typing import Any
 
 
 @dataclass
+class Entered:
+    """The tensor that enters the loss, and the targets that the loss gets, over all sampled batches."""
+
+    kind: str = ""
+    """squared, absolute, counts, classes, likelihood, binary, binary logits, or logarithm (of probabilities)."""
+    last: str = ""
+    """The operation that made the tensor, as PyTorch's graph names it: Sigmoid, Addmm."""
+    axis: int | None = None
+    """The axis of a softmax."""
+    shape: list[int] = field(default_factory=list)
+    """Of the first batch."""
+    batches: int = 0
+    low: float | None = None
+    high: float | None = None
+    spread: float | None = None
+    """The largest deviation of an output over a batch; 0 where all samples have equal outputs."""
+    first_rms: float | None = None
+    """Root mean square, in the first batch and in the last."""
+    rms: float | None = None
+    target_low: float | None = None
+    target_high: float | None = None
+    target_mean: float | None = None
+    target_std: float | None = None
+    target_rms: float | None = None
+    first_error: float | None = None
+    """Root mean square of outputs minus targets, in the first batch and in the last."""
+    error: float | None = None
+    excess: float | None = None
+    """Mean square of the part of the targets that the last operation cannot reach."""
+    whole: float | None = None
+    """Fraction of targets that are whole numbers."""
+    outside: float | None = None
+    """Fraction of targets below 0 or above 1."""
+    sum_error: float | None = None
+    """Mean distance of the sum of a sample's targets from 1."""
+
+
+@dataclass
+class Columns:
+    """The inputs of a table, column by column, over all sampled batches; rounded to three digits."""
+
+    count: int = 0
+    constant: int = 0
+    """Columns with one value alone."""
+    largest: float = 0.0
+    """The largest root mean square of a column, and its number from 0."""
+    at: int = 0
+    smallest: float = 0.0
+    """The smallest standard deviation of a column that is not constant."""
+    widest: float = 0.0
+    """The largest standard deviation."""
+
+
+@dataclass
 class Seen:
     """What a watch has noted of a loop; the defaults are those of a training by optilab, whose loop is known.
 
@@ -99,6 +153,13 @@ class Seen:
     reference: str = "guessing"
     """The source of the chance-level loss."""
 
+    entered: Entered | None = None
+    columns: Columns | None = None
+    linear: bool = False
+    """No operation between the inputs and the outputs is nonlinear."""
+    first_step: float | None = None
+    """The largest |dw|/|w| of a layer in the first step."""
+
     # --- the watch itself ---
     short: bool = False
     """No more steps than a probe run has."""
@@ -111,4 +172,8 @@ class Seen:
     @classmethod
     def of(cls, noted: Mapping[str, Any]) -> "Seen":
         """The fields that were stored; a watch of an earlier version has noted less."""
-        return cls(**{field.name: noted[field.name] for field in fields(cls) if field.name in noted})
+        known = {field.name: noted[field.name] for field in fields(cls) if field.name in noted}
+        for name, kind in (("entered", Entered), ("columns", Columns)):
+            if isinstance(part := known.get(name), Mapping):
+                known[name] = kind(**{f.name: part[f.name] for f in fields(kind) if f.name in part})
+        return cls(**known)

@@ -21,9 +21,12 @@ from optilab.words import percent, plural, points
 
 NO_CHANGES: Mapping[str, Any] = {}
 
+STRUCTURAL = ("constant-outputs", "targets-out-of-reach", "labels-out-of-range", "targets-out-of-scale")
+"""Causes that no change of weights, steps or labels removes."""
 FOLLOWERS = ("weights-too-large", "dead-units", "learning-rate-too-high", "vanishing-gradient")
-"""Consequences of gradients that add up from step to step: notes next to `gradients-not-zeroed`, and next to
-`non-finite-data`. A high loss of the initial weights, which no step has changed yet, follows from the data alone."""
+"""Consequences of gradients that add up from step to step, or of outputs that cannot reach their targets: notes next to
+`gradients-not-zeroed`, `non-finite-data` and STRUCTURAL. A high loss of the initial weights, which no step has changed
+yet, follows from the data alone."""
 
 
 class Severity(IntEnum):
@@ -62,8 +65,11 @@ def diagnose(evidence: Evidence) -> list[Finding]:
         if check.name not in results and (result := check(evidence)) is not None:
             results[check.name] = check, result
     others = any(not (result.only_alone or result.informational) for _, result in results.values())
-    named = [(check, result) for check, result in results.values() if not (result.only_alone and others)]
-    follows = {*FOLLOWERS} if results.keys() & {"gradients-not-zeroed", "non-finite-data"} else set()
+    alone = next((name for name, (_, result) in results.items() if result.only_alone and not others), "")
+    named = [(entry, result) for entry, result in results.values() if not result.only_alone or entry.name == alone]
+    explained = results.keys() & {"gradients-not-zeroed", "non-finite-data"}
+    explained |= {name for name in STRUCTURAL if name in results and results[name][1].certain}
+    follows = {*FOLLOWERS} if explained else set()
     if "non-finite-data" not in results and weights.first_loss_is_high(evidence):
         follows -= {"weights-too-large"}
     findings = [_finding(evidence, check, result, check.name in follows) for check, result in named]

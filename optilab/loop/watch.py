@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from optilab.diagnose.seen import Seen
 from optilab.errors import DataError, UsageError, library_errors, shown
 from optilab.loop.chance import Chance
+from optilab.loop.loss import MAX_COLUMNS, Call, LossMode, Table, entered, is_linear
 from optilab.runs.metrics import metric_of
 from optilab.train import inside
 from optilab.train.inside import BATCH_NORMS, DROPOUTS, Probe, as_real, finite, first_tensor, operations, spaced
@@ -99,6 +100,9 @@ class Watch:
         self._mode = True
         self._last_input: Tensor | None = None
         self._gradient = _Gradient()
+        self._loss_mode = LossMode()
+        self._loss_calls: list[Call] = []  # of sampled batches
+        self._table: Table | None = None
         self._hooks: list[Any] = []  # of the optimizers
         self._model_hooks: list[Any] = []
         self._guard = functools.partial(_Hook, self)
@@ -141,6 +145,7 @@ class Watch:
     def close(self) -> None:
         """Detach: no hook remains on the model or an optimizer."""
         self._closed = True
+        self._loss_mode.stop()
         self._unhook()
         inside.remove_hooks(self._hooks)
         self._gradient.close()
@@ -271,6 +276,7 @@ class Watch:
             self._gradient.attach([p for p in self._model.parameters() if id(p) in optimized], self._guard)
 
     def _before_forward(self, module: nn.Module, args: Any, kwargs: Any) -> None:
+        self._loss_mode.stop()
         inputs = first_tensor([args, kwargs])
         if inputs is not None and inputs.layout is not torch.strided:
             inputs = None
@@ -300,6 +306,10 @@ class Watch:
             self._output = None if tensor is None else tensor.detach()
             self._check_time_order(self._probe.embedded, tensor)
             self._probe.embedded = None
+            if not self._compiled:
+                self._loss_mode.start()
+            if len(self._probes) == 0 and tensor is not None:
+                self._seen.linear = is_linear(tensor)
 
     def _note_scale(self, stds: list[float | None], inputs: Tensor | None) -> None:
         """The standard deviation of the inputs of the first batches of their kind."""
@@ -316,6 +326,7 @@ class Watch:
             self._seen.future = gradient
 
     def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        self._loss_mode.stop()
         if self._probe is not None:
             self._probe.before_step({id(p) for group in optimizer.param_groups for p in group["params"]})
             self._gradient.before_step(self._seen)
@@ -366,6 +377,7 @@ class Watch:
                     self._chance.add_labels(target)
                 target = None
         self._model_loss = self._model_target = None
+        self._loss_mode.stop()
         self._pending.append(loss.detach() if isinstance(loss, Tensor) else torch.tensor(float(loss)))
         probe = self._probe
         if probe is None:
@@ -406,6 +418,8 @@ class Watch:
             sample = spaced(inputs)
             if inputs.is_floating_point():
                 self._note_size(sample)
+                if inputs.dim() == 2 and 1 <= inputs.shape[1] <= MAX_COLUMNS:
+                    self._table = (self._table or Table()).with_rows(inputs)
                 self._note_scale(seen.input_std, inputs)
             if seen.samples <= FIRST:
                 if (before := self._last_input) is not None:
@@ -419,13 +433,19 @@ class Watch:
             seen.loss_path = operations(loss)
             seen.backward = loss.requires_grad
             seen.cut = loss.requires_grad and not inside.depends_on(loss, self._optimized)
+        if isinstance(loss, Tensor) and (call := self._loss_mode.entry(loss)):
+            self._loss_calls.append(call._replace(node=None))
+        self._loss_mode.calls.clear()
         if seen.samples <= FIRST and not seen.crossed:
             seen.crossed = inside.batch_as_time(probe, self._output)
         self._chance.add_batch(self._output, target, float(self._pending[-1]), seen.loss_path)
         self._output = None
 
     def _note_size(self, sample: Tensor) -> None:
-        """The root mean square of the inputs of all sampled batches: a single one may be of zeros."""
+        """The root mean square of the inputs of all sampled batches, and of each column of a table.
+
+        A single batch may be of zeros.
+        """
         self._squares += sample.double().square().sum()
         self._inputs += sample.numel()
         self._start["input_rms"] = finite((self._squares / max(1, self._inputs)).sqrt())
@@ -482,6 +502,13 @@ class Watch:
         start = self._before(count, short, rows)
         return Evidence(self._setup(), rows, [start, *records], self._divergence(losses), probe_run=short)
 
+    def _first_step(self) -> float | None:
+        """The largest |dw|/|w| of a layer in the first step; None without one."""
+        rows = self._probes[0]["rows"] if self._probes else []
+        pairs = [(row["update_norm"], row["weight_norm"]) for row in rows if "update_norm" in row]
+        steps = [float(step) / float(weight) for step, weight in pairs if float(weight) > 0]
+        return finite(max(steps, default=None))
+
     def _divergence(self, losses: Sequence[float]) -> str:
         bad = next((number for number, loss in enumerate(losses, 1) if not math.isfinite(loss)), 0)
         if bad:
@@ -505,6 +532,9 @@ class Watch:
         loop = {
             **dataclasses.asdict(self._seen),
             **(counts if self._seen.held is None else {}),  # where no step was sampled
+            **({"entered": dataclasses.asdict(found)} if (found := entered(self._loss_calls)) else {}),
+            **({"columns": dataclasses.asdict(self._table.columns())} if self._table else {}),
+            "first_step": self._first_step(),
             "steps": count,
             "optimizers": max(1, len(self._optimizers)),
             "short": short,

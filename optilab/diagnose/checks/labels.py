@@ -169,6 +169,8 @@ def _unrelated(evidence: Evidence) -> list[float]:
     losses = [row["val_loss"] for row in evidence.rows if "val_loss" in row]
     if not losses or not evidence.validation_chance_loss or not evidence.chance_loss:
         return []
+    if evidence.chance_loss_source == FIRST_STEPS:
+        return []
     return losses if max(evidence.accuracy, evidence.rows[-1].get("val_acc", 0.0)) <= 2 * evidence.chance else []
 
 

@@ -176,6 +176,25 @@ def logits_as_probabilities(evidence: Evidence) -> Observation | None:
     return Observation("nll_loss is given outputs without log_softmax", {"path": path}, certain=True)
 
 
+NO_PROBABILITIES = ("Relu", "LeakyRelu", "Elu", "Tanh", "Addmm", "Convolution")
+"""Operations whose results are no probabilities."""
+
+
+@check(
+    "logits-as-probabilities",
+    fix="end the network in nn.Softmax(-1) or nn.Sigmoid(), or give the outputs of its last layer to "
+    "nn.CrossEntropyLoss() or nn.BCEWithLogitsLoss()",
+)
+def logarithm_of_no_probabilities(evidence: Evidence) -> Observation | None:
+    """A loss takes the logarithm of outputs that a ReLU, a tanh or a linear layer has made."""
+    loss = evidence.loop.entered
+    if loss is None or loss.kind not in ("logarithm", "binary") or loss.last not in NO_PROBABILITIES:
+        return None
+    ends = {"Addmm": "a linear layer", "Convolution": "a convolution"}.get(loss.last, f"{loss.last.lower()}")
+    text = f"the loss takes the logarithm of probabilities, and the network ends in {ends}"
+    return Observation(text, {"last": loss.last}, certain=True)
+
+
 @check("shapes-broadcast", fix="make the shapes equal: loss(model(x).squeeze(1), y), or y.unsqueeze(1)")
 def shapes_broadcast(evidence: Evidence) -> Observation | None:
     """Outputs (n, 1) and targets (n,) are compared as n x n pairs."""

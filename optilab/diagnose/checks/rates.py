@@ -28,6 +28,8 @@ FIRST_STEP = 0.1
 networks that learn, half have 0.03 to 0.15; those whose rate was far too high have 2 and more."""
 
 
+MAX_FIRST_STEP = 0.01
+"""|dw|/|w| of the first step of a loop that learns, of the layer where it is largest."""
 NORMED_FIRST_STEP = 0.5
 """`FIRST_STEP` of a layer that a normalization follows, which takes back what steps add to the size of the
 weights.
@@ -184,8 +186,10 @@ def _too_high(evidence: Evidence, text: str, bound: str, normal: str, certain: b
         "dead": evidence.worst("dead")[1],
         "grown": max(evidence.growth, default=1.0),
     }
+    first = evidence.loop.first_step or 0.0
+    factor = MAX_FIRST_STEP / first if first > MAX_FIRST_STEP else 0.1
     smaller = (
-        (*rate_times(evidence, 0.1), *rate_times(evidence, 0.01))
+        (*rate_times(evidence, factor), *rate_times(evidence, 0.1 * factor))
         if evidence.setup.loop
         else default_rate(evidence, MAX_CUT)
     )
@@ -343,14 +347,18 @@ PATH_STEPS = 400
 def learning_rate_too_low(evidence: Evidence) -> Observation | None:
     """The sum of |dw|/|w| over all steps, of the layer that moves most, is {MIN_LARGEST_PATH} or less, before step
     {PATH_STEPS} in proportion; in a probe run of {PROBE_BATCHES} batches {MIN_PROBE_PATH}, and at its pace
-    {MIN_LARGEST_PATH} in the whole training; without inputs that are too large."""
+    {MIN_LARGEST_PATH} in the whole training; or a loop learns nothing with steps below {MIN_STEP}; without inputs that
+    are too large."""
     if not (steps := evidence.steps):
         return None
     path = max(evidence.relative_steps, default=math.inf) * steps
     least, usual = (MIN_PROBE_PATH, PROBE_BATCHES) if evidence.probe_run else (MIN_LARGEST_PATH, PATH_STEPS)
     bound = least * min(1.0, steps / usual)
     planned = evidence.setup.config.epochs * evidence.steps_per_epoch if evidence.setup.config else steps
-    if path > bound or _warming(evidence) or (evidence.probe_run and path * planned / steps > MIN_LARGEST_PATH):
+    slow = evidence.setup.loop and steps > PROBE_BATCHES and path <= MIN_STEP * steps and not evidence.beats_chance
+    if (path > bound and not slow) or _warming(evidence):
+        return None
+    if evidence.probe_run and path * planned / steps > MIN_LARGEST_PATH:
         return None
     # Units that large steps or large inputs have killed do not move either.
     if sees(evidence, "learning-rate-too-high") or (evidence.start.get("input_rms") or 1.0) > MAX_INPUT_RMS:
@@ -366,7 +374,13 @@ def learning_rate_too_low(evidence: Evidence) -> Observation | None:
     )
     normal = f"near {1e-3 * steps:.2g}" if evidence.probe_run else "above 1"
     numbers = {"path": path, "update_to_weight": path / steps}
-    return Observation(text, numbers, (*larger, *remedy_sets("adam")), f"{bound:.4g} or less", normal)
+    changes, limit = (*larger, *remedy_sets("adam")), f"{bound:.4g} or less"
+    if path > bound:
+        text = (
+            f"a step changes no layer by more than {path / steps:.1e} of its weights' norm, and nothing is learned"
+        )
+        limit, normal = f"{MIN_STEP:g} or less", "near 0.001"
+    return Observation(text, numbers, changes, limit, normal, only_alone=path > bound)
 
 
 def _warming(evidence: Evidence) -> bool:

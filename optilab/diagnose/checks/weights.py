@@ -5,7 +5,7 @@ import math
 from optilab.diagnose.check import Observation, check, remedy_sets, sees
 from optilab.diagnose.checks import loop
 from optilab.diagnose.checks.inputs import MAX_INPUT_RMS
-from optilab.diagnose.evidence import Evidence
+from optilab.diagnose.evidence import FIRST_STEPS, Evidence
 
 MAX_UNFIT_SKILL = 0.75
 """Skill on the training samples: above it, neither weight decay nor a decayed rate keeps a network from learning."""
@@ -76,6 +76,8 @@ MAX_FIRST_LOSS = 2.0
 """First loss over that of equal probabilities, the chance level of balanced classes; usual ones begin at 1.0 to 1.3."""
 
 
+LOGITS, MAX_LOGIT_RMS = ("classes", "binary logits"), 2.0
+"""Losses of logits, and the root mean square of the first ones: larger weights are needed for larger ones."""
 MAX_PROBE_LOSS, MAX_PROBE_SATURATED = 4.0, 0.9
 """Training loss over that of equal probabilities, in a probe run whose first loss was too high, and the fraction of
 outputs on a flat part of an activation that is flat on both sides."""
@@ -116,6 +118,11 @@ def first_loss_is_high(evidence: Evidence) -> bool:
         return False
     if (loss := evidence.start["first_loss"]) is None:
         return not loop.loss_not_finite(evidence)
+    # A level that the first steps have given says nothing of the first; and a weighted loss is high for small outputs.
+    entered = evidence.loop.entered
+    small = entered is not None and entered.kind in LOGITS and (entered.first_rms or 0.0) <= MAX_LOGIT_RMS
+    if evidence.chance_loss_source == FIRST_STEPS or small:
+        return False
     return bool(evidence.chance_loss > 0 and loss / evidence.uniform_loss > MAX_FIRST_LOSS)
 
 
