@@ -22,6 +22,8 @@ class Entered:
     high: float | None = None
     spread: float | None = None
     """The largest deviation of an output over a batch; 0 where all samples have equal outputs."""
+    dead: float | None = None
+    """Fraction of outputs that are 0 for all samples, in the batch where it is smallest."""
     first_rms: float | None = None
     """Root mean square, in the first batch and in the last."""
     rms: float | None = None

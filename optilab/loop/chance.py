@@ -228,7 +228,7 @@ class Chance:
             )
             known = {
                 "chance": float(of_classes.max() / of_classes.sum()),
-                "classes": int((self._counts > 0).sum()),
+                "classes": int((of_classes > 0).sum()),
             }
             if classes := self._fits(uniform):
                 loop["reference"] = "guessing"

@@ -56,13 +56,13 @@ class Call(NamedTuple):
 
 
 NUMBERS = (
-    "count", "low", "high", "mean", "square", "spread",
+    "count", "low", "high", "mean", "square", "spread", "dead",
     "target_low", "target_high", "target_mean", "target_square", "error", "excess", "whole", "outside", "sum_error",
 )  # fmt: skip
-"""Numbers of a call: of the tensor its least, largest and mean value, its mean square, and the largest deviation of an
-output over the batch; the same of the targets; the mean squared distance of both, the mean square of what the last
-operation cannot reach, the fractions of whole numbers and of values outside of 0 to 1, and the mean distance of the sum
-of a sample's targets from 1."""
+"""Numbers of a call: of the tensor its least, largest and mean value, its mean square, the largest deviation of an
+output over the batch, and the fraction of outputs that are 0 for all samples; of the targets the same but for the last
+two; the mean squared distance of both, and the mean square of what the last operation cannot reach; the fractions of
+targets that are whole numbers, and outside of 0 to 1; and the mean distance of the sum of a sample's targets from 1."""
 
 
 class LossMode(TorchFunctionMode):
@@ -178,7 +178,7 @@ def last_operation(tensor: Tensor, clamped: bool = False) -> tuple[str, int | No
     node, moved = tensor.grad_fn, False
     while node is not None:
         name = _name(node)
-        if not (name in VIEWS or (clamped and name.startswith(("Clamp", "Add", "Div")))):
+        if not (name in VIEWS or (clamped and (name in ("Add", "Div") or name.startswith("Clamp")))):
             break
         moved = moved or name in VIEWS
         node = next((parent for parent, _ in node.next_functions if parent is not None), None)
@@ -196,6 +196,7 @@ def _numbers(output: Tensor, target: Tensor | None, low: float, high: float) -> 
     rows = output.reshape(len(output) if output.dim() else 1, -1)[:, :MAX_COLUMNS]
     numbers = [output.new_tensor(float(output.numel())), output.min(), output.max(), output.mean()]
     numbers += [output.square().mean(), (rows.amax(dim=0) - rows.amin(dim=0)).max()]
+    numbers += [(rows == 0).all(dim=0).to(output.dtype).mean()]
     if target is None:
         return torch.stack([*numbers, *[output.new_tensor(math.nan)] * (len(NUMBERS) - len(numbers))])
     target = precise(target) if target.is_floating_point() else target.to(output.dtype)
@@ -236,6 +237,7 @@ def entered(calls: Sequence[Call]) -> Entered | None:
         low=over("low", min),
         high=over("high", max),
         spread=over("spread", max),
+        dead=over("dead", min),
         first_rms=root("square", 0),
         rms=root("square", -1),
         target_low=over("target_low", min),

@@ -7,11 +7,16 @@ from optilab.diagnose.check import Observation, check, sees
 from optilab.diagnose.evidence import FIRST_STEPS, MIN_FALL, PROBE_BATCHES, Evidence
 from optilab.words import percent
 
+MIN_BATCHES = 3
+"""Sampled batches whose targets are all the same."""
+
 
 @check("one-class", fix="check the labels")
 def single_class(evidence: Evidence) -> Observation | None:
     """All training labels are the same."""
-    if evidence.start.get("classes", 2) > 1:
+    loss = evidence.loop.entered
+    same = loss is not None and loss.batches >= MIN_BATCHES and loss.target_low is not None
+    if evidence.start.get("classes", 2) > 1 and not (loss and same and loss.target_low == loss.target_high):
         return None
     text = f"all training {evidence.setup.noun}s have the same label, so there is nothing to distinguish"
     return Observation(text, {"classes": 1}, bound="1", normal="2 or more", certain=True)
@@ -154,7 +159,9 @@ def validation_never_learned(evidence: Evidence) -> Observation | None:
     # slow, and has learned as much of both.
     known = 1 - evidence.loss / evidence.chance_loss
     unseen = 1 - evidence.validation_loss / evidence.validation_chance_loss
-    if fraction < MIN_UNRELATED_LOSS or known < 1 - MAX_UNLEARNED_LOSS or unseen > MAX_UNSEEN * known:
+    # Less than the error of the chance level of a regression, which few and far targets do not tell, is no knowledge.
+    least = max(1 - MAX_UNLEARNED_LOSS, evidence.start.get("prior_error", 0.0))
+    if fraction < MIN_UNRELATED_LOSS or known < least or unseen > MAX_UNSEEN * known:
         return None
     known_by_accuracy = evidence.setup.loop and evidence.accuracy_beats_chance(evidence.accuracy)
     if known_by_accuracy and (evidence.late_fall or 0.0) >= MIN_FALL:

@@ -190,6 +190,9 @@ def logarithm_of_no_probabilities(evidence: Evidence) -> Observation | None:
     loss = evidence.loop.entered
     if loss is None or loss.kind not in ("logarithm", "binary") or loss.last not in NO_PROBABILITIES:
         return None
+    # They were clamped, as probabilities are; another logarithm is another loss.
+    if loss.low is None or loss.high is None or loss.low < 0 or loss.high > 1:
+        return None
     ends = {"Addmm": "a linear layer", "Convolution": "a convolution"}.get(loss.last, f"{loss.last.lower()}")
     text = f"the loss takes the logarithm of probabilities, and the network ends in {ends}"
     return Observation(text, {"last": loss.last}, certain=True)

@@ -6,7 +6,7 @@ operation or the shape of a tensor, unless they say that they cannot tell.
 
 import math
 
-from optilab.diagnose.check import Observation, check
+from optilab.diagnose.check import Observation, check, sees
 from optilab.diagnose.checks.inputs import MIN_FULL_SKILL
 from optilab.diagnose.evidence import FIRST_STEPS, MIN_FALL, MIN_SKILL, Evidence
 from optilab.words import plural
@@ -56,6 +56,30 @@ def outputs_at_zero(evidence: Evidence) -> Observation | None:
 
 
 @check(*CONSTANT)
+def some_outputs_at_zero(evidence: Evidence) -> Observation | None:
+    """The network ends in a ReLU, has not learned, and one of its outputs or more is 0 for all samples of every sampled
+    batch."""
+    loss = evidence.loop.entered
+    if loss is None or loss.last != "Relu" or loss.batches < 2 or not loss.dead or evidence.learned:
+        return None
+    text = f"the network ends in a ReLU, and {loss.dead:.0%} of its outputs are 0 for all samples"
+    return Observation(text, {"dead": loss.dead}, fix="remove the ReLU after the last layer", certain=True)
+
+
+@check(*CONSTANT)
+def outputs_are_equal(evidence: Evidence) -> Observation | None:
+    """All samples of a batch have had the same outputs from the first batch on, and neither dead units nor equal ones
+    explain it."""
+    loss = evidence.loop.entered
+    if loss is None or loss.batches < 2 or loss.spread != 0 or loss.shape[0] < 2:
+        return None
+    if any(sees(evidence, name) for name in ("symmetric-init", "dead-units")):
+        return None
+    fix = "check how the inputs are read: samples that are equal cannot be told apart"
+    return Observation("all samples of a batch have the same outputs", {"spread": 0.0}, fix=fix, certain=True)
+
+
+@check(*CONSTANT)
 def inputs_are_constant(evidence: Evidence) -> Observation | None:
     """All columns of the inputs have the same value in all sampled batches."""
     columns = evidence.loop.columns
@@ -101,8 +125,8 @@ MIN_SUM_ERROR = 0.1
     fix="replace the softmax by nn.Sigmoid(), or leave it out and use nn.BCEWithLogitsLoss()",
 )
 def targets_of_several_classes(evidence: Evidence) -> Observation | None:
-    """The network ends in a softmax, whose outputs add up to 1, and the targets of a sample do not: they differ from 1 by
-    {MIN_SUM_ERROR} or more in the mean."""
+    """The network ends in a softmax, whose outputs add up to 1, and the sum of a sample's targets is {MIN_SUM_ERROR} or
+    more away from 1 in the mean."""
     loss = evidence.loop.entered
     if loss is None or loss.last != "Softmax" or loss.kind not in (*REGRESSION, "binary") or loss.whole != 1:
         return None
