@@ -14,7 +14,7 @@ from optilab.config.training import TrainConfig
 from optilab.config.tree import override_from_text
 from optilab.config.user_network import UserNetwork
 from optilab.diagnose.check import Check, Observation, Sets
-from optilab.diagnose.checks import CHECKS, weights
+from optilab.diagnose.checks import CHECKS, loop, weights
 from optilab.diagnose.evidence import EQUAL_CLASSES, FIRST_STEPS, MIN_FALL, MIN_SKILL, PROBE_BATCHES, Evidence
 from optilab.errors import ConfigError
 from optilab.words import percent, plural, points
@@ -23,6 +23,8 @@ NO_CHANGES: Mapping[str, Any] = {}
 
 STRUCTURAL = ("constant-outputs", "targets-out-of-reach", "labels-out-of-range", "targets-out-of-scale")
 """Causes that no change of weights, steps or labels removes."""
+PROVED = ("constant-outputs", "targets-out-of-reach", "labels-out-of-range", "one-class", "symmetric-init")
+"""Causes in a loop that shapes, ranges and equal numbers prove, as they do its bugs; the others are warnings there."""
 FOLLOWERS = ("weights-too-large", "dead-units", "learning-rate-too-high", "vanishing-gradient")
 """Consequences of gradients that add up from step to step, or of outputs that cannot reach their targets: notes next to
 `gradients-not-zeroed`, `non-finite-data` and STRUCTURAL. A high loss of the initial weights, which no step has changed
@@ -79,7 +81,9 @@ def diagnose(evidence: Evidence) -> list[Finding]:
 def _finding(evidence: Evidence, check: Check, result: Observation, follows: bool) -> Finding:
     """The finding of a result; `follows`: another finding explains it."""
     harmless = result.informational or follows or (evidence.learned and not result.certain)
-    severity = Severity.INFO if harmless else Severity.WARNING if evidence.beats_chance else Severity.CRITICAL
+    proved = not evidence.setup.loop or check.run.__module__ == loop.__name__ or check.name in PROVED
+    critical = proved and not evidence.beats_chance
+    severity = Severity.INFO if harmless else Severity.CRITICAL if critical else Severity.WARNING
     remedies = () if harmless else tuple(sets for sets in result.changes if _changes(evidence, sets))
     advice = "" if harmless and not result.informational else result.fix or ("" if result.changes else check.fix)
     code = tuple(in_pytorch(sets) if _in_code(evidence, sets) else "" for sets in remedies)
