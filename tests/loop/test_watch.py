@@ -415,6 +415,14 @@ def entropy_of_probabilities(out, y):
     return -(y * p.log() + (1 - y) * (1 - p).log()).mean()
 
 
+def negative(outputs=1):
+    """A layer whose first output is below zero for all samples."""
+    layer = nn.Linear(6, outputs)
+    with torch.no_grad():
+        layer.bias[0] = -20.0
+    return layer
+
+
 LOOPS = {
     "vanishing-through-time: 40 steps of an RNN": lambda: learn(
         last(nn.RNN(6, 8, batch_first=True)), torch.randn(200, 40, 6), steps=100
@@ -533,6 +541,47 @@ LOOPS = {
     ),
     "labels-unrelated: random labels": lambda: validated(relu(), NOISE, epochs=40),
     "too-few-images: 60 samples": lambda: validated(mlp(), NOISE, size=60, epochs=60),
+    "constant-outputs: a softmax over one output": lambda: learn(
+        nn.Sequential(score(), nn.Softmax(1)), y=(X[:, :1] > 0).float(), loss=F.mse_loss
+    ),
+    "constant-outputs: a softmax over the batch": lambda: learn(
+        nn.Sequential(mlp(), nn.Softmax(0)), loss=lambda p, y: F.nll_loss(p.clamp(1e-7, 1).log(), y)
+    ),
+    "constant-outputs: a dead ReLU at the end": lambda: learn(
+        nn.Sequential(negative(), nn.ReLU()), y=X[:, :1] + 3, loss=F.mse_loss
+    ),
+    "constant-outputs: a ReLU that holds classes at zero": lambda: learn(
+        nn.Sequential(negative(3), nn.ReLU()), y=F.one_hot(Y, 3).float(), loss=F.mse_loss
+    ),
+    "constant-outputs: a table whose rows are equal": lambda: learn(mlp(), x=torch.ones(len(X), 6), batch=24),
+    "constant-outputs: equal images": lambda: learn(
+        nn.Sequential(nn.Flatten(), mlp()), x=torch.rand(1, 2, 3).repeat(len(X), 1, 1), batch=24
+    ),
+    "targets-out-of-reach: a sigmoid before targets around -10": lambda: learn(
+        nn.Sequential(score(), nn.Sigmoid()), y=X[:, :1] - 10, loss=F.mse_loss, target=False
+    ),
+    "targets-out-of-reach: a tanh before an error that is written out": lambda: learn(
+        nn.Sequential(score(), nn.Tanh()), y=5 * X[:, :1], loss=lambda out, y: ((out - y) ** 2).mean()
+    ),
+    "targets-out-of-reach: a softmax before several labels": lambda: learn(
+        nn.Sequential(mlp(), nn.Softmax(1)), y=(X[:, :3] > 0).float(), loss=F.mse_loss
+    ),
+    "labels-out-of-range: labels 1 and 2 of a binary loss": lambda: learn(
+        score(), y=(X[:, :1] > 0).float() + 1, loss=F.binary_cross_entropy_with_logits, target=False
+    ),
+    "logits-as-probabilities: the logarithm of a clamped ReLU": lambda: learn(
+        nn.Sequential(mlp(), nn.ReLU()), loss=lambda p, y: F.nll_loss(p.clamp(1e-7, 1).log(), y)
+    ),
+    "targets-out-of-scale: prices": lambda: learn(score(), y=1e5 + 1e4 * X[:, :1], loss=F.mse_loss),
+    "inputs-out-of-scale: one column of a table": lambda: learn(
+        score(), x=X * torch.tensor([1e4, 1, 1, 1, 1, 1]), y=X[:, 1:2] * X[:, 2:3], loss=F.mse_loss, steps=200
+    ),
+    "one-class: all targets of a regression are the same": lambda: learn(
+        score(), y=torch.full((len(X), 1), 14.0), loss=F.mse_loss
+    ),
+    "learning-rate-too-low: a regression of steps below 3e-4": lambda: learn(
+        score(), y=5 * X[:, :1], loss=F.mse_loss, steps=400, made=lambda p: torch.optim.SGD(p, 1e-5)
+    ),
     "overfitting: 30% of labels wrong": lambda: validated(spoiled(lambda layer: None), FLIPPED, epochs=50),
     "healthy: healthy": lambda: longer(mlp(), steps=300),
     "healthy: bare numbers": lambda: longer(mlp(), steps=300, bare=True),
@@ -594,8 +643,29 @@ def test_first_finding_of_a_loop(name):
     assert all(finding.remedy for finding in findings[:1])
 
 
+@pytest.mark.parametrize(
+    ("name", "loop"),
+    [
+        (
+            "regression-of-classes",
+            lambda: learn(score(), y=Y[torch.randperm(len(Y))].float()[:, None], loss=F.mse_loss),
+        ),
+        (
+            "no-nonlinearity",
+            lambda: learn(nn.Sequential(nn.Linear(6, 8), nn.Linear(8, 3)), y=Y[torch.randperm(len(Y))]),
+        ),
+        ("training-too-short", lambda: learn(mlp(), steps=100, made=lambda p: torch.optim.SGD(p, 0.1))),
+    ],
+)
+def test_note_about_a_loop(name, loop):
+    findings = loop().diagnosis().findings
+    assert [(finding.name, finding.severity) for finding in findings if finding.name == name] == [
+        (name, Severity.INFO)
+    ]
+
+
 def test_every_cause_is_found_in_a_loop():
-    note = {"loss-without-graph"}
+    note = {"loss-without-graph", "regression-of-classes", "no-nonlinearity", "training-too-short"}
     assert {name.split(":")[0] for name in LOOPS} - {"healthy"} | note == {check.name for check in CHECKS}
 
 
