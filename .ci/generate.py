@@ -19,7 +19,7 @@ import schema  # noqa: E402
 
 from docs.measured import figures  # noqa: E402
 from optilab.data.catalog import DATASETS  # noqa: E402
-from optilab.diagnose.checks import CHECKS, loop  # noqa: E402
+from optilab.diagnose.checks import CHECKS, loop, outputs  # noqa: E402
 from optilab.optimize import OBJECTIVES, RULES  # noqa: E402
 from tests.pages import PAGES, renewed  # noqa: E402
 from tests.reference.calls import EQUATIONS, FORMS, LIBRARIES  # noqa: E402
@@ -85,14 +85,17 @@ def datasets():
     return "\n".join(lines) + "\n"
 
 
+OF_LOOPS = (loop.__name__, outputs.__name__)
+
+
 def findings():
     """One row per finding of a training: what its checks see, and what helps."""
-    return _findings(check for check in CHECKS if check.run.__module__ != loop.__name__)
+    return _findings([check for check in CHECKS if check.run.__module__ not in OF_LOOPS])
 
 
 def findings_of_loops():
     """The same of the bugs of loops."""
-    return _findings(check for check in CHECKS if check.run.__module__ == loop.__name__)
+    return _findings([check for check in CHECKS if check.run.__module__ in OF_LOOPS])
 
 
 def _findings(of):

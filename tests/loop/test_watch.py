@@ -658,6 +658,7 @@ def test_first_finding_of_a_loop(name):
     ],
 )
 def test_note_about_a_loop(name, loop):
+    torch.manual_seed(0)
     findings = loop().diagnosis().findings
     assert [(finding.name, finding.severity) for finding in findings if finding.name == name] == [
         (name, Severity.INFO)

@@ -261,7 +261,7 @@ def _starts_high(evidence: Evidence) -> bool:
 
 @check(*RATE)
 def accuracy_lost(evidence: Evidence) -> Observation | None:
-    """Validation accuracy has fallen by more than {MAX_LOST}, and training accuracy by more than {MAX_UNLEARNT}."""
+    """Validation accuracy has fallen by more than {MAX_LOST}, and that of training as well."""
     if (
         not evidence.rows
         or not evidence.chance_loss
