@@ -80,7 +80,7 @@ class LossMode(TorchFunctionMode):
     def start(self) -> None:
         """Begin to note, where that cannot disturb: not among other modes, transforms or compiled functions."""
         free = not torch._C._len_torch_function_stack() and torch._C._functorch.peek_interpreter_stack() is None
-        if not self._active and free and not _compiles():
+        if not self._active and free and not has_compiled():
             self.__enter__()  # type: ignore[no-untyped-call]
             self._active = True
 
@@ -152,7 +152,7 @@ class LossMode(TorchFunctionMode):
         return call._replace(kind="squared" if squared else "absolute") if squared or absolute else None
 
 
-def _compiles() -> bool:
+def has_compiled() -> bool:
     """Something was compiled: a compiled function would be compiled again for a mode."""
     backends = getattr(sys.modules.get("torch._dynamo.eval_frame"), "cached_backends", {})
     return any(backend is not None for backend in backends.values())

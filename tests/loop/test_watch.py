@@ -14,6 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 
 import optilab
 from optilab.diagnose import CHECKS, Severity, diagnose
+from optilab.loop.loss import has_compiled
 
 
 @pytest.fixture(autouse=True)
@@ -421,6 +422,13 @@ def negative(outputs=1):
     with torch.no_grad():
         layer.bias[0] = -20.0
     return layer
+
+
+@pytest.fixture(autouse=True)
+def _nothing_compiled():
+    """Nothing that another test has compiled keeps a watch from seeing the loss."""
+    if has_compiled():
+        torch.compiler.reset()
 
 
 LOOPS = {
