@@ -7,6 +7,7 @@ that is given as a bare number.
 
 import math
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -75,20 +76,25 @@ class LossMode(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[Call] = []
+        self.error: Exception | None = None
+        """What went wrong while a loss was noted; nothing is noted after it."""
         self._active = False
+        self._thread = 0
 
     def start(self) -> None:
         """Begin to note, where that cannot disturb: not among other modes, transforms or compiled functions."""
         free = not torch._C._len_torch_function_stack() and torch._C._functorch.peek_interpreter_stack() is None
         if not self._active and free and not has_compiled():
             self.__enter__()  # type: ignore[no-untyped-call]
-            self._active = True
+            self._active, self._thread = True, threading.get_ident()
 
     def stop(self) -> None:
-        """Note no more."""
-        if not self._active:
+        """Note no more; within a backward pass, after which PyTorch restores the modes, it waits for the next call."""
+        if not self._active or torch._C._current_graph_task_id() != -1:
             return
         self._active = False
+        if self._thread != threading.get_ident():
+            return
         above = []
         while torch._C._len_torch_function_stack() and (mode := _pop_mode()) is not self:
             above.append(mode)
@@ -104,7 +110,16 @@ class LossMode(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        if isinstance(result, Tensor) and result.requires_grad and len(self.calls) < MAX_CALLS:
+        try:
+            self._look(func, args, kwargs, result)
+        except Exception as error:
+            self.error = error
+        return result
+
+    def _look(self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> None:
+        """Note a loss, a difference or a logarithm."""
+        known = isinstance(result, Tensor) and result.requires_grad
+        if known and len(self.calls) < MAX_CALLS and self.error is None:
             name = getattr(func, "__name__", "")
             kind = LOSSES.get(name) or ("difference" if name in DIFFERENCES else "")
             tensors = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
@@ -112,7 +127,6 @@ class LossMode(TorchFunctionMode):
                 self._note(kind, tensors[:2], result)
             elif name in LOGARITHMS and tensors:
                 self._note("logarithm", tensors[:1], result)
-        return result
 
     @torch.no_grad()
     def _note(self, kind: str, tensors: list[Tensor], result: Tensor) -> None:

@@ -11,6 +11,7 @@ import math
 import os
 import re
 import time
+import weakref
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -101,6 +102,7 @@ class Watch:
         self._last_input: Tensor | None = None
         self._gradient = _Gradient()
         self._loss_mode = LossMode()
+        weakref.finalize(self, self._loss_mode.stop)
         self._loss_calls: list[Call] = []  # of sampled batches
         self._table: Table | None = None
         self._hooks: list[Any] = []  # of the optimizers
@@ -306,7 +308,7 @@ class Watch:
             self._output = None if tensor is None else tensor.detach()
             self._check_time_order(self._probe.embedded, tensor)
             self._probe.embedded = None
-            if not self._compiled:
+            if not self._compiled and tensor is not None and tensor.requires_grad:
                 self._loss_mode.start()
             if len(self._probes) == 0 and tensor is not None:
                 self._seen.linear = is_linear(tensor)
@@ -433,6 +435,8 @@ class Watch:
             seen.loss_path = operations(loss)
             seen.backward = loss.requires_grad
             seen.cut = loss.requires_grad and not inside.depends_on(loss, self._optimized)
+        if self._loss_mode.error is not None:
+            raise self._loss_mode.error
         if isinstance(loss, Tensor) and (call := self._loss_mode.entry(loss)):
             self._loss_calls.append(call._replace(node=None))
         self._loss_mode.calls.clear()
@@ -473,6 +477,7 @@ class Watch:
         """The measurements, as the checks of `diagnose` read them."""
         from optilab.diagnose import PROBE_BATCHES, Evidence
 
+        self._loss_mode.stop()
         losses, count = self._read(), len(self._losses)
         short = count <= PROBE_BATCHES  # too short to call a network slow, or healthy
         ends = [(end, metrics) for end, metrics, _ in self._ends]

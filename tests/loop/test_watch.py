@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import functools
+import gc
 import json
 import math
 import pickle
@@ -426,9 +427,12 @@ def negative(outputs=1):
 
 @pytest.fixture(autouse=True)
 def _nothing_compiled():
-    """Nothing that another test has compiled keeps a watch from seeing the loss."""
+    """Nothing that another test has compiled keeps a watch from seeing the loss, and no mode stays."""
     if has_compiled():
         torch.compiler.reset()
+    yield
+    gc.collect()
+    assert not torch._C._len_torch_function_stack()
 
 
 LOOPS = {
@@ -1273,3 +1277,25 @@ def test_the_chance_level_fits_every_cross_entropy(of):
     watch = _trained(model, loss_of, x, y, size=20)
     assert watch.evidence().chance_loss_source == "guessing"
     assert watch.diagnosis().healthy
+
+
+def test_the_loss_is_looked_at_between_the_forward_pass_and_the_step_alone():
+    """No mode of PyTorch stays: not after the step, a pass without one, or the end of the watch."""
+    modes = torch._C._len_torch_function_stack
+    net = mlp()
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    watch = optilab.watch(net, optimizer)
+    out = net(X[:8])
+    assert modes() == 1
+    with torch.device("cpu"):  # which is a mode, too
+        F.cross_entropy(out, Y[:8]).backward()
+        assert modes() == 2
+        optimizer.step()
+        assert modes() == 1
+    assert modes() == 0
+    net(X[:8])
+    watch.diagnosis()
+    assert modes() == 0
+    net(X[:8])
+    watch.close()
+    assert modes() == 0
