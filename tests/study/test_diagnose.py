@@ -15,7 +15,7 @@ from optilab.config.training import TrainConfig
 from optilab.config.tree import override_from_text
 from optilab.data.read import Dataset
 from optilab.diagnose import CHECKS, Evidence, Setup, Severity, commands, diagnose, verdict
-from optilab.diagnose.checks import loop
+from optilab.diagnose.checks import loop, outputs
 from optilab.diagnose.checks.loop import learning_rate_zero
 from optilab.diagnose.checks.rates import MIN_LARGEST_PATH, default_rates
 from optilab.errors import DivergedError, UsageError
@@ -84,7 +84,7 @@ NO_SETTING = {"one-class", "labels-unrelated"}  # the dataset is to blame
 
 def test_every_rule_is_tested():
     """Those of loops are tested with loops of plain PyTorch (tests/loop)."""
-    of_loops = {check.name for check in CHECKS if check.run.__module__ == loop.__name__} | {
+    of_loops = {check.name for check in CHECKS if check.run.__module__ in (loop.__name__, outputs.__name__)} | {
         "vanishing-through-time"
     }
     assert SHOWN.keys() | of_loops == {check.name for check in CHECKS}
