@@ -3,11 +3,10 @@
 A seed draws the data, the network and the optimizer of each. Its twin is the same training without the fault.
 Skill is the explained fraction of the variance, or the accuracy above that of the most frequent class as a fraction of
 what is possible. Both are measured on validation data with the true targets.
-`--list HALF` trains the cases of one half and prints the skills. It does not import optilab.
+`--list HALF` trains the cases of one half and prints the skills; `--diagnose HALF` trains them under `optilab.watch`.
 The held-out half has other seeds, widths, activations, optimizers, sizes and batches.
 """
 
-import argparse
 import math
 import random
 import time
@@ -22,6 +21,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
+
+import optilab
+from docs.measured import figures
 
 VALIDATION = 300
 MIN_SKILL = 0.55
@@ -785,13 +787,74 @@ def drawn(half: str, count: int, seed: int = 0, jobs: int = 1) -> list[Drawn]:
     return [row for pair in pairs if pair for row in pair]
 
 
+ACCEPTED = {
+    "bounded output": "targets-out-of-reach", "positive output": "targets-out-of-reach constant-outputs",
+    "softmax of values": "targets-out-of-reach", "softmax of one output": "constant-outputs targets-out-of-reach",
+    "softmax over the batch": "constant-outputs", "sigmoid before cross entropy": "softmax-twice",
+    "softmax before cross entropy": "softmax-twice", "nll of probabilities": "logits-as-probabilities",
+    "nll of logits": "logits-as-probabilities", "bce of clamped logits": "logits-as-probabilities",
+    "sigmoid twice": "softmax-twice", "classes as values": "regression-of-classes",
+    "dead class outputs": "constant-outputs targets-out-of-reach dead-units",
+    "unscaled targets": "targets-out-of-scale", "large input column": "inputs-out-of-scale",
+    "unscaled images": "inputs-out-of-scale", "constant inputs": "constant-outputs",
+    "labels off by one": "labels-unrelated labels-out-of-range", "shuffled labels": "labels-unrelated",
+    "one label": "one-class", "rounded labels": "one-class", "wrong column": "labels-unrelated",
+    "broadcast targets": "shapes-broadcast", "no activation": "no-nonlinearity", "zero layers": "symmetric-init",
+    "frozen bias": "parameters-not-in-optimizer", "dead output": "constant-outputs",
+    "too few steps": "training-too-short", "learning rate too high": "learning-rate-too-high",
+    "learning rate too low": "learning-rate-too-low",
+}  # fmt: skip
+"""The findings that name each fault, written before the held-out half was trained."""
+
+
+def diagnosed(row: Drawn) -> tuple[Drawn, list[tuple[str, int]]]:
+    """The findings of a case and their severities, the first one first."""
+    torch.set_num_threads(1)
+    watches: list[Any] = []
+    train(
+        row.case, row.seed, lambda model, optimizer: watches.append(optilab.watch(model, optimizer)) or watches[0]
+    )
+    watches[0].close()
+    return row, [(finding.name, int(finding.severity)) for finding in watches[0].diagnosis().findings]
+
+
+def judge(half: str, count: int, seed: int, only_print: bool) -> None:
+    """Diagnose the cases of a half, and put the counts into its row of the table."""
+    rows = [diagnosed(row) for row in drawn(half, count, seed)]
+    faulty = [(row.case.fault, found) for row, found in rows if row.case.fault]
+    sound = [found for row, found in rows if not row.case.fault]
+
+    def right(fault: str, found: list[tuple[str, int]]) -> bool:
+        return bool(found) and found[0][0] in ACCEPTED[fault].split()
+
+    flagged = [(fault, found) for fault, found in faulty if any(severity > 0 for _, severity in found)]
+    wrong = [fault for fault, found in flagged if found[0][1] == 2 and not right(fault, found)]
+    counts = [len(flagged), sum(right(*case) for case in faulty), len(wrong)]
+    cells: figures.Row = [f"{half} half", *([part, len(faulty)] for part in counts)]
+    cells.append([sum(all(severity == 0 for _, severity in found) for found in sound), len(sound)])
+    for fault, found in faulty:
+        if not right(fault, found):
+            print(f"{fault:<31}{', '.join(name for name, _ in found) or 'nothing'}")
+    others = [row for row in figures.read().get(TABLE, {}).get("rows", []) if row[0] != cells[0]]
+    figures.record(TABLE, "drawn_faults", COLUMNS, [*others, cells], only_print)
+
+
+TABLE = "drawn-faults"
+COLUMNS = ["drawn loops", "faulty: flagged", "first cause right", "critical and wrong", "sound: not flagged"]
+
+
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="docs/measured drawn_faults", description=__doc__)
-    parser.add_argument("--list", choices=list(HALVES), required=True, help="the half that is trained")
+    parser = figures.parser("drawn_faults", __doc__)
+    halves = parser.add_mutually_exclusive_group(required=True)
+    halves.add_argument("--list", choices=list(HALVES), help="the half whose skills are listed")
+    halves.add_argument("--diagnose", choices=list(HALVES), help="the half that is trained under `optilab.watch`")
     parser.add_argument("--count", type=int, default=60, help="the number of faulty cases")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args(arguments)
+    if options.diagnose:
+        judge(options.diagnose, options.count, options.seed, options.print)
+        return
     rows = drawn(options.list, options.count, options.seed, options.jobs)
     print(f"{'task':<11}{'fault':<31}{'skill':>6}{'twin':>6}{'seconds':>9}{'seed':>12}")
     for row in rows:

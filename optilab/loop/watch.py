@@ -58,7 +58,8 @@ class Watch:
     """Look into a training of `model` by `optimizer`, or several.
 
     Call `step(loss)` after each step of the optimizer, and `epoch(...)` after each epoch. `every`: steps between two
-    that are probed. UsageError for what is not a model or an optimizer of PyTorch.
+    that are probed. `data`: note the scales and ranges of inputs, outputs and targets, rounded to three digits.
+    UsageError for what is not a model or an optimizer of PyTorch.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Watch:
         optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer] = (),
         *,
         every: int = EVERY,
+        data: bool = True,
     ) -> None:
         several = isinstance(optimizer, Sequence) and not isinstance(optimizer, str)
         self._optimizers: list[Any] = [*optimizer] if several else [optimizer]  # type: ignore[misc]
@@ -76,7 +78,8 @@ class Watch:
             _require(valid, "optilab.watch", "optimizer: expected an optimizer of torch.optim", entry)
         valid = isinstance(every, int) and not isinstance(every, bool) and every > 0
         _require(valid, "optilab.watch", "every: expected a whole number from 1", every)
-        self._model, self._every = model, every
+        _require(isinstance(data, bool), "optilab.watch", "data: expected True or False", data)
+        self._model, self._every, self._data = model, every, data
         self._schedule, self._next = sampled(every), 0
         self._compiled = type(model).__name__ == "OptimizedModule"
         self._losses: list[float] = []  # of each step, read from the device
@@ -308,7 +311,7 @@ class Watch:
             self._output = None if tensor is None else tensor.detach()
             self._check_time_order(self._probe.embedded, tensor)
             self._probe.embedded = None
-            if not self._compiled and tensor is not None and tensor.requires_grad:
+            if self._data and not self._compiled and tensor is not None and tensor.requires_grad:
                 self._loss_mode.start()
             if len(self._probes) == 0 and tensor is not None:
                 self._seen.linear = is_linear(tensor)
@@ -420,7 +423,7 @@ class Watch:
             sample = spaced(inputs)
             if inputs.is_floating_point():
                 self._note_size(sample)
-                if inputs.dim() == 2 and 1 <= inputs.shape[1] <= MAX_COLUMNS:
+                if self._data and inputs.dim() == 2 and 1 <= inputs.shape[1] <= MAX_COLUMNS:
                     self._table = (self._table or Table()).with_rows(inputs)
                 self._note_scale(seen.input_std, inputs)
             if seen.samples <= FIRST:

@@ -1299,3 +1299,18 @@ def test_the_loss_is_looked_at_between_the_forward_pass_and_the_step_alone():
     net(X[:8])
     watch.close()
     assert modes() == 0
+
+
+def test_nothing_of_the_data_is_noted_where_that_is_asked_for():
+    net = score()
+    optimizer = torch.optim.Adam(net.parameters())
+    with optilab.watch(net, optimizer, data=False) as watch:
+        for _ in range(20):
+            optimizer.zero_grad()
+            loss = F.mse_loss(net(X[:16]), X[:16, :1])
+            loss.backward()
+            optimizer.step()
+            watch.step(loss)
+    assert (watch.evidence().loop.entered, watch.evidence().loop.columns) == (None, None)
+    with pytest.raises(optilab.errors.UsageError, match="data: expected True or False"):
+        optilab.watch(net, optimizer, data="no")
