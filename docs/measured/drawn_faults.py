@@ -835,6 +835,9 @@ def judge(half: str, count: int, seed: int, only_print: bool) -> None:
     for fault, found in faulty:
         if not right(fault, found):
             print(f"{fault:<31}{', '.join(name for name, _ in found) or 'nothing'}")
+    for row, found in rows:
+        if not row.case.fault and any(severity > 0 for _, severity in found):
+            print(f"sound {row.case.task:<25}{', '.join(name for name, _ in found)}")
     others = [row for row in figures.read().get(TABLE, {}).get("rows", []) if row[0] != cells[0]]
     figures.record(TABLE, "drawn_faults", COLUMNS, [*others, cells], only_print)
 
