@@ -33,3 +33,7 @@ TASKS = {
 }
 """The commands by task, each a module of `optilab.commands`, with their lines in `--help`."""
 COMMANDS = {name: line for commands in TASKS.values() for name, line in commands.items()}
+GONE = {
+    "train": {"log": "`optilab runs export --tensorboard DIR` writes event files"},
+}
+"""The options that earlier versions had, by command: each is refused with what has its place."""
