@@ -247,13 +247,11 @@ def test_claims_of_a_training_its_seeds_and_a_sweep(optilab, small, tmp_path):
 
 
 def test_targets_of_a_check_do_not_hang_together(optilab, small, tmp_path):
-    """An error of one leaves the others; a claims file and a config have the options that are theirs."""
+    """An error of one leaves the others."""
     (tmp_path / "wrong.yaml").write_text("optimizer: sgdd\n")
-    typed = ["--epochs", 1, "--set", "optimizer.lr=0.02", "--expect", "epochs == 1", "--out", "out.xml"]
+    typed = ["--expect", "epochs == 3", "--out", "out.xml"]
     document = json.loads(optilab("check", small, "wrong.yaml", "nothing", *typed, "--json", code=2).stdout)
     assert document["summary"] == "1 claim: 1 holds; 2 errors"
-    (trained,), _ = runs.read_study(tmp_path / document["checks"][0]["runs"][0]).runs()
-    assert trained.manifest["config"]["optimizer"]["lr"] == 0.02
     suites = [
         (suite.get("name"), suite.get("errors")) for suite in ElementTree.parse(tmp_path / "out.xml").getroot()
     ]
