@@ -40,6 +40,8 @@ GONE = {
         "set": "train and optimize have it, next to --expect",
         "data_dir": "train has it, next to --expect",
     },
+    "remedy": {"columns": "`optilab runs compare` has it"},
+    "sweep": {"columns": "`optilab runs compare` has it"},
     "train": {"log": "`optilab runs export --tensorboard DIR` writes event files"},
 }
 """The options that earlier versions had, by command: each is refused with what has its place."""

@@ -12,7 +12,7 @@ from optilab import runs
 from optilab.call import Call, Command
 from optilab.commands import compare
 from optilab.commands.answer import Answer, SimpleAnswer
-from optilab.commands.options import QUIET, FolderOptions, FormatOptions, OutputOptions, PictureOptions, RunNames
+from optilab.commands.options import QUIET, FolderOptions, OutputOptions, PictureOptions, RunNames, TableOptions
 from optilab.commands.request import Conflicts, Place
 from optilab.commands.results import LabRun, LabStudy
 from optilab.config.keys import is_within
@@ -42,7 +42,7 @@ RunName = Annotated[
 # --- ls ----------------------------------------------------------------------------------------------------
 
 
-class ListRuns(FormatOptions, FolderOptions, OutputOptions):
+class ListRuns(TableOptions, FolderOptions, OutputOptions):
     """List runs and studies, oldest first: state, what each changed against its preset, result.
 
     Name a study to list its trials.
@@ -264,7 +264,7 @@ def _trials(lines: "Sequence[ListedRun]", axes: Sequence[str]) -> Table:
 # --- show --------------------------------------------------------------------------------------------------
 
 
-class ShowRun(FormatOptions, FolderOptions, OutputOptions):
+class ShowRun(TableOptions, FolderOptions, OutputOptions):
     """Show a run or a study: state, what it changed, last and best rows; of a study its trials."""
 
     EXAMPLES = (
