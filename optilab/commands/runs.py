@@ -640,7 +640,9 @@ class ExportRuns(FolderOptions, OutputOptions):
     names: RunNames
     out: Annotated[str | None, Flag("FILE", path=True), Doc("A .csv or .parquet file")] = None
     tensorboard: Annotated[
-        str | None, Flag("DIR", path=True), Doc("Event files of TensorBoard, in a new directory")
+        str | None,
+        Flag("DIR", path=True),
+        Doc("Event files of TensorBoard, in a new directory or one of an earlier export"),
     ] = None
     force: Annotated[bool, Doc("Replace the file of --out")] = False
     quiet: Annotated[bool, QUIET, Doc("Do not name runs that are left out")] = False
@@ -654,14 +656,14 @@ class ExportRuns(FolderOptions, OutputOptions):
             raise UsageError("expected --out FILE or --tensorboard DIR, as in --out rows.csv")
         table = None if self.out is None else export.table_file(self.out, self.force)
         if self.tensorboard is not None:
-            export.require_new(Path(self.tensorboard))
+            export.require_own(Path(self.tensorboard))
         rows, damaged = export.gather(selection.records, selection.left_out)
         for note in selection._replace(left_out=damaged).notes if not self.quiet else ():
             terminal.note(note)
-        if table is not None:
-            export.write(table, rows)
         if self.tensorboard is not None:
             export.tensorboard(Path(self.tensorboard), rows.runs)
+        if table is not None:
+            export.write(table, rows)
         written = [str(Path(path)) for path in (self.out, self.tensorboard) if path is not None]
         facts = {
             "written": written,
