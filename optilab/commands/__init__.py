@@ -33,3 +33,15 @@ TASKS = {
 }
 """The commands by task, each a module of `optilab.commands`, with their lines in `--help`."""
 COMMANDS = {name: line for commands in TASKS.values() for name, line in commands.items()}
+GONE = {
+    "check": {
+        "epochs": "train and optimize have it, next to --expect",
+        "seeds": "train has it, next to --expect",
+        "set": "train and optimize have it, next to --expect",
+        "data_dir": "train has it, next to --expect",
+    },
+    "remedy": {"columns": "`optilab runs compare` has it"},
+    "sweep": {"columns": "`optilab runs compare` has it"},
+    "train": {"log": "`optilab runs export --tensorboard DIR` writes event files"},
+}
+"""The options that earlier versions had, by command: each is refused with what has its place."""

@@ -10,13 +10,12 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_doc import Doc
-from annotated_types import Ge, Le
 from pydantic import Field
 
 from optilab import runs
 from optilab.commands import studies
 from optilab.commands.answer import STYLES, SimpleAnswer, annotate, claim_lines, claim_sentence
-from optilab.commands.options import DataOptions, Expect, FolderOptions, JobOptions, SetOptions, SilentOptions
+from optilab.commands.options import Expect, FolderOptions, JobOptions, SilentOptions
 from optilab.commands.request import Place
 from optilab.config import presets
 from optilab.config.claims import CheckFile, Claim, ClaimsEntry, expectations
@@ -32,7 +31,7 @@ from optilab.errors import (
     UsageError,
     shown,
 )
-from optilab.marks import Argument, ConfigKey, Flag
+from optilab.marks import Argument, Flag
 from optilab.show import terminal
 from optilab.show.junit import Suite, TestCase, xml
 from optilab.show.table import Column, Table
@@ -43,12 +42,11 @@ if TYPE_CHECKING:
     from optilab.study.study import StudySpec
 
 
-class CheckClaims(SetOptions, DataOptions, JobOptions, FolderOptions, SilentOptions):
+class CheckClaims(JobOptions, FolderOptions, SilentOptions):
     """Run configs, or read runs and studies, and judge the claims about them: one line per claim."""
 
     EXAMPLES = (
         "optilab check my.yaml --out results.xml",
-        "optilab check my.yaml --epochs 10 --seeds 5 --expect 'val_acc > 0.5 confidence 0.95'",
         "optilab check latest --expect 'val_acc > 0.8'",
         "optilab check claims.yaml --slow --json",
     )
@@ -59,10 +57,6 @@ class CheckClaims(SetOptions, DataOptions, JobOptions, FolderOptions, SilentOpti
         Doc("Configs with `expect:`, files of claims, runs, studies"),
     ] = Field(init=False)
     expect: Expect = None
-    epochs: Annotated[
-        str | None, ConfigKey("epochs"), Flag("N"), Doc("For a config: epochs of a training, steps of a path")
-    ] = None
-    seeds: Annotated[int, Flag("N"), Ge(1), Le(1000), Doc("For a training: train with N seeds")] = 1
     slow: Annotated[bool, Doc("Also check entries marked slow (claims files only)")] = False
     only: Annotated[
         str,
@@ -76,9 +70,9 @@ class CheckClaims(SetOptions, DataOptions, JobOptions, FolderOptions, SilentOpti
     def run(self, place: Place) -> SimpleAnswer:
         """Check and show one target after another; an error of one leaves the others."""
         kinds = {_kind(target) for target in self.targets}
-        for name, (accepted, kind) in CONCERNS.items():
-            if name in self.arguments and not kinds & {*accepted, ""}:
-                raise UsageError(f"applies to {kind}, not to {listed(self.targets)}", self.flag(name))
+        for name in OF_FILES:
+            if name in self.arguments and not kinds & {"check", ""}:
+                raise UsageError(f"applies to a file of claims, not to {listed(self.targets)}", self.flag(name))
         for target in self.targets:
             if re.search(r"\w *[<>=]", target) and not Path(target).exists():
                 raise UsageError(f"expected a file, a run or a study, got the claim {target!r}")
@@ -108,19 +102,8 @@ class CheckClaims(SetOptions, DataOptions, JobOptions, FolderOptions, SilentOpti
         )
 
 
-CONFIG = ("train", "optimize"), "a config"
-TRAINING = ("train",), "a training config"
-CLAIMS = ("check",), "a file of claims"
-CONCERNS = {
-    "epochs": CONFIG,
-    "set": CONFIG,
-    "data_dir": TRAINING,
-    "seeds": (("train", "check"), "a training config or a file of claims"),
-    "jobs": (("train", "check"), "a training config or a file of claims"),
-    "slow": CLAIMS,
-    "only": CLAIMS,
-}
-"""The options that only some kinds of targets take, with those kinds."""
+OF_FILES = ("jobs", "slow", "only")
+"""The options that only a file of claims takes."""
 
 
 def _kind(target: str) -> str:
@@ -214,7 +197,7 @@ class Checker:
                 return
             kind = command_of(target)
             if kind != "check":
-                yield _judged(target, partial(self._config, kind, target, self.request.changes))
+                yield _judged(target, partial(self._config, kind, target, ()))
                 return
             tree = read(presets.find("", target))
             file = load(CheckFile, tree)
@@ -295,7 +278,7 @@ class Checker:
 
         if kind == "train":
             trained = load(TrainConfig, source, [*changes, *claimed])
-            spec: StudySpec = sweep.spec_of(SweepConfig(config=trained, seeds=self.request.seeds), command=kind)
+            spec: StudySpec = sweep.spec_of(SweepConfig(config=trained), command=kind)
         else:
             if kind == "race" and isinstance(source, dict):
                 source = {"algos": [*NETWORK_OPTIMIZERS], **source}

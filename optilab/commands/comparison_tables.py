@@ -1,7 +1,7 @@
 """Tables and sentences of a comparison of runs: for the terminal, the pages and `--json`."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -110,19 +110,13 @@ def columns(comparison: "RunComparison") -> list[Column]:
     )
     confidence = "95%" if judgment is None else judgment.confidence
     failed = judgment is not None and any(row.diverged for row in judgment.rows)
-    return columns_of(comparison.measure, comparison.grouping.differing, base, confidence, failed)
-
-
-def columns_of(
-    measure: "Measure", keys: Iterable[str], base: str = "the best", confidence: str = "95%", failed: bool = True
-) -> list[Column]:
-    """The columns of the table of a comparison by `measure` of groups that differ in `keys`."""
+    measure = comparison.measure
     show, timed, metric = Units(measure.is_fraction), measure.target is not None, measure.name
     better = "higher" if measure.higher_is_better else "lower"
     points = ", in percentage points" if measure.is_fraction else ""
     return [
         Column("group", "group", left=True),
-        *(Column(key, key, only="values") for key in keys),
+        *(Column(key, key, only="values") for key in comparison.grouping.differing),
         Column("n", "n", plain="seeds", about="the number of seeds that were trained"),
         *([Column("diverged", "diverged", about=_DIVERGED)] if failed else []),
         *([Column("reached", metric, detail=1, about=_REACHED)] if timed else []),

@@ -1,5 +1,6 @@
 """`optilab explain`: single steps of optimizers, worked out as text, Markdown or LaTeX."""
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,24 +11,19 @@ from annotated_doc import Doc
 
 from optilab.commands.answer import Answer
 from optilab.commands.options import QUIET, OutputOptions, SetOptions
-from optilab.commands.paths import Function, LearningRate, Start, chosen_config, require_bare
+from optilab.commands.paths import Function, LearningRate, Optimizers, Source, Start, chosen_config, require_bare
 from optilab.commands.request import Conflicts, Place
-from optilab.config.load import load
-from optilab.config.presets import optimizer_names
-from optilab.config.tree import Override
 from optilab.errors import UsageError, shown
-from optilab.marks import ConfigKey, Flag, Read
+from optilab.marks import Flag
 from optilab.optimize import RULES
 from optilab.optimize import formula as formulas
 from optilab.optimize.formula import Node
 from optilab.optimize.program import evaluate
-from optilab.optimize.rule import FormulaRule, is_formula
-from optilab.optimize.user_code import is_user_code
+from optilab.optimize.rule import FormulaRule
+from optilab.runs.record import MANIFEST
 from optilab.words import settings_text
 
 if TYPE_CHECKING:
-    from optilab import runs
-    from optilab.config.optimize import OptimizeConfig
     from optilab.optimize.path import EvaluatedStatement, WorkedStep
 
 MAX_STEP = 100_000
@@ -43,22 +39,17 @@ class Explain(SetOptions, OutputOptions):
         "optilab explain adam --step 2",
         "optilab explain sgd,momentum --step 1-3",
         "optilab explain momentum --step 3 --format markdown",
-        "optilab explain latest --step 3",
+        "optilab explain adam.yaml --step 3",
         'optilab explain rmsprop --function "w1^2 + w1*w2 + w2^2" --start 1,-2 --format latex',
     )
 
     CONFLICTS: ClassVar[Conflicts] = (("json_", "style"), ("quiet", "style"))
 
-    algo: Annotated[
-        Any,
-        ConfigKey("algo"),
-        Read(optimizer_names),
-        Flag("NAME[,NAME...]|RUN", complete="rule", positional=True),
-        Doc("One or more optimizers, with the settings of their presets, or a run of `optilab optimize`"),
-    ] = None
+    algo: Optimizers = None
     step: Annotated[
         str, Flag("N,N-M"), Doc("Step numbers (starting at 1) and ranges, such as 2, 1-3 or 1,4-6")
     ] = "1"
+    config: Source = None
     function: Function = None
     start: Start = None
     lr: LearningRate = None
@@ -73,9 +64,12 @@ class Explain(SetOptions, OutputOptions):
         """The worked steps. UsageError for a step that does not exist, and where the config puts something around
         the optimizer.
         """
-        steps = _steps(self.step, self.flag("step"))
-        run = self._run(place)
-        config = chosen_config(self) if run is None else _config_of(run, self.changes)
+        steps, name = _steps(self.step, self.flag("step")), str(self.arguments.get("algo"))
+        if name not in RULES and os.path.isfile((run := place.folder / name) / MANIFEST):
+            raise UsageError(
+                f"expected an optimizer or a config, got {shown(name)}; the run of that name is {run}"
+            )
+        config = chosen_config(self)
         require_bare(config, "explain")
         from optilab.optimize.path import worked_steps
 
@@ -83,27 +77,6 @@ class Explain(SetOptions, OutputOptions):
         return WorkedSteps(
             [worked for path in paths for worked in islice(path, steps[-1]) if worked.t in steps], self.style
         )
-
-    def _run(self, place: Place) -> "runs.Record | None":
-        """The run named in place of an optimizer. UsageError for a run of another command."""
-        name = self.arguments.get("algo")
-        if not isinstance(name, str) or name in RULES or is_user_code(name) or is_formula(name):
-            return None
-        from optilab import runs  # which takes longer to import than a step takes
-
-        if name != "latest" and not runs.was_made_by_optilab(place.folder / name):
-            return None
-        run = runs.read(runs.locate(place.folder, name, "optimize"))
-        if run.manifest["command"] != "optimize":
-            raise UsageError(f"expected a run of optimize, got {name}, one of {run.manifest['command']}")
-        return run
-
-
-def _config_of(run: "runs.Record", changes: Sequence[Override]) -> "OptimizeConfig":
-    """The config of a run, with what the request sets besides it."""
-    from optilab.config.optimize import OptimizeConfig
-
-    return load(OptimizeConfig, str(run.path), [change for change in changes if change.key != "algo"])
 
 
 def _steps(text: Any, flag: str) -> list[int]:

@@ -13,7 +13,7 @@ from annotated_types import Ge, MinLen
 
 from optilab import signals
 from optilab.commands.answer import Answer
-from optilab.commands.options import FormatOptions
+from optilab.commands.options import TableOptions
 from optilab.commands.request import Place
 from optilab.commands.studies import StepProgress
 from optilab.commands.verify import Against, ComparisonSetup, LabVerification
@@ -26,7 +26,7 @@ from optilab.verify import classroom
 from optilab.words import plural, some
 
 
-class Grade(Against, FormatOptions):
+class Grade(Against, TableOptions):
     """Compare many implementations with an optimizer: a row for each file, isolated from the others."""
 
     EXAMPLES = (

@@ -93,6 +93,17 @@ def _names(texts: list[str] | None) -> list[str] | None:
     return texts and [name.strip() for text in texts for name in text.split(",")]
 
 
+class FormatOptions(Request):
+    GROUP: ClassVar[str] = "Output"
+    CONFLICTS: ClassVar[Conflicts] = (("json_", "format"), ("quiet", "format"))
+
+    format: Annotated[
+        Format,
+        Flag("FORMAT"),
+        Doc(listed(FORMATS, "or")),
+    ] = "table"
+
+
 class ColumnOptions(Request):
     GROUP: ClassVar[str] = "Output"
 
@@ -104,20 +115,10 @@ class ColumnOptions(Request):
     ] = None
 
 
-class FormatOptions(ColumnOptions):
-    GROUP: ClassVar[str] = "Output"
-    CONFLICTS: ClassVar[Conflicts] = (
-        ("json_", "format"),
-        ("json_", "columns"),
-        ("quiet", "format"),
-        ("quiet", "columns"),
-    )
+class TableOptions(FormatOptions, ColumnOptions):
+    """A table that is printed from rows that are there."""
 
-    format: Annotated[
-        Format,
-        Flag("FORMAT"),
-        Doc(listed(FORMATS, "or")),
-    ] = "table"
+    CONFLICTS: ClassVar[Conflicts] = (("json_", "columns"), ("quiet", "columns"))
 
     def inconsistencies(self) -> Iterator[tuple[str, str]]:
         yield from super().inconsistencies()
@@ -274,21 +275,19 @@ class StudyOptions(
 
 def present(answer: Answer, request: OutputOptions) -> int:
     """Print an answer as `json`, `quiet` and `format` of a request ask; return the exit status, claims included."""
-    format, columns = "table", None
-    checked = isinstance(request, StudyOptions)  # before its trainings
-    if isinstance(request, FormatOptions):
-        format, columns = request.format, request.columns
+    format = request.format if isinstance(request, FormatOptions) else "table"
+    columns = request.columns if isinstance(request, TableOptions) else None
     if request.json_ or format == "json":
         terminal.print_json(answer.full_document())
     elif request.quiet:
         paint(answer.short())
     elif format != "table":
         table = answer.table()
-        sys.stdout.write((table.choose(columns, "--columns", checked) if columns else table).text(format))
+        sys.stdout.write((table.choose(columns, "--columns") if columns else table).text(format))
         sys.stdout.flush()
     else:
         blocks = answer.blocks()
-        paint(with_columns(blocks, answer.table(), columns, "--columns", checked) if columns else blocks)
+        paint(with_columns(blocks, answer.table(), columns, "--columns") if columns else blocks)
         if isinstance(request, PictureOptions):
             paint(file for file in request.saved if file not in answer.written)
     return max(answer.code, show_claims(answer.judged, request.silent))

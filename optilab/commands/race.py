@@ -16,6 +16,7 @@ from optilab.commands.options import (
     OutputOptions,
     PictureOptions,
     StudyOptions,
+    TableOptions,
 )
 from optilab.commands.request import Place, Request, options, plain
 from optilab.commands.results import EndedStudy, LabStudy
@@ -36,7 +37,7 @@ from optilab.errors import UsageError, chosen_names, shell
 from optilab.marks import ConfigKey, Flag
 from optilab.optimize import OBJECTIVES
 from optilab.show import terminal
-from optilab.show.table import Column, Table
+from optilab.show.table import Table
 from optilab.words import listed, plural
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class TrainingRace(StudyOptions, RaceOptions, TrainingRaceConfig):
         return Tree.of(started | {"on": on}, ""), self.name
 
 
-class FunctionRace(RaceOptions, FunctionRaceConfig):
+class FunctionRace(RaceOptions, TableOptions, FunctionRaceConfig):
     """Compare optimizers after tuning each with the same budget, on held-out starting points or seeds."""
 
     HEADING = "On test functions"
@@ -190,13 +191,6 @@ class EndedRace(EndedStudy):
 
     schema_version: ClassVar[int] = 2
     spec: "RaceSpec"
-
-    @staticmethod
-    def planned_columns(spec: "RaceSpec") -> Sequence[Column]:
-        from optilab.commands.race_tables import NETWORK, columns_of
-        from optilab.study.network_race import KINDS
-
-        return [NETWORK, *columns_of(KINDS[spec.command][0])]
 
     def document(self) -> Mapping[str, Any]:
         assert self._view is not None

@@ -240,13 +240,8 @@ NETWORK = Column("network", "network", left=True)
 def columns(result: RaceResult, sample: str = "repeats") -> list[Column]:
     """The columns of a table whose sample is `sample`; without verdicts where there is one repeat."""
     judged = sample == "networks" or result.repeats > 1
-    return columns_of(result.kinds[0], sample, judged, confidence_of(alpha(result.looks)))
-
-
-def columns_of(kind: str, sample: str = "repeats", judged: bool = True, level: str = "95%") -> list[Column]:
-    """The columns of a table of what is called `kind`."""
     all_columns = [
-        Column("rule", kind, left=True),
+        Column("rule", result.kinds[0], left=True),
         Column("n", "n", detail=2, plain=sample, about=f"the number of {sample} that were evaluated"),
         Column("mean", "test_acc", _UNITS.value, about=f"the mean over the {sample}; higher is better"),
         *interval_columns("", _UNITS.interval, detail=4, about="the 95% interval of that mean by Student's t"),
@@ -254,7 +249,7 @@ def columns_of(kind: str, sample: str = "repeats", judged: bool = True, level: s
         *interval_columns(
             "difference_",
             _UNITS.differences,
-            heading=f"{level} of difference",
+            heading=f"{confidence_of(alpha(result.looks))} of difference",
             about="these intervals hold together",
         ),
         Column("verdict", "verdict", left=True, only="" if judged else "values", about=_VERDICT),

@@ -1,6 +1,6 @@
 """`optilab remedy`: compares all remedies on one network."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
@@ -75,10 +75,6 @@ class EndedRemedies(EndedStudy):
     """Remedies at their end, each with the learning rate of the config."""
 
     spec: "RemedySpec"
-
-    @staticmethod
-    def planned_columns(spec: "RemedySpec") -> Sequence[Column]:
-        return COLUMNS
 
     @property
     def _level(self) -> float:

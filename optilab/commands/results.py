@@ -269,11 +269,6 @@ class EndedStudy(LabStudy):
     """Its `study.StudySpec`."""
     judged: "Sequence[ClaimResult]" = field(default=(), kw_only=True)
 
-    @staticmethod
-    def planned_columns(spec: Any) -> Sequence[Column]:
-        """The columns that the table of such a study may have."""
-        return ()
-
     @property
     def code(self) -> ExitCode:
         return self.ran.code

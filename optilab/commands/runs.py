@@ -12,7 +12,7 @@ from optilab import runs
 from optilab.call import Call, Command
 from optilab.commands import compare
 from optilab.commands.answer import Answer, SimpleAnswer
-from optilab.commands.options import QUIET, FolderOptions, FormatOptions, OutputOptions, PictureOptions, RunNames
+from optilab.commands.options import QUIET, FolderOptions, OutputOptions, PictureOptions, RunNames, TableOptions
 from optilab.commands.request import Conflicts, Place
 from optilab.commands.results import LabRun, LabStudy
 from optilab.config.keys import is_within
@@ -42,7 +42,7 @@ RunName = Annotated[
 # --- ls ----------------------------------------------------------------------------------------------------
 
 
-class ListRuns(FormatOptions, FolderOptions, OutputOptions):
+class ListRuns(TableOptions, FolderOptions, OutputOptions):
     """List runs and studies, oldest first: state, what each changed against its preset, result.
 
     Name a study to list its trials.
@@ -264,7 +264,7 @@ def _trials(lines: "Sequence[ListedRun]", axes: Sequence[str]) -> Table:
 # --- show --------------------------------------------------------------------------------------------------
 
 
-class ShowRun(FormatOptions, FolderOptions, OutputOptions):
+class ShowRun(TableOptions, FolderOptions, OutputOptions):
     """Show a run or a study: state, what it changed, last and best rows; of a study its trials."""
 
     EXAMPLES = (
@@ -640,7 +640,9 @@ class ExportRuns(FolderOptions, OutputOptions):
     names: RunNames
     out: Annotated[str | None, Flag("FILE", path=True), Doc("A .csv or .parquet file")] = None
     tensorboard: Annotated[
-        str | None, Flag("DIR", path=True), Doc("Event files of TensorBoard, in a new directory")
+        str | None,
+        Flag("DIR", path=True),
+        Doc("Event files of TensorBoard, in a new directory or one of an earlier export"),
     ] = None
     force: Annotated[bool, Doc("Replace the file of --out")] = False
     quiet: Annotated[bool, QUIET, Doc("Do not name runs that are left out")] = False
@@ -654,14 +656,14 @@ class ExportRuns(FolderOptions, OutputOptions):
             raise UsageError("expected --out FILE or --tensorboard DIR, as in --out rows.csv")
         table = None if self.out is None else export.table_file(self.out, self.force)
         if self.tensorboard is not None:
-            export.require_new(Path(self.tensorboard))
+            export.require_own(Path(self.tensorboard))
         rows, damaged = export.gather(selection.records, selection.left_out)
         for note in selection._replace(left_out=damaged).notes if not self.quiet else ():
             terminal.note(note)
-        if table is not None:
-            export.write(table, rows)
         if self.tensorboard is not None:
             export.tensorboard(Path(self.tensorboard), rows.runs)
+        if table is not None:
+            export.write(table, rows)
         written = [str(Path(path)) for path in (self.out, self.tensorboard) if path is not None]
         facts = {
             "written": written,

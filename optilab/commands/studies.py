@@ -141,9 +141,6 @@ def run_or_plan(
     from optilab.study.claims import judge_claims, results_of_study
 
     spec = with_location(tree, spec_of, study_config(request, tree), request.changes)
-    if request.columns:  # but for a heading whose confidence follows from earlier comparisons: 99% of difference
-        names = [name for name in request.columns if not name.endswith("% of difference")]
-        Table(answer.planned_columns(spec), []).choose(names, request.flag("columns"))
     for training in getattr(request, "on", None) or [getattr(request, "config", None)]:
         note_origin(training, place)
     name = runs.chosen_name(name, f"{spec.name}-{label}")

@@ -1,7 +1,7 @@
 """`optilab sweep`: one training over axes of settings and several seeds, on every core."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -25,7 +25,6 @@ from optilab.config.study import SweepConfig
 from optilab.marks import ConfigKey, Flag
 from optilab.runs import Record
 from optilab.show.blocks import Block, Hint, Sentence
-from optilab.show.table import Column
 from optilab.words import plural
 
 if TYPE_CHECKING:
@@ -77,15 +76,6 @@ class EndedSweep(EndedStudy):
     schema_version: ClassVar[int] = 2
 
     spec: "SweepSpec"
-
-    @staticmethod
-    def planned_columns(spec: "SweepSpec") -> Sequence[Column]:
-        from optilab.study.groups import planned_groups
-        from optilab.study.measure import Measure
-
-        keys = planned_groups(trial.config for trial in spec.trials).differing
-        metrics = dict.fromkeys([spec.request.metric, *([spec.judged_by] if spec.confirmed else [])])
-        return [column for metric in metrics for column in tables.columns_of(Measure(metric), keys)]
 
     @cached_property
     def completed(self) -> list[Record]:

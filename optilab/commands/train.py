@@ -3,10 +3,10 @@
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from annotated_doc import Doc
 from annotated_types import Ge, Le
@@ -34,8 +34,6 @@ from optilab.commands.options import (
 from optilab.commands.request import Conflicts, Place
 from optilab.commands.results import EndedStudy, LabRun, LabStudy
 from optilab.config.load import load
-from optilab.config.section import dump
-from optilab.config.tree import flat
 from optilab.errors import DivergedError
 from optilab.marks import ConfigKey, Flag
 from optilab.runs import Record, Row, best, read_timings
@@ -65,7 +63,6 @@ class Train(ClusterOptions, SetOptions, DataOptions, SaveOptions, PictureOptions
         "optilab train sigmoid.yaml --set model.activation=relu --set optimizer.lr=0.1",
         "optilab train sigmoid.yaml --optimizer adam --lr 0.001 --batch-size 64",
         "optilab train relu.yaml --seeds 5",
-        "optilab train relu.yaml --log tensorboard",
         "optilab train batchnorm.yaml --epochs 2 --expect 'val_acc > 0.7' --quiet",
         "optilab train --resume 20261124-143512-sigmoid-1c2d9e05",
         "optilab train --fork 20261124-143512-sigmoid-1c2d9e05@9 --set optimizer=adam",
@@ -74,7 +71,6 @@ class Train(ClusterOptions, SetOptions, DataOptions, SaveOptions, PictureOptions
         ("config", "resume", "fork", "file"),
         ("resume", "seeds"),
         ("fork", "seeds"),
-        ("log", "seeds"),
         ("resume", "name"),
     )
     NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {"seeds": ("cluster", "jobs")}
@@ -99,11 +95,6 @@ class Train(ClusterOptions, SetOptions, DataOptions, SaveOptions, PictureOptions
     resume: Annotated[str | None, Flag("RUN", complete="run"), Doc("Resume an interrupted run")] = None
     fork: Annotated[
         str | None, Flag("RUN[@EPOCH]", complete="run"), Doc("Start a new run from a checkpoint of another")
-    ] = None
-    log: Annotated[
-        Literal["tensorboard"] | None,
-        Flag("TRACKER"),
-        Doc("tensorboard: write each epoch to an event file in the run directory"),
     ] = None
     picture: Annotated[
         bool | None,
@@ -148,7 +139,6 @@ def _resume(name: str, request: Train, place: Place) -> "LabTraining":
     path = runs.locate(place.folder, name, "train")
     refuse_changed_trial(path, changes)
     plan = plan_resume(path, changes)
-    _require_log(request)
     if not plan.complete:
         return _train(path, plan.config, request, place)
     if not place.library:
@@ -158,18 +148,9 @@ def _resume(name: str, request: Train, place: Place) -> "LabTraining":
 
 def _start(config: "TrainConfig", request: Train, place: Place, fork: "Fork | None" = None) -> "LabTraining":
     """Train a new run, from the initial weights or from the checkpoint of a fork."""
-    _require_log(request)
     path = place.folder / runs.chosen_name(request.name, config.name)
     runs.require_free(path)
     return _train(path, config, request, place, fork)
-
-
-def _require_log(request: Train) -> None:
-    """UsageError if the package of the tracker that `--log` names is not installed."""
-    if request.log is not None:
-        from optilab.study.export import require
-
-        require("tensorboard", "--log tensorboard", "tensorboard")
 
 
 def _train(
@@ -237,8 +218,7 @@ def _run(
             if fork:
                 print_fork(run.manifest["fork"])
 
-        log = EventFile(run.path, training.config, training.epoch) if request.log is not None else None
-        with TrainingDisplay(config.epochs, training.rows, place.silent, log) as display:
+        with TrainingDisplay(config.epochs, training.rows, place.silent) as display:
             status = session.train_to_end(training, run, display, lambda: stop.requested)
     if request.resume is None and (inexact := run.manifest.get("inexact")):
         terminal.note(f"resume will not be bit-exact: {inexact}")
@@ -488,18 +468,11 @@ LONG = 60.0
 class TrainingDisplay(Bar):
     """A line per epoch, and a bar on a terminal and in a notebook; `quiet` shows nothing."""
 
-    def __init__(
-        self, epochs: int, rows: Sequence[Row], quiet: bool = False, log: "EventFile | None" = None
-    ) -> None:
+    def __init__(self, epochs: int, rows: Sequence[Row], quiet: bool = False) -> None:
         super().__init__(epochs, quiet, on_terminal=sys.stdout.isatty())
-        self._epochs, self._done, self._first, self._log = epochs, len(rows), len(rows), log
+        self._epochs, self._done, self._first = epochs, len(rows), len(rows)
         self._quiet = quiet or self.in_notebook
         self._started = self._drawn = time.monotonic()
-
-    def stop(self) -> None:
-        super().stop()
-        if self._log is not None:
-            self._log.close()
 
     def batch(self, done: int, total: int) -> None:
         if (now := time.monotonic()) - self._drawn < INTERVAL_SECONDS:
@@ -516,42 +489,6 @@ class TrainingDisplay(Bar):
             left = seconds * (self._epochs - self._done)
             if self._done == self._first + 1 and self.disable and left > LONG:
                 terminal.note(f"about {duration(left)} left")
-        if self._log is not None:
-            self._log.add({**row, "seconds": seconds})
-
-
-class EventFile:
-    """The event file of TensorBoard in a run's directory; an error is reported once, and ends the file, not the
-    training."""
-
-    def __init__(self, directory: Path, config: "TrainConfig", done: int) -> None:
-        """`done` epochs were trained before."""
-        from optilab.study.export import EventLog
-
-        self._log: EventLog | None = None
-        with self._report_errors():
-            self._log = EventLog(directory, flat(dump(config)), done + 1)
-
-    def add(self, row: dict[str, Any]) -> None:
-        if self._log is not None:
-            with self._report_errors():
-                self._log.add(row)
-
-    def close(self) -> None:
-        """End the thread that writes."""
-        if self._log is not None:
-            self._log.close()
-
-    @contextmanager
-    def _report_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:
-            self._log = None
-            reason = getattr(error, "strerror", None) or error
-            terminal.note(
-                f"the event file of TensorBoard cannot be written ({reason}); the training goes on without it"
-            )
 
 
 COMMAND = Train

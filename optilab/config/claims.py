@@ -1,4 +1,4 @@
-"""A claim: what the result of a command is expected to be, as a mapping or as text (`val_acc > 0.8`)."""
+"""A claim: what the result of a command is expected to be, as text (`val_acc > 0.8`)."""
 
 import operator
 import re
@@ -9,8 +9,9 @@ from math import inf
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias, get_args
 
 from annotated_doc import Doc
-from annotated_types import Ge, Gt, Lt, MinLen
-from pydantic import AfterValidator, Field, Strict, model_serializer, model_validator
+from annotated_types import MinLen
+from pydantic import AfterValidator, Field, Strict, ValidationError
+from pydantic_core import InitErrorDetails, core_schema
 
 from optilab.config.load import load
 from optilab.config.section import ScalarOrList, Section, refusal
@@ -23,7 +24,6 @@ from optilab.words import listed
 
 BEST = "best"
 """The group with the best mean of the metric, as a claim names it."""
-OPERATORS = {">": "above", ">=": "at_least", "<": "below", "<=": "at_most", "==": "equals", "=": "equals"}
 _COMPARED: Mapping[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
@@ -111,99 +111,77 @@ def fraction_problem(metric: str, value: float) -> str:
     return f"expected a fraction from 0 to 1, got {value:g}"
 
 
-def _bound_problem(metric: str, operator: str, bound: object) -> str:
-    """A message for a bound that the metric cannot have; empty for any other."""
-    expected = f"{metric} == WORD" if metric in WORDS else f"{metric} {operator} NUMBER"
-    return f"expected {expected}, got {metric} {operator} {bound}"
+@dataclass(frozen=True)
+class Claim:
+    """One expectation about a result."""
 
+    metric: str
+    operator: str
+    """>, >=, <, <= or ==."""
+    bound: float | str
+    of: str | None = None
+    """An optimizer of several, a group of a study by its label, or BEST; None: each of them."""
+    at: At = "last"
+    within: float | None = None
+    """How far the mean over the seeds may be from the bound."""
+    confidence: float | None = None
+    """The mean over the seeds meets the bound with this confidence; None: every seed meets it."""
 
-class Claim(Section):
-    """One expectation: a metric, and exactly one bound."""
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:
+        text = core_schema.to_string_ser_schema()
+        return core_schema.no_info_plain_validator_function(cls.read, ref=cls.__name__, serialization=text)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, source: Any, handler: Any) -> dict[str, Any]:
-        text = {"type": "string", "pattern": f"^{_NAMELESS}$", "description": f"such as {EXAMPLE}"}
-        return {"anyOf": [text, super().__get_pydantic_json_schema__(source, handler)]}
+        return {"type": "string", "pattern": f"^{_NAMELESS}$", "description": f"such as {EXAMPLE}"}
 
-    of: Annotated[
-        str | None,
-        Doc("whose: an optimizer of several, or a group of a study by its label, or best; null: everyone's"),
-    ] = None
-    metric: Annotated[str, Doc("what is measured")]
-    at: Annotated[
-        Moment | Annotated[int, Ge(0)],
-        Doc("when it is measured: last, best, area (mean over epochs), or an epoch number"),
-    ] = "last"
-    above: Annotated[float | None, Doc("the value is greater")] = None
-    at_least: Annotated[float | None, Doc("the value is greater or equal")] = None
-    below: Annotated[float | None, Doc("the value is less")] = None
-    at_most: Annotated[float | None, Doc("the value is less or equal")] = None
-    equals: Annotated[float | str | None, Doc("the value is this; of a status, one of its words")] = None
-    within: Annotated[
-        float | None, Gt(0), Doc("with equals: how far the mean over the seeds may be from the value")
-    ] = None
-    confidence: Annotated[
-        float | None,
-        Gt(0.5),
-        Lt(1),
-        Doc("the mean over the seeds meets the bound with this confidence; null: every seed meets it"),
-    ] = None
-
-    @model_validator(mode="before")
     @classmethod
-    def _read(cls, claim: Any) -> Any:
-        """The text of a claim as the mapping that it is short for."""
-        if isinstance(claim, Claim) or (isinstance(claim, Mapping) and "metric" in claim):
-            return claim
-        if not isinstance(claim, str) or (match := _TEXT.fullmatch(claim)) is None:
-            raise refusal(f"expected a claim such as val_acc > 0.8 or adam: f at 10 < 0.1, got {shown(claim)}")
+    def read(cls, text: Any) -> "Claim":
+        """The claim of a text."""
+        if isinstance(text, cls):
+            return text
+        if not isinstance(text, str) or (match := _TEXT.fullmatch(text)) is None:
+            raise refusal(f"expected a claim such as val_acc > 0.8 or adam: f at 10 < 0.1, got {shown(text)}")
         if match["healthy"]:
-            return {"of": match["of"], "metric": "diagnosis", "equals": HEALTHY}
-        parts: dict[str, Any] = {key: match[key] for key in ("of", "metric", "at") if match[key] is not None}
-        parts |= {key: decimal(match[key]) for key in ("within", "confidence") if match[key] is not None}
-        if match["at"] and match["at"].isdecimal():
-            parts["at"] = int(match["at"])
-        elif match["at"] and match["at"] not in MOMENTS:
-            near = did_you_mean(match["at"], MOMENTS)
-            raise refusal(f"at: expected {', '.join(MOMENTS)} or an epoch, got {shown(match['at'])}{near}")
-        if match["within"] and not (isinstance(parts["within"], float) and 0 < parts["within"] < inf):
+            return cls("diagnosis", "==", HEALTHY, match["of"])
+        at = match["at"] or "last"
+        if at not in MOMENTS and not at.isdecimal():
+            near = did_you_mean(at, MOMENTS)
+            raise refusal(f"at: expected {', '.join(MOMENTS)} or an epoch, got {shown(at)}{near}")
+        bound, within, confidence = map(decimal, match.group("value", "within", "confidence"))
+        if within is not None and not (isinstance(within, float) and 0 < within < inf):
             raise refusal(f"+-: expected a number > 0, got {match['within']}")
-        bound = decimal(match["value"])
+        if confidence is not None and not (isinstance(confidence, float) and 0.5 < confidence < 1):
+            raise refusal(f"confidence: expected a number > 0.5 and < 1, got {match['confidence']}")
         if isinstance(bound, float) and abs(bound) == inf:
             raise refusal(f"expected a finite number, got {match['metric']} {match['operator']} {match['value']}")
-        if isinstance(bound, str) and OPERATORS[match["operator"]] != "equals":
-            raise refusal(_bound_problem(match["metric"], match["operator"], bound))
-        return {**parts, OPERATORS[match["operator"]]: bound}
+        sign = "==" if match["operator"] == "=" else match["operator"]
+        moment: Any = int(at) if at.isdecimal() else at
+        claim = cls(match["metric"], sign, bound, match["of"], moment, within, confidence)
+        if problems := [InitErrorDetails(type=refusal(why), input=text) for why in claim._inconsistencies()]:
+            raise ValidationError.from_exception_data(cls.__name__, problems)
+        return claim
 
-    def inconsistencies(self) -> Iterator[tuple[str, str]]:
-        bounds = [name for name in OPERATORS.values() if getattr(self, name) is not None]
-        if len(set(bounds)) != 1:
-            accepted = ", ".join(dict.fromkeys(OPERATORS.values()))
-            yield f"expected exactly one of {accepted}, got {listed(bounds) if bounds else 'none'}", ""
-            return
+    def _inconsistencies(self) -> Iterator[str]:
+        """A message for each part of the text that does not fit the others."""
         word, exact = self.metric in WORDS, self.operator == "=="
-        if any(self.metric in subject.metrics for subject in SUBJECTS.values()) and word != isinstance(
-            self.bound, str
-        ):
-            yield _bound_problem(self.metric, self.operator, self.bound), ""
-        if isinstance(self.bound, float) and (why := fraction_problem(self.metric, self.bound)):
-            yield f"{self.metric}: {why}", ""
+        known = any(self.metric in subject.metrics for subject in SUBJECTS.values())
+        if isinstance(self.bound, float):
+            misfit, why = known and word, fraction_problem(self.metric, self.bound)
+        else:
+            misfit, why = not exact or (known and not word), ""
+        if misfit:
+            expected = f"{self.metric} == WORD" if word else f"{self.metric} {self.operator} NUMBER"
+            yield f"expected {expected}, got {self.text}"
+        if why:
+            yield f"{self.metric}: {why}"
         if self.within is not None and (word or not exact):
-            yield f"+-: expected == and a number, got {self.text}", ""
+            yield f"+-: expected == and a number, got {self.text}"
         if self.within is not None and self.within >= 1 and metric_of(self.metric).is_fraction:
-            yield f"+-: expected less than 1 for an accuracy, got {self.within:g}", ""
+            yield f"+-: expected less than 1 for an accuracy, got {self.within:g}"
         if self.confidence is not None and (word or exact):
-            yield f"confidence: expected >, >=, < or <=, got {self.text}", ""
-
-    @property
-    def operator(self) -> str:
-        """The sign of the bound: >, >=, <, <= or ==."""
-        return next(sign for sign, name in OPERATORS.items() if getattr(self, name) is not None)
-
-    @property
-    def bound(self) -> float | str:
-        value: float | str = getattr(self, OPERATORS[self.operator])
-        return value
+            yield f"confidence: expected >, >=, < or <=, got {self.text}"
 
     @property
     def rises(self) -> bool:
@@ -213,21 +191,16 @@ class Claim(Section):
     @property
     def text(self) -> str:
         """The claim as it can be typed, without the label that it is about."""
-        if self.metric == "diagnosis":
+        if self.metric == "diagnosis" and self.bound == HEALTHY:
             return HEALTHY
         at = "" if self.at == "last" else f" at {self.at}"
         bound = repr(self.bound).removesuffix(".0") if isinstance(self.bound, float) else self.bound
-        sure = "" if self.confidence is None else f" confidence {self.confidence:g}"
+        sure = "" if self.confidence is None else f" confidence {self.confidence!r}"
         about = "" if self.within is None else f" +- {self.within!r}"
         return f"{self.metric}{at} {self.operator} {bound}{about}{sure}"
 
-    @model_serializer
-    def _written(self) -> Any:
-        """The claim as text, or as a mapping where its text cannot be read back."""
-        text = f"{self.of}: {self.text}" if self.of else self.text
-        if _TEXT.fullmatch(text):
-            return text
-        return {key: value for key in type(self).model_fields if (value := getattr(self, key)) is not None}
+    def __str__(self) -> str:
+        return f"{self.of}: {self.text}" if self.of else self.text
 
     def distance(self, value: float | str) -> float:
         """The distance of a value from the bound, positive on the wrong side; 0 or 1 for a word."""

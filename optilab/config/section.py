@@ -357,7 +357,7 @@ def _problem(known: Sequence[Key], tree: Tree, error: Any) -> Problem:
     in_line = where != tree.source and not re.fullmatch(r"(?!--).*:\d+", where)  # an option or a keyword
     name, inside = dotted(path), bool(path) and isinstance(path[-1], int)  # an entry of a list
     part = error["loc"][-1] if error["loc"] and (inside or kind == "missing") else 0
-    part = part if isinstance(part, str) and isinstance(tree.at(path), str) else ""  # of a claim, of a user's code
+    part = part if isinstance(part, str) and isinstance(tree.at(path), str) else ""  # of a user's code
     if kind == "extra_forbidden":
         message = f"unknown key{_accepted_keys(known, tree, path, where)}"
         if (

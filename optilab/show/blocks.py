@@ -65,15 +65,12 @@ class Details:
 Block = str | Command | Sentence | Verdict | Table | Chart | Details
 
 
-def with_columns(
-    blocks: Iterable[Block], table: Table, names: Sequence[str], where: str, checked: bool = False
-) -> list[Block]:
+def with_columns(blocks: Iterable[Block], table: Table, names: Sequence[str], where: str) -> list[Block]:
     """The blocks with the named columns alone in every table that has them all, or is like `table`, the answer's; in
-    none, the columns of `table` come first. UsageError, at `where`, for a column that `table` lacks, if the names were
-    not `checked` before."""
-    first, blocks, known = table.choose(names, where, checked), [*blocks], table.names.keys()
+    none, the columns of `table` come first. UsageError, at `where`, for a column that `table` lacks."""
+    first, blocks, known = table.choose(names, where), [*blocks], table.names.keys()
     chosen = [
-        block.choose(names, where, checked)
+        block.choose(names, where)
         if isinstance(block, Table) and (set(names) <= block.names.keys() or block.names.keys() == known)
         else block
         for block in blocks

@@ -76,13 +76,9 @@ class Table:
         headed = {column.title: column for column in self.columns if column.title}
         return {**headed, **{column.key: column for column in self.columns}}
 
-    def choose(self, names: Sequence[str], where: str = "columns", checked: bool = False) -> "Table":
-        """The table with these columns alone, in this order, in every format. UsageError for an unknown one; where the
-        names were `checked` before the work it is a column that has no values this time.
-        """
-        if checked and not self.columns:  # nothing has a result
-            return self
-        known = {name: Column(name, name) for name in names if checked} | self.names
+    def choose(self, names: Sequence[str], where: str = "columns") -> "Table":
+        """The table with these columns alone, in this order, in every format. UsageError for an unknown one."""
+        known = self.names
         if unknown := [name for name in names if name not in known]:
             headings = list(dict.fromkeys(column.title or column.key for column in self.columns))
             near = did_you_mean(unknown[0], list(known))

@@ -10,10 +10,11 @@ import csv
 import os
 import re
 import secrets
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -27,6 +28,8 @@ from optilab.study.groups import settings
 
 ROW_GROUP: Final = 20_000
 """Rows of a Parquet file that are in memory together."""
+SUFFIX: Final = ".optilab"
+"""The end of the names of event files, by which an export knows its directory again."""
 Kind: TypeAlias = type[int] | type[float] | type[str]
 
 
@@ -164,48 +167,68 @@ WRITERS: dict[str, Callable[[Path, Rows], None]] = {".csv": _csv, ".parquet": _p
 # --- TensorBoard -------------------------------------------------------------------------------------------
 
 
-def require_new(directory: Path) -> None:
-    """UsageError without TensorBoard, for an address, or if the directory holds something."""
+def require_own(directory: Path) -> None:
+    """UsageError without TensorBoard, for an address, or if the directory holds what no export has written."""
     require("tensorboard", "--tensorboard DIR", "tensorboard")
+    expected = "expected a new directory, or one of an earlier export"
     if re.match(r"\w\w+:/", str(directory)):
-        raise UsageError(f"expected a new directory, got the address {directory}", "--tensorboard")
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise UsageError(f"{directory} is not an empty directory", "--tensorboard")
-
-
-class EventLog:
-    """Event files of a run: its settings as hyperparameters (HPARAMS), and every metric of an epoch as a scalar."""
-
-    def __init__(self, directory: Path, settings: Mapping[str, Any], first: int = 1) -> None:
-        """New files, also for a training that is resumed: `first` is the epoch that comes next."""
-        from torch.utils.tensorboard import SummaryWriter  # slow to import
-
-        # Epochs that an older file has from `first` on are those of the stopped process.
-        self._writer = SummaryWriter(str(directory), purge_step=first if first > 1 else None)
-        numbers = (bool, int, float)
-        texts = {key: value if isinstance(value, numbers) else flow(value) for key, value in settings.items()}
-        self._writer.add_hparams(texts, {}, run_name=".")
-
-    def add(self, row: Row, time: float | None = None) -> None:
-        """The metrics of an epoch, which are on disk when this returns; `time` in seconds since 1970, or now."""
-        for key, value in row.items():
-            if key != "epoch":
-                self._writer.add_scalar(key, value, row["epoch"], time)
-        self._writer.flush()
-
-    def close(self) -> None:
-        """End the thread that writes."""
-        self._writer.close()
+        raise UsageError(f"{expected}, got the address {directory}", "--tensorboard")
+    found = directory.rglob("*") if directory.is_dir() else [directory] if os.path.lexists(directory) else []
+    if not all(path.is_dir() or path.name.endswith(SUFFIX) for path in found):
+        raise UsageError(f"{expected}, got {directory}", "--tensorboard")
 
 
 def tensorboard(directory: Path, exported: Sequence[ExportedRun]) -> None:
-    """Event files, one directory per run, with the times of a run that never stopped."""
-    for run in exported:
-        try:
-            time = datetime.fromisoformat(run.record.manifest.get("created", "")).timestamp()
-        except ValueError:
-            time = 0.0
-        with contextlib.closing(EventLog(directory / run.name, run.settings)) as log:
-            for row in run.rows():
-                time += row.get("seconds", 0.0)
-                log.add(row, time)
+    """Event files, one directory per run, with the times of a run that never stopped: the settings as hyperparameters
+    (HPARAMS), and every metric of an epoch as a scalar. A run that is there gets the rows that it lacks.
+    """
+    written = [_rows_written(directory / run.name, run) for run in exported]
+    for run, count in zip(exported, written, strict=True):
+        if not (count == len(rows := run.rows()) and (directory / run.name).is_dir()):
+            _write_events(directory / run.name, run, rows, count)
+
+
+def _write_events(directory: Path, run: ExportedRun, rows: Sequence[Row], written: int) -> None:
+    """A new event file for the rows after those that are `written`."""
+    from torch.utils.tensorboard import SummaryWriter  # slow to import
+    from torch.utils.tensorboard.summary import hparams
+
+    try:
+        time = datetime.fromisoformat(run.record.manifest.get("created", "")).timestamp()
+    except ValueError:
+        time = 0.0
+    # TensorBoard drops what older files have from this epoch on, such as the first metrics of a row.
+    first = rows[written]["epoch"] if written else None
+    with SummaryWriter(str(directory), purge_step=first, filename_suffix=SUFFIX) as log:
+        if not written:
+            numbers = (bool, int, float)
+            texts = {key: item if isinstance(item, numbers) else flow(item) for key, item in run.settings.items()}
+            for summary in hparams(texts, {}):  # type: ignore[no-untyped-call]
+                log.file_writer.add_summary(summary)
+        for number, row in enumerate(rows):
+            time += row.get("seconds", 0.0)
+            for key, item in _scalars(row) if number >= written else ():
+                log.add_scalar(key, item, row["epoch"], time)
+
+
+def _rows_written(directory: Path, run: ExportedRun) -> int:
+    """The number of rows, from the first, that the event files of a run have. UsageError for those of another run."""
+    if not directory.is_dir():
+        return 0
+    from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
+
+    events = EventAccumulator(str(directory), {SCALARS: 0})  # all of them
+    events.Reload()
+    found = {(tag, scalar.step): scalar.value for tag in events.Tags()[SCALARS] for scalar in events.Scalars(tag)}
+
+    def is_written(row: Row) -> bool:
+        return all(found.get((key, row["epoch"])) == array("f", [item])[0] for key, item in _scalars(row))
+
+    count = len([*takewhile(is_written, run.rows())])
+    if found and not count:
+        raise UsageError(f"{directory} has the rows of another run", "--tensorboard")
+    return count
+
+
+def _scalars(row: Row) -> list[tuple[str, float]]:
+    return [(key, item) for key, item in row.items() if key != "epoch"]

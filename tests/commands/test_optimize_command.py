@@ -115,6 +115,6 @@ def test_explain_refuses_an_edited_run(optilab, tmp_path):
     optilab("optimize", "sgd", "--name", "a", "--quiet")
     config = tmp_path / "runs" / "a" / "config.yaml"
     config.write_text(config.read_text().replace("lr: 0.4", "lr: 0.9"))
-    error = optilab("explain", "a", code=4).stderr
+    error = optilab("explain", "runs/a", code=4).stderr
     edit = "algo: [{name: sgd, lr: 0.4}] -> [{name: sgd, lr: 0.9}]"
     assert error == f"optilab: runs/a/config.yaml was edited since the run started: {edit}\n"

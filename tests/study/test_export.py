@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import re
+import shutil
 import sqlite3
 
 import pytest
@@ -94,6 +95,45 @@ def test_tensorboard_reads_it(optilab, some, tmp_path):
     hparams = HParamsPluginData.FromString(content).session_start_info.hparams
     assert (hparams["optimizer.name"].string_value, hparams["optimizer.beta1"].number_value) == ("adam", 0.9)
     assert (tmp_path / "logs" / "s" / "t1").is_dir()
+
+
+@pytest.mark.filterwarnings("default")
+def test_tensorboard_gets_the_rows_that_it_lacks(optilab, some, tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    line, logs = ("runs", "export", "adam", "--tensorboard", "logs"), tmp_path / "logs"
+
+    def epochs(run):
+        events = accumulator.EventAccumulator(str(logs / run))
+        events.Reload()
+        return {tag: [scalar.step for scalar in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+    def files():
+        return {path: path.read_bytes() for path in logs.rglob("*") if path.is_file()}
+
+    optilab(*line)
+    before = files()
+    optilab(*line)
+    assert files() == before
+    assert len(before) == 1
+    shutil.rmtree(some / "adam")
+    training(some, "adam", "optimizer=adam", "epochs=6", "seed=7", accuracies=(0.5, 0.6, 0.7, 0.8, 0.9))
+    optilab(*line, "plain")
+    after = files()
+    assert after.items() > before.items()
+    assert len(after) == 3
+    assert set(map(tuple, epochs("adam").values())) == {(1, 2, 3, 4, 5)}
+    assert set(map(tuple, epochs("plain").values())) == {(1, 2)}
+    optilab(*line)
+    assert files() == after
+    shutil.rmtree(some / "adam")
+    training(some, "adam", "optimizer=adam", "epochs=3", "seed=7", accuracies=(0.4, 0.6, 0.7))
+    other = optilab(*line, "--out", "rows.csv", code=2).stderr
+    assert other == "optilab: --tensorboard: logs/adam has the rows of another run\n"
+    assert files() == after
+    assert not (tmp_path / "rows.csv").exists()
+    (logs / "notes.txt").write_text("mine")
+    wrong = optilab(*line, code=2).stderr
+    assert wrong == "optilab: --tensorboard: expected a new directory, or one of an earlier export, got logs\n"
 
 
 def recipe(name, folder, monkeypatch):
