@@ -68,7 +68,7 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
         "optilab optimize --algo sgd,momentum,adam --out paths.png --out paths.gif",
     )
     CONFLICTS: ClassVar[Conflicts] = (("name", "no_save"),)
-    WRITES: ClassVar[Mapping[str, Sequence[str]]] = {"plot": PICTURES, "animate": (".gif", ".mp4")}
+    WRITES: ClassVar[Mapping[str, Sequence[str]]] = {"plot": PICTURES, "animate": (".gif",)}
 
     algo: Optimizers = None
     function: Function = None
@@ -89,7 +89,7 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
     out: Annotated[
         list[str] | None,
         OUT,
-        Doc("Write a plot (.png, .svg, .pdf), or the steps as a film (.gif, .mp4); may be repeated"),
+        Doc("Write a plot (.png, .svg, .pdf), or the steps as a film (.gif); may be repeated"),
     ] = None
     fail_on_divergence: Annotated[bool, Doc("Exit with status 6 if a path diverges [report it, exit 0]")] = False
 

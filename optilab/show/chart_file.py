@@ -1,4 +1,4 @@
-"""Charts as picture files by matplotlib: PNG, SVG and PDF, and moving ones as GIF and MP4.
+"""Charts as picture files by matplotlib: PNG, SVG and PDF, and moving ones as GIF.
 
 Every picture is a matplotlib Figure until `save` writes it; the extension of the file chooses the format. matplotlib is
 imported only inside functions.
@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from optilab.errors import UsageError
 from optilab.files import output_file, write_errors
 from optilab.show.chart import (
     DARK_COLORS,
@@ -460,14 +459,9 @@ def save(chart: Chart, file: str, dark: bool = False, size: str | None = None, c
 def animate(chart: Chart, file: str, dark: bool = False) -> None:
     """Write the chart as a moving picture in which the lines of all series grow point by point.
 
-    At most MAX_FRAMES frames, evenly spaced, the last one held for a second. UsageError for another ending than .gif
-    and .mp4, or .mp4 without ffmpeg.
+    At most MAX_FRAMES frames, evenly spaced, the last one held for a second. UsageError for another ending than .gif.
     """
-    from matplotlib.animation import FFMpegWriter
-
-    path = output_file(file, [".gif", ".mp4"])
-    if path.suffix == ".mp4" and not FFMpegWriter.isAvailable():
-        raise UsageError(f"{file}: .mp4 needs the program ffmpeg, which is not installed; .gif needs nothing")
+    path = output_file(file, [".gif"])
     figure = draw(chart, dark)
     last = figure.axes[-1]
     last.set(xlim=last.get_xlim(), ylim=last.get_ylim())
@@ -489,15 +483,8 @@ def animate(chart: Chart, file: str, dark: bool = False) -> None:
     figure.set_layout_engine("none")  # the layout of one frame is the layout of all
     moments = [*steps, *[longest] * rate]
     with write_errors(path):
-        if path.suffix == ".mp4":
-            writer = FFMpegWriter(fps=rate)
-            with writer.saving(figure, path, DPI):
-                for step in moments:
-                    frame(step)
-                    writer.grab_frame()
-        else:
-            first, *others = _frames(figure, {*lines, count}, frame, moments)
-            first.save(path, save_all=True, append_images=others, duration=1000 // rate, loop=0)
+        first, *others = _frames(figure, {*lines, count}, frame, moments)
+        first.save(path, save_all=True, append_images=others, duration=1000 // rate, loop=0)
 
 
 def _frames(figure: Any, moving: set[Any], frame: Callable[[int], None], moments: Sequence[int]) -> Iterator[Any]:
