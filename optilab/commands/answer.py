@@ -103,14 +103,12 @@ class Answer(ABC):
         return chart_file.draw(self.chart(), dark)
 
     def frame(self) -> Any:
-        """`rows` as a data frame of pandas, or of polars where pandas is not installed. UsageError without both."""
-        for name, options in (("pandas", {}), ("polars", {"infer_schema_length": None})):
-            try:
-                library = import_module(name)
-            except ModuleNotFoundError:
-                continue
-            return library.DataFrame(self.rows, **options)
-        raise UsageError("a data frame needs pandas or polars: pip install 'optilab[pandas]'; .rows needs neither")
+        """`rows` as a data frame of pandas. UsageError where it is not installed."""
+        try:
+            return import_module("pandas").DataFrame(self.rows)
+        except ModuleNotFoundError:
+            message = "a data frame needs pandas: pip install 'optilab[pandas]'; .rows does not"
+            raise UsageError(message) from None
 
     def report(self, path: "str | os.PathLike[str]", title: str | None = None) -> "Path":
         """Write one self-contained HTML file. An older page of optilab is replaced, any other file is not."""
