@@ -6,11 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from optilab import runs
 from optilab.call import in_python
-from optilab.errors import DataError, ExitCode, OptilabError, UsageError, printable
+from optilab.errors import DataError, ExitCode, OptilabError, UsageError, expected_one_of, printable
 from optilab.show import terminal
 from optilab.show.blocks import Block, lines
 from optilab.show.chart import Chart
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 16
 """Rows of a table that a notebook shows."""
+PICTURES, FILMS, PAGES = (".png", ".svg", ".pdf"), (".gif",), (".html", ".htm")
+"""The extensions of files that show an answer."""
 
 
 class Answer(ABC):
@@ -34,8 +38,8 @@ class Answer(ABC):
     """Version of the document: it rises when a key goes or changes its type or meaning (tests/golden/documents.txt)."""
     judged: "Sequence[ClaimResult]" = ()
     """The results of the claims of `expect`."""
-    written: Sequence[str] = ()
-    """Files and directories that were written, the run's own last."""
+    ENDINGS: ClassVar[Sequence[str]] = (*PICTURES, *PAGES)
+    """The extensions of the files that `save` writes."""
 
     @property
     @abstractmethod
@@ -90,11 +94,15 @@ class Answer(ABC):
 
     def short(self) -> Iterable[str]:
         """The lines of `--quiet`."""
-        return self.written[-1:]
+        return ()
 
     def chart(self) -> "Chart":
         """The chart that the command's `--out` writes. DataError where there is nothing to draw."""
         raise DataError("there is no plot of this result; .rows has its numbers")
+
+    def film(self) -> "Chart":
+        """The chart whose lines a film draws step by step."""
+        raise DataError("there is no film of this result")
 
     def plot(self, *, dark: bool = False) -> "Figure":
         """The chart as a figure of matplotlib. DataError where there is nothing to draw."""
@@ -109,6 +117,32 @@ class Answer(ABC):
         except ModuleNotFoundError:
             message = "a data frame needs pandas: pip install 'optilab[pandas]'; .rows does not"
             raise UsageError(message) from None
+
+    def save(
+        self, file: "str | os.PathLike[str]", *, dark: bool = False, size: str | None = None, command: str = ""
+    ) -> None:
+        """Write the plot, the page or the film that the extension of `file` names.
+
+        A plot has the width of its `size` (column, page, slide), and names `command` in its metadata. UsageError for
+        another extension, and for a file that exists and is no page, where a page is asked for.
+        """
+        from optilab.show import chart_file
+
+        path = runs.output_file(os.fspath(file), self.ENDINGS)
+        if size is not None and size not in chart_file.SIZES:
+            raise UsageError(expected_one_of(size, [*chart_file.SIZES]), "size")
+        if path.suffix.lower() in PAGES:
+            self.report(path)
+        elif path.suffix.lower() in FILMS:
+            chart_file.animate(self.film(), str(path), dark)
+        else:
+            chart_file.save(self.chart(), str(path), dark, size, command)
+        self.saved.append(os.fspath(file))
+
+    @cached_property
+    def saved(self) -> list[str]:
+        """The files that `save` wrote."""
+        return []
 
     def report(self, path: "str | os.PathLike[str]", title: str | None = None) -> "Path":
         """Write one self-contained HTML file. An older page of optilab is replaced, any other file is not."""

@@ -74,7 +74,6 @@ class Grade(Against, FormatOptions):
         grades = Grades(graded, setup, all(files.values()), sandbox.level)
         if directory is not None:
             grades.write_feedback(directory)
-            return replace(grades, written=(str(directory),))
         return grades
 
     def _feedback_directory(self) -> Path | None:
@@ -104,7 +103,6 @@ class Grades(Answer):
     """True if the command names the class or function, so that no column does."""
     level: str
     """The level of isolation: a key of `sandbox.LEVELS`."""
-    written: Sequence[str] = ()
 
     @property
     def against(self) -> str:
@@ -151,9 +149,6 @@ class Grades(Answer):
             "summary": dict(counts),
             "submissions": self.rows,
         }
-
-    def short(self) -> tuple[()]:
-        return ()
 
     def write_feedback(self, directory: Path) -> None:
         """Write a text for each submission, at its path below the directory that all have in common."""

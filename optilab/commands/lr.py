@@ -18,9 +18,9 @@ from optilab.commands.options import (
     Config,
     DataOptions,
     Device,
+    FileOptions,
     Optimizer,
     OutputOptions,
-    PictureOptions,
     Seed,
     SetOptions,
     Threads,
@@ -48,7 +48,7 @@ CHANGES = ("optimizer", "batch_size", "seed", "device", "threads", "data_dir", "
 """The options that the commands in an answer repeat."""
 
 
-class Lr(SetOptions, DataOptions, PictureOptions, OutputOptions):
+class Lr(SetOptions, DataOptions, FileOptions, OutputOptions):
     """Recommend a learning rate with a short range test, which takes seconds and writes no files.
 
     The rate grows at each step of one short training, and the loss tells which rates are too small and which too
@@ -102,8 +102,9 @@ class Lr(SetOptions, DataOptions, PictureOptions, OutputOptions):
             {} if in_set else {"epochs": config.epochs},
             {} if config.data.holdout else {"data.holdout": rates.held_out(config, len(dataset.train_images))},
         )
-        self.draw(answer.chart)
-        return replace(answer, judged=judge_claims(claims, results_of_rate(answer.rate, config.name)))
+        answer = replace(answer, judged=judge_claims(claims, results_of_rate(answer.rate, config.name)))
+        self.save(answer)
+        return answer
 
 
 def range_test(config: "TrainConfig", ramp: "RateRamp", dataset: "Dataset", silent: bool) -> "RangeTest":

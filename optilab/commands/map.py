@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from annotated_doc import Doc
 
 from optilab.commands.answer import Answer
-from optilab.commands.options import PictureOptions, SetOptions, SilentOptions
+from optilab.commands.options import FileOptions, SetOptions, SilentOptions
 from optilab.commands.paths import Function, LearningRate, Source, Start, chosen_config, require_bare
 from optilab.commands.request import Place
 from optilab.config.axes import Axis, read_map_axis
@@ -34,7 +34,7 @@ STARTS = 300
 """Starts along each side of the box of a map of basins."""
 
 
-class Map(SetOptions, PictureOptions, SilentOptions):
+class Map(SetOptions, FileOptions, SilentOptions):
     """Show where an optimizer converges: value or steps over a grid of settings, or the basins of minima."""
 
     CONFIG = "optimize"
@@ -98,8 +98,8 @@ class Map(SetOptions, PictureOptions, SilentOptions):
 
         points = {axis.key: axis.points for axis in axes}
         result = fill_map(config.algo[0], config.function, points, config.start, config.epochs, config.tolerance)
-        answer = LabMap(result, axes, self.show, [self.plot] if self.plot else [])
-        self.draw(answer.chart)
+        answer = LabMap(result, axes, self.show)
+        self.save(answer)
         return answer
 
 
@@ -149,7 +149,6 @@ class LabMap(Answer):
     axes: Sequence[Axis]
     quantity: str = "value"
     """The quantity of the plot: value or steps."""
-    written: list[str] | tuple[()] = ()
 
     @property
     def headline(self) -> str:
@@ -200,7 +199,6 @@ class LabMap(Answer):
         yield self.chart()
         yield ""
         yield from self._reached() if result.of_starts else self._counted()
-        yield from self.written
 
     def _counted(self) -> Iterator[str]:
         """The numbers of cells that diverged and converged, the best cell, and the optimum by theory."""
@@ -248,9 +246,6 @@ class LabMap(Answer):
             "first_below": result.first_below.tolist(),
             "basin": result.basin.tolist(),
         }
-
-    def short(self) -> tuple[()]:
-        return ()
 
 
 def _span(axis: Axis) -> str:

@@ -12,8 +12,8 @@ from annotated_types import Ge, Le
 
 from optilab import runs
 from optilab.call import Call, Command
-from optilab.commands.answer import Answer
-from optilab.commands.options import OUT, PICTURES, OutputOptions, PictureOptions, SaveOptions, SetOptions
+from optilab.commands.answer import FILMS, Answer
+from optilab.commands.options import OUT, FileOptions, OutputOptions, SaveOptions, SetOptions
 from optilab.commands.paths import (
     Function,
     LearningRate,
@@ -37,7 +37,7 @@ from optilab.optimize.formula import spelled_coordinates
 from optilab.optimize.rule import FormulaRule, Rule, short_name
 from optilab.optimize.user_code import UserRule, described, sources
 from optilab.show import terminal
-from optilab.show.blocks import Block, Sentence, Verbatim
+from optilab.show.blocks import Block, Hint, Sentence, Verbatim
 from optilab.show.table import Column, Table, grid
 from optilab.words import plural, setting, settings_text
 
@@ -52,7 +52,7 @@ HEAD, TAIL = 12, 8
 STYLES = {Status.CONVERGED: "green", Status.MOVING: "yellow", Status.DIVERGED: "red"}
 
 
-class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
+class Optimize(SetOptions, SaveOptions, OutputOptions, FileOptions):
     """Run optimizers on a test function, in float64: every w of the trajectory, reproducible to the last bit."""
 
     CONFIG = "optimize"
@@ -68,7 +68,7 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
         "optilab optimize --algo sgd,momentum,adam --out paths.png --out paths.gif",
     )
     CONFLICTS: ClassVar[Conflicts] = (("name", "no_save"),)
-    WRITES: ClassVar[Mapping[str, Sequence[str]]] = {"plot": PICTURES, "animate": (".gif",)}
+    ENDINGS = (*Answer.ENDINGS, *FILMS)
 
     algo: Optimizers = None
     function: Function = None
@@ -89,44 +89,34 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
     out: Annotated[
         list[str] | None,
         OUT,
-        Doc("Write a plot (.png, .svg, .pdf), or the steps as a film (.gif); may be repeated"),
+        Doc("Write the plot (.png, .svg, .pdf), a page (.html), or the steps as a film (.gif); may be repeated"),
     ] = None
     fail_on_divergence: Annotated[bool, Doc("Exit with status 6 if a path diverges [report it, exit 0]")] = False
-
-    @property
-    def animate(self) -> str | None:
-        return self.file_of("animate")
-
-    def save(self, answer: Any) -> None:
-        """Write the plot and the film that were asked for; matplotlib is imported only here."""
-        super().save(answer)
-        if self.animate:
-            from optilab.commands.charts.paths import require_plane
-            from optilab.show import chart_file
-
-            require_plane(answer.function)
-            chart_file.animate(answer.chart(), self.animate, self.dark)
 
     def run(self, place: Place) -> "LabPaths":
         """Follow the paths, write what is asked for, and the run; that of a script where it has a name."""
         config, note = chosen_config(self), ""
+        if any(file.lower().endswith(FILMS) for file in self.out or ()):
+            from optilab.commands.charts.paths import require_plane
+
+            require_plane(config.function)  # before the run is written
         if self.tune:
             config, note = tune_rules(config, self.tune, self.changes)
         paths = follow(config)
         answer = LabPaths(config, paths, note)
-        self.save(answer)
         unsaved = self.no_save or (place.library and self.name is None)
         run = None if unsaved else _save(answer, self.name, place)
         same = self.call("optimize", "function", "start", "epochs", "lr", "set").options
-        return replace(
+        answer = replace(
             answer,
             run=run,
             judged=judge_paths(config, paths),
             picture=self.picture,
-            written=[file for file in (self.plot, self.animate, run) if file],
             fail_on_divergence=self.fail_on_divergence,
             options=None if self.config or self.tune or not self.algo else same,
         )
+        self.save(answer)
+        return answer
 
 
 def _save(answer: "LabPaths", name: str | None, place: Place) -> str:
@@ -163,6 +153,7 @@ class RulePath(NamedTuple):
 class LabPaths(Answer):
     """The path of each rule, by its label, the run that keeps them, and what is claimed of them."""
 
+    ENDINGS = Optimize.ENDINGS
     config: "OptimizeConfig"
     paths: "Mapping[str, Trajectory]"
     note: str = ""
@@ -171,7 +162,6 @@ class LabPaths(Answer):
     judged: "Sequence[ClaimResult]" = ()
     picture: bool | None = None
     """True if the terminal shows a plot; None: if there is room."""
-    written: Sequence[str] = ()
     fail_on_divergence: bool = False
     formulas: Mapping[str, str] = field(default_factory=dict)
     """The formulas of rules whose code is not executed, by their labels."""
@@ -217,6 +207,13 @@ class LabPaths(Answer):
     def chart(self) -> "Chart":
         """The paths on the contours of the function, as `optimize --out` draws them."""
         return self._chart(self.note)
+
+    def film(self) -> "Chart":
+        """The chart, if the function has a plane, on which the lines of a film grow."""
+        from optilab.commands.charts.paths import require_plane
+
+        require_plane(self.function)
+        return self.chart()
 
     def _chart(self, note: str = "") -> "Chart":
         from optilab.commands.charts.paths import paths_chart  # slow to import
@@ -275,14 +272,15 @@ class LabPaths(Answer):
         return [Verbatim(self.run)] if self.run else []
 
     def blocks(self) -> Iterator[Block]:
-        """One path in full, or a line for each of several, then the picture and what was written."""
+        """One path in full, or a line for each of several, then the picture and the run."""
         yield from self._single() if len(self.paths) == 1 else self._several()
         shown = terminal.is_wide() if self.picture is None else self.picture
         if shown:
             yield from ("", self._chart(), "")
         elif self.picture is None and terminal.out.is_terminal:
-            yield "contour and curves: --picture"
-        yield from self.written
+            yield Hint("contour and curves: --picture")
+        if self.run:
+            yield self.run
 
     def _conditions(self) -> Iterator[str]:
         """The schedule, decay, clipping and noise of the config, how rules were tuned, and an empty line."""
