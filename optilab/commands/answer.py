@@ -6,13 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from optilab import runs
 from optilab.call import in_python
 from optilab.errors import DataError, ExitCode, OptilabError, UsageError, expected_one_of, printable
+from optilab.numbers import digits
 from optilab.show import terminal
 from optilab.show.blocks import Block, lines
 from optilab.show.chart import Chart
@@ -81,7 +82,7 @@ class Answer(ABC):
         rows = self.rows
         keys = list(dict.fromkeys(key for row in rows for key in row))
         texts = {key for row in rows for key, value in row.items() if isinstance(value, str)}
-        return Table([Column(key, key, cell, left=key in texts) for key in keys], rows)
+        return Table([Column(key, key, partial(digits, count=5), left=key in texts) for key in keys], rows)
 
     def document(self) -> Mapping[str, Any]:
         """The document of `--json`."""
@@ -204,13 +205,6 @@ class SimpleAnswer(Answer):
         return self.brief
 
 
-def cell(value: Any) -> str:
-    """A value of a table: numbers with five digits, those of a list as a point."""
-    if isinstance(value, list):
-        return f"({', '.join(map(cell, value))})"
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
-
-
 # --- claims ------------------------------------------------------------------------------------------------
 
 STYLES = {"holds": "", "fails": "bold red", "cannot tell": "bold yellow", "error": "bold red"}
@@ -240,8 +234,7 @@ def claim_lines(judged: "Sequence[ClaimResult]") -> list[str]:
 
 
 def _measured(result: "ClaimResult") -> str:
-    value = "-" if result.measured is None else result.measured
-    return value if isinstance(value, str) else f"{value:.8g}"
+    return "-" if result.measured is None else digits(result.measured, 8)
 
 
 def claim_sentence(result: "ClaimResult") -> str:

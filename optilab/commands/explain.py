@@ -17,6 +17,7 @@ from optilab.config.presets import optimizer_names
 from optilab.config.tree import Override
 from optilab.errors import UsageError, shown
 from optilab.marks import ConfigKey, Flag, Read
+from optilab.numbers import digits
 from optilab.optimize import RULES
 from optilab.optimize import formula as formulas
 from optilab.optimize.formula import Node
@@ -233,8 +234,8 @@ class Style(NamedTuple):
         return f"{base}_{{{index}}}" if index else base
 
     def number(self, value: float) -> str:
-        digits, e, exponent = f"{value:.9g}".partition("e")
-        return rf"{digits} \cdot 10^{{{int(exponent)}}}" if e and self.is_latex else digits + e + exponent
+        mantissa, e, exponent = digits(float(value), 9).partition("e")
+        return rf"{mantissa} \cdot 10^{{{int(exponent)}}}" if e and self.is_latex else mantissa + e + exponent
 
 
 _LETTERS = {"lr": r"\eta", "eps": r"\varepsilon", "decay": r"\rho", "rho": r"\rho", "weight_decay": r"\lambda"}

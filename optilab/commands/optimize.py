@@ -32,6 +32,7 @@ from optilab.config.section import dump, to_yaml
 from optilab.config.tree import Override
 from optilab.errors import ExitCode
 from optilab.marks import ConfigKey, Flag, claim_doc
+from optilab.numbers import column, point
 from optilab.optimize import Status
 from optilab.optimize.formula import spelled_coordinates
 from optilab.optimize.rule import FormulaRule, Rule, short_name
@@ -340,14 +341,9 @@ def _where(config: "OptimizeConfig") -> str:
     function: Any = config.function
     named = [f.name for f in fields(function) if f.name not in ("formula", "dimension")]
     parameters = "".join(f"   {name} {setting(getattr(function, name))}" for name in named)
-    start = _point(config.start or function.start)
+    start = point(config.start or function.start, most=4)
     typed = spelled_coordinates(function.formula) if function.name == "expression" else ""
     return f"{function.name}   f(w) = {function.formula}{f', where {typed}' * bool(typed)}{parameters}   start {start}"
-
-
-def _point(point: Sequence[float]) -> str:
-    numbers = [f"{value:g}" for value in point[:4]] + ["..."] * (len(point) > 4)
-    return f"({', '.join(numbers)})"
 
 
 def _steps(path: "Trajectory") -> Table:
@@ -364,15 +360,10 @@ def _steps(path: "Trajectory") -> Table:
     for before, epoch in zip([-1, *epochs], epochs, strict=False):
         if epoch > before + 1:
             rows.append(["..."] * (dimension + 3))
-        point = [_number(value) for value in (*path.points[epoch][:dimension], path.values[epoch])]
-        rows.append([str(epoch), *point, f"{path.gradient_norms[epoch]:.5g}"])
+        place = (*path.points[epoch][:dimension], path.values[epoch])
+        rows.append([str(epoch), *map(column, place), f"{path.gradient_norms[epoch]:.5g}"])
     names = [f"w{i + 1}" for i in range(dimension)]
     return grid(["epoch", *names, "f(w)", "|grad|"], rows, left=())
-
-
-def _number(value: float) -> str:
-    """Six decimals for a number between 1e-3 and 1e7, else the exponent form."""
-    return f"{value:.6f}" if value == 0 or 1e-3 <= abs(value) < 1e7 else f"{value:.5e}"
 
 
 def _end(config: "OptimizeConfig", label: str, path: "Trajectory") -> list[str]:
@@ -398,9 +389,9 @@ def ending(config: "OptimizeConfig", path: "Trajectory") -> str:
     from optilab.optimize.path import status_note
 
     end, start = float(path.values[-1]), float(path.values[0])
-    at = f"f = {end:.3g} at {_point(path.points[-1])}"
+    at = f"f = {end:.3g} at {point(path.points[-1], most=4)}"
     nearest = path.distance(config.function.minima)
-    away = f"; {nearest[0]:.3g} from the minimum {_point(nearest[1])}" if nearest else ""
+    away = f"; {nearest[0]:.3g} from the minimum {point(nearest[1], most=4)}" if nearest else ""
     but = f", {left_out}" if (left_out := status_note(path, config.function, config.tolerance)) else ""
     if path.status is Status.CONVERGED:
         first = path.first_below(config.tolerance)

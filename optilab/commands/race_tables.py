@@ -15,8 +15,9 @@ import numpy as np
 from optilab.call import Call
 from optilab.commands.answer import Answer
 from optilab.commands.charts.races import network_race_chart, race_chart
-from optilab.commands.comparison_tables import Units, best_clauses, judged_values, more_advice, purpose_of_more
+from optilab.commands.comparison_tables import best_clauses, judged_values, more_advice, purpose_of_more
 from optilab.config.study import FunctionRaceConfig
+from optilab.numbers import Units, brief, digits, ratio
 from optilab.optimize import OBJECTIVES, RULES, Objective, Rule
 from optilab.optimize.objective import minima_inside
 from optilab.runs import Study, resume_command
@@ -34,11 +35,6 @@ from optilab.study.tuning_space import search_notes, untuned
 from optilab.words import listed, plural, some
 
 # --- on test functions --------------------------------------------------------------------------------------
-
-
-def _ratio(value: float) -> str:
-    """One end of the interval of a ratio, with two decimals; near 1 with four, where two would round it to 1.00."""
-    return f"{value:.3g}" if value >= 1e4 else f"{value:.{4 if abs(value - 1) < 0.005 else 2}f}"
 
 
 COLUMNS = (
@@ -59,7 +55,7 @@ COLUMNS = (
     ),
     *interval_columns(
         "",
-        lambda ends: " to ".join(map(_ratio, ends)) or "-",
+        lambda ends: " to ".join(map(ratio, ends)) or "-",
         about="of that ratio; all hold together, with the functions as a random sample",
     ),
     Column("p", "", only="values"),
@@ -278,16 +274,10 @@ def rows(table: RaceTable) -> list[dict[str, Any]]:
 
 def _chosen(raced: Raced) -> str:
     """The settings of each repeat."""
-    texts = ["  ".join(f"{key} {_short(value)}" for key, value in chosen.items()) for chosen in raced.settings]
+    texts = [
+        "  ".join(f"{key} {brief(digits(value))}" for key, value in chosen.items()) for chosen in raced.settings
+    ]
     return " | ".join(texts) or "every setting diverged"
-
-
-def _short(value: Any) -> str:
-    """Three digits; more for a number that they would make 1."""
-    if isinstance(value, str):
-        return value
-    text = f"{value:.3g}"
-    return f"{value:.6g}" if float(text) == 1 != value else text
 
 
 def verdict_of(table: RaceTable, result: RaceResult) -> Verdict:

@@ -18,12 +18,13 @@ from optilab.commands.results import LabRun, LabStudy
 from optilab.config.keys import is_within
 from optilab.errors import ExitCode, RunError, UsageError, did_you_mean, printable, shell
 from optilab.marks import Argument, Flag
+from optilab.numbers import exact, percent
 from optilab.runs import Record, Study
 from optilab.runs.metrics import metric_of
 from optilab.show import terminal
 from optilab.show.blocks import Block, Sentence, Verbatim
 from optilab.show.table import Column, Table, grid
-from optilab.words import FEW, SEVERAL, duration, of_key, percent, plural, some
+from optilab.words import FEW, SEVERAL, duration, of_key, plural, some
 
 if TYPE_CHECKING:
     from optilab.show.chart import Chart
@@ -617,13 +618,9 @@ def rows_in_words(diff: "Diff", training: bool) -> str:
         equal = f"{'the' if both == 1 else 'all'} {plural(both, unit)}"
         return f"rows: equal in {equal} that both have{more}" if both else "rows: one of the runs has none"
     before = f"equal up to {unit} {first.row - 1}; " if first.row > 1 else ""
-    pairs = [f"{key} {_exact(a)} and {_exact(b)}" for key, (a, b) in list(first.values.items())[:3]]
+    pairs = [f"{key} {exact(a)} and {exact(b)}" for key, (a, b) in list(first.values.items())[:3]]
     size = "" if first.relative is None else f", relative difference {first.relative:.1g}"
     return f"rows: {before}at {unit} {first.row} {', '.join(pairs)}{size}"
-
-
-def _exact(value: Any) -> str:
-    return repr(value) if isinstance(value, float) else str(value)
 
 
 def _pairs(section: str, pairs: "Pairs") -> list[dict[str, str]]:

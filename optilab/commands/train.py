@@ -39,6 +39,7 @@ from optilab.config.section import dump
 from optilab.config.tree import flat
 from optilab.errors import DivergedError
 from optilab.marks import ConfigKey, Flag
+from optilab.numbers import decimals
 from optilab.runs import Record, Row, best, read_timings
 from optilab.runs.metrics import EPOCH_METRICS
 from optilab.runs.provenance import provenance
@@ -46,7 +47,7 @@ from optilab.show import terminal
 from optilab.show.blocks import Block, Hint
 from optilab.show.progress import INTERVAL_SECONDS, Bar
 from optilab.show.table import grid
-from optilab.words import decimals, duration, pace, plural, settings_text
+from optilab.words import duration, pace, plural, settings_text
 
 if TYPE_CHECKING:
     from optilab.config.training import TrainConfig

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from optilab.files import output_file, write_errors
+from optilab.numbers import percent, power
 from optilab.show.chart import (
     DARK_COLORS,
     LIGHT_COLORS,
@@ -33,7 +34,6 @@ from optilab.show.chart import (
     ReferenceLine,
     Scale,
 )
-from optilab.words import percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -413,16 +413,12 @@ def _heatmap(axes: Any, panel: Panel, heat: Heatmap, palette: Palette) -> Any:
             axes.annotate(number, (heat.x[column], heat.y[row]), color=ink, **place)
     if panel.shows_layers and _has_room(axes) and len(values) <= MAX_NUMBERED:
         for row, value in enumerate(values[:, -1].tolist(), start=1):
-            _right_label(axes, row, "" if np.isnan(value) else f"{value:.0%}" if fraction else _short(value))
+            _right_label(axes, row, "" if np.isnan(value) else f"{value:.0%}" if fraction else power(value))
     return image
 
 
 def _has_room(axes: Any) -> bool:
     return bool(axes.get_position().width * axes.figure.get_figwidth() >= MIN_NUMBERED)
-
-
-def _short(value: float) -> str:
-    return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e+") if value else "0"
 
 
 PAINTERS: dict[type, Callable[[Any, Panel, Any, Palette], Any]] = {

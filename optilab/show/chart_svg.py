@@ -16,6 +16,7 @@ import numpy as np
 from markupsafe import Markup
 
 from optilab.errors import printable
+from optilab.numbers import brief, percent, short_percent
 from optilab.show.chart import (
     LIGHT_COLORS,
     VIRIDIS,
@@ -29,7 +30,6 @@ from optilab.show.chart import (
     ReferenceLine,
     Scale,
 )
-from optilab.words import brief, percent
 
 LINE_HEIGHT = 7.0
 """Percent of the height of an area that a line of names next to it needs."""
@@ -211,7 +211,7 @@ SUPERSCRIPT = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074
 
 def _text(scale: Scale, value: float) -> str:
     if scale.unit == "fraction":
-        return f"{100 * value:.4g}%"
+        return short_percent(value)
     if scale.log and not 1e-3 <= value < 1e5 and f"{value:e}".startswith("1.000000"):
         return f"10{str(round(log10(value))).translate(SUPERSCRIPT)}"
     return f"{value:.4g}".replace("-", "\u2212").replace("e\u2212", "e-")

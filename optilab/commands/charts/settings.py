@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from optilab.commands.comparison_tables import Units, whole_percents
+from optilab.numbers import Units, whole_percents
 from optilab.show.chart import Chart, Heatmap, Mark, Panel, PanelRow, Points, Polyline, Scale
 from optilab.show.table import Column, Table, interval_columns, interval_values
 from optilab.study.comparison import RunComparison
