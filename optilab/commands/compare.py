@@ -240,7 +240,9 @@ class LabComparison(Answer):
 
     def table(self) -> Table:
         notes = [f"note: {note}" for note in self._notes]
-        return Table(tables.columns(self.comparison), tables.rows(self.comparison), notes)
+        return Table(
+            tables.columns(self.comparison), tables.rows(self.comparison), notes, middle="mean", look="verdict"
+        )
 
     @property
     def _notes(self) -> list[str]:

@@ -128,7 +128,11 @@ def columns_of(
         *([Column("diverged", "diverged", about=_DIVERGED)] if failed else []),
         *([Column("reached", metric, detail=1, about=_REACHED)] if timed else []),
         Column(
-            "mean", "mean" if timed else metric, show.value, about=f"the mean over the seeds; {better} is better"
+            "mean",
+            "mean" if timed else metric,
+            show.value,
+            about=f"the mean over the seeds; {better} is better",
+            early=True,
         ),
         Column("std", "std", show.spread, detail=4, about=f"the standard deviation over the seeds{points}"),
         *interval_columns("", show.interval, detail=3, about=_INTERVAL),
@@ -138,7 +142,7 @@ def columns_of(
         ),
         Column("won", "won", "{:.0%}".format, detail=5, plain="seeds won", about=_WON.format(base)),
         Column("p", "p", p_value, detail=6, plain="p value", about=_P),
-        Column("verdict", "verdict", left=True, about=_VERDICT),
+        Column("verdict", "verdict", left=True, about=_VERDICT, early=True),
         Column("more", "more seeds", "{:,}".format, detail=1, plain="more seeds needed", about=_MORE),
     ]
 

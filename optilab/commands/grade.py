@@ -129,7 +129,7 @@ class Grades(Answer):
         columns = (
             Column("submission", "submission", left=True),
             *([] if self.named else [Column("name", "name", left=True)]),
-            Column("verdict", "verdict", left=True),
+            Column("verdict", "verdict", left=True, early=True),
             Column("first_step", "first step"),
             Column("function", "on", left=True, detail=1),
             Column("explanation", "explanation", left=True),

@@ -341,7 +341,7 @@ def _curve(test: "RangeTest") -> Panel:
     low, high = float(test.smooth.min()), 1.1 * max(test.chance_loss, float(test.smooth[0]))
     low -= 0.05 * (high - low)
     marks: list[Mark] = [
-        Points(test.rates, test.losses, "dot", 0, skip_in_text=True),
+        Points(test.rates, test.losses, "dot", 0, detail=True),
         ReferenceLine(test.chance_loss, name="chance level"),
         Polyline(test.rates, test.smooth, 0, width=2.0),
     ]
@@ -350,7 +350,7 @@ def _curve(test: "RangeTest") -> Panel:
         if place is not None:
             height = float(np.interp(np.log(place), np.log(test.rates), test.smooth))
             marks.append(
-                Points([place], [height], "place", 0, name, before=name == "half", skip_in_text=name not in PLACES)
+                Points([place], [height], "place", 0, name, before=name == "half", detail=name not in PLACES)
             )
     if test.rate is not None:
         marks.append(ReferenceLine(x=test.rate, series=1, name=f"recommended {test.rate:g}"))

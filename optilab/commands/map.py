@@ -256,29 +256,34 @@ def _span(axis: Axis) -> str:
 
 
 def _values(result: "MapResult", quantity: str) -> list[Mark]:
+    import numpy as np
+
     if quantity == "value":
         values, scale = result.height, Scale(f"log10 of {result.above} after the last epoch")
     else:
         values, scale = result.steps_to_tolerance, Scale(f"epochs to |grad| < {result.tolerance:g}")
     x_values, y_values = result.axes.values()
+    gaps = {"diverged": result.diverged, "not converged": ~np.isfinite(values) & ~result.diverged}
     exact = None
     if result.limit is not None:
         exact = (result.limit, y_values) if result.fields[0] == "lr" else (x_values, result.limit)
     marks: list[Mark] = [
-        Heatmap(values, x_values, y_values, scale, diverged=result.diverged),
+        Heatmap(values, x_values, y_values, scale, gaps=gaps),
         Contour(result.radius, level=1.0, exact=exact, label="limit of stability by theory"),
     ]
     if result.optimum is not None:
         x, y = result.optimum
-        marks.append(Points([x], [y], "optimum", label="best in the long run by theory", skip_in_text=True))
+        marks.append(Points([x], [y], "optimum", label="best in the long run by theory", detail=True))
     return marks
 
 
 def _basins(result: "MapResult") -> list[Mark]:
     x_values, y_values = result.axes.values()
-    marks: list[Mark] = [Heatmap(result.basin, x_values, y_values, categorical=True)]
+    marks: list[Mark] = [
+        Heatmap(result.basin, x_values, y_values, categorical=True, gaps={"no minimum reached": result.basin < 0})
+    ]
     for number, (x, y) in enumerate(result.function.minima):
-        marks.append(Points([x], [y], "minimum", number, label=f"({x:.3g}, {y:.3g})", skip_in_text=True))
+        marks.append(Points([x], [y], "minimum", number, label=f"({x:.3g}, {y:.3g})", detail=True))
     return marks
 
 

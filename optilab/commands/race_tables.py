@@ -45,6 +45,7 @@ COLUMNS = (
         "cost",
         "{:.1f}".format,
         about="gradient evaluations to solve a problem, the geometric mean over all",
+        early=True,
     ),
     Column(
         "ratio",
@@ -60,7 +61,13 @@ COLUMNS = (
     ),
     Column("p", "", only="values"),
     Column("solved", "solved", "{:.0%}".format, plain="problems solved", about="the fraction of the problems"),
-    Column("verdict", "verdict", left=True, about="worse: the interval of the ratio is above 1, also with ties"),
+    Column(
+        "verdict",
+        "verdict",
+        left=True,
+        about="worse: the interval of the ratio is above 1, also with ties",
+        early=True,
+    ),
 )
 """The columns of the standings."""
 BEST = " \u2605"
@@ -244,7 +251,9 @@ def columns_of(kind: str, sample: str = "repeats", judged: bool = True, level: s
     all_columns = [
         Column("rule", kind, left=True),
         Column("n", "n", detail=2, plain=sample, about=f"the number of {sample} that were evaluated"),
-        Column("mean", "test_acc", _UNITS.value, about=f"the mean over the {sample}; higher is better"),
+        Column(
+            "mean", "test_acc", _UNITS.value, about=f"the mean over the {sample}; higher is better", early=True
+        ),
         *interval_columns("", _UNITS.interval, detail=4, about="the 95% interval of that mean by Student's t"),
         Column("difference", "against the best", _UNITS.difference, about="in percentage points"),
         *interval_columns(
@@ -253,7 +262,7 @@ def columns_of(kind: str, sample: str = "repeats", judged: bool = True, level: s
             heading=f"{level} of difference",
             about="these intervals hold together",
         ),
-        Column("verdict", "verdict", left=True, only="" if judged else "values", about=_VERDICT),
+        Column("verdict", "verdict", left=True, only="" if judged else "values", about=_VERDICT, early=judged),
         Column("settings", "settings", left=True, detail=1, about="those that tuning chose"),
     ]
     return [column for column in all_columns if judged or column.only != "text"]
@@ -367,7 +376,7 @@ class RaceView(Answer):
 
     def table(self) -> Table:
         """One table of all networks."""
-        return Table([NETWORK, *columns(self.result)], self.rows)
+        return Table([NETWORK, *columns(self.result)], self.rows, middle="mean", look="verdict")
 
     def blocks(self) -> Iterator[Block]:
         """A table of each network, one over all of them, what holds, and what follows."""
@@ -381,7 +390,7 @@ class RaceView(Answer):
             if table.judgment is None:
                 yield "no optimizer has an evaluated training"
                 continue
-            yield Table(columns(result, table.sample), rows(table))
+            yield Table(columns(result, table.sample), rows(table), middle="mean", look="verdict")
             verdict = verdict_of(table, result)
             yield verdict if table is alone else Sentence(f"verdict: {verdict.text}", "bold")
         yield ""
@@ -540,7 +549,7 @@ class LabRace(Answer):
             *race_verdict(self.race),
             *race_notes(self.race, self.rules, self.functions),
         ]
-        return Table(COLUMNS, standing_rows(self.race, self.rules), sentences)
+        return Table(COLUMNS, standing_rows(self.race, self.rules), sentences, middle="ratio", look="verdict")
 
     def document(self) -> Mapping[str, Any]:
         step = next_race(self.race, self.rules)
