@@ -5,11 +5,14 @@ python .ci/generate.py --check    name those that differ, and fail
 python .ci/generate.py --outputs  also the outputs of commands that pages show; it runs these commands
 """
 
+import inspect
 import re
 import sys
 import tempfile
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Literal, get_args, get_origin, get_type_hints
 
 ROOT = Path(__file__).parents[1]
@@ -18,13 +21,18 @@ sys.path.insert(0, str(ROOT))
 import schema  # noqa: E402
 
 from docs.measured import figures  # noqa: E402
+from optilab import commands  # noqa: E402
 from optilab.data.catalog import DATASETS  # noqa: E402
 from optilab.diagnose.checks import CHECKS, loop, outputs  # noqa: E402
+from optilab.lab import METHODS, Lab, command_of, keywords  # noqa: E402
+from optilab.marks import Argument, ConfigKey, Flag, Read  # noqa: E402
 from optilab.optimize import OBJECTIVES, RULES  # noqa: E402
 from tests.pages import PAGES, renewed  # noqa: E402
 from tests.reference.calls import EQUATIONS, FORMS, LIBRARIES  # noqa: E402
 
 SCHEMA = ROOT / "configs" / "schema"
+STUB = ROOT / "optilab" / "methods.pyi"
+PACKAGE = commands.__path__, "optilab.commands."
 SCHEMAS = ("optimize", "train", "sweep", "remedy", "race", "check")
 
 # --- tables of pages ---
@@ -124,12 +132,68 @@ def written(name, table):
     return START.format(name) + table() + END.format(name)
 
 
+# --- the methods of Lab ---
+
+
+def methods():
+    """The signatures of the methods of `Lab` for editors and type checkers: those that Python makes, with types."""
+    lines = ['"""The methods of `Lab`, which .ci/generate.py writes from the requests of commands."""', ""]
+    lines += ["import os", "from collections.abc import Mapping, Sequence", "from typing import Any, Literal", ""]
+    modules = [import_module(module.name) for module in iter_modules(*PACKAGE)]
+    requests = {name: command_of(name) for name in METHODS}
+    answers = {name: " | ".join(map(_answer, request.requests())) for name, request in requests.items()}
+    kinds = sorted({kind for answer in answers.values() for kind in answer.split(" | ")})
+    for module in modules:
+        if defined := [
+            kind for kind in kinds if getattr(vars(module).get(kind), "__module__", "") == module.__name__
+        ]:
+            lines.append(f"from {module.__name__} import {', '.join(defined)}")
+    lines += ["", "Text = str | float | os.PathLike[str]", "", "class Methods:"]
+    for name, request in requests.items():
+        lines.append(f"    def {name}(")
+        known, separated = keywords(name), False
+        for parameter in inspect.signature(getattr(Lab, name)).parameters.values():
+            if parameter.kind is parameter.KEYWORD_ONLY and not separated:
+                lines, separated = [*lines, "        *,"], True
+            field, default = known.get(parameter.name), "" if parameter.default is parameter.empty else " = ..."
+            text = "bool | None" if field is None else _type(field)
+            lines.append(f"        {parameter.name}{f': {text}{default}' * (parameter.name != 'self')},")
+        if request.CONFIG and request.STUDY is None:  # other keywords are keys of the config
+            lines.append("        **keys: Any,")
+        lines.append(f"    ) -> {answers[name]}: ...")
+    return "\n".join([*lines, ""])
+
+
+def _answer(request):
+    """The type of the answers of a request, as text."""
+    hint = request.run.__annotations__["return"]
+    return hint if isinstance(hint, str) else hint.__name__
+
+
+def _type(field):
+    """The type of a keyword: numbers, switches and choices are checked by it, and what a command reads is anything."""
+    flag, texts = field.mark(Flag) or Flag(), {bool: "bool", int: "int", float: "float", str: "Text"}
+    texts |= {list: "Text | Sequence[Any]", tuple: "Text | Sequence[Any]", dict: "Mapping[str, Any]"}
+    is_read = field.mark(Read) or isinstance(flag, Argument) or flag.complete == "run"
+    if is_read or (field.mark(ConfigKey) and str in field.kinds):
+        return "Any"
+    parts = []
+    for kind in field.kinds:
+        if get_origin(kind) is Literal:
+            parts.append(f"Literal[{', '.join(f'{choice!r}' for choice in get_args(kind))}]".replace("'", '"'))
+        elif (origin := get_origin(kind) or kind) in texts:
+            parts.append(texts[origin])
+        elif kind is not type(None):
+            return "Any"
+    return " | ".join([*dict.fromkeys(" | ".join(parts).split(" | ")), "None"])
+
+
 # --- files ---
 
 
 def generated() -> dict[Path, str]:
     """Each generated file and the text that it has to have."""
-    texts = {figures.PAGE: figures.page(), SCHEMA / "optilab.schema.json": schema.json_schema()}
+    texts = {figures.PAGE: figures.page(), SCHEMA / "optilab.schema.json": schema.json_schema(), STUB: methods()}
     for kind in SCHEMAS:
         texts[SCHEMA / f"{kind}.schema.json"] = schema.schema_of_kind(kind)
     for page, tables in TABLES.items():

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from optilab.errors import shown
+from optilab.numbers import digits
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def _typed(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(map(_typed, value))
     if isinstance(value, float):
-        return short if float(short := f"{value:g}") == value else repr(float(value))
+        return short if float(short := digits(value)) == value else repr(float(value))
     return flow(value)
 
 

@@ -1,7 +1,6 @@
 """The commands on an object, for notebooks and scripts: `from optilab import Lab`.
 
-Each access to a method makes it from the request of its command. Type checkers and editors read the same request: its
-fields are the keywords.
+Each access to a method makes it from the request of its command, whose fields are the keywords.
 """
 
 import inspect
@@ -12,7 +11,7 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from optilab import runs
 from optilab.commands import GONE
@@ -20,28 +19,18 @@ from optilab.errors import UsageError, in_keywords, library_errors, shown
 from optilab.words import plural
 
 if TYPE_CHECKING:
-    from optilab.commands.check import CheckClaims
-    from optilab.commands.compare import CompareRuns
-    from optilab.commands.diagnose import Diagnose
-    from optilab.commands.explain import Explain
-    from optilab.commands.grade import Grade
-    from optilab.commands.lr import Lr
-    from optilab.commands.map import Map
-    from optilab.commands.optimize import LabPaths
-    from optilab.commands.play import Play
-    from optilab.commands.race_tables import LabRace
-    from optilab.commands.remedy import TryRemedies
-    from optilab.commands.report import Report
-    from optilab.commands.request import Place, Request
+    from optilab.commands.request import Request
     from optilab.commands.results import LabRun, LabStudy
-    from optilab.commands.studies import PlannedStudy
-    from optilab.commands.sweep import Sweep
-    from optilab.commands.verify import Verify
     from optilab.marks import Field
-else:  # a method imports its command when it is looked up
-    CheckClaims = CompareRuns = Diagnose = Explain = Grade = Lr = None
-    Map = Play = Report = Sweep = TryRemedies = Verify = None
+    from optilab.methods import Methods
+else:
+    Methods = object  # a stub, written by .ci/generate.py: Python reads the requests themselves
 
+METHODS = (
+    "optimize", "explain", "verify", "grade", "map", "play", "train", "lr", "sweep", "remedy", "compare", "race",
+    "diagnose", "check", "report",
+)  # fmt: skip
+"""The commands that `Lab` has as methods."""
 PRINTING: "Mapping[str, str]" = {
     "columns": "table().choose(COLUMNS)",
     "format": "table().text(FORMAT)",
@@ -50,34 +39,19 @@ PRINTING: "Mapping[str, str]" = {
 }
 """Options that say how a command prints its answer, and what an answer has instead."""
 
-P = ParamSpec("P")
-A = TypeVar("A", covariant=True)
 
+class Method:
+    """A command as a method, imported when it is looked up: the fields of its request are the keywords."""
 
-class _Runs(Protocol[A]):
-    def run(self, place: "Place") -> A: ...
-
-
-class _Call(Protocol[P, A]):
-    def __call__(self, first: Any = ..., second: Any = ..., /, *args: P.args, **keywords: P.kwargs) -> A: ...
-
-
-class Method(Generic[P, A]):
-    """The command of its name as a method: the fields of the request are its keywords, what `run` returns is its
-    answer."""
-
-    def __init__(self, request: Callable[P, _Runs[A]]) -> None:
-        """`request` is for type checkers alone."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
 
-    def __get__(self, lab: "Lab | None", owner: type) -> _Call[P, A]:
-        function: Any = _method(self.name)
+    def __get__(self, lab: "Lab | None", owner: type) -> Callable[..., Any]:
+        function = _method(self.name)
         return function if lab is None else MethodType(function, lab)
 
 
-class Lab:
+class Lab(Methods):
     """A directory of runs: `folder`, else OPTILAB_RUNS, else ./runs.
 
     Each method does what the command of its name does, and takes its options as keywords. It returns an answer
@@ -85,28 +59,6 @@ class Lab:
     picture in a notebook. Errors are those of the commands, as exceptions (`optilab.errors`). `progress` shows how far
     a call has got: True or False; None: in a notebook only.
     """
-
-    explain = Method(Explain)
-    verify = Method(Verify)
-    grade = Method(Grade)
-    map = Method(Map)
-    play = Method(Play)
-    lr = Method(Lr)
-    sweep = Method(Sweep)
-    remedy = Method(TryRemedies)
-    compare = Method(CompareRuns)
-    diagnose = Method(Diagnose)
-    check = Method(CheckClaims)
-    report = Method(Report)
-
-    if TYPE_CHECKING:
-        # Other keywords of these are keys of a config, or options of two kinds of races.
-        def optimize(self, algo: Any = ..., /, **options: Any) -> "LabPaths": ...
-        def train(self, config: Any = ..., /, **options: Any) -> "LabRun | LabStudy": ...
-        def race(self, algos: Any = ..., /, **options: Any) -> "LabRace | LabStudy | PlannedStudy": ...
-
-    else:
-        optimize, train, race = Method(None), Method(None), Method(None)
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
         self.folder: Path = runs.root(folder, "folder")
@@ -131,6 +83,10 @@ class Lab:
         return [entry(item) for item in runs.entries(self.folder)[0]]
 
 
+for _name in METHODS:
+    setattr(Lab, _name, Method(_name))
+
+
 def command_of(name: str) -> "type[Request]":
     """The command of a method."""
     request: type[Request] = import_module(f"optilab.commands.{name}").COMMAND
@@ -138,13 +94,13 @@ def command_of(name: str) -> "type[Request]":
 
 
 def keywords(name: str) -> "Mapping[str, Field]":
-    """The keywords of a method, those first that need no name; not how a command prints its answer."""
+    """The keywords of a method, those first that need no name; not those of `PRINTING`."""
     from optilab.commands.request import optimizers_of, options_of
     from optilab.marks import Argument, Flag
 
     command = command_of(name)
     known, rules = options_of(command).values(), optimizers_of(command)
-    options = [field for field in known if field.group != "Output" and field.name != "runs_dir"]
+    options = [field for field in known if field.name not in (*PRINTING, "runs_dir")]
     options.sort(key=lambda field: field is not rules and not isinstance(field.mark(Flag), Argument))
     return {field.name: field for field in options}
 

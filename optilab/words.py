@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
-from decimal import ROUND_HALF_UP, Decimal
-from math import isfinite
 from typing import Any
+
+from optilab.numbers import digits
 
 FEW, SEVERAL = 3, 6
 """Names that a sentence lists at most."""
@@ -20,36 +20,6 @@ def plural(count: int, noun: str) -> str:
 def of_key(count: int, key: str) -> str:
     """3 optimizers, or 3 values of lr."""
     return plural(count, key) if key in ("optimizer", "remedy") else f"{plural(count, 'value')} of {key}"
-
-
-def percent(fraction: float) -> str:
-    """84.1%."""
-    return f"{points(fraction)}%"
-
-
-def points(fraction: float, sign: str = "") -> str:
-    """84.1, or with the sign "+" +84.1: a fraction in percent, or a difference in percentage points.
-
-    A half is rounded up, as by hand: 0.5195 is 52.0 on every screen, and not 51.9 because it is stored as 0.51949999...
-    """
-    if not isfinite(fraction):
-        return f"{fraction:{sign}.1f}"
-    return f"{Decimal(f'{fraction:.12g}').scaleb(2).quantize(Decimal('0.1'), ROUND_HALF_UP):{sign}}"
-
-
-def brief(name: str) -> str:
-    """A label with numbers of three digits, unless these would be whole, as of 0.9996."""
-
-    def rounded(number: re.Match[str]) -> str:
-        short = f"{float(number[0]):.3g}"
-        return number[0] if short.isdecimal() else short
-
-    return re.sub(r"\d+\.\d{2,}", rounded, name)
-
-
-def decimals(value: float) -> str:
-    """Four decimals, as the study was published; four digits for a loss of millions."""
-    return f"{value:.4f}" if abs(value) < 1e6 else f"{value:.4g}"
 
 
 def listed(names: Iterable[Any], last: str = "and") -> str:
@@ -95,7 +65,7 @@ def settings_text(rule: Any) -> str:
 
 def short_setting(value: Any) -> str:
     """A setting in a label; a wrapped rule is its name."""
-    return f"{value:g}" if isinstance(value, float) else str(getattr(value, "name", value))
+    return digits(getattr(value, "name", value))
 
 
 def setting(value: Any) -> str:
@@ -105,4 +75,4 @@ def setting(value: Any) -> str:
         written = [(key, part) for key, part, default in parts if isinstance(part, int | float) or part != default]
         inside = ", ".join(f"{key} {setting(part)}" for key, part in written)
         return f"{getattr(value, 'name', '')} ({inside})" if inside else str(getattr(value, "name", ""))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return digits(value)

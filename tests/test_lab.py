@@ -1,6 +1,8 @@
 """The library's Lab: the same runs, numbers and refusals as the commands, and results in every form."""
 
+import ast
 import csv
+import inspect
 import json
 import os
 import pydoc
@@ -22,6 +24,7 @@ import torch
 from nbclient import NotebookClient
 
 from optilab import Lab, runs
+from optilab import lab as lab_module
 from optilab.commands.results import LabStudy
 from optilab.errors import ConfigError, DataError, DivergedError, OptilabError, UsageError, printable
 from optilab.optimize import OBJECTIVES, RULES
@@ -31,8 +34,8 @@ from tests.commands.test_hostile import HOSTILE
 from tests.run import restored
 from tests.study.generated import layered, training
 
+STUB = Path(lab_module.__file__).with_name("methods.pyi")
 TAGS = {"code", "div", "p", "strong", "table", "thead", "tbody", "tr", "th", "td", "img"}
-FRAMES = ("pandas", "polars")
 
 
 @pytest.fixture
@@ -162,6 +165,18 @@ def test_the_lab_has_the_other_commands(lab, small):
         lab.sweep(small, seed_s=3)
 
 
+def test_editors_see_the_signatures_that_python_makes():
+    """The stub of .ci/generate.py has every method with the same keywords, in the same places."""
+    (stub,) = (node for node in ast.parse(STUB.read_text()).body if isinstance(node, ast.ClassDef))
+    assert [method.name for method in stub.body] == [*lab_module.METHODS]
+    for method in stub.body:
+        parameters = inspect.signature(getattr(Lab, method.name)).parameters.values()
+        by_name = [key.name for key in parameters if key.kind is key.KEYWORD_ONLY]
+        assert [key.arg for key in method.args.args] == [key.name for key in parameters if key.name not in by_name]
+        assert [key.arg for key in method.args.kwonlyargs] == by_name
+        assert method.returns is not None
+
+
 def test_a_race_on_functions_is_that_of_the_command(lab, optilab):
     options = {"budget": 3, "starts": 2, "repeats": 1, "gradients": 20}
     flags = [word for key, value in options.items() for word in (f"--{key}", str(value))]
@@ -190,8 +205,6 @@ def test_a_race_on_trainings_is_that_of_the_command(lab, optilab, small):
 
 @pytest.mark.parametrize(("code", "equal"), [(momentum, True), (Wrong, False)])
 def test_a_verdict_is_that_of_the_command(lab, optilab, tmp_path, code, equal):
-    import inspect
-
     (tmp_path / "mine.py").write_text(textwrap.dedent(inspect.getsource(code)))
     spec = f"{tmp_path}/mine.py:{code.__name__}"
     typed = json.loads(optilab("verify", spec, "--against", "momentum", "--json", code=0 if equal else 9).stdout)
@@ -292,13 +305,20 @@ def test_every_result_has_every_form(results, tmp_path):
         page = result.report(str(tmp_path / f"{kind}.html")).read_bytes()
         assert len(page) > 10_000
         assert b'<input type="range"' not in page, "nothing is played"
+        files = [str(tmp_path / f"again-{kind}.html"), tmp_path / f"{kind}.svg"]
+        for file in files:
+            result.save(file, size=None if file == files[0] else "column")
+        assert result.saved == [files[0], str(files[1])]
+        assert Path(files[0]).read_bytes() == page
+        assert b"<svg" in files[1].read_bytes()
+        with pytest.raises(UsageError, match=r"expected a name that ends in \.png, .* got "):
+            result.save(tmp_path / "a.xyz")
+        with pytest.raises(UsageError, match=r"size: .*'A4'"):
+            result.save(files[1], size="A4")
 
 
-@pytest.mark.parametrize("library", FRAMES)
-def test_frames(results, monkeypatch, library):
-    frames = pytest.importorskip(library)
-    for other in FRAMES[: FRAMES.index(library)]:
-        monkeypatch.setitem(sys.modules, other, None)
+def test_frames(results):
+    frames = pytest.importorskip("pandas")
     for kind, result in results.items():
         frame = result.frame()
         assert isinstance(frame, frames.DataFrame)
@@ -307,9 +327,8 @@ def test_frames(results, monkeypatch, library):
 
 
 def test_without_a_library_for_frames(results, monkeypatch):
-    for library in FRAMES:
-        monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(UsageError, match=r"pip install 'optilab\[pandas\]'"):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(UsageError, match=r"needs pandas: pip install 'optilab\[pandas\]'"):
         results["paths"].frame()
 
 

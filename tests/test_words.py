@@ -1,13 +1,17 @@
 """The small words of sentences."""
 
+import ast
+from pathlib import Path
+
 import pytest
 
-from optilab.commands.answer import cell
+from optilab import numbers
 from optilab.commands.studies import announcement
 from optilab.config.study import SweepConfig
+from optilab.numbers import digits, percent, points
 from optilab.study.study import Cost
 from optilab.study.sweep import spec_of
-from optilab.words import of_key, percent, plural, points
+from optilab.words import of_key, plural
 
 
 @pytest.mark.parametrize(
@@ -43,7 +47,7 @@ def test_a_plan_of_one_trial_says_nothing_of_each(trials, text):
 
 
 def test_a_point_in_a_table_has_the_digits_of_a_number():
-    assert cell([-0.09999999999999998, 2]) == "(-0.1, 2)"
+    assert digits([-0.09999999999999998, 2]) == "(-0.1, 2)"
 
 
 @pytest.mark.parametrize(
@@ -52,3 +56,55 @@ def test_a_point_in_a_table_has_the_digits_of_a_number():
 def test_a_sweep_counts_the_settings_that_are_drawn(samples, text):
     asked = SweepConfig(config="sigmoid", over={"optimizer.lr": "0.1:1:log"}, samples=samples)
     assert spec_of(asked).shape == f"{text} x 1 seed"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (numbers.digits(1e-08), "1e-08"),
+        (numbers.digits("0.1"), "0.1"),
+        (numbers.point([-5.0, 2, 0.5], most=2), "(-5, 2, ...)"),
+        (numbers.exact(0.1 + 0.2), "0.30000000000000004"),
+        (numbers.exact(2.0), "2"),
+        (numbers.decimals(2.5e7), "2.5e+07"),
+        (numbers.column(1e-4), "1.00000e-04"),
+        (numbers.bound(1000), "1,000"),
+        (numbers.thousands(31000.0), "31,000"),
+        (numbers.exponent(None), "none"),
+        (numbers.power(2e-05), "2e-5"),
+        (numbers.ratio(1.0004), "1.0004"),
+        (numbers.p_value(0.0004), "<0.001"),
+        (numbers.brief("lr 0.001234, beta 0.9996"), "lr 0.00123, beta 0.9996"),
+        (numbers.short_percent(0.95), "95%"),
+        (numbers.whole_percents((0.1, 0.25)), "10 to 25"),
+        (numbers.Units(is_fraction=True).differences((-0.0001, 0.052)), "0.0 to +5.2"),
+        (numbers.Units(is_fraction=False).interval((0.5, 2.0)), "0.5 to 2"),
+    ],
+)
+def test_a_number_is_written(text, expected):
+    assert text == expected
+
+
+def test_one_module_writes_numbers():
+    """No other has a function that returns its value as text in a format of floats."""
+    package = Path(numbers.__file__).parent
+    writers = [
+        f"{path.relative_to(package)}: {function.name}"
+        for path in package.rglob("*.py")
+        if path.name != "numbers.py"
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(function, ast.FunctionDef) and _writes_a_number(function)
+    ]
+    assert not writers
+
+
+def _writes_a_number(function):
+    """True for a function of one value whose text has this value in a format of floats."""
+    names = [argument.arg for argument in function.args.args if argument.arg != "self"]
+    if len(names) != 1 or function.returns is None or ast.unparse(function.returns) != "str":
+        return False
+    formatted = (node for node in ast.walk(function) if isinstance(node, ast.FormattedValue) and node.format_spec)
+    return any(
+        ast.unparse(node.value) == names[0] and ast.unparse(node.format_spec).rstrip("'\"")[-1] in "efg%"
+        for node in formatted
+    )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from docs.measured import earlier_judge, figures
+from docs.measured import figures
 from optilab.study.judge import alpha, judge, quantile
 from tests.study import simulated
 from tests.study.simulated import SimulatedComparisons, generator_of, percentage
@@ -21,8 +21,6 @@ LARGE: list[Design] = [(5, 3), (18, 3), (18, 5), (100, 2)]
 RACES: list[Design] = [(2, 10), (4, 10), (10, 10), (10, 16), (2, 3), (10, 3)]
 """Optimizers and functions."""
 GROUPS, SEEDS = (2, 3, 5, 10, 18, 50, 100), (2, 3, 5, 8, 10, 20)
-EFFECTS: dict[int, tuple[float, ...]] = {3: (4, 6), 5: (1.5, 2, 3), 8: (1, 1.5), 10: (1,), 20: (0.7,)}
-"""Seeds -> by how many standard deviations of an outcome one group is worse."""
 PARTS = (2, 3, 5, 10)
 """Seeds."""
 SURE = 20_000
@@ -84,16 +82,6 @@ def designs(count: int) -> list[figures.Row]:
             cells.append(" / ".join(f"{rate:.1f}" for rate in (*rates, named)))
         table.append(cells)
     return table
-
-
-def power_before(count: int) -> list[figures.Row]:
-    """One group is worse: how often it was found with simulated critical values, and how often it is now."""
-    rules = earlier_judge.rejected, simulated.rejected
-    cases = [(seeds, effect) for seeds, effects in EFFECTS.items() for effect in effects]
-    return [
-        [str(g), *(" / ".join(f"{simulated.power(g, n, e, count, rule):.0f}" for rule in rules) for n, e in cases)]
-        for g in GROUPS
-    ]
 
 
 def power(count: int) -> list[figures.Row]:
@@ -239,10 +227,6 @@ def main(arguments: list[str]) -> None:
         "equal-groups": (["equal groups: any verdict, %", *named(DESIGNS)], equal_groups),
         "power": (["one group differs: found, %", *named(LARGE)], power),
         "designs": (["groups", *(f"{n} seeds" for n in SEEDS)], designs),
-        "power-before": (
-            ["groups", *(f"{n} seeds, {e:g} sd" for n, effects in EFFECTS.items() for e in effects)],
-            power_before,
-        ),
         "races": (["races on functions, %", *named(RACES)], races),
         "parts": (["the part of an axis: its interval misses, %", *(f"{n} seeds" for n in PARTS)], parts),
         "choices": (["choosing, and looking again, %", "nominal", "measured"], choices),

@@ -83,7 +83,7 @@ FEW = 25
 """Tests of one process."""
 SECONDS = 240
 """After that many seconds a mutant counts as noticed: it hangs."""
-LIBRARIES = ("torch", "torchvision", "pytest", "pydantic", "rich.progress", "typer", "pandas", "polars")
+LIBRARIES = ("torch", "torchvision", "pytest", "pydantic", "rich.progress", "typer", "pandas")
 """What the process of every mutant has from the start, because it is forked from one that has imported it."""
 FORK = multiprocessing.get_context("fork")
 

@@ -1,12 +1,9 @@
 """How fast it is: every figure next to what it replaces, measured in turns, so that a busy machine slows both.
 
-`--only` names parts. `--against PYTHON` measures commands of this checkout and of the optilab that another interpreter
-has, in pairs, and prints the ratio of their CPU times.
+`--only` names parts.
 """
 
 import argparse
-import math
-import os
 import re
 import resource
 import statistics
@@ -16,7 +13,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,22 +37,20 @@ CPU = torch.device("cpu")
 # --- processes ---------------------------------------------------------------------------------------------------
 
 
-def process(folder: Path, *words: object, python: str = sys.executable, status: int = 0) -> tuple[float, float]:
-    """Wall and CPU seconds of `python WORDS`, which ends with `status`."""
+def process(folder: Path, *words: object) -> tuple[float, float]:
+    """Wall and CPU seconds of `python WORDS`, which succeeds."""
     started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    line, place = [python, *map(str, words)], dict(os.environ)
-    if python != sys.executable:
-        del place["PYTHONPATH"]
-    done = subprocess.run(line, cwd=folder, env=place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    if done.returncode != status:
-        raise SystemExit(f"{python} {' '.join(line[1:])}: status {done.returncode}")
+    line = [sys.executable, *map(str, words)]
+    done = subprocess.run(line, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    if done.returncode:
+        raise SystemExit(f"python {' '.join(line[1:])}: status {done.returncode}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return time.perf_counter() - started, cpu
 
 
-def command(folder: Path, line: str, python: str = sys.executable, status: int = 0) -> tuple[float, float]:
-    return process(folder, "-m", *line.split(), python=python, status=status)
+def command(folder: Path, line: str) -> tuple[float, float]:
+    return process(folder, "-m", *line.split())
 
 
 def medians(rounds: int, actions: dict[str, Callable[[], Any]]) -> dict[str, Any]:
@@ -290,43 +284,6 @@ def walk(name: str, watch: bool) -> None:
     print(int(re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[0]) / 1024)
 
 
-# --- two versions ----------------------------------------------------------------------------------------------------
-
-MADE = "optilab sweep sigmoid.yaml --over optimizer.lr=0.001:1:100:log --seeds 10 --epochs 1 --set data.images=32"
-"""What the other version makes for the commands that read: 1,000 runs, which both read."""
-STUDY = "optilab sweep sigmoid.yaml --seeds 8 --epochs 10 --set data.images=6000 --quiet"
-REFUSED = "optilab train sigmoid.yaml --set epocs=3"
-COMMANDS = (
-    "optilab --help",
-    "optilab sweep --help",
-    REFUSED,
-    "optilab optimize --algo adam --epochs 30",
-    "optilab map momentum --x lr=0.01:2:400 --y beta=0:0.99:200 --out map.png",
-    "optilab race --algo sgd,momentum,adam --function ravine,rosenbrock,himmelblau --budget 8",
-    "optilab play --algo sgd,momentum,adam --out play.html",
-    "optilab runs ls",
-    "optilab runs compare many",
-    "optilab runs plot many --out many.png",
-    "optilab report many --out many.html",
-    "optilab train sigmoid.yaml --epochs 3 --quiet",
-    STUDY,
-)
-
-
-def versions(pairs: int, folder: Path, other: str) -> Iterator[figures.Row]:
-    """The median ratio of CPU times, this checkout's over the other's, with its 95% interval (ranks of the median).
-
-    That of a study is of wall times: its workers are not children of the command.
-    """
-    command(folder, f"{MADE} --quiet --name many", other)
-    for line in COMMANDS:
-        timed = partial(command, folder, line, status=2 if line == REFUSED else 0)
-        clock = 0 if line == STUDY else 1
-        ratios = sorted(timed()[clock] / timed(python=other)[clock] for _ in range(pairs))
-        rank = max(0, math.floor(pairs / 2 - 0.98 * math.sqrt(pairs)))
-        yield [f"`{line}`", f"{statistics.median(ratios):.3f}", f"{ratios[rank]:.3f} to {ratios[-1 - rank]:.3f}"]
-
-
 PARTS = {part.__name__: part for part in (epochs, starts, studies, maps, steps)}
 
 
@@ -334,14 +291,9 @@ def main(arguments: list[str]) -> None:
     parser: argparse.ArgumentParser = figures.parser("speed", __doc__)
     parser.add_argument("--only", action="append", choices=PARTS, help="this part; may be repeated")
     parser.add_argument("--rounds", type=int, default=11, help="rounds of what is measured in turns")
-    parser.add_argument("--against", metavar="PYTHON", help="an interpreter with another optilab")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
         folder, only = Path(name), options.only or [*PARTS]
-        if options.against:
-            rows = [*versions(15, folder, options.against)]
-            figures.record("versions", "speed", ["command", "ratio of times", "95%"], rows, options.print)
-            return
         rows = [row for part in only for row in PARTS[part](options.rounds, folder)]
         partial = options.print or only != [*PARTS]
         figures.record("speed", "speed", ["what", "optilab", "next to", "ratio"], rows, partial)

@@ -6,11 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from optilab import runs
 from optilab.call import in_python
-from optilab.errors import DataError, ExitCode, OptilabError, UsageError, printable
+from optilab.errors import DataError, ExitCode, OptilabError, UsageError, expected_one_of, printable
+from optilab.numbers import digits
 from optilab.show import terminal
 from optilab.show.blocks import Block, lines
 from optilab.show.chart import Chart
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 16
 """Rows of a table that a notebook shows."""
+PICTURES, FILMS, PAGES = (".png", ".svg", ".pdf"), (".gif",), (".html", ".htm")
+"""The extensions of files that show an answer."""
 
 
 class Answer(ABC):
@@ -34,8 +39,8 @@ class Answer(ABC):
     """Version of the document: it rises when a key goes or changes its type or meaning (tests/golden/documents.txt)."""
     judged: "Sequence[ClaimResult]" = ()
     """The results of the claims of `expect`."""
-    written: Sequence[str] = ()
-    """Files and directories that were written, the run's own last."""
+    ENDINGS: ClassVar[Sequence[str]] = (*PICTURES, *PAGES)
+    """The extensions of the files that `save` writes."""
 
     @property
     @abstractmethod
@@ -77,7 +82,7 @@ class Answer(ABC):
         rows = self.rows
         keys = list(dict.fromkeys(key for row in rows for key in row))
         texts = {key for row in rows for key, value in row.items() if isinstance(value, str)}
-        return Table([Column(key, key, cell, left=key in texts) for key in keys], rows)
+        return Table([Column(key, key, partial(digits, count=5), left=key in texts) for key in keys], rows)
 
     def document(self) -> Mapping[str, Any]:
         """The document of `--json`."""
@@ -90,11 +95,15 @@ class Answer(ABC):
 
     def short(self) -> Iterable[str]:
         """The lines of `--quiet`."""
-        return self.written[-1:]
+        return ()
 
     def chart(self) -> "Chart":
         """The chart that the command's `--out` writes. DataError where there is nothing to draw."""
         raise DataError("there is no plot of this result; .rows has its numbers")
+
+    def film(self) -> "Chart":
+        """The chart whose lines a film draws step by step."""
+        raise DataError("there is no film of this result")
 
     def plot(self, *, dark: bool = False) -> "Figure":
         """The chart as a figure of matplotlib. DataError where there is nothing to draw."""
@@ -103,14 +112,38 @@ class Answer(ABC):
         return chart_file.draw(self.chart(), dark)
 
     def frame(self) -> Any:
-        """`rows` as a data frame of pandas, or of polars where pandas is not installed. UsageError without both."""
-        for name, options in (("pandas", {}), ("polars", {"infer_schema_length": None})):
-            try:
-                library = import_module(name)
-            except ModuleNotFoundError:
-                continue
-            return library.DataFrame(self.rows, **options)
-        raise UsageError("a data frame needs pandas or polars: pip install 'optilab[pandas]'; .rows needs neither")
+        """`rows` as a data frame of pandas. UsageError where it is not installed."""
+        try:
+            return import_module("pandas").DataFrame(self.rows)
+        except ModuleNotFoundError:
+            message = "a data frame needs pandas: pip install 'optilab[pandas]'; .rows does not"
+            raise UsageError(message) from None
+
+    def save(
+        self, file: "str | os.PathLike[str]", *, dark: bool = False, size: str | None = None, command: str = ""
+    ) -> None:
+        """Write the plot, the page or the film that the extension of `file` names.
+
+        A plot has the width of its `size` (column, page, slide), and names `command` in its metadata. UsageError for
+        another extension, and for a file that exists and is no page, where a page is asked for.
+        """
+        from optilab.show import chart_file
+
+        path = runs.output_file(os.fspath(file), self.ENDINGS)
+        if size is not None and size not in chart_file.SIZES:
+            raise UsageError(expected_one_of(size, [*chart_file.SIZES]), "size")
+        if path.suffix.lower() in PAGES:
+            self.report(path)
+        elif path.suffix.lower() in FILMS:
+            chart_file.animate(self.film(), str(path), dark)
+        else:
+            chart_file.save(self.chart(), str(path), dark, size, command)
+        self.saved.append(os.fspath(file))
+
+    @cached_property
+    def saved(self) -> list[str]:
+        """The files that `save` wrote."""
+        return []
 
     def report(self, path: "str | os.PathLike[str]", title: str | None = None) -> "Path":
         """Write one self-contained HTML file. An older page of optilab is replaced, any other file is not."""
@@ -172,13 +205,6 @@ class SimpleAnswer(Answer):
         return self.brief
 
 
-def cell(value: Any) -> str:
-    """A value of a table: numbers with five digits, those of a list as a point."""
-    if isinstance(value, list):
-        return f"({', '.join(map(cell, value))})"
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
-
-
 # --- claims ------------------------------------------------------------------------------------------------
 
 STYLES = {"holds": "", "fails": "bold red", "cannot tell": "bold yellow", "error": "bold red"}
@@ -208,8 +234,7 @@ def claim_lines(judged: "Sequence[ClaimResult]") -> list[str]:
 
 
 def _measured(result: "ClaimResult") -> str:
-    value = "-" if result.measured is None else result.measured
-    return value if isinstance(value, str) else f"{value:.8g}"
+    return "-" if result.measured is None else digits(result.measured, 8)
 
 
 def claim_sentence(result: "ClaimResult") -> str:

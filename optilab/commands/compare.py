@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from optilab.commands import comparison_tables as tables
 from optilab.commands.answer import Answer
-from optilab.commands.options import QUIET, FolderOptions, OutputOptions, PictureOptions, RunNames, TableOptions
+from optilab.commands.options import QUIET, FileOptions, FolderOptions, OutputOptions, RunNames, TableOptions
 from optilab.commands.request import Place, Request, options_of
 from optilab.errors import DataError, UsageError, shown
 from optilab.marks import Flag
@@ -82,7 +82,7 @@ class ComparisonOptions(Request):
         return self
 
 
-class CompareRuns(ComparisonOptions, TableOptions, FolderOptions, PictureOptions, OutputOptions):
+class CompareRuns(ComparisonOptions, TableOptions, FolderOptions, FileOptions, OutputOptions):
     """Compare trainings: what differs, the outcome of each group over its seeds, and verdicts."""
 
     EXAMPLES = (
@@ -106,7 +106,7 @@ class CompareRuns(ComparisonOptions, TableOptions, FolderOptions, PictureOptions
         answer = race_view(selection.entries, self) or compare_selection(selection, metric, self)
         for note in [] if place.silent or isinstance(answer, LabComparison) else selection.notes:
             terminal.note(note)
-        self.draw(answer.chart)
+        self.save(answer)
         return answer
 
 
@@ -240,7 +240,9 @@ class LabComparison(Answer):
 
     def table(self) -> Table:
         notes = [f"note: {note}" for note in self._notes]
-        return Table(tables.columns(self.comparison), tables.rows(self.comparison), notes)
+        return Table(
+            tables.columns(self.comparison), tables.rows(self.comparison), notes, middle="mean", look="verdict"
+        )
 
     @property
     def _notes(self) -> list[str]:

@@ -7,10 +7,11 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from optilab.call import Call
+from optilab.numbers import Units, p_value
 from optilab.runs import Record, Study, resume_command, sweep_of
 from optilab.show.blocks import NextStep, Verdict
-from optilab.show.table import Column, Interval, interval_columns, interval_values
-from optilab.words import SEVERAL, percent, plural, points, ranges, some
+from optilab.show.table import Column, interval_columns, interval_values
+from optilab.words import SEVERAL, plural, ranges, some
 
 if TYPE_CHECKING:
     from optilab.study.comparison import ComparedRuns, RunComparison
@@ -121,7 +122,11 @@ def columns(comparison: "RunComparison") -> list[Column]:
         *([Column("diverged", "diverged", about=_DIVERGED)] if failed else []),
         *([Column("reached", metric, detail=1, about=_REACHED)] if timed else []),
         Column(
-            "mean", "mean" if timed else metric, show.value, about=f"the mean over the seeds; {better} is better"
+            "mean",
+            "mean" if timed else metric,
+            show.value,
+            about=f"the mean over the seeds; {better} is better",
+            early=True,
         ),
         Column("std", "std", show.spread, detail=4, about=f"the standard deviation over the seeds{points}"),
         *interval_columns("", show.interval, detail=3, about=_INTERVAL),
@@ -130,8 +135,8 @@ def columns(comparison: "RunComparison") -> list[Column]:
             "difference_", show.differences, heading=f"{confidence} of difference", about=_DIFFERENCES
         ),
         Column("won", "won", "{:.0%}".format, detail=5, plain="seeds won", about=_WON.format(base)),
-        Column("p", "p", _p, detail=6, plain="p value", about=_P),
-        Column("verdict", "verdict", left=True, about=_VERDICT),
+        Column("p", "p", p_value, detail=6, plain="p value", about=_P),
+        Column("verdict", "verdict", left=True, about=_VERDICT, early=True),
         Column("more", "more seeds", "{:,}".format, detail=1, plain="more seeds needed", about=_MORE),
     ]
 
@@ -172,43 +177,6 @@ def _reached(candidate: "ComparedRuns") -> str | None:
         return never or None
     some = f"{median(values):g} ({min(values):g} to {max(values):g})"
     return f"{some}, {never}" if never else some
-
-
-class Units:
-    """The format of outcomes and their differences: fractions in percent, other numbers with four digits."""
-
-    def __init__(self, is_fraction: bool) -> None:
-        self.is_fraction = is_fraction
-
-    def value(self, value: float) -> str:
-        return percent(value) if self.is_fraction else f"{value:.4g}"
-
-    def spread(self, value: float) -> str:
-        return points(value) if self.is_fraction else f"{value:.3g}"
-
-    def interval(self, ends: tuple[float, float]) -> str:
-        low, high = (min(1.0, max(0.0, end)) for end in ends) if self.is_fraction else ends
-        return f"{self.spread(low)} to {self.spread(high)}" if self.is_fraction else f"{low:.4g} to {high:.4g}"
-
-    def difference(self, value: float) -> str:
-        text = points(value, "+") if self.is_fraction else f"{value:+.3g}"
-        return text if float(text) else text[1:]  # no sign of a zero
-
-    def differences(self, ends: tuple[float, float]) -> str:
-        cut = (min(1.0, max(-1.0, end)) for end in ends) if self.is_fraction else ends
-        return " to ".join(map(self.difference, cut))
-
-    def distance(self, value: float) -> str:
-        return f"{points(value)} percentage points" if self.is_fraction else f"{value:.3g}"
-
-
-def whole_percents(ends: Interval) -> str:
-    """An interval of fractions, in whole percent."""
-    return f"{100 * ends[0]:.0f} to {100 * ends[1]:.0f}"
-
-
-def _p(value: float) -> str:
-    return f"{value:.3f}" if value >= 0.001 else "<0.001"
 
 
 # --- words -------------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from optilab.diagnose import (
 from optilab.diagnose import diagnose as findings_of
 from optilab.errors import DataError, ExitCode, RunError, UsageError, shown
 from optilab.marks import Argument, Flag
+from optilab.numbers import exponent
 from optilab.show import terminal
 from optilab.show.blocks import Block, Sentence
 from optilab.show.table import Table, grid
@@ -293,10 +294,6 @@ def _largest(layers: Sequence[dict[str, Any]]) -> float | None:
     return max((layer["gradient_norm"] for layer in layers if layer["gradient_norm"] is not None), default=None)
 
 
-def _short(value: float | None) -> str:
-    return "none" if value is None else f"{value:.2e}"
-
-
 def _line(finding: Finding) -> str:
     """A finding with its number, the bound that it crossed and what is normal."""
     bounds = f" (threshold: {finding.threshold}; normal: {finding.normal})" if finding.threshold else ""
@@ -311,8 +308,8 @@ def _layers(evidence: Evidence) -> Table:
     rows = []
     for number in keep:
         layer = layers[number]
-        norms = [_short(layer["gradient_norm"]), bar(layer["gradient_norm"], _largest(layers))]
-        ratios = [_short(layer[key]) for key in ("gradient_to_weight", "update_to_weight")]
+        norms = [exponent(layer["gradient_norm"]), bar(layer["gradient_norm"], _largest(layers))]
+        ratios = [exponent(layer[key]) for key in ("gradient_to_weight", "update_to_weight")]
         moments = ["" if layer[k] is None else f"{layer[k]:.3g}" for k in ("activation_mean", "activation_std")]
         fractions = ["" if layer[k] is None else f"{layer[k]:.0%}" for k in ("saturated", "dead")]
         name = f"{names[number]} ({module})" if (module := layer.get("name")) else names[number]

@@ -10,7 +10,7 @@ from optilab.runs.provenance import provenance
 
 PACKAGES = (
     "torch", "torchvision", "numpy", "scipy", "matplotlib", "pydantic", "typer", "rich", "distributed", "optuna",
-    "scikit-learn", "tensorboard", "pandas", "polars", "pyarrow", "jax", "optax", "pytorch_optimizer",
+    "scikit-learn", "tensorboard", "pandas", "pyarrow", "jax", "optax", "pytorch_optimizer",
 )  # fmt: skip
 """Packages that optilab always needs, then extras and the libraries that rules are compared with."""
 

@@ -15,6 +15,7 @@ from optilab.commands.paths import Function, LearningRate, Optimizers, Source, S
 from optilab.commands.request import Conflicts, Place
 from optilab.errors import UsageError, shown
 from optilab.marks import Flag
+from optilab.numbers import digits
 from optilab.optimize import RULES
 from optilab.optimize import formula as formulas
 from optilab.optimize.formula import Node
@@ -206,8 +207,8 @@ class Style(NamedTuple):
         return f"{base}_{{{index}}}" if index else base
 
     def number(self, value: float) -> str:
-        digits, e, exponent = f"{value:.9g}".partition("e")
-        return rf"{digits} \cdot 10^{{{int(exponent)}}}" if e and self.is_latex else digits + e + exponent
+        mantissa, e, exponent = digits(float(value), 9).partition("e")
+        return rf"{mantissa} \cdot 10^{{{int(exponent)}}}" if e and self.is_latex else mantissa + e + exponent
 
 
 _LETTERS = {"lr": r"\eta", "eps": r"\varepsilon", "decay": r"\rho", "rho": r"\rho", "weight_decay": r"\lambda"}

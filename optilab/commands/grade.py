@@ -74,7 +74,6 @@ class Grade(Against, TableOptions):
         grades = Grades(graded, setup, all(files.values()), sandbox.level)
         if directory is not None:
             grades.write_feedback(directory)
-            return replace(grades, written=(str(directory),))
         return grades
 
     def _feedback_directory(self) -> Path | None:
@@ -104,7 +103,6 @@ class Grades(Answer):
     """True if the command names the class or function, so that no column does."""
     level: str
     """The level of isolation: a key of `sandbox.LEVELS`."""
-    written: Sequence[str] = ()
 
     @property
     def against(self) -> str:
@@ -131,7 +129,7 @@ class Grades(Answer):
         columns = (
             Column("submission", "submission", left=True),
             *([] if self.named else [Column("name", "name", left=True)]),
-            Column("verdict", "verdict", left=True),
+            Column("verdict", "verdict", left=True, early=True),
             Column("first_step", "first step"),
             Column("function", "on", left=True, detail=1),
             Column("explanation", "explanation", left=True),
@@ -151,9 +149,6 @@ class Grades(Answer):
             "summary": dict(counts),
             "submissions": self.rows,
         }
-
-    def short(self) -> tuple[()]:
-        return ()
 
     def write_feedback(self, directory: Path) -> None:
         """Write a text for each submission, at its path below the directory that all have in common."""

@@ -18,9 +18,9 @@ from optilab.commands.options import (
     Config,
     DataOptions,
     Device,
+    FileOptions,
     Optimizer,
     OutputOptions,
-    PictureOptions,
     Seed,
     SetOptions,
     Threads,
@@ -48,7 +48,7 @@ CHANGES = ("optimizer", "batch_size", "seed", "device", "threads", "data_dir", "
 """The options that the commands in an answer repeat."""
 
 
-class Lr(SetOptions, DataOptions, PictureOptions, OutputOptions):
+class Lr(SetOptions, DataOptions, FileOptions, OutputOptions):
     """Recommend a learning rate with a short range test, which takes seconds and writes no files.
 
     The rate grows at each step of one short training, and the loss tells which rates are too small and which too
@@ -102,8 +102,9 @@ class Lr(SetOptions, DataOptions, PictureOptions, OutputOptions):
             {} if in_set else {"epochs": config.epochs},
             {} if config.data.holdout else {"data.holdout": rates.held_out(config, len(dataset.train_images))},
         )
-        self.draw(answer.chart)
-        return replace(answer, judged=judge_claims(claims, results_of_rate(answer.rate, config.name)))
+        answer = replace(answer, judged=judge_claims(claims, results_of_rate(answer.rate, config.name)))
+        self.save(answer)
+        return answer
 
 
 def range_test(config: "TrainConfig", ramp: "RateRamp", dataset: "Dataset", silent: bool) -> "RangeTest":
@@ -340,7 +341,7 @@ def _curve(test: "RangeTest") -> Panel:
     low, high = float(test.smooth.min()), 1.1 * max(test.chance_loss, float(test.smooth[0]))
     low -= 0.05 * (high - low)
     marks: list[Mark] = [
-        Points(test.rates, test.losses, "dot", 0, skip_in_text=True),
+        Points(test.rates, test.losses, "dot", 0, detail=True),
         ReferenceLine(test.chance_loss, name="chance level"),
         Polyline(test.rates, test.smooth, 0, width=2.0),
     ]
@@ -349,7 +350,7 @@ def _curve(test: "RangeTest") -> Panel:
         if place is not None:
             height = float(np.interp(np.log(place), np.log(test.rates), test.smooth))
             marks.append(
-                Points([place], [height], "place", 0, name, before=name == "half", skip_in_text=name not in PLACES)
+                Points([place], [height], "place", 0, name, before=name == "half", detail=name not in PLACES)
             )
     if test.rate is not None:
         marks.append(ReferenceLine(x=test.rate, series=1, name=f"recommended {test.rate:g}"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from annotated_doc import Doc
 
 from optilab.commands.answer import Answer
-from optilab.commands.options import PictureOptions, SetOptions, SilentOptions
+from optilab.commands.options import FileOptions, SetOptions, SilentOptions
 from optilab.commands.paths import Function, LearningRate, Source, Start, chosen_config, require_bare
 from optilab.commands.request import Place
 from optilab.config.axes import Axis, read_map_axis
@@ -34,7 +34,7 @@ STARTS = 300
 """Starts along each side of the box of a map of basins."""
 
 
-class Map(SetOptions, PictureOptions, SilentOptions):
+class Map(SetOptions, FileOptions, SilentOptions):
     """Show where an optimizer converges: value or steps over a grid of settings, or the basins of minima."""
 
     CONFIG = "optimize"
@@ -98,8 +98,8 @@ class Map(SetOptions, PictureOptions, SilentOptions):
 
         points = {axis.key: axis.points for axis in axes}
         result = fill_map(config.algo[0], config.function, points, config.start, config.epochs, config.tolerance)
-        answer = LabMap(result, axes, self.show, [self.plot] if self.plot else [])
-        self.draw(answer.chart)
+        answer = LabMap(result, axes, self.show)
+        self.save(answer)
         return answer
 
 
@@ -149,7 +149,6 @@ class LabMap(Answer):
     axes: Sequence[Axis]
     quantity: str = "value"
     """The quantity of the plot: value or steps."""
-    written: list[str] | tuple[()] = ()
 
     @property
     def headline(self) -> str:
@@ -200,7 +199,6 @@ class LabMap(Answer):
         yield self.chart()
         yield ""
         yield from self._reached() if result.of_starts else self._counted()
-        yield from self.written
 
     def _counted(self) -> Iterator[str]:
         """The numbers of cells that diverged and converged, the best cell, and the optimum by theory."""
@@ -249,9 +247,6 @@ class LabMap(Answer):
             "basin": result.basin.tolist(),
         }
 
-    def short(self) -> tuple[()]:
-        return ()
-
 
 def _span(axis: Axis) -> str:
     return f"{axis.low:g} to {axis.high:g} ({axis.count}{', log' if axis.log else ''})"
@@ -261,29 +256,34 @@ def _span(axis: Axis) -> str:
 
 
 def _values(result: "MapResult", quantity: str) -> list[Mark]:
+    import numpy as np
+
     if quantity == "value":
         values, scale = result.height, Scale(f"log10 of {result.above} after the last epoch")
     else:
         values, scale = result.steps_to_tolerance, Scale(f"epochs to |grad| < {result.tolerance:g}")
     x_values, y_values = result.axes.values()
+    gaps = {"diverged": result.diverged, "not converged": ~np.isfinite(values) & ~result.diverged}
     exact = None
     if result.limit is not None:
         exact = (result.limit, y_values) if result.fields[0] == "lr" else (x_values, result.limit)
     marks: list[Mark] = [
-        Heatmap(values, x_values, y_values, scale, diverged=result.diverged),
+        Heatmap(values, x_values, y_values, scale, gaps=gaps),
         Contour(result.radius, level=1.0, exact=exact, label="limit of stability by theory"),
     ]
     if result.optimum is not None:
         x, y = result.optimum
-        marks.append(Points([x], [y], "optimum", label="best in the long run by theory", skip_in_text=True))
+        marks.append(Points([x], [y], "optimum", label="best in the long run by theory", detail=True))
     return marks
 
 
 def _basins(result: "MapResult") -> list[Mark]:
     x_values, y_values = result.axes.values()
-    marks: list[Mark] = [Heatmap(result.basin, x_values, y_values, categorical=True)]
+    marks: list[Mark] = [
+        Heatmap(result.basin, x_values, y_values, categorical=True, gaps={"no minimum reached": result.basin < 0})
+    ]
     for number, (x, y) in enumerate(result.function.minima):
-        marks.append(Points([x], [y], "minimum", number, label=f"({x:.3g}, {y:.3g})", skip_in_text=True))
+        marks.append(Points([x], [y], "minimum", number, label=f"({x:.3g}, {y:.3g})", detail=True))
     return marks
 
 

@@ -12,8 +12,8 @@ from annotated_types import Ge, Le
 
 from optilab import runs
 from optilab.call import Call, Command
-from optilab.commands.answer import Answer
-from optilab.commands.options import OUT, PICTURES, OutputOptions, PictureOptions, SaveOptions, SetOptions
+from optilab.commands.answer import FILMS, Answer
+from optilab.commands.options import OUT, FileOptions, OutputOptions, SaveOptions, SetOptions
 from optilab.commands.paths import (
     Function,
     LearningRate,
@@ -32,12 +32,13 @@ from optilab.config.section import dump, to_yaml
 from optilab.config.tree import Override
 from optilab.errors import ExitCode
 from optilab.marks import ConfigKey, Flag, claim_doc
+from optilab.numbers import column, point
 from optilab.optimize import Status
 from optilab.optimize.formula import spelled_coordinates
 from optilab.optimize.rule import FormulaRule, Rule, short_name
 from optilab.optimize.user_code import UserRule, described, sources
 from optilab.show import terminal
-from optilab.show.blocks import Block, Sentence, Verbatim
+from optilab.show.blocks import Block, Hint, Sentence, Verbatim
 from optilab.show.table import Column, Table, grid
 from optilab.words import plural, setting, settings_text
 
@@ -52,7 +53,7 @@ HEAD, TAIL = 12, 8
 STYLES = {Status.CONVERGED: "green", Status.MOVING: "yellow", Status.DIVERGED: "red"}
 
 
-class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
+class Optimize(SetOptions, SaveOptions, OutputOptions, FileOptions):
     """Run optimizers on a test function, in float64: every w of the trajectory, reproducible to the last bit."""
 
     CONFIG = "optimize"
@@ -68,7 +69,7 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
         "optilab optimize --algo sgd,momentum,adam --out paths.png --out paths.gif",
     )
     CONFLICTS: ClassVar[Conflicts] = (("name", "no_save"),)
-    WRITES: ClassVar[Mapping[str, Sequence[str]]] = {"plot": PICTURES, "animate": (".gif", ".mp4")}
+    ENDINGS = (*Answer.ENDINGS, *FILMS)
 
     algo: Optimizers = None
     function: Function = None
@@ -89,44 +90,34 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
     out: Annotated[
         list[str] | None,
         OUT,
-        Doc("Write a plot (.png, .svg, .pdf), or the steps as a film (.gif, .mp4); may be repeated"),
+        Doc("Write the plot (.png, .svg, .pdf), a page (.html), or the steps as a film (.gif); may be repeated"),
     ] = None
     fail_on_divergence: Annotated[bool, Doc("Exit with status 6 if a path diverges [report it, exit 0]")] = False
-
-    @property
-    def animate(self) -> str | None:
-        return self.file_of("animate")
-
-    def save(self, answer: Any) -> None:
-        """Write the plot and the film that were asked for; matplotlib is imported only here."""
-        super().save(answer)
-        if self.animate:
-            from optilab.commands.charts.paths import require_plane
-            from optilab.show import chart_file
-
-            require_plane(answer.function)
-            chart_file.animate(answer.chart(), self.animate, self.dark)
 
     def run(self, place: Place) -> "LabPaths":
         """Follow the paths, write what is asked for, and the run; that of a script where it has a name."""
         config, note = chosen_config(self), ""
+        if any(file.lower().endswith(FILMS) for file in self.out or ()):
+            from optilab.commands.charts.paths import require_plane
+
+            require_plane(config.function)  # before the run is written
         if self.tune:
             config, note = tune_rules(config, self.tune, self.changes)
         paths = follow(config)
         answer = LabPaths(config, paths, note)
-        self.save(answer)
         unsaved = self.no_save or (place.library and self.name is None)
         run = None if unsaved else _save(answer, self.name, place)
         same = self.call("optimize", "function", "start", "epochs", "lr", "set").options
-        return replace(
+        answer = replace(
             answer,
             run=run,
             judged=judge_paths(config, paths),
             picture=self.picture,
-            written=[file for file in (self.plot, self.animate, run) if file],
             fail_on_divergence=self.fail_on_divergence,
             options=None if self.config or self.tune or not self.algo else same,
         )
+        self.save(answer)
+        return answer
 
 
 def _save(answer: "LabPaths", name: str | None, place: Place) -> str:
@@ -163,6 +154,7 @@ class RulePath(NamedTuple):
 class LabPaths(Answer):
     """The path of each rule, by its label, the run that keeps them, and what is claimed of them."""
 
+    ENDINGS = Optimize.ENDINGS
     config: "OptimizeConfig"
     paths: "Mapping[str, Trajectory]"
     note: str = ""
@@ -171,7 +163,6 @@ class LabPaths(Answer):
     judged: "Sequence[ClaimResult]" = ()
     picture: bool | None = None
     """True if the terminal shows a plot; None: if there is room."""
-    written: Sequence[str] = ()
     fail_on_divergence: bool = False
     formulas: Mapping[str, str] = field(default_factory=dict)
     """The formulas of rules whose code is not executed, by their labels."""
@@ -217,6 +208,13 @@ class LabPaths(Answer):
     def chart(self) -> "Chart":
         """The paths on the contours of the function, as `optimize --out` draws them."""
         return self._chart(self.note)
+
+    def film(self) -> "Chart":
+        """The chart, if the function has a plane, on which the lines of a film grow."""
+        from optilab.commands.charts.paths import require_plane
+
+        require_plane(self.function)
+        return self.chart()
 
     def _chart(self, note: str = "") -> "Chart":
         from optilab.commands.charts.paths import paths_chart  # slow to import
@@ -275,14 +273,15 @@ class LabPaths(Answer):
         return [Verbatim(self.run)] if self.run else []
 
     def blocks(self) -> Iterator[Block]:
-        """One path in full, or a line for each of several, then the picture and what was written."""
+        """One path in full, or a line for each of several, then the picture and the run."""
         yield from self._single() if len(self.paths) == 1 else self._several()
         shown = terminal.is_wide() if self.picture is None else self.picture
         if shown:
             yield from ("", self._chart(), "")
         elif self.picture is None and terminal.out.is_terminal:
-            yield "contour and curves: --picture"
-        yield from self.written
+            yield Hint("contour and curves: --picture")
+        if self.run:
+            yield self.run
 
     def _conditions(self) -> Iterator[str]:
         """The schedule, decay, clipping and noise of the config, how rules were tuned, and an empty line."""
@@ -342,14 +341,9 @@ def _where(config: "OptimizeConfig") -> str:
     function: Any = config.function
     named = [f.name for f in fields(function) if f.name not in ("formula", "dimension")]
     parameters = "".join(f"   {name} {setting(getattr(function, name))}" for name in named)
-    start = _point(config.start or function.start)
+    start = point(config.start or function.start, most=4)
     typed = spelled_coordinates(function.formula) if function.name == "expression" else ""
     return f"{function.name}   f(w) = {function.formula}{f', where {typed}' * bool(typed)}{parameters}   start {start}"
-
-
-def _point(point: Sequence[float]) -> str:
-    numbers = [f"{value:g}" for value in point[:4]] + ["..."] * (len(point) > 4)
-    return f"({', '.join(numbers)})"
 
 
 def _steps(path: "Trajectory") -> Table:
@@ -366,15 +360,10 @@ def _steps(path: "Trajectory") -> Table:
     for before, epoch in zip([-1, *epochs], epochs, strict=False):
         if epoch > before + 1:
             rows.append(["..."] * (dimension + 3))
-        point = [_number(value) for value in (*path.points[epoch][:dimension], path.values[epoch])]
-        rows.append([str(epoch), *point, f"{path.gradient_norms[epoch]:.5g}"])
+        place = (*path.points[epoch][:dimension], path.values[epoch])
+        rows.append([str(epoch), *map(column, place), f"{path.gradient_norms[epoch]:.5g}"])
     names = [f"w{i + 1}" for i in range(dimension)]
     return grid(["epoch", *names, "f(w)", "|grad|"], rows, left=())
-
-
-def _number(value: float) -> str:
-    """Six decimals for a number between 1e-3 and 1e7, else the exponent form."""
-    return f"{value:.6f}" if value == 0 or 1e-3 <= abs(value) < 1e7 else f"{value:.5e}"
 
 
 def _end(config: "OptimizeConfig", label: str, path: "Trajectory") -> list[str]:
@@ -400,9 +389,9 @@ def ending(config: "OptimizeConfig", path: "Trajectory") -> str:
     from optilab.optimize.path import status_note
 
     end, start = float(path.values[-1]), float(path.values[0])
-    at = f"f = {end:.3g} at {_point(path.points[-1])}"
+    at = f"f = {end:.3g} at {point(path.points[-1], most=4)}"
     nearest = path.distance(config.function.minima)
-    away = f"; {nearest[0]:.3g} from the minimum {_point(nearest[1])}" if nearest else ""
+    away = f"; {nearest[0]:.3g} from the minimum {point(nearest[1], most=4)}" if nearest else ""
     but = f", {left_out}" if (left_out := status_note(path, config.function, config.tolerance)) else ""
     if path.status is Status.CONVERGED:
         first = path.first_below(config.tolerance)

@@ -2,9 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
-from itertools import pairwise
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -13,7 +11,7 @@ from annotated_types import Ge, Le, MinLen
 from pydantic import AfterValidator
 
 from optilab import runs
-from optilab.commands.answer import Answer, show_claims
+from optilab.commands.answer import FILMS, PAGES, PICTURES, Answer, show_claims
 from optilab.commands.request import Conflicts, Request
 from optilab.errors import UsageError, shell
 from optilab.marks import Argument, ConfigKey, Flag, Read, claim_doc
@@ -21,13 +19,6 @@ from optilab.show import terminal
 from optilab.show.blocks import paint, with_columns
 from optilab.show.table import FORMATS
 from optilab.words import listed
-
-if TYPE_CHECKING:
-    from optilab.show.chart import Chart
-
-
-PICTURES = (".png", ".svg", ".pdf")
-"""The extensions of files with a plot."""
 
 
 def as_utf8(path: str) -> str:
@@ -144,37 +135,15 @@ OUT = Flag("FILE", path=True, repeated=True)
 
 
 class FileOptions(Request):
-    """Files that a command writes: the extension of each chooses its kind."""
+    """Files that show the answer of a command: the extension of each chooses its kind."""
 
     GROUP: ClassVar[str] = "Output"
-    WRITES: ClassVar[Mapping[str, Sequence[str]]] = {}
-    """The extensions of each kind of file; the name of the file is the attribute of that name, or None."""
-
-    out: Annotated[list[str] | None, OUT, Doc("Write a file")] = None
-
-    def file_of(self, kind: str) -> str | None:
-        """The file of a kind that was asked for."""
-        return next(iter(self._files_of(kind)), None)
-
-    def _files_of(self, kind: str) -> list[str]:
-        return [file for file in self.out or () if Path(file).suffix.lower() in self.WRITES[kind]]
-
-    def inconsistencies(self) -> Iterator[tuple[str, str]]:
-        yield from super().inconsistencies()
-        for file in self.out or ():
-            try:
-                runs.output_file(file, [ending for endings in self.WRITES.values() for ending in endings])
-            except UsageError as error:
-                yield str(error), "out"
-        for kind in self.WRITES:
-            for pair in pairwise(self._files_of(kind)):
-                yield f"expected one file of a kind, got {' and '.join(pair)}", "out"
-
-
-class PictureOptions(FileOptions):
-    WRITES: ClassVar[Mapping[str, Sequence[str]]] = {"plot": PICTURES}
     NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {"out": ("size", "dark")}
-    out: Annotated[list[str] | None, OUT, Doc("Write the plot to a .png, .svg or .pdf file")] = None
+    ENDINGS: ClassVar[Sequence[str]] = Answer.ENDINGS
+
+    out: Annotated[
+        list[str] | None, OUT, Doc("Write the plot (.png, .svg, .pdf) or a page (.html); may be repeated")
+    ] = None
     dark: Annotated[bool, Doc("Draw the plot on a dark background")] = False
     size: Annotated[
         Literal["column", "page", "slide"] | None,
@@ -184,33 +153,25 @@ class PictureOptions(FileOptions):
 
     def inconsistencies(self) -> Iterator[tuple[str, str]]:
         yield from super().inconsistencies()
-        for name, kinds in (("size", ["plot"]), ("dark", ["plot", "animate"])):
-            endings = [ending for kind in kinds for ending in self.WRITES.get(kind, ())]
-            fitting = [file for file in self.out or () if Path(file).suffix.lower() in endings]
-            if getattr(self, name) and self.out and not fitting:
-                yield f"applies only to {listed(endings, 'or')} files, got {', '.join(self.out)}", name
+        files = self.out or ()
+        for file in files:
+            try:
+                if runs.output_file(file, self.ENDINGS).suffix.lower() in PAGES:
+                    from optilab.show.page import page_file
 
-    @property
-    def plot(self) -> str | None:
-        return self.file_of("plot")
-
-    @cached_property
-    def saved(self) -> list[str]:
-        """The files of `out` that are written, for a command that names them at its end."""
-        return []
-
-    def draw(self, chart: "Callable[[], Chart]") -> None:
-        """Write the picture file where one was asked for."""
-        if self.plot:
-            from optilab.show import chart_file
-
-            command = shell(*sys.argv[1:]) if self.typed else ""
-            chart_file.save(chart(), self.plot, self.dark, self.size, command)
-            self.saved.append(self.plot)
+                    page_file(file)
+            except UsageError as error:
+                yield str(error), "out"
+        for name, kinds in (("size", PICTURES), ("dark", (*PICTURES, *FILMS))):
+            endings = [ending for ending in kinds if ending in self.ENDINGS]
+            if getattr(self, name) and files and not any(Path(file).suffix.lower() in endings for file in files):
+                yield f"applies only to {listed(endings, 'or')} files, got {', '.join(files)}", name
 
     def save(self, answer: Answer) -> None:
         """Write the files that were asked for."""
-        self.draw(answer.chart)
+        command = shell(*sys.argv[1:]) if self.typed else ""
+        for file in self.out or ():
+            answer.save(file, dark=self.dark, size=self.size, command=command)
 
 
 class SetOptions(Request):
@@ -252,7 +213,7 @@ class ClusterOptions(JobOptions):
 
 
 class StudyOptions(
-    ClusterOptions, SaveOptions, SetOptions, DataOptions, FormatOptions, PictureOptions, OutputOptions
+    ClusterOptions, SaveOptions, SetOptions, DataOptions, FormatOptions, FileOptions, OutputOptions
 ):
     """Options that execute, repeat, continue and show a study."""
 
@@ -288,6 +249,5 @@ def present(answer: Answer, request: OutputOptions) -> int:
     else:
         blocks = answer.blocks()
         paint(with_columns(blocks, answer.table(), columns, "--columns") if columns else blocks)
-        if isinstance(request, PictureOptions):
-            paint(file for file in request.saved if file not in answer.written)
+        paint(answer.saved)
     return max(answer.code, show_claims(answer.judged, request.silent))

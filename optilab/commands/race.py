@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from annotated_doc import Doc
 
 from optilab.commands import studies
-from optilab.commands.answer import Answer, SimpleAnswer
+from optilab.commands.answer import SimpleAnswer
 from optilab.commands.options import (
-    OUT,
-    PICTURES,
     QUIET,
+    FileOptions,
     FormatOptions,
     OutputOptions,
-    PictureOptions,
     StudyOptions,
     TableOptions,
 )
@@ -52,29 +50,15 @@ EXAMPLES = (
 )
 
 
-class RaceOptions(FormatOptions, PictureOptions, OutputOptions):
+class RaceOptions(FormatOptions, FileOptions, OutputOptions):
     """The options of both kinds of races."""
 
-    WRITES: ClassVar[Mapping[str, Sequence[str]]] = {"plot": PICTURES, "report": (".html", ".htm")}
-
-    out: Annotated[list[str] | None, OUT, Doc("Write a .png, .svg, .pdf or .html file; may be repeated")] = None
     quiet: Annotated[
         bool,
         QUIET,
         Doc("Print what may be the best; with --on, the directory"),
     ] = False
     dry_run: Annotated[bool, Doc("Print the plan and its cost; run nothing")] = False
-
-    @property
-    def report(self) -> str | None:
-        return self.file_of("report")
-
-    def save(self, answer: Answer) -> None:
-        """Write the requested plot and report."""
-        self.draw(answer.chart)
-        if self.report:
-            answer.report(self.report)
-            self.saved.append(self.report)
 
 
 class TrainingRace(StudyOptions, RaceOptions, TrainingRaceConfig):

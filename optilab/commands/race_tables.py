@@ -15,8 +15,9 @@ import numpy as np
 from optilab.call import Call
 from optilab.commands.answer import Answer
 from optilab.commands.charts.races import network_race_chart, race_chart
-from optilab.commands.comparison_tables import Units, best_clauses, judged_values, more_advice, purpose_of_more
+from optilab.commands.comparison_tables import best_clauses, judged_values, more_advice, purpose_of_more
 from optilab.config.study import FunctionRaceConfig
+from optilab.numbers import Units, brief, digits, ratio
 from optilab.optimize import OBJECTIVES, RULES, Objective, Rule
 from optilab.optimize.objective import minima_inside
 from optilab.runs import Study, resume_command
@@ -36,11 +37,6 @@ from optilab.words import listed, plural, some
 # --- on test functions --------------------------------------------------------------------------------------
 
 
-def _ratio(value: float) -> str:
-    """One end of the interval of a ratio, with two decimals; near 1 with four, where two would round it to 1.00."""
-    return f"{value:.3g}" if value >= 1e4 else f"{value:.{4 if abs(value - 1) < 0.005 else 2}f}"
-
-
 COLUMNS = (
     Column("rule", "", only="values"),
     Column("marked", "optimizer", left=True, only="text"),
@@ -49,6 +45,7 @@ COLUMNS = (
         "cost",
         "{:.1f}".format,
         about="gradient evaluations to solve a problem, the geometric mean over all",
+        early=True,
     ),
     Column(
         "ratio",
@@ -59,12 +56,18 @@ COLUMNS = (
     ),
     *interval_columns(
         "",
-        lambda ends: " to ".join(map(_ratio, ends)) or "-",
+        lambda ends: " to ".join(map(ratio, ends)) or "-",
         about="of that ratio; all hold together, with the functions as a random sample",
     ),
     Column("p", "", only="values"),
     Column("solved", "solved", "{:.0%}".format, plain="problems solved", about="the fraction of the problems"),
-    Column("verdict", "verdict", left=True, about="worse: the interval of the ratio is above 1, also with ties"),
+    Column(
+        "verdict",
+        "verdict",
+        left=True,
+        about="worse: the interval of the ratio is above 1, also with ties",
+        early=True,
+    ),
 )
 """The columns of the standings."""
 BEST = " \u2605"
@@ -243,7 +246,9 @@ def columns(result: RaceResult, sample: str = "repeats") -> list[Column]:
     all_columns = [
         Column("rule", result.kinds[0], left=True),
         Column("n", "n", detail=2, plain=sample, about=f"the number of {sample} that were evaluated"),
-        Column("mean", "test_acc", _UNITS.value, about=f"the mean over the {sample}; higher is better"),
+        Column(
+            "mean", "test_acc", _UNITS.value, about=f"the mean over the {sample}; higher is better", early=True
+        ),
         *interval_columns("", _UNITS.interval, detail=4, about="the 95% interval of that mean by Student's t"),
         Column("difference", "against the best", _UNITS.difference, about="in percentage points"),
         *interval_columns(
@@ -252,7 +257,7 @@ def columns(result: RaceResult, sample: str = "repeats") -> list[Column]:
             heading=f"{confidence_of(alpha(result.looks))} of difference",
             about="these intervals hold together",
         ),
-        Column("verdict", "verdict", left=True, only="" if judged else "values", about=_VERDICT),
+        Column("verdict", "verdict", left=True, only="" if judged else "values", about=_VERDICT, early=judged),
         Column("settings", "settings", left=True, detail=1, about="those that tuning chose"),
     ]
     return [column for column in all_columns if judged or column.only != "text"]
@@ -273,16 +278,10 @@ def rows(table: RaceTable) -> list[dict[str, Any]]:
 
 def _chosen(raced: Raced) -> str:
     """The settings of each repeat."""
-    texts = ["  ".join(f"{key} {_short(value)}" for key, value in chosen.items()) for chosen in raced.settings]
+    texts = [
+        "  ".join(f"{key} {brief(digits(value))}" for key, value in chosen.items()) for chosen in raced.settings
+    ]
     return " | ".join(texts) or "every setting diverged"
-
-
-def _short(value: Any) -> str:
-    """Three digits; more for a number that they would make 1."""
-    if isinstance(value, str):
-        return value
-    text = f"{value:.3g}"
-    return f"{value:.6g}" if float(text) == 1 != value else text
 
 
 def verdict_of(table: RaceTable, result: RaceResult) -> Verdict:
@@ -372,7 +371,7 @@ class RaceView(Answer):
 
     def table(self) -> Table:
         """One table of all networks."""
-        return Table([NETWORK, *columns(self.result)], self.rows)
+        return Table([NETWORK, *columns(self.result)], self.rows, middle="mean", look="verdict")
 
     def blocks(self) -> Iterator[Block]:
         """A table of each network, one over all of them, what holds, and what follows."""
@@ -386,7 +385,7 @@ class RaceView(Answer):
             if table.judgment is None:
                 yield "no optimizer has an evaluated training"
                 continue
-            yield Table(columns(result, table.sample), rows(table))
+            yield Table(columns(result, table.sample), rows(table), middle="mean", look="verdict")
             verdict = verdict_of(table, result)
             yield verdict if table is alone else Sentence(f"verdict: {verdict.text}", "bold")
         yield ""
@@ -545,7 +544,7 @@ class LabRace(Answer):
             *race_verdict(self.race),
             *race_notes(self.race, self.rules, self.functions),
         ]
-        return Table(COLUMNS, standing_rows(self.race, self.rules), sentences)
+        return Table(COLUMNS, standing_rows(self.race, self.rules), sentences, middle="ratio", look="verdict")
 
     def document(self) -> Mapping[str, Any]:
         step = next_race(self.race, self.rules)

@@ -19,9 +19,10 @@ from optilab.commands.results import EndedStudy, LabStudy
 from optilab.commands.studies import PlannedStudy
 from optilab.config.study import FINALISTS, RemedyConfig
 from optilab.marks import ConfigKey, Flag
+from optilab.numbers import percent
 from optilab.show.blocks import Block, Hint, Sentence
 from optilab.show.table import Column, Table
-from optilab.words import FEW, duration, percent, plural, some
+from optilab.words import FEW, duration, plural, some
 
 if TYPE_CHECKING:
     from optilab.study.remedy import RemedySpec, Result

@@ -13,13 +13,14 @@ from optilab.commands.answer import Answer
 from optilab.commands.compare import LabComparison, compare_selection, curves, missing_epoch, trainings_and_metric
 from optilab.config.tree import yaml_bytes
 from optilab.errors import DataError, ExitCode, OptilabError, RunError, UsageError
+from optilab.numbers import percent
 from optilab.runs import Record, Study, best_column
 from optilab.runs.metrics import metric_of
 from optilab.runs.provenance import provenance
 from optilab.runs.tables import json_line
 from optilab.show.blocks import Block, Verbatim
 from optilab.show.table import Column, Table
-from optilab.words import listed, percent, plural
+from optilab.words import listed, plural
 
 if TYPE_CHECKING:
     from optilab.commands.diagnose import Diagnosis

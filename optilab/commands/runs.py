@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -12,18 +12,19 @@ from optilab import runs
 from optilab.call import Call, Command
 from optilab.commands import compare
 from optilab.commands.answer import Answer, SimpleAnswer
-from optilab.commands.options import QUIET, FolderOptions, OutputOptions, PictureOptions, RunNames, TableOptions
+from optilab.commands.options import QUIET, FileOptions, FolderOptions, OutputOptions, RunNames, TableOptions
 from optilab.commands.request import Conflicts, Place
 from optilab.commands.results import LabRun, LabStudy
 from optilab.config.keys import is_within
 from optilab.errors import ExitCode, RunError, UsageError, did_you_mean, printable, shell
 from optilab.marks import Argument, Flag
+from optilab.numbers import exact, percent
 from optilab.runs import Record, Study
 from optilab.runs.metrics import metric_of
 from optilab.show import terminal
 from optilab.show.blocks import Block, Sentence, Verbatim
 from optilab.show.table import Column, Table, grid
-from optilab.words import FEW, SEVERAL, duration, of_key, percent, plural, some
+from optilab.words import FEW, SEVERAL, duration, of_key, plural, some
 
 if TYPE_CHECKING:
     from optilab.show.chart import Chart
@@ -392,7 +393,7 @@ def _entry_facts(entry: Record | Study) -> dict[str, Any]:
 # --- plot --------------------------------------------------------------------------------------------------
 
 
-class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
+class PlotRuns(FileOptions, FolderOptions, OutputOptions):
     """Draw runs of networks: loss, accuracy and layers; runs that differ in nothing but the seed as one curve.
 
     For a sweep of three settings or more, the outcome over them: a curve over one key, a heat map of two, the means
@@ -417,12 +418,12 @@ class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
     title: Annotated[str | None, Flag("TEXT"), Doc("Title, '' for none [the settings that all runs share]")] = None
     quiet: Annotated[bool, QUIET, Doc("Print the plot's file and nothing else")] = False
 
-    def run(self, place: Place) -> SimpleAnswer:
+    def run(self, place: Place) -> "Plot":
         from optilab.commands.charts.training import training_chart
         from optilab.study.curves import histories
         from optilab.study.groups import select_runs
 
-        selection, file = select_runs(place.folder, self.names), self.plot
+        selection, file = select_runs(place.folder, self.names), next(iter(self.out or ()), None)
         for note in selection.notes:
             terminal.note(note)
         chart = None if self.curves or self.panel or self.label else _of_settings(selection)
@@ -439,13 +440,26 @@ class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
             }
         if self.title is not None:
             chart = replace(chart, title=self.title)
-        self.draw(lambda: chart)
         for reason, records in left_out.items():
             if records and not place.silent:
                 terminal.note(f"not drawn: {some([record.name for record in records], FEW)}: {reason}")
-        if file is None and not place.silent:
-            terminal.draw(chart)
-        return SimpleAnswer([], facts, [] if file is None else [file])
+        answer = Plot([] if file else [chart], facts, self.out or (), drawn=chart)
+        self.save(answer)
+        return answer
+
+
+@dataclass(frozen=True, repr=False)
+class Plot(SimpleAnswer):
+    """The plot that a terminal shows where no file is written."""
+
+    drawn: "Chart" = field(kw_only=True)
+
+    @property
+    def headline(self) -> str:
+        return self.drawn.title or "runs"
+
+    def chart(self) -> "Chart":
+        return self.drawn
 
 
 def _of_settings(chosen: "Selection") -> "Chart | None":
@@ -604,13 +618,9 @@ def rows_in_words(diff: "Diff", training: bool) -> str:
         equal = f"{'the' if both == 1 else 'all'} {plural(both, unit)}"
         return f"rows: equal in {equal} that both have{more}" if both else "rows: one of the runs has none"
     before = f"equal up to {unit} {first.row - 1}; " if first.row > 1 else ""
-    pairs = [f"{key} {_exact(a)} and {_exact(b)}" for key, (a, b) in list(first.values.items())[:3]]
+    pairs = [f"{key} {exact(a)} and {exact(b)}" for key, (a, b) in list(first.values.items())[:3]]
     size = "" if first.relative is None else f", relative difference {first.relative:.1g}"
     return f"rows: {before}at {unit} {first.row} {', '.join(pairs)}{size}"
-
-
-def _exact(value: Any) -> str:
-    return repr(value) if isinstance(value, float) else str(value)
 
 
 def _pairs(section: str, pairs: "Pairs") -> list[dict[str, str]]:

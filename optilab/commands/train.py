@@ -14,6 +14,7 @@ from annotated_types import Ge, Le
 from optilab import runs, signals
 from optilab.call import Command
 from optilab.commands import studies
+from optilab.commands.answer import Answer
 from optilab.commands.options import (
     BatchSize,
     ClusterOptions,
@@ -21,10 +22,10 @@ from optilab.commands.options import (
     DataOptions,
     Device,
     Expect,
+    FileOptions,
     LearningRate,
     Optimizer,
     OutputOptions,
-    PictureOptions,
     SaveOptions,
     Seed,
     SetOptions,
@@ -36,14 +37,15 @@ from optilab.commands.results import EndedStudy, LabRun, LabStudy
 from optilab.config.load import load
 from optilab.errors import DivergedError
 from optilab.marks import ConfigKey, Flag
+from optilab.numbers import decimals
 from optilab.runs import Record, Row, best, read_timings
 from optilab.runs.metrics import EPOCH_METRICS
 from optilab.runs.provenance import provenance
 from optilab.show import terminal
-from optilab.show.blocks import Block
+from optilab.show.blocks import Block, Hint
 from optilab.show.progress import INTERVAL_SECONDS, Bar
 from optilab.show.table import grid
-from optilab.words import decimals, duration, pace, plural, settings_text
+from optilab.words import duration, pace, plural, settings_text
 
 if TYPE_CHECKING:
     from optilab.config.training import TrainConfig
@@ -53,7 +55,7 @@ if TYPE_CHECKING:
     from optilab.train.resume import Fork
 
 
-class Train(ClusterOptions, SetOptions, DataOptions, SaveOptions, PictureOptions, OutputOptions):
+class Train(ClusterOptions, SetOptions, DataOptions, SaveOptions, FileOptions, OutputOptions):
     """Train a network and measure it after each epoch; a run can be stopped and resumed."""
 
     CONFIG = "train"
@@ -185,8 +187,8 @@ def _train(
         stopped = status == "interrupted"
         if stopped:
             terminal.note(f"stopped after epoch {training.epoch}; continue with: {runs.resume_command(path)}")
-            if request.plot is not None:  # a signal is answered at once
-                terminal.note(f"{request.plot} is not written; optilab runs plot draws the epochs so far")
+            if request.out:  # a signal is answered at once
+                terminal.note(f"not written: {', '.join(request.out)}; optilab runs plot draws the epochs so far")
         if request.json_ or not stopped:
             present(_result(path, config, request, plot=not stopped), request)
         signals.die_of(stop.signal)
@@ -226,32 +228,23 @@ def _run(
 
 
 def _result(path: Path, config: "TrainConfig", request: Train, plot: bool = True) -> "LabTraining":
-    """The result of the run on disk, with its claims checked and its picture drawn."""
+    """The result of the run on disk, with its claims checked and its files written."""
     from optilab.study import claims
 
     record = runs.read(path)
-    written = _draw(request, [record]) if plot else []
-    return LabTraining(
-        record,
-        claims.judge_claims(config.expect, claims.results_of_trainings([record])),
-        [*written, str(path)],
-        request.picture,
-    )
+    judged = claims.judge_claims(config.expect, claims.results_of_trainings([record]))
+    answer = LabTraining(record, judged, request.picture)
+    if plot:
+        _save(request, answer, [record])
+    return answer
 
 
-def _draw(request: Train, records: Sequence[Record]) -> list[str]:
-    """Write the picture file, after the training: matplotlib is slow to import. Returns the files written."""
-    from optilab.commands.charts.training import training_chart
-    from optilab.study.curves import histories
-
-    if request.plot is None:
-        return []
-    curves = histories(records)
-    if not curves.groups:
-        terminal.note(f"{request.plot} is not written: there is no epoch to draw")
-        return []
-    request.draw(lambda: training_chart(curves))
-    return [request.plot]
+def _save(request: Train, answer: Answer, records: Sequence[Record]) -> None:
+    """Write the files that were asked for, if there is an epoch to show."""
+    if any(record.last_row() for record in records):
+        request.save(answer)
+    elif request.out:
+        terminal.note(f"not written: {', '.join(request.out)}: there is no epoch to draw")
 
 
 @dataclass(frozen=True, repr=False)
@@ -260,7 +253,6 @@ class LabTraining(LabRun):
 
     schema_version: ClassVar[int] = 3
     judged: "Sequence[ClaimResult]" = ()
-    written: Sequence[str] = ()
     picture: bool | None = None
     """True to show the curves, False to hide them, None to show them where there is room."""
 
@@ -274,7 +266,7 @@ class LabTraining(LabRun):
             yield from _summary(rows, self.entry)
             yield from _curves([self.entry], self.picture)
             yield from self.diagnosis.brief()
-        yield from self.written
+        yield str(self.path)
 
     def document(self) -> Mapping[str, Any]:
         """Rows, best epoch, seconds, accuracy of the chance level, diagnosis, test set."""
@@ -332,7 +324,7 @@ def _curves(records: Sequence[Record], picture: bool | None) -> Iterator[Block]:
             yield training_chart(histories(records))
             yield ""
         else:
-            yield "curves and layers: --picture"
+            yield Hint("curves and layers: --picture")
 
 
 # --- several seeds ------------------------------------------------------------------------------------------
@@ -347,16 +339,16 @@ def _train_seeds(config: "TrainConfig", request: Train, place: Place) -> "EndedS
     spec = spec_of(SweepConfig(config=config, seeds=request.seeds or 1), command="train")
     ran = studies.run(spec, runs.chosen_name(request.name, spec.name), request, place)
     study = runs.read_study(ran.path)
-    written = [*_draw(request, study.completed()), str(ran.path)]
     judged = claims.judge_claims(spec.request.expect, claims.results_of_study(study))
-    return EndedSeeds(study, ran, spec, written, request.picture, judged=judged)
+    answer = EndedSeeds(study, ran, spec, request.picture, judged=judged)
+    _save(request, answer, study.completed())
+    return answer
 
 
 @dataclass(frozen=True, repr=False)
 class EndedSeeds(EndedStudy):
     """One network from several seeds."""
 
-    written: Sequence[str] = ()
     picture: bool | None = None
 
     @property
@@ -384,7 +376,7 @@ class EndedSeeds(EndedStudy):
             if len(trained) > 1:
                 yield f"no seed is better than chance; of the first, {trained[0].name}:"
             yield from LabRun(trained[0]).diagnosis.brief()
-        yield from self.written
+        yield str(self.path)
 
     @property
     def _summary(self) -> dict[str, dict[str, float]]:

@@ -11,6 +11,7 @@ from typing import Any
 from optilab.call import flow
 from optilab.config import DEFINITIONS
 from optilab.errors import UsageError, did_you_mean, shown
+from optilab.numbers import bound
 
 SECTION, ENTRY = "section", "name, or mapping of name and settings"
 
@@ -154,7 +155,7 @@ def type_of(node: Mapping[str, Any]) -> str:
         return f"list of {_plural(type_of(items))}"
     if "enum" in option or "const" in option:
         return " | ".join(map(str, option.get("enum", [option.get("const")])))
-    bounds = [f"{sign} {number(option[name])}" for name, sign in _BOUNDS.items() if name in option]
+    bounds = [f"{sign} {bound(option[name])}" for name, sign in _BOUNDS.items() if name in option]
     return f"{_TYPES.get(option.get('type', ''), 'text')} {', '.join(bounds)}".rstrip()
 
 
@@ -163,10 +164,6 @@ def _plural(kind: str) -> str:
     if noun != "text" and "|" not in noun:
         noun = noun.replace("list of", "lists of") if noun.startswith("list") else f"{noun}s"
     return f"{noun} >{bounds}" if bounds else noun
-
-
-def number(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 
 def _written(value: Any) -> str:

@@ -17,7 +17,8 @@ from optilab.diagnose.check import Check, Observation, Sets
 from optilab.diagnose.checks import CHECKS, loop, weights
 from optilab.diagnose.evidence import EQUAL_CLASSES, FIRST_STEPS, MIN_FALL, MIN_SKILL, PROBE_BATCHES, Evidence
 from optilab.errors import ConfigError
-from optilab.words import percent, plural, points
+from optilab.numbers import percent, points, thousands
+from optilab.words import plural
 
 NO_CHANGES: Mapping[str, Any] = {}
 
@@ -355,8 +356,8 @@ def stability(evidence: Evidence) -> str:
         return ""
     quantity = "preconditioned sharpness" if now.preconditioned else "sharpness"
     if now.limit is None or now.fraction is None:
-        return f"{quantity} {_short(now.sharpness)}; its limit is not known for this optimizer"
-    numbers = f"{quantity} {_short(now.sharpness)} against a limit of {_short(now.limit)}"
+        return f"{quantity} {thousands(now.sharpness)}; its limit is not known for this optimizer"
+    numbers = f"{quantity} {thousands(now.sharpness)} against a limit of {thousands(now.limit)}"
     if now.fraction > EDGE[1]:
         return f"{numbers}: above it, steps along the steepest direction grow"
     if now.fraction >= EDGE[0]:
@@ -366,11 +367,6 @@ def stability(evidence: Evidence) -> str:
     if now.sharpness <= 0:
         return f"{numbers}: no direction curves upwards"
     return f"{numbers}: far below; the rate could be {1 / now.fraction:.2g} times larger before steps grow"
-
-
-def _short(value: float) -> str:
-    """Three digits, or all of a whole number of thousands."""
-    return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.3g}"
 
 
 def learning(evidence: Evidence) -> tuple[str, bool]:

@@ -14,6 +14,7 @@ from math import pi
 from typing import Any
 
 from optilab.errors import UsageError, did_you_mean, shown
+from optilab.numbers import exact
 
 MAX_LENGTH, MAX_DEPTH, MAX_NODES = 2000, 100, 1000
 
@@ -487,7 +488,7 @@ def latex(node: Node, leaf_text: Callable[[str], str]) -> str:
 
 def _written(node: Node, leaf_text: Callable[[str], str], notation: Mapping[str, str]) -> str:
     if not node.args:
-        return _digits(node.value) if node.op == "number" else leaf_text(node.value)
+        return exact(node.value) if node.op == "number" else leaf_text(node.value)
     parts = []
     for index, child in enumerate(node.args):
         part = _written(child, leaf_text, notation)
@@ -521,9 +522,3 @@ def _begins_with_remainder(node: Node) -> bool:
 def _has_a_sign(number: str) -> bool:
     """True for the text of a number that a power would take apart: -2, or 10^{-5} with its factor."""
     return number.startswith("-") or r" \cdot 10^" in number
-
-
-def _digits(value: float) -> str:
-    """The shortest digits that give the number back."""
-    short = f"{value:.15g}"
-    return short if float(short) == value else repr(value)

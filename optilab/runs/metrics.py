@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from math import log
 from typing import Any, Literal
 
-from optilab.words import decimals, percent
+from optilab.numbers import decimals, digits, percent
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Metric:
             return str(value)
         if self.is_fraction:
             return percent(value)
-        return decimals(value) if self.quantity.unit == "nats" else f"{value:.6g}"
+        return decimals(value) if self.quantity.unit == "nats" else digits(value)
 
 
 _NUMBER = Quantity("", False, "")

@@ -5,8 +5,8 @@ and the number of each series. The number is the series' color, dashes, marker a
 decides only what its medium demands: a terminal shows no bands and no thin lines, a file has room for names.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,13 +37,13 @@ class Scale:
     low: float | None = None
     high: float | None = None
     log: bool = False
-    unit: Literal["", "fraction", "epochs"] = ""
-    """Fractions of one are shown in percent; epochs are whole numbers."""
+    unit: Literal["", "fraction", "whole"] = ""
+    """Fractions of one are shown in percent."""
     margin: float = 0.0
     """Room at both ends, as a fraction of the range, where the medium has any."""
     ticks: tuple[float, ...] = ()
     names: tuple[str, ...] = ()
-    """Names of the values 1, 2, ..., where they are not numbers, such as layers."""
+    """Names of the values 1, 2, ..., where they are not numbers."""
 
     @property
     def is_bounded(self) -> bool:
@@ -78,7 +78,9 @@ class Polyline:
     series: int | None = None
     """None is the color of the text."""
     role: str = ""
-    """The part of its series that the line shows, such as training and validation."""
+    """The part of its series that the line shows."""
+    main: bool = False
+    """True if the line stands for its series, so that its name needs no role."""
     width: float = 1.8
     """Width in points, as in a file."""
     alpha: float = 1.0
@@ -86,8 +88,8 @@ class Polyline:
     marker: float = 0.0
     """Size of the series' marker in points; 0 for none."""
     step: bool = False
-    skip_in_text: bool = False
-    """True if it is shown only where there is room for details, which text has not."""
+    detail: bool = False
+    """True if it is shown only where there is room for details: not in text, and without a name on a page."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ class Points:
     """True if the name stands to the left."""
     label: str = ""
     """The meaning of the symbol, for a legend."""
-    skip_in_text: bool = False
+    detail: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,14 +130,15 @@ class ReferenceLine:
     x: float | None = None
     series: int | None = None
     name: str = ""
-    skip_in_text: bool = False
+    detail: bool = False
 
 
 @dataclass(frozen=True)
 class Heatmap:
-    """Values (rows, columns), rows upwards, at the points of y and x; nan is not known.
+    """Values (rows, columns), rows upwards, at the points of y and x.
 
-    If it is `categorical`, values are numbers of series, -1 for none.
+    If it is `categorical`, values are numbers of series, -1 for none. `gaps` are masks of cells without a value, by
+    what these cells are; text and pages name the first.
     """
 
     values: Any
@@ -145,16 +148,17 @@ class Heatmap:
     series: int | None = None
     """The number of the series that the values belong to."""
     categorical: bool = False
-    diverged: Any = None
-    """A mask of the cells that have diverged."""
+    gaps: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def known(self) -> Any:
         """A mask of the cells with a value."""
         import numpy as np
 
-        finite = np.isfinite(np.asarray(self.values, float))
-        return finite if self.diverged is None else finite & ~np.asarray(self.diverged)
+        known = np.isfinite(np.asarray(self.values, float))
+        for gap in self.gaps.values():
+            known &= ~np.asarray(gap)
+        return known
 
     @property
     def limits(self) -> tuple[float, float]:
@@ -203,7 +207,7 @@ class Panel:
     x: Scale = Scale()
     y: Scale = Scale()
     title: str = ""
-    skip_in_text: bool = False
+    detail: bool = False
 
     def autoscaled(self) -> "Panel":
         """The panel with ends on both axes: where a scale has none, those of the lines, points and bands."""
@@ -220,8 +224,8 @@ class Panel:
         return replace(self, x=x, y=y)
 
     @property
-    def shows_layers(self) -> bool:
-        """True if it shows values of layers over the epochs."""
+    def has_named_rows(self) -> bool:
+        """True if it shows how the values of named rows change along x."""
         return bool(self.y.names) and not self.x.names and any(isinstance(mark, Heatmap) for mark in self.marks)
 
     @property

@@ -1,4 +1,4 @@
-"""Charts as picture files by matplotlib: PNG, SVG and PDF, and moving ones as GIF and MP4.
+"""Charts as picture files by matplotlib: PNG, SVG and PDF, and moving ones as GIF.
 
 Every picture is a matplotlib Figure until `save` writes it; the extension of the file chooses the format. matplotlib is
 imported only inside functions.
@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from optilab.errors import UsageError
 from optilab.files import output_file, write_errors
+from optilab.numbers import percent, power
 from optilab.show.chart import (
     DARK_COLORS,
     LIGHT_COLORS,
@@ -34,7 +34,6 @@ from optilab.show.chart import (
     ReferenceLine,
     Scale,
 )
-from optilab.words import percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,7 +42,7 @@ FORMATS = ("png", "svg", "pdf")
 MAX_MARKERS = 12
 """Markers of a line with many points: they tell lines apart without color."""
 MAX_NUMBERED = 14
-"""Rows of a map of layers next to which the last value is written; more have no room."""
+"""Rows of a map with named rows next to which the last value is written; more have no room."""
 MIN_NUMBERED, MAX_NAME = 1.5, 10
 """Inches of a panel that has room for these numbers; in a narrower one, letters of a line of what its colors mean."""
 MAX_HEIGHTS = 500
@@ -64,7 +63,7 @@ class Palette:
     nothing: str
     """Cells without a value."""
     unknown: str
-    """Cells whose value more epochs would give."""
+    """Cells of the second gap of a map."""
     heights: str
     """matplotlib's name of the colors of a plane."""
     colors: tuple[str, ...]
@@ -165,7 +164,7 @@ def _figure(chart: Chart, palette: Palette, size: PaperSize | None) -> "Figure":
                     colored.setdefault(mark.scale, []).append((axes, image))  # type: ignore[union-attr]
             _frame(axes, panel, last=number == len(rows) - 1, first=place == 0)
     for scale, images in colored.items():
-        _color_bar(figure, scale, images, below=any(panel.shows_layers for panel in chart.panels))
+        _color_bar(figure, scale, images, below=any(panel.has_named_rows for panel in chart.panels))
     if labels:
         handles, names = zip(*labels, strict=True)
         figure.legend(handles, names, loc="outside lower center", ncols=across)
@@ -178,8 +177,8 @@ def _figure(chart: Chart, palette: Palette, size: PaperSize | None) -> "Figure":
 
 
 def _split_row(row: PanelRow, size: PaperSize) -> Iterator[PanelRow]:
-    """The panels of a row that fit side by side; those of layers stay together."""
-    if row.panels[0].shows_layers:
+    """The panels of a row that fit side by side; those with named rows stay together."""
+    if row.panels[0].has_named_rows:
         yield row
         return
     for start in range(0, len(row.panels), size.columns):
@@ -213,35 +212,30 @@ def _legend(chart: Chart, palette: Palette) -> Iterator[tuple[Any, str]]:
 
 
 def _gaps(heat: Heatmap, palette: Palette) -> Iterator[tuple[str, str]]:
-    """The colors of the cells of a map that have no value, and why."""
-    if heat.categorical:
-        if (heat.values < 0).any():
-            yield palette.nothing, "no minimum reached"
-    elif heat.diverged is not None:
-        if heat.diverged.any():
-            yield palette.nothing, "diverged"
-        if (~np.isfinite(heat.values) & ~heat.diverged).any():
-            yield palette.unknown, "not converged"
+    """The colors of the cells of a map that have no value, and what they are."""
+    for color, (name, cells) in zip((palette.nothing, palette.unknown), heat.gaps.items(), strict=False):
+        if cells.any():
+            yield color, name
 
 
 # --- axes --------------------------------------------------------------------------------------------------
 
 
 def _frame(axes: Any, panel: Panel, last: bool, first: bool) -> None:
-    """Ranges, ticks, names and grid; of layers the `last` row names the epochs, the `first` column the layers."""
+    """Ranges, ticks, names and grid; of maps with named rows, the `last` row names x, the `first` column the rows."""
     from matplotlib.ticker import FixedLocator, MaxNLocator, PercentFormatter
 
     for scale, axis, name in ((panel.x, axes.xaxis, "x"), (panel.y, axes.yaxis, "y")):
         # A logarithmic scale of less than an octave would write its ticks as 3.15 x 10^0.
         narrow = name == "y" and scale.log and not panel.has_map and scale.limits[1] < 2 * scale.limits[0]
-        if not panel.shows_layers or name == "y":
+        if not panel.has_named_rows or name == "y":
             axes.set(**{f"{name}scale": "log" if scale.log and not narrow else "linear"})
             if scale.is_bounded and scale.low != scale.high:
                 axes.set(**{f"{name}lim": _limits(scale)})
         if scale.ticks:
             axis.set_ticks(scale.ticks, [f"{tick:.3g}" for tick in scale.ticks])
             axes.minorticks_off()
-        if scale.unit == "epochs":
+        if scale.unit == "whole":
             few = range(round(scale.limits[0]), round(scale.limits[1]) + 1)
             axis.set_major_locator(FixedLocator(few) if len(few) < 6 else MaxNLocator(integer=True, nbins=6))
         if scale.unit == "fraction":
@@ -249,10 +243,10 @@ def _frame(axes: Any, panel: Panel, last: bool, first: bool) -> None:
         if scale.names:
             ticks = np.unique(np.linspace(1, len(scale.names), min(len(scale.names), MAX_NUMBERED)).astype(int))
             axis.set_ticks(ticks, [scale.names[tick - 1] for tick in ticks], fontsize="small")
-        if not panel.shows_layers or (first if name == "y" else last):
+        if not panel.has_named_rows or (first if name == "y" else last):
             axis.set_label_text(scale.label)
     axes.set_title(panel.title)
-    if panel.shows_layers:
+    if panel.has_named_rows:
         axes.tick_params(left=False, labelleft=first)
         axes.spines[:].set(visible=True, linewidth=0.4)
     elif not panel.has_map:
@@ -265,12 +259,12 @@ def _limits(scale: Scale) -> tuple[float, float]:
     if scale.log:
         room = max(high / low, 1.1) ** scale.margin
         return low / room, high * room
-    room = max(0.02 * high, 0.3 * (low > 0)) if scale.unit == "epochs" else scale.margin * (high - low)
+    room = max(0.02 * high, 0.3 * (low > 0)) if scale.unit == "whole" else scale.margin * (high - low)
     return low - room, high + room
 
 
 def _color_bar(figure: "Figure", scale: Scale, images: Sequence[tuple[Any, Any]], below: bool) -> None:
-    """The legend of the colors: below all maps of layers with this scale, next to another map."""
+    """The legend of the colors: below all maps with named rows and this scale, next to another map."""
     from matplotlib.ticker import PercentFormatter
 
     place: dict[str, Any] = {"location": "bottom", "aspect": 40, "pad": 0.04} if below else {"pad": 0.02}
@@ -396,13 +390,14 @@ def _heatmap(axes: Any, panel: Panel, heat: Heatmap, palette: Palette) -> Any:
         cells(values, cmap=ListedColormap(colors), vmin=-1.5, vmax=len(colors) - 1.5, alpha=0.85)
         return None
     fraction, finite = heat.scale.unit == "fraction", np.isfinite(values)
-    if heat.diverged is not None:
+    if heat.gaps:
         axes.set_facecolor(palette.nothing)
-        cells(np.where(finite | heat.diverged, np.nan, 1.0), cmap=ListedColormap([palette.unknown]))
+    for gap in [*heat.gaps.values()][1:]:
+        cells(np.where(gap, 1.0, np.nan), cmap=ListedColormap([palette.unknown]))
     low, high = heat.scale.limits if heat.scale.is_bounded else (None, None)
     scale = (LogNorm if heat.scale.log else Normalize)(low, high, clip=True)
     shades: Any = "viridis"
-    if panel.shows_layers and fraction:  # from the ground, which is zero, to a color
+    if panel.has_named_rows and fraction:  # from the ground, which is zero, to a color
         shades = LinearSegmentedColormap.from_list("fraction", [palette.ground, palette.color(1)])
     image = cells(values, norm=scale, cmap=shades)
     if panel.x.names:  # few cells, of two settings: each has its number
@@ -412,18 +407,14 @@ def _heatmap(axes: Any, panel: Panel, heat: Heatmap, palette: Palette) -> Any:
             place = {"ha": "center", "va": "center", "fontsize": "x-small"}
             number = percent(value) if fraction else f"{value:.3g}"
             axes.annotate(number, (heat.x[column], heat.y[row]), color=ink, **place)
-    if panel.shows_layers and _has_room(axes) and len(values) <= MAX_NUMBERED:
+    if panel.has_named_rows and _has_room(axes) and len(values) <= MAX_NUMBERED:
         for row, value in enumerate(values[:, -1].tolist(), start=1):
-            _right_label(axes, row, "" if np.isnan(value) else f"{value:.0%}" if fraction else _short(value))
+            _right_label(axes, row, "" if np.isnan(value) else f"{value:.0%}" if fraction else power(value))
     return image
 
 
 def _has_room(axes: Any) -> bool:
     return bool(axes.get_position().width * axes.figure.get_figwidth() >= MIN_NUMBERED)
-
-
-def _short(value: float) -> str:
-    return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e+") if value else "0"
 
 
 PAINTERS: dict[type, Callable[[Any, Panel, Any, Palette], Any]] = {
@@ -460,14 +451,9 @@ def save(chart: Chart, file: str, dark: bool = False, size: str | None = None, c
 def animate(chart: Chart, file: str, dark: bool = False) -> None:
     """Write the chart as a moving picture in which the lines of all series grow point by point.
 
-    At most MAX_FRAMES frames, evenly spaced, the last one held for a second. UsageError for another ending than .gif
-    and .mp4, or .mp4 without ffmpeg.
+    At most MAX_FRAMES frames, evenly spaced, the last one held for a second. UsageError for another ending than .gif.
     """
-    from matplotlib.animation import FFMpegWriter
-
-    path = output_file(file, [".gif", ".mp4"])
-    if path.suffix == ".mp4" and not FFMpegWriter.isAvailable():
-        raise UsageError(f"{file}: .mp4 needs the program ffmpeg, which is not installed; .gif needs nothing")
+    path = output_file(file, [".gif"])
     figure = draw(chart, dark)
     last = figure.axes[-1]
     last.set(xlim=last.get_xlim(), ylim=last.get_ylim())
@@ -489,15 +475,8 @@ def animate(chart: Chart, file: str, dark: bool = False) -> None:
     figure.set_layout_engine("none")  # the layout of one frame is the layout of all
     moments = [*steps, *[longest] * rate]
     with write_errors(path):
-        if path.suffix == ".mp4":
-            writer = FFMpegWriter(fps=rate)
-            with writer.saving(figure, path, DPI):
-                for step in moments:
-                    frame(step)
-                    writer.grab_frame()
-        else:
-            first, *others = _frames(figure, {*lines, count}, frame, moments)
-            first.save(path, save_all=True, append_images=others, duration=1000 // rate, loop=0)
+        first, *others = _frames(figure, {*lines, count}, frame, moments)
+        first.save(path, save_all=True, append_images=others, duration=1000 // rate, loop=0)
 
 
 def _frames(figure: Any, moving: set[Any], frame: Callable[[int], None], moments: Sequence[int]) -> Iterator[Any]:

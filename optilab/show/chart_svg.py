@@ -16,6 +16,7 @@ import numpy as np
 from markupsafe import Markup
 
 from optilab.errors import printable
+from optilab.numbers import brief, percent, short_percent
 from optilab.show.chart import (
     LIGHT_COLORS,
     VIRIDIS,
@@ -29,7 +30,6 @@ from optilab.show.chart import (
     ReferenceLine,
     Scale,
 )
-from optilab.words import brief, percent
 
 LINE_HEIGHT = 7.0
 """Percent of the height of an area that a line of names next to it needs."""
@@ -83,8 +83,8 @@ def signs(chart: Chart) -> Iterator[tuple[str, str]]:
     for label, mark in chart.signs.items():
         yield f"{mark.symbol} {_style(mark.series)}" if isinstance(mark, Points) else "edge", label
     heats = [mark for panel in chart.panels for mark in panel.marks if isinstance(mark, Heatmap)]
-    if any(not (heat.categorical or heat.diverged is None or _is_named(heat)) for heat in heats):
-        yield "gone", "diverged"
+    named = (next(iter(heat.gaps)) for heat in heats if heat.gaps and not (heat.categorical or _is_named(heat)))
+    yield from (("gone", name) for name in dict.fromkeys(named))
 
 
 def _is_named(heat: Heatmap) -> bool:
@@ -118,16 +118,14 @@ class _Frame:
 def _panel(panel: Panel, chart: Chart) -> Markup:
     frame = _Frame(panel, chart)
     marks = [
-        mark
-        for mark in panel.marks
-        if len(chart.series) <= MAX_DETAILED or not getattr(mark, "skip_in_text", False)
+        mark for mark in panel.marks if len(chart.series) <= MAX_DETAILED or not getattr(mark, "detail", False)
     ]
     parts = [part for mark in marks for part in PAINTERS[type(mark)](mark, frame)]
     texts = [part for part in parts if isinstance(part, _Text)]
     ramps = Markup().join(_ramps(marks))
     kinds = (
         ("named", any(text.x is None for text in texts)),
-        ("valued", panel.shows_layers),
+        ("valued", panel.has_named_rows),
         ("colored", ramps),
         ("wide", any(len(name) > MAX_SHORT_NAME for name in panel.y.names)),
     )
@@ -202,7 +200,7 @@ def _labels(scale: Scale, low: float, high: float) -> Iterator[tuple[float, str]
         yield from list(enumerate(scale.names, 1))[::every]
         return
     places = [log10(tick) if scale.log else tick for tick in scale.ticks]
-    for at in places or (_log_ticks(low, high) if scale.log else nice(low, high, least=scale.unit == "epochs")):
+    for at in places or (_log_ticks(low, high) if scale.log else nice(low, high, least=scale.unit == "whole")):
         yield at, _text(scale, 10.0**at if scale.log else at)
 
 
@@ -211,7 +209,7 @@ SUPERSCRIPT = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074
 
 def _text(scale: Scale, value: float) -> str:
     if scale.unit == "fraction":
-        return f"{100 * value:.4g}%"
+        return short_percent(value)
     if scale.log and not 1e-3 <= value < 1e5 and f"{value:e}".startswith("1.000000"):
         return f"10{str(round(log10(value))).translate(SUPERSCRIPT)}"
     return f"{value:.4g}".replace("-", "\u2212").replace("e\u2212", "e-")
@@ -336,15 +334,15 @@ def _polyline(line: Polyline, frame: _Frame) -> Iterator[Markup | _Text]:
     looks = line.dash.replace("solid", ""), "thin" * (line.width < 1.5), "faint" * (line.alpha < 0.8)
     kind = " ".join(("line", *filter(None, looks)))
     series = frame.chart.series
-    role = f", {line.role}" if line.role and (len(series) == 1 or line.role != "validation") else ""
-    name = Markup() if line.series is None or line.skip_in_text else _svg(
+    role = f", {line.role}" if line.role and (len(series) == 1 or not line.main) else ""
+    name = Markup() if line.series is None or line.detail else _svg(
         ' data-name="{name}"', name=(series[line.series] if series else frame.panel.y.label) + role)  # fmt: skip
-    if line.series is not None and not line.skip_in_text and line.dash == "series" and len(series) > 1:
+    if line.series is not None and not line.detail and line.dash == "series" and len(series) > 1:
         y = _on_axis(frame.panel.y, line.y)
         if is_visible(frame.chart, line.series) and np.isfinite(y).any():
             end, name_style = y[np.isfinite(y)][-1], f"n{line.series} {_style(line.series)}"
             yield _Text(name_style, None, end, _fitted(series[line.series]))
-    d = _path(frame, line.x, line.y, line.step, "" if line.skip_in_text else f".{5 + frame.panel.y.log}g")
+    d = _path(frame, line.x, line.y, line.step, "" if line.detail else f".{5 + frame.panel.y.log}g")
     yield _svg('<path {marked}{name} d="{d}"/>', marked=_marked(frame, line.series, kind), name=name, d=d)
     if line.marker and len(line.x) <= MAX_MARKED and frame.panel.has_map:
         yield from _points(Points(line.x, line.y, "dot", line.series), frame)
@@ -416,14 +414,14 @@ def _heatmap(heat: Heatmap, frame: _Frame) -> Iterator[Markup | _Text]:
 
 
 def _values(heat: Heatmap, panel: Panel) -> Iterator[_Text]:
-    """The values of the cells of a small map, and those of layers at the end."""
+    """The values of the cells of a small map, and those at the ends of named rows."""
     if panel.x.names and _is_named(heat):
         for (row, column), value in np.ndenumerate(heat.values):
             if isfinite(value):
                 shade = float(Scale("", *heat.limits).normalize(value))
                 text = percent(value) if heat.scale.unit == "fraction" else f"{value:.3g}"
                 yield _Text("cell" if shade < 0.6 else "cell light", column + 1, row + 1, text)
-    if panel.shows_layers and len(heat.values) * LINE_HEIGHT <= 100:
+    if panel.has_named_rows and len(heat.values) * LINE_HEIGHT <= 100:
         for row, value in enumerate(heat.values[:, -1].tolist(), 1):
             if isfinite(value):
                 yield _Text("muted", None, row, percent(value) if heat.scale.unit else f"{value:.1e}")

@@ -33,7 +33,7 @@ def paint(chart: Chart, width: int, braille: bool) -> Group:
     keys, rows = _legend_entries(chart), list[Any]()
     width = min(width, MAX_WIDTH)
     for row in chart.rows:
-        panels = [panel for panel in row.panels if not panel.skip_in_text]
+        panels = [panel for panel in row.panels if not panel.detail]
         has_room_for_two = width >= MIN_WIDTH_FOR_TWO
         columns = width // (len(panels) if has_room_for_two and panels else 1) - GUTTER - 3
         painted = [_panel(panel.autoscaled(), keys, min(columns, MAX_PANEL_WIDTH), braille) for panel in panels]
@@ -50,7 +50,7 @@ def paint(chart: Chart, width: int, braille: bool) -> Group:
 def _legend_entries(chart: Chart) -> tuple[str, ...]:
     """The legend's entries, each with a letter: the series, or the roles of the lines of a single one."""
     lines = [mark for panel in chart.panels for mark in panel.marks if isinstance(mark, Polyline)]
-    roles = tuple(dict.fromkeys(line.role for line in lines if line.role and not line.skip_in_text))
+    roles = tuple(dict.fromkeys(line.role for line in lines if line.role and not line.detail))
     return roles if len(chart.series) == 1 and len(roles) > 1 else chart.series or ("",)
 
 
@@ -126,7 +126,7 @@ class _Canvas:
 def _panel(panel: Panel, keys: Sequence[str], columns: int, braille: bool) -> Text:
     """The marks in a frame with a title and the values at its ends; below a map what its shades mean."""
     canvas = _Canvas(panel, keys, columns, braille)
-    marks = [mark for mark in panel.marks if not getattr(mark, "skip_in_text", False)]
+    marks = [mark for mark in panel.marks if not getattr(mark, "detail", False)]
     for mark in marks:
         PAINTERS[type(mark)](mark, canvas)
     edge, corner, floor = "│└─" if braille else "|+-"
@@ -214,23 +214,21 @@ def _heatmap(heatmap: Heatmap, canvas: _Canvas) -> None:
         for n, size in zip((canvas.lines, canvas.columns), heatmap.values.shape, strict=True)
     )
     values = np.asarray(heatmap.values, float)
-    diverged = np.zeros(values.shape, bool) if heatmap.diverged is None else np.asarray(heatmap.diverged)
+    name, gap = next(iter(heatmap.gaps.items()), ("", np.zeros(values.shape, bool)))
     low, high = heatmap.limits
     scale = replace(heatmap.scale, low=low, high=high)
     for (row, column), at in np.ndenumerate(scale.normalize(values[np.ix_(rows, columns)])):
-        value, has_diverged = values[rows[row], columns[column]], diverged[rows[row], columns[column]]
+        value, is_gap = values[rows[row], columns[column]], gap[rows[row], columns[column]]
         if heatmap.categorical:
             cell = (".", "bright_black") if value < 0 else (_letter(int(value)), _color(int(value)))
-        elif has_diverged or not np.isfinite(value):
-            cell = ("x", "red") if has_diverged else ("?", "bright_black")
+        elif is_gap or not np.isfinite(value):
+            cell = ("x", "red") if is_gap else ("?", "bright_black")
         else:
             cell = RAMP[int(min(1.0, max(0.0, at)) * 9)], ""
         canvas.cells[canvas.lines - 1 - row, column] = cell
     if not heatmap.categorical:
         low_text, high_text = _ends(scale)
-        canvas.below = f"'{RAMP[0]}' {low_text}   '{RAMP[-1]}' {high_text}" + "   x diverged" * bool(
-            diverged.any()
-        )
+        canvas.below = f"'{RAMP[0]}' {low_text}   '{RAMP[-1]}' {high_text}" + f"   x {name}" * bool(gap.any())
 
 
 def _nothing(mark: Any, canvas: _Canvas) -> None:

@@ -77,7 +77,7 @@ def _essential(blocks: Iterable[Block], charts: bool = False) -> Iterator[Block]
 
 
 def _table(table: Table, most: int = 0) -> Any:
-    """A table for templates: the columns of the answer come first; on a page, each interval has a place."""
+    """A table for templates: early columns come first; on a page, each interval has a place."""
     columns, cells = table.texts(most, settings=not most and len(table.rows) > MIN_ROWS_SORTED)
     order = sorted(range(len(columns)), key=lambda i: _place(columns[i]) if i else -1)
     columns, cells = [columns[i] for i in order], [[_typeset(texts[i]) for i in order] for texts in cells]
@@ -85,7 +85,7 @@ def _table(table: Table, most: int = 0) -> Any:
         return SimpleNamespace(columns=columns, rows=cells)
     places = _intervals(table) if len(cells) > 1 else []
     rows = [
-        SimpleNamespace(verdict=str(row.get("verdict", "")).replace(" ", "-"), cells=texts, place=place)
+        SimpleNamespace(look=str(row.get(table.look, "")).replace(" ", "-"), cells=texts, place=place)
         for row, texts, place in zip_longest(table.rows, cells, places)
     ]
     split = sum(column.only != "values" for column in columns) if any(places) else 0
@@ -112,23 +112,18 @@ def _picture(chart: Chart) -> str:
 
 MIN_ROWS_SORTED = 12
 """Rows from which a table has the settings, too, to be sorted by them."""
-ANSWER = {"mean": 0, "cost": 1, "verdict": 2}
-"""Columns that stand behind the name of a row, where a phone shows them."""
 
 
 def _place(column: Column) -> int:
-    """The answer comes first, and settings, which the name of a row has, come last; chosen columns have their order."""
-    if column.detail < 0:
-        return 0
-    return len(ANSWER) + 1 if column.only == "values" else ANSWER.get(column.key, len(ANSWER))
+    """Early columns come first, and settings, which the name of a row has, last; chosen columns have their order."""
+    return 0 if column.early or column.detail < 0 else 2 if column.only == "values" else 1
 
 
 def _intervals(table: Table) -> list[tuple[float, ...] | None]:
     """The interval of each row and its middle, in percent of the range of all intervals; None without an interval."""
     intervals = []
     for row in table.rows:
-        middle = next((row[key] for key in ("mean", "ratio", "part") if key in row), None)
-        ends = [end for end in (row.get("low"), middle, row.get("high")) if end is not None]
+        ends = [end for end in map(row.get, ("low", table.middle, "high")) if end is not None]
         intervals.append(ends if len(ends) == 3 else [])
     low, high = (pick((end for ends in intervals for end in ends), default=0.0) for pick in (min, max))
     span = high - low or 1.0

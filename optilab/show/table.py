@@ -37,6 +37,8 @@ class Column:
     """The heading on a page, where a longer one has room."""
     about: str = ""
     """The explanation of the column on a page: a sentence without a period."""
+    early: bool = False
+    """True if a page shows it next to the name of a row, where a phone has room for it."""
 
 
 Interval = tuple[float, float]
@@ -69,6 +71,10 @@ class Table:
     rows: Sequence[Mapping[str, Any]]
     notes: Sequence[str | Command] = ()
     header: bool = True
+    middle: str = ""
+    """The key of the value that a page draws in the interval of its row, from `low` to `high`."""
+    look: str = ""
+    """The key of the value that is the look of its row on a page."""
 
     @property
     def names(self) -> dict[str, Column]:

@@ -21,6 +21,7 @@ from optilab.config.section import dump
 from optilab.config.training import TrainConfig, without_former_keys
 from optilab.config.tree import Tree, flat
 from optilab.errors import CheckpointError, UsageError, did_you_mean, shown
+from optilab.numbers import digits
 from optilab.optimize.user_code import is_user_code
 from optilab.runs import Record, Row, Study
 from optilab.runs.record import MANIFEST
@@ -362,4 +363,4 @@ def value_text(value: Any) -> str:
         return f"{len(value)} x {value_text(value[0])}"
     if (name := without_directory(value)) != value:
         return str(name)
-    return f"{value:g}" if isinstance(value, float) else flow(value)
+    return digits(value) if isinstance(value, float) else flow(value)

@@ -22,6 +22,8 @@ from math import comb, inf, nan, sqrt
 from statistics import fmean
 from typing import Any, Generic, Literal, Self, TypeVar
 
+from optilab.numbers import short_percent
+
 LEVEL = 0.05
 """The level of intervals, and of the verdicts of a table that was not compared before."""
 EXPONENT = 1.5
@@ -82,7 +84,7 @@ def alpha(looks: int, level: float = LEVEL) -> float:
 
 def confidence_of(level: float) -> str:
     """`95%` of the level 0.05."""
-    return f"{100 * (1 - level):.4g}%"
+    return short_percent(1 - level)
 
 
 # --- one difference ----------------------------------------------------------------------------------------

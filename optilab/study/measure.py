@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 
 from optilab.config.claims import MOMENTS, At, fraction_problem
 from optilab.errors import DataError, UsageError, did_you_mean, shown, unknown
+from optilab.numbers import short_percent
 from optilab.runs import Record, Row, best, read_timings
 from optilab.runs.metrics import TESTED, metric_of
 from optilab.study.groups import Group
@@ -72,7 +73,7 @@ class Measure:
     def name(self) -> str:
         """`last val_acc`, `val_acc at epoch 5`, `epochs to 80%`."""
         if self.target is not None:
-            goal = f"{100 * self.target:g}%" if self.metric_higher_is_better else f"{self.metric} {self.target:g}"
+            goal = short_percent(self.target) if self.metric_higher_is_better else f"{self.metric} {self.target:g}"
             return f"{self.until} to {goal}"
         if self.at == "area":
             return f"mean {self.metric}"

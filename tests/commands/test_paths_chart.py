@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from optilab.commands.charts.paths import paths_chart
-from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, RULES, descend
 from optilab.show import chart_file
 
@@ -77,12 +76,6 @@ def test_animation_has_every_step(paths, tmp_path):
     chart_file.animate(paths_chart(OBJECTIVES["ravine"](), short), str(tmp_path / "paths.gif"))
     with Image.open(tmp_path / "paths.gif") as image:
         assert image.n_frames >= 7  # the last one is held, which a GIF may store as one long frame
-
-
-def test_animation_needs_its_program(paths, tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UsageError, match="needs the program ffmpeg"):
-        chart_file.animate(paths_chart(OBJECTIVES["ravine"](), paths), str(tmp_path / "a.mp4"))
 
 
 def test_longest_titles_fit():

@@ -1,14 +1,17 @@
 """A chart of no subject: what each painter makes of the same value."""
 
+import ast
 import re
 from io import StringIO
+from pathlib import Path
 from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from optilab.show import chart_file, chart_svg, chart_text
+from optilab.show import chart as chart_module
+from optilab.show import chart_file, chart_svg, chart_text, page, table
 from optilab.show.chart import (
     Band,
     Chart,
@@ -75,13 +78,37 @@ def test_ascii():
 
 def test_map_and_braille():
     plane = Heatmap(
-        np.array([[0.0, 1.0], [np.nan, 9.0]]), X[:2], X[:2], Scale("z"), diverged=np.zeros((2, 2), bool)
+        np.array([[0.0, 1.0], [np.nan, 9.0]]), X[:2], X[:2], Scale("z"), gaps={"gone": np.zeros((2, 2), bool)}
     )
     drawn = text(chart(plane, series=(), x=Scale("x", 0, 1), y=Scale("", 0, 1)))
     assert drawn[0] == "          numbers, z"
     assert (drawn[1][10:].count("?"), drawn[1][10:].count("@")) == (15, 15)
     assert drawn[-1] == "          ' ' 0   '@' 9"
     assert any(0x2800 < ord(sign) < 0x2900 for line in text(chart(*lines(2)), braille=True) for sign in line)
+
+
+def test_cells_without_a_value_are_called_what_the_chart_says():
+    values = np.array([[0.0, 1.0], [np.nan, 9.0]])
+    gaps = {"dry": values == 1, "unseen": np.isnan(values)}
+    rows = np.arange(198.0)
+    many = {name: np.tile(gap, (99, 1)) for name, gap in gaps.items()}
+    heat = Heatmap(np.tile(values, (99, 1)), X[:2], rows, Scale("z"), gaps=many)
+    drawn = chart(heat, series=(), x=Scale("x", 0, 1), y=Scale("", 0, 197))
+    assert text(drawn)[-1] == "          ' ' 0   '@' 9   x dry"
+    assert [*chart_svg.signs(drawn)] == [("gone", "dry")]
+    assert [label.get_text() for label in chart_file.draw(drawn).legends[0].get_texts()] == ["dry", "unseen"]
+
+
+def test_show_knows_no_subject():
+    """What a value is, is said by the command: no module of charts, tables and pages asks for a name of it."""
+    subjects = {"mean", "cost", "ratio", "part", "verdict", "diverged", "not converged", "no minimum reached"}
+    subjects |= {"epoch", "epochs", "layer", "layers", "training", "validation", "seed", "optimizer"}
+    for module in (chart_module, chart_file, chart_svg, chart_text, page, table):
+        tree = ast.parse(Path(module.__file__).read_text())
+        texts = {
+            node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        }
+        assert not {part for text in texts for part in (text, text.strip())} & subjects, module.__name__
 
 
 def test_panels_stand_next_to_each_other_where_there_is_room():
@@ -103,9 +130,9 @@ def test_color_belongs_to_a_series_in_every_medium():
 
 def test_roles_of_a_single_series_are_told_apart():
     training = Polyline(X, X, 0, "training")
-    validation = Polyline(X, X + 1, 0, "validation")
+    validation = Polyline(X, X + 1, 0, "validation", main=True)
     assert text(chart(training, validation, series=("one",)))[-1] == "          a training   b validation"
-    faint = lines(2, skip_in_text=True)
+    faint = lines(2, detail=True)
     assert text(chart(*lines(2), *faint)) == text(chart(*lines(2)))
 
 
@@ -129,7 +156,7 @@ def test_painters_have_the_same_marks():
 
 
 def test_every_mark_has_a_painter_of_files():
-    plane = Heatmap(np.eye(3), X[:3], X[:3], Scale("z"), diverged=np.zeros((3, 3), bool))
+    plane = Heatmap(np.eye(3), X[:3], X[:3], Scale("z"), gaps={"gone": np.zeros((3, 3), bool)})
     edge = Contour(lambda x, y: x + y[:, None], level=2.0, label="edge")
     marks = [
         plane,

@@ -59,7 +59,7 @@ def test_pipe_gets_a_picture_only_if_asked(optilab, small):
 
 
 def test_training_writes_its_picture(optilab, small, tmp_path):
-    *_, file, run = optilab("train", small, "--epochs", 2, "--out", "a.png", "--dark").stdout.splitlines()
+    *_, run, file = optilab("train", small, "--epochs", 2, "--out", "a.png", "--dark").stdout.splitlines()
     assert (file, run.startswith("runs/")) == ("a.png", True)
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     optilab("train", small, "--epochs", 1, "--seeds", 2, "--out", "b.svg", "--json")

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from optilab.errors import UsageError
 from optilab.show import terminal
-from optilab.show.table import Column, Table, latex, markdown, show
+from optilab.show.page import render
+from optilab.show.table import Column, Table, interval_columns, latex, markdown, show
 from tests.hostile import HOSTILE, LIVE
 
 COLUMNS = [
@@ -43,6 +44,26 @@ def test_formats():
         "% needs \\usepackage{booktabs}\n\\begin{tabular}{lrr}\n\\toprule\nname & value & in words \\\\\n\\midrule\n"
         "a\\_b \\& 50\\% & $-$1.2\\,\\% & low \\\\\nplain &  & none \\\\\n\\bottomrule\n\\end{tabular}\n"
     )
+
+
+def test_a_page_shows_what_the_table_says_of_its_values():
+    """Early columns next to the name, the middle of each interval, the look of each row."""
+    columns = [
+        Column("name", "name"),
+        Column("n", "n"),
+        Column("level", "level", early=True),
+        *interval_columns("", str),
+    ]
+    ends = [{"low": low, "high": low + 2, "interval": (low, low + 2)} for low in (0, 2)]
+    rows = [
+        {"name": "a", "n": 3, "level": 1, "state": "best"} | ends[0],
+        {"name": "b", "n": 3, "level": 3} | ends[1],
+    ]
+    shown = render("title", [Table(columns, rows, middle="level", look="state")]).decode()
+    assert re.findall('<th scope="col"[^>]*>([^<]*)', shown) == ["name", "level", "n", "95% interval", "interval"]
+    assert re.findall('<tr class="([^"]*)"', shown) == ["best"]
+    assert re.findall('<circle cx="([^"]*)"', shown) == ["25.0", "75.0"]
+    assert "<circle" not in render("title", [Table(columns, rows)]).decode()
 
 
 def test_columns_are_chosen_and_ordered():

@@ -89,10 +89,6 @@ class SimulatedComparisons:
             self.rejected &= np.where(better, failed <= of_first, of_first <= failed)
 
 
-Rule = Callable[[np.ndarray], np.ndarray]
-"""Tables (tables, groups, seeds) -> which groups have a verdict against the best, (tables, groups)."""
-
-
 def rejected(values: np.ndarray) -> np.ndarray:
     return SimulatedComparisons(values).rejected
 
@@ -138,12 +134,12 @@ def one_worse(generator: np.random.Generator, size: tuple[int, int, int], effect
     return values
 
 
-def power(groups: int, seeds: int, effect: float, count: int = 1000, rule: Rule = rejected) -> float:
+def power(groups: int, seeds: int, effect: float, count: int = 1000) -> float:
     """Percentage of tables in which the one group that is `effect` standard deviations worse is called so."""
     generator = generator_of(33, groups, seeds)
 
     def make(tables: int) -> np.ndarray:
-        return rule(one_worse(generator, (tables, groups, seeds), effect))[:, 0]
+        return rejected(one_worse(generator, (tables, groups, seeds), effect))[:, 0]
 
     return percentage(make, groups, seeds, count)
 

@@ -76,7 +76,7 @@ def _trajectory_panel(function: Objective, paths: list[Trajectory]) -> Panel:
     marks.append(Points([start[0]], [start[1]], "start", name="start"))
     if minima:
         marks.append(Points([p[0] for p in minima], [p[1] for p in minima], "minimum", name="minimum"))
-    return Panel(tuple(marks), x, y, skip_in_text=not plane)
+    return Panel(tuple(marks), x, y, detail=not plane)
 
 
 def _losses(function: Objective, paths: list[Trajectory]) -> Panel:
@@ -88,7 +88,7 @@ def _losses(function: Objective, paths: list[Trajectory]) -> Panel:
         Polyline(np.arange(len(curve)), curve, number, dash="series", marker=5)
         for number, curve in enumerate(curves)
     )
-    x = Scale("epoch", 0, epochs, unit="epochs")
+    x = Scale("epoch", 0, epochs, unit="whole")
     y = Scale(quantity, low, max(high, low * 10**1e-9), log=True, margin=0.05)
     return Panel(lines, x, y)
 

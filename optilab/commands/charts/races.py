@@ -81,5 +81,5 @@ def _judged(table: RaceTable, rules: Sequence[str]) -> Panel:
             lower, upper = np.clip(curve.interval, 0, 1)
             marks.append(Band(epochs, lower, upper, number, alpha=0.18))
     y = Scale(METRICS["val_acc"].title, unit="fraction")
-    x = Scale("epoch", 1, longest, unit="epochs")
+    x = Scale("epoch", 1, longest, unit="whole")
     return Panel(tuple(marks), x, y, f"{table.network}: evaluated, mean and 95%")

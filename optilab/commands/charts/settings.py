@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from optilab.commands.comparison_tables import Units, whole_percents
+from optilab.numbers import Units, whole_percents
 from optilab.show.chart import Chart, Heatmap, Mark, Panel, PanelRow, Points, Polyline, Scale
 from optilab.show.table import Column, Table, interval_columns, interval_values
 from optilab.study.comparison import RunComparison
@@ -142,7 +142,7 @@ def _map(comparison: RunComparison, axes: Sequence[TriedAxis], y: Scale) -> Pane
         place = tuple(axis.values.index(candidate.settings.get(axis.key)) for axis in (down, across))
         values[place] = row.summary.mean if row.summary.n else np.nan
     places = [np.arange(1.0, count + 1) for count in values.shape]
-    heatmap = Heatmap(values, places[1], places[0], y, diverged=~np.isfinite(values))
+    heatmap = Heatmap(values, places[1], places[0], y, gaps={"diverged": ~np.isfinite(values)})
     return Panel((heatmap,), _named(across, across.values), _named(down, down.values))
 
 
@@ -165,7 +165,7 @@ def importance_table(importance: Sequence[Effect], measure: Measure) -> Table:
         }
         for effect in importance
     ]
-    return Table(EFFECTS, rows)
+    return Table(EFFECTS, rows, middle="part")
 
 
 def _listed(effect: Effect, measure: Measure, show: Units) -> str:

@@ -58,7 +58,7 @@ def training_chart(curves: Histories, part: str | None = None) -> Chart:
 
 
 def _part(panel: Panel) -> str:
-    return "layers" if panel.shows_layers else panel.title.partition(" ")[0]
+    return "layers" if panel.has_named_rows else panel.title.partition(" ")[0]
 
 
 def curves_chart(histories: Sequence[History]) -> Chart:
@@ -87,9 +87,9 @@ def layers_chart(histories: Sequence[History]) -> Chart:
             heat = Heatmap(
                 values, np.arange(1, epochs + 1), np.arange(1, count + 1), scales[quantity], series=number
             )
-            x, y = Scale("epoch", 1, epochs, unit="epochs"), Scale("layer", 0.5, count + 0.5, names=names)
+            x, y = Scale("epoch", 1, epochs, unit="whole"), Scale("layer", 0.5, count + 0.5, names=names)
             title = history.name if place == 0 and len(histories) > 1 else ""
-            panels.append(Panel((heat,), x, y, title, skip_in_text=place > 0))
+            panels.append(Panel((heat,), x, y, title, detail=place > 0))
         rows.append(PanelRow(tuple(panels), 0.5 + min(3.0, max(0.8, 0.22 * len(names)))))
     return Chart(tuple(rows), tuple(history.name for history in histories))
 
@@ -122,27 +122,25 @@ def _metric(histories: Sequence[History], metric: str) -> Panel:
         scale = replace(scale, low=min(low, float(bottom)), high=max(high, float(top)))
     for number, history in enumerate(histories):
         training, validation = history.curves[f"train_{metric}"], history.curves[f"val_{metric}"]
-        marks.append(
-            _over_epochs(training.mean, number, role="training", width=0.9, skip_in_text=len(histories) > 1)
-        )
+        marks.append(_over_epochs(training.mean, number, role="training", width=0.9, detail=len(histories) > 1))
         if number in bands:
             lower, upper = bands[number]
             marks.append(Band(np.arange(1, len(validation.mean) + 1), lower, upper, number, label=BAND))
         elif validation.interval is not None:
             marks += [
-                _over_epochs(run, number, role="each seed", width=0.6, alpha=0.4, skip_in_text=True)
+                _over_epochs(run, number, role="each seed", width=0.6, alpha=0.4, detail=True)
                 for run in validation.runs.values()
             ]
         best = validation.mean[history.best - 1]
-        marks.append(_over_epochs(validation.mean, number, role="validation", width=2.2, marker=5))
+        marks.append(_over_epochs(validation.mean, number, role="validation", main=True, width=2.2, marker=5))
         marks.append(Points([history.best], [best], "best", number, label="best validation accuracy"))
     classes = {history.classes for history in histories}
     # The targets of a loop may be unknown.
     chance = QUANTITIES[metric].chance(max(classes)) if min(classes) > 1 else None
     if len(classes) == 1 and low < (chance or 0.0) < high:
-        marks.append(ReferenceLine(chance or 0.0, name="chance level", skip_in_text=True))
+        marks.append(ReferenceLine(chance or 0.0, name="chance level", detail=True))
     epochs = max(history.epochs for history in histories)
-    return Panel(tuple(marks), Scale("epoch", 1, epochs, unit="epochs"), scale, QUANTITIES[metric].title)
+    return Panel(tuple(marks), Scale("epoch", 1, epochs, unit="whole"), scale, QUANTITIES[metric].title)
 
 
 def _band(history: History, metric: str, scale: Scale) -> Floats | None:
@@ -197,14 +195,12 @@ def _curvature(histories: Sequence[History]) -> Panel:
         marks += [
             Polyline(measured.epochs, measured.sharpness, number, "sharpness", width=2.0, dash="series", marker=5),
             Polyline(measured.epochs, measured.limit, number, "limit of stability", width=1.2, dash="dashed"),
-            Polyline(
-                measured.epochs, along, number, "along the gradient", width=0.8, alpha=0.7, skip_in_text=True
-            ),
+            Polyline(measured.epochs, along, number, "along the gradient", width=0.8, alpha=0.7, detail=True),
         ]
     title = "curvature of the loss"
     mixed = ", preconditioned" if all(scaled) else "; of adaptive optimizers preconditioned" if any(scaled) else ""
     last = max(float(history.curvature.epochs[-1]) for history in histories if history.curvature)
-    x = Scale("epoch", 0, last, unit="epochs")
+    x = Scale("epoch", 0, last, unit="whole")
     return Panel(tuple(marks), x, curvature_scale(histories), title + mixed)
 
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from optilab.diagnose.check import Observation, check, sees
 from optilab.diagnose.evidence import FIRST_STEPS, MIN_FALL, PROBE_BATCHES, Evidence
-from optilab.words import percent
+from optilab.numbers import percent
 
 MIN_BATCHES = 3
 """Sampled batches whose targets are all the same."""

@@ -2,7 +2,8 @@
 
 from optilab.diagnose.check import Observation, check, remedy_sets
 from optilab.diagnose.evidence import Evidence
-from optilab.words import plural, points
+from optilab.numbers import points
+from optilab.words import plural
 
 MAX_DROPOUT = 0.5
 """Fraction of the outputs that dropout sets to zero."""

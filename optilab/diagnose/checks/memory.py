@@ -5,7 +5,7 @@ import math
 from optilab.diagnose.check import Observation, Sets, check
 from optilab.diagnose.checks.labels import MIN_UNRELATED_LOSS
 from optilab.diagnose.evidence import Evidence
-from optilab.words import points
+from optilab.numbers import points
 
 MIN_IMAGES = 50
 """Training samples per class."""

@@ -40,7 +40,7 @@ function nice(low, high, most = 7) {
 /** Places of ticks. @param {string} kind @param {number} low @param {number} high */
 function ticks(kind, low, high) {
   if (kind.includes("names")) return [];
-  if (kind.includes("epochs")) return nice(low, high).filter(Number.isInteger);
+  if (kind.includes("whole")) return nice(low, high).filter(Number.isInteger);
   if (!kind.includes("log")) return nice(low, high);
   return high - low > 2
     ? nice(low, high).filter(Number.isInteger)
