@@ -38,6 +38,8 @@ MIN_FALL = 0.05
 learning."""
 FIRST_STEPS = "the first steps"
 """The reference of a loop's loss where the chance-level loss is not known."""
+SCALINGS = ("Div", "Mul", "Neg", "ToCopy")
+"""Operations that may end a loss of one term."""
 EQUAL_CLASSES = "equally frequent classes"
 """The classes that are assumed for the chance-level loss where a loop gives no targets."""
 MIN_NATS = 10.0
@@ -220,6 +222,19 @@ class Evidence:
     def chance_loss_source(self) -> str:
         """The source of a loop's chance-level loss: "guessing", FIRST_STEPS or EQUAL_CLASSES."""
         return self.loop.reference
+
+    @property
+    def chance_is_known(self) -> bool:
+        """True if the chance-level loss is known, from which skill is computed."""
+        return self.chance_loss_source not in (FIRST_STEPS, EQUAL_CLASSES)
+
+    @property
+    def is_objective(self) -> bool:
+        """True for a loop whose loss has no chance level: it adds several terms, as likelihood bounds, actors with
+        critics and adversaries do, or is negative at times, as those of rewards and densities."""
+        operations = (name for name in self.loop.loss_path if name not in SCALINGS)
+        several = next(operations, "") in ("Add", "Sub")
+        return self.chance_loss_source == FIRST_STEPS and (several or self.loop.negative > 0)
 
     @property
     def chance(self) -> float:

@@ -133,6 +133,8 @@ class Seen:
     # --- outputs, targets and loss ---
     loss_path: list[str] = field(default_factory=list)
     """The operations that made the loss, the last one first."""
+    negative: int = 0
+    """Losses below 0: of rewards, or of densities."""
     lowest_loss: float = 0.0
     """The lowest mean loss of an epoch."""
     loss_over_mean: int = 1

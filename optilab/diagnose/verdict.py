@@ -81,8 +81,9 @@ def diagnose(evidence: Evidence) -> list[Finding]:
 
 def _finding(evidence: Evidence, check: Check, result: Observation, follows: bool) -> Finding:
     """The finding of a result; `follows`: another finding explains it."""
-    harmless = result.informational or follows or (evidence.learned and not result.certain)
     proved = not evidence.setup.loop or check.run.__module__ == loop.__name__ or check.name in PROVED
+    measured = proved or bool(evidence.divergence) or not evidence.is_objective
+    harmless = result.informational or follows or not (result.certain or (measured and not evidence.learned))
     critical = proved and not evidence.beats_chance
     severity = Severity.INFO if harmless else Severity.CRITICAL if critical else Severity.WARNING
     remedies = () if harmless else tuple(sets for sets in result.changes if _changes(evidence, sets))
@@ -245,7 +246,7 @@ def healthy(evidence: Evidence, findings: Sequence[Finding], level: Severity = S
         bool(evidence.epochs)
         and not evidence.probe_run
         and not missed_steps(evidence)
-        and _chance_is_known(evidence)
+        and evidence.chance_is_known
     )
     return complete and evidence.learned and all(finding.severity < level for finding in findings)
 
@@ -256,11 +257,6 @@ def missed_steps(evidence: Evidence) -> str:
         return f"the watch stopped after {plural(evidence.steps, 'step')} ({evidence.loop.error})"
     steps = math.ceil(evidence.loop.updates / evidence.loop.optimizers)
     return f"the watch saw {evidence.steps:,} of {plural(steps, 'step')}" if steps > evidence.steps else ""
-
-
-def _chance_is_known(evidence: Evidence) -> bool:
-    """True if the chance level is known, from which skill is computed."""
-    return evidence.chance_loss_source not in (FIRST_STEPS, EQUAL_CLASSES)
 
 
 def sentence(evidence: Evidence, findings: Sequence[Finding]) -> str:
@@ -284,6 +280,8 @@ def sentence(evidence: Evidence, findings: Sequence[Finding]) -> str:
     if not evidence.rows:
         return "no epoch is recorded yet"
     accuracy = _accuracy(evidence)
+    if evidence.is_objective or (evidence.learned and evidence.chance_loss_source == FIRST_STEPS):
+        return f"cannot tell: {accuracy}"
     if evidence.learned:
         lost = "" if evidence.epochs else "; its layers were not recorded"
         return f"{'healthy' if healthy(evidence, findings) else 'no sign of trouble'}: {accuracy}{lost}"
@@ -299,7 +297,7 @@ def sentence(evidence: Evidence, findings: Sequence[Finding]) -> str:
         course += f"; only {plural(evidence.steps, 'step')} in all: train longer before you look for a cause"
     lacks = "it has not learned much" if evidence.skill <= MIN_SKILL else "its loss is not below the chance level"
     verdict = f"{'no sign of trouble yet' if still_learning(evidence) else 'no cause found'}: "
-    return f"{verdict}{f'{lacks}, ' if _chance_is_known(evidence) else ''}{accuracy}{course}"
+    return f"{verdict}{f'{lacks}, ' if evidence.chance_is_known else ''}{accuracy}{course}"
 
 
 def _needs_steps(evidence: Evidence) -> bool:
@@ -338,8 +336,9 @@ def _accuracy(evidence: Evidence) -> str:
         against = "" if column else f"against {evidence.validation_chance_loss:.3g} of {FIRST_STEPS}"
     text += f", {against}" if against else ""
     text += f" for {EQUAL_CLASSES}" if reference == EQUAL_CLASSES else ""
-    if not _chance_is_known(evidence):
-        missing = "from a loss of this kind" if evidence.loop.task else "without target=y in watch.step"
+    if not evidence.chance_is_known:
+        own = evidence.loop.task or evidence.is_objective
+        missing = "from a loss of this kind" if own else "without target=y in watch.step"
         text += f"; its chance level is not known {missing}"
     return text
 

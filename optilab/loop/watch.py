@@ -547,6 +547,7 @@ class Watch:
             "optimizers": max(1, len(self._optimizers)),
             "short": short,
             "epoch_steps": count / len(self._ends) if self._ends else 0,
+            "negative": sum(loss < 0 for loss in self._losses),
             "lowest_loss": min((row["train_loss"] for row in rows), default=0.0),
             "has_modes": [name for name, active in modes.items() if active],
             "error": self._error,

@@ -1314,3 +1314,29 @@ def test_nothing_of_the_data_is_noted_where_that_is_asked_for():
     assert (watch.evidence().loop.entered, watch.evidence().loop.columns) == (None, None)
     with pytest.raises(optilab.errors.UsageError, match="data: expected True or False"):
         optilab.watch(net, optimizer, data="no")
+
+
+@pytest.mark.parametrize("kind", ["one term", "two terms", "rewards"])
+def test_a_loss_without_a_chance_level_makes_no_symptom_a_fault(kind):
+    torch.manual_seed(0)
+    hidden = [nn.Linear(4, 32), nn.Sigmoid()] + [layer for _ in range(4) for layer in (nn.Linear(32, 32), nn.Sigmoid())]
+    model = nn.Sequential(*hidden, nn.Linear(32, 2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    watch = optilab.watch(model, optimizer)
+    for _ in range(300):
+        x = torch.randn(32, 4)
+        actor, critic = model(x).unbind(1)
+        loss = (critic - x[:, 1]).square().mean()
+        if kind != "one term":
+            loss = loss + (actor - x[:, 2]).square().mean()
+        if kind == "rewards":
+            loss = (actor * x[:, 3]).mean().tanh() + critic.mean().sin()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        watch.step(loss)
+    diagnosis = watch.diagnosis()
+    faults = [finding for finding in diagnosis.findings if finding.severity > Severity.INFO]
+    assert bool(faults) == (kind == "one term"), diagnosis
+    assert ("cannot tell" in str(diagnosis)) == (kind != "one term")
+    assert ("from a loss of this kind" in str(diagnosis)) == (kind != "one term")
