@@ -7,7 +7,7 @@ Skill is the explained fraction of the variance, or the accuracy above that of t
 what is possible. A program fails if its skill is below 0.55, or 0.1 or more below that of the mended one. The first
 cause is true if the program with all mends but those of its types fails. A remedy cures if the skill comes within a
 tenth of the mended program's, or half of the way to 1.
-The loops take about seven minutes on one core.
+The loops take about four minutes on one core.
 """
 
 import math
@@ -39,22 +39,18 @@ ROUNDS = 3
 MEANS = {
     "act": "dead-units vanishing-gradient softmax-twice logits-as-probabilities constant-outputs targets-out-of-reach "
     "no-nonlinearity",
-    "loss": "loss-not-finite softmax-twice logits-as-probabilities shapes-broadcast loss-is-a-sum labels-out-of-range "
-    "regression-of-classes",
+    "loss": "loss-not-finite softmax-twice logits-as-probabilities labels-out-of-range regression-of-classes",
     "lr": "learning-rate-decayed learning-rate-too-high learning-rate-too-low learning-rate-zero",
     "epoch": "training-too-short",
-    "opt": "eps-dominates optimizer-of-another-model no-optimizer-step gradients-not-zeroed "
-    "parameters-not-in-optimizer",
+    "opt": "eps-dominates",
     "init": "symmetric-init weights-too-large dead-units vanishing-gradient",
     "batch": "batch-norm-small-batch",
-    "prep": "one-class labels-unrelated inputs-out-of-scale non-finite-data shapes-broadcast batch-as-time same-batch "
-    "batches-sorted-by-class validation-out-of-scale targets-out-of-reach labels-out-of-range targets-out-of-scale",
-    "data": "one-class labels-unrelated too-few-images overfitting non-finite-data same-batch batches-sorted-by-class "
-    "labels-out-of-range",
-    "layer": "weight-decay-too-strong dropout-too-strong vanishing-through-time overfitting batch-as-time "
-    "no-causal-mask graph-cut eval-mode-in-training train-mode-in-validation",
+    "prep": "one-class labels-unrelated inputs-out-of-scale non-finite-data validation-out-of-scale "
+    "targets-out-of-reach labels-out-of-range targets-out-of-scale",
+    "data": "one-class labels-unrelated too-few-images overfitting non-finite-data labels-out-of-range",
+    "layer": "weight-decay-too-strong dropout-too-strong overfitting",
 }
-"""Type of a ground truth -> the findings that mean it. A finding got its place before it met these programs."""
+"""Type of a ground truth -> the findings that mean it; bugs of a loop are not there, because `train` has none."""
 
 
 @dataclass(frozen=True)
@@ -196,16 +192,16 @@ def garments(divided: bool = False) -> Data:
     x, x_new = (torch.tensor(part)[:, None].float() for part in (images.train_images, images.test_images))
     y, y_new = (torch.tensor(part).float() for part in (images.train_labels, images.test_labels))
     y, x_new = ((y / 255).floor(), x_new) if divided else (y, x_new / 255)
-    return Data(x[:6_000] / 255, y[:6_000], x_new[:1_000], y_new[:1_000])
+    return Data(x[:2_000] / 255, y[:2_000], x_new[:500], y_new[:500])
 
 
 def pictures() -> Data:
     """Ten patterns of colors, from 0 to 255, with noise, and another brightness and contrast in each picture."""
-    y = random().integers(0, 10, 1_000)
+    y = random().integers(0, 10, 300)
     patterns = random().standard_normal((10, 3, 4, 4)).repeat(8, 2).repeat(8, 3)[y]
-    noise, levels = random().standard_normal(patterns.shape), random().uniform(0, 1, (2, 1_000, 1, 1, 1))
+    noise, levels = random().standard_normal(patterns.shape), random().uniform(0, 1, (2, 300, 1, 1, 1))
     x = 90 + 70 * levels[0] + (20 + 40 * levels[1]) * (patterns + noise)
-    return table_of(x.clip(0, 255).round(), y, 800, validates=True)
+    return table_of(x.clip(0, 255).round(), y, 200, validates=True)
 
 
 def game_of_life() -> Data:
