@@ -19,6 +19,7 @@ PROGRAMS = {
     "paired_loops": "loops for findings that no loop of `loops` has, with the fault and without it",
     "sound_loops": "loops that are sound and learn, but look faulty; each is trained without a watch",
     "drawn_faults": "drawn loops with a fault of the output, loss, targets or inputs, and their twins",
+    "real_programs": "published faulty programs, broken and mended, next to other tools",
     "refinements": "each check of the diagnosis, and each refinement of one, left out in turn",
     "peers": "other tools on the same loops",
     "error_rates": "how often verdicts and intervals err, and what they find",

@@ -252,9 +252,9 @@ MIN_SAME = 2
 @check("same-batch", fix="iterate over the loader: for x, y in loader; next(iter(loader)) begins again each time")
 def same_batch(evidence: Evidence) -> Observation | None:
     """All consecutive sampled batches have equal inputs (info in a network that has learned, where a step is an
-    epoch)."""
+    epoch). Batches of one sample may be equal by chance."""
     same, pairs = evidence.loop.same_batches, evidence.loop.batch_pairs
-    if same < MIN_SAME or same < pairs:
+    if same < MIN_SAME or same < pairs or evidence.loop.batch_size == 1:
         return None
     text = f"the inputs of all {pairs + 1} consecutive batches that were compared are equal"
     # Training on one batch on purpose, all data or a test that a network can learn it, looks the same.
