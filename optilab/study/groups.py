@@ -18,7 +18,7 @@ from optilab import runs
 from optilab.call import flow
 from optilab.config.load import NOT_SETTINGS, require_unedited
 from optilab.config.section import dump
-from optilab.config.training import TrainConfig, without_former_keys
+from optilab.config.training import TrainConfig
 from optilab.config.tree import Tree, flat
 from optilab.errors import CheckpointError, UsageError, did_you_mean, shown
 from optilab.optimize.user_code import is_user_code
@@ -143,7 +143,7 @@ def settings(record: Record) -> dict[str, Any]:
         if not record.is_watched:
             require_unedited(record, written)
     _require_facts(record, config)
-    tree = flat(without_former_keys(config))
+    tree = flat(config)
     if record.is_watched:  # its code cannot be seen: the name that it was saved under tells it from others
         return {**tree, "name": record.name}
     for key in ("optimizer", "model"):
@@ -164,7 +164,7 @@ def _fork(origin: Mapping[str, Any] | None) -> dict[str, str]:
     """The epoch of a fork, and a checksum of the settings before it; empty for a run that is not a fork."""
     if origin is None:
         return {}
-    tree = flat(without_former_keys(origin.get("config", {})))
+    tree = flat(origin.get("config", {}))
     # Where no schedule depends on it, the number of epochs says nothing about those before the fork.
     ignored = NOT_SETTINGS | ({"epochs"} if tree.get("schedule.name") == "constant" else set())
     config = {key: value for key, value in tree.items() if key not in ignored}

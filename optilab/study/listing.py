@@ -20,7 +20,6 @@ from optilab.config.keys import is_within, keys_of
 from optilab.config.load import load
 from optilab.config.presets import presets
 from optilab.config.section import dump, handling_user_code, schema_for
-from optilab.config.training import without_former_keys
 from optilab.config.tree import decimal, flat
 from optilab.errors import SYNONYMS, OptilabError, UsageError, did_you_mean, shown
 from optilab.optimize import RULES
@@ -116,8 +115,8 @@ class PresetDiff:
 
 
 def config_of(record: Record) -> dict[str, Any]:
-    """The config in a run's manifest, empty in one of an older version; several rules of `optimize` by their names."""
-    config = without_former_keys(record.manifest.get("config", {}))
+    """The config in a run's manifest; several rules of `optimize` by their names."""
+    config: dict[str, Any] = record.manifest.get("config", {})
     rules = config.get("algo")
     if not (isinstance(rules, list) and all(isinstance(rule, dict) for rule in rules)):
         return config
@@ -319,6 +318,6 @@ def _base(study: Study) -> dict[str, Any]:
     """The config of a study's trainings, by dotted key. ConfigError where study.yaml is damaged."""
     request = request_of(study)
     config, changes = request.get("config"), request.get("set") or {}
-    base = flat(without_former_keys(config)) if isinstance(config, dict) else {}
+    base = flat(config) if isinstance(config, dict) else {}
     inside = [key for key in base if key not in changes and any(is_within(key, changed) for changed in changes)]
     return {key: value for key, value in base.items() if key not in inside} | flat(changes)
