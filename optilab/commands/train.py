@@ -278,7 +278,7 @@ def _draw(request: Train, records: Sequence[Record]) -> list[str]:
 class LabTraining(LabRun):
     """A training at its end."""
 
-    schema_version: ClassVar[int] = 3
+    schema_version: ClassVar[int] = 4
     judged: "Sequence[ClaimResult]" = ()
     written: Sequence[str] = ()
     picture: bool | None = None

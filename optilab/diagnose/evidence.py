@@ -518,9 +518,9 @@ def reason_unreadable(record: runs.Record) -> str:
 
 
 def evidence_of(record: runs.Record) -> Evidence:
-    """The evidence in a run directory; a run without diagnostics, or of an older version, has less."""
+    """The evidence in a run directory; a run without diagnostics has less."""
     divergence = str(record.manifest.get("reason", "")) if record.state == "diverged" else ""
-    diagnostics = with_present_keys(runs.read_diagnostics(record.path))
+    diagnostics = runs.read_diagnostics(record.path)
     if record.is_watched:
         short = bool(diagnostics and diagnostics[0].get("loop", {}).get("short"))
         return Evidence(Setup.read(record), record.rows(), diagnostics, divergence, short)
@@ -538,30 +538,3 @@ def evidence_of(record: runs.Record) -> Evidence:
     if diagnostics and not diagnostics[0]["epoch"]:
         start |= diagnostics.pop(0)
     return Evidence(Setup.of(config, start.get("network", {})), record.rows(), [start, *diagnostics], divergence)
-
-
-SILENT = 1e-4
-"""Gradient of a layer over the output layer's, of single images, by which version 0.1 knew that its units are dead."""
-
-
-def with_present_keys(diagnostics: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Records with the present keys, also of version 0.1: equal units, and units dead before training."""
-    written = []
-    for line in diagnostics:
-        layers = [_with_equal_units(layer) for layer in line.get("layers", ())]
-        written.append({**line, "layers": layers} if layers else {**line})
-    if not written or written[0]["epoch"]:
-        return written
-    start, gradients = written[0], written[0].get("sample_gradients")
-    if gradients and "first_dead" not in start:
-        least = SILENT * (gradients[-1] or 1.0)
-        start["first_dead"] = [float(gradient is not None and gradient <= least) for gradient in gradients]
-    for first, key in (("first_common", "common"), ("first_std", "activation_std")):
-        if first not in start and len(written) > 1 and "layers" in written[1]:
-            start[first] = [layer.get(key) for layer in written[1]["layers"]]
-    return written
-
-
-def _with_equal_units(layer: Mapping[str, Any]) -> dict[str, Any]:
-    common, equal = (layer.get(key) or 0.0 for key in ("common", "identical_units"))
-    return {**layer, "common": max(common, equal)} if equal > common else {**layer}

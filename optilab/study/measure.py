@@ -9,7 +9,6 @@ one epoch after the longest of them.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf, isfinite
-from statistics import fmean
 from typing import Literal, NamedTuple
 
 from optilab.config.claims import MOMENTS, At, fraction_problem
@@ -180,10 +179,9 @@ def _rows(record: Record, measure: Measure) -> list[Row]:
         total, path = 0.0, record.path / "timings.csv"
         took = {timing["epoch"]: timing["seconds"] for timing in read_timings(path)}
         for row in rows:
-            if not took:
-                raise DataError(f"{path} has no times")
-            # Of an earlier version a kill may have cost the time of an epoch; it took as long as the others.
-            total += took.get(row["epoch"], fmean(took.values()))
+            if row["epoch"] not in took:
+                raise DataError(f"{path} has no time of epoch {row['epoch']}")
+            total += took[row["epoch"]]
             row["seconds"] = total
     return rows
 

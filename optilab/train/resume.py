@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from optilab import __version__, runs
+from optilab import runs
 from optilab.call import flow
 from optilab.config.load import load
 from optilab.config.section import dump
@@ -29,7 +29,7 @@ class Continuation:
 def plan_resume(path: Path, changes: Sequence[Override]) -> Continuation:
     """The run in `path`, to be continued with `changes` of its config.
 
-    RunError if it is not a training, comes from an earlier version, or if a change would affect its numbers;
+    RunError if it is not a training, or if a change would affect its numbers;
     UsageError if it already has more epochs; CheckpointError if it is damaged.
     """
     record = runs.read(path)
@@ -97,14 +97,9 @@ def _require_same_code(record: runs.Record) -> None:
 
 def _started(record: runs.Record) -> TrainConfig:
     """The config that a run started with, as its manifest has it."""
-    tree, version = record.manifest.get("config"), record.manifest["versions"]["optilab"]
     try:
-        return TrainConfig.model_validate(tree)
+        return TrainConfig.model_validate(record.manifest.get("config"))
     except ValueError:
-        if version != __version__:
-            raise RunError(
-                f"{record.name} was made by optilab {version}, whose runs this version reads and does not resume"
-            ) from None
         raise CheckpointError(f"{record.path / 'manifest.json'} is damaged: its config cannot be read") from None
 
 
