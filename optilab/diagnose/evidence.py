@@ -15,11 +15,10 @@ from types import MappingProxyType
 from typing import Any
 
 from optilab import runs
-from optilab.config.load import load, require_unedited
+from optilab.config.load import config_of, load
 from optilab.config.saturation import SATURATION
 from optilab.config.section import handling_user_code
 from optilab.config.training import TrainConfig
-from optilab.config.tree import Tree
 from optilab.config.user_network import UserNetwork
 from optilab.diagnose.seen import Seen
 from optilab.errors import CheckpointError
@@ -154,7 +153,7 @@ class Setup:
     @classmethod
     def read(cls, record: runs.Record) -> "Setup":
         """The settings of a loop, from its run."""
-        tree = Tree.read(record.config, str(record.path / "config.yaml")).values
+        tree = config_of(record)
         try:
             optimizer = tree["optimizer"]
             return cls.of_loop(optimizer["lr"], optimizer["weight_decay"], tree["watch"])
@@ -524,10 +523,8 @@ def evidence_of(record: runs.Record) -> Evidence:
     if record.is_watched:
         short = bool(diagnostics and diagnostics[0].get("loop", {}).get("short"))
         return Evidence(Setup.read(record), record.rows(), diagnostics, divergence, short)
-    tree = Tree.read(record.config, str(record.path / record.FILE))
-    require_unedited(record, tree)
     with handling_user_code("recorded"):
-        config = load(TrainConfig, tree)
+        config = load(TrainConfig, config_of(record))
     facts, assumed = record.manifest.get("data", {}), config.data.info
     start = {
         "epoch": 0,

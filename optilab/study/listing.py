@@ -17,7 +17,7 @@ from typing import Any
 from optilab import runs
 from optilab.call import flow
 from optilab.config.keys import is_within, keys_of
-from optilab.config.load import load
+from optilab.config.load import config_of, load
 from optilab.config.presets import presets
 from optilab.config.section import dump, handling_user_code, schema_for
 from optilab.config.tree import decimal, flat
@@ -114,18 +114,24 @@ class PresetDiff:
     """The settings, by dotted key, that differ from those of the preset, or without a preset from the defaults."""
 
 
-def config_of(record: Record) -> dict[str, Any]:
-    """The config in a run's manifest; several rules of `optimize` by their names."""
-    config: dict[str, Any] = record.manifest.get("config", {})
+def listed_config(record: Record) -> tuple[dict[str, Any], str]:
+    """The config that a run was started with, several rules of `optimize` by their names; and what is wrong with its
+    config.yaml, such as that it was edited since."""
+    config, problem = record.manifest.get("config", {}), ""
+    try:
+        config = config_of(record)
+    except OptilabError as error:
+        problem = str(error)
     rules = config.get("algo")
     if not (isinstance(rules, list) and all(isinstance(rule, dict) for rule in rules)):
-        return config
+        return config, problem
     rest = {key: value for key, value in config.items() if key != "algo"}
-    return {**({"algo": rules[0]} if len(rules) == 1 else {str(rule.get("name")): rule for rule in rules}), **rest}
+    named = {"algo": rules[0]} if len(rules) == 1 else {str(rule.get("name")): rule for rule in rules}
+    return {**named, **rest}, problem
 
 
 def variant_of(command: str, config: Mapping[str, Any]) -> PresetDiff:
-    """The variant of a config of `train`, or of one of `optimize` as `config_of` returns it; other commands have no
+    """The variant of a config of `train`, or of one of `optimize` as `listed_config` returns it; other commands have no
     presets. No code of a user's rule is run."""
     if not config or command not in ("train", "optimize"):
         return PresetDiff("", {})
@@ -258,8 +264,7 @@ def filter_entries(listed: Sequence[ListedRun], where: Sequence[Condition], sort
 
 
 def _run(record: Record) -> ListedRun:
-    about, config = _about(record), config_of(record)
-    problem = ""
+    about, (config, problem) = _about(record), listed_config(record)
     if record.is_training:
         try:
             about |= outcome_facts(record.outcome())

@@ -159,9 +159,8 @@ def resume(
             warn(f"resume will not be bit-exact: {', '.join(changed)}")
         entry = {"resumed": runs.timestamp(), "epoch": training.epoch, "changed": changed}
         resumes = [*record.manifest.get("resumes", []), entry]
-        started = {**record.manifest["config"], "epochs": config.epochs}
         # Before the config: whoever reads that `epochs` has grown must not read that the run is done.
-        run.update(status="running", resumes=resumes, config=started)
+        run.update(status="running", resumes=resumes, config=dump(config))
         if record.config != to_yaml(config):
             runs.write_atomic(path / "config.yaml", to_yaml(config))
     except BaseException:
