@@ -240,8 +240,6 @@ def _run(
         log = EventFile(run.path, training.config, training.epoch) if request.log is not None else None
         with TrainingDisplay(config.epochs, training.rows, place.silent, log) as display:
             status = session.train_to_end(training, run, display, lambda: stop.requested)
-    if request.resume is None and (inexact := run.manifest.get("inexact")):
-        terminal.note(f"resume will not be bit-exact: {inexact}")
     return training, status
 
 

@@ -55,7 +55,6 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("data.train", "data.validation", "data.classes", "config.seed", "config.epochs"), int),
     "config.name": str,
     "data.sha256": dict,
-    "inexact": str,
     **dict.fromkeys(("test_loss", "test_acc", "best_test_loss", "best_test_acc"), (int, float)),
 }
 """Types of the manifest's entries that are read; `data.train` is an entry of the mapping `data`."""

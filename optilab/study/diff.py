@@ -127,9 +127,12 @@ def _causes(a: Record, b: Record, diff: Diff) -> Iterator[str]:
     """Causes of different rows that neither config nor data show."""
     for record in (a, b):
         for resume in record.manifest.get("resumes", []):
-            if isinstance(resume, dict) and resume.get("changed") and resume.get("epoch", 0) <= diff.equal:
-                changed = ", ".join(map(str, resume["changed"]))
-                yield f"{record.name} was resumed after epoch {resume.get('epoch', 0)} with {changed}"
+            if isinstance(resume, dict) and resume.get("epoch", 0) <= diff.equal:
+                resumed = f"{record.name} was resumed after epoch {resume.get('epoch', 0)}"
+                if changed := resume.get("changed"):
+                    yield f"{resumed} with {', '.join(map(str, changed))}"
+                if condition := resume.get("exact_if"):
+                    yield f"{resumed}, which is exact if {condition}"
     settings = [key for key in diff.config if key == "seed" or key not in {*NOT_SETTINGS, "epochs"}]
     if a.is_watched or b.is_watched:
         yield "the code of a loop is not recorded"
