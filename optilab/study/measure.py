@@ -84,7 +84,7 @@ class Measure:
         diverged = Missing(f"{name}: diverged", DIVERGED) if record.state == DIVERGED else None
         number: float | None = None
         if self.target is not None:
-            if record.state not in ("done", DIVERGED) and len(rows) < length(record):
+            if not (diverged or record.has_ended(length(record))):
                 return unfinished
             time = self._time_to(self.target, rows)
             return (diverged or Missing(f"{name}: {NEVER}", NEVER)) if time is None else time
@@ -94,7 +94,7 @@ class Measure:
             if self.at > len(rows):
                 return Missing(f"{name}: {plural(len(rows), 'epoch')}") if record.state == "done" else unfinished
             number = rows[self.at - 1].get(self.metric)
-        elif record.state != "done" or not rows:
+        elif not rows or not record.has_ended(length(record)):
             return unfinished
         elif self.metric in TESTED and self.at == "best":
             if (top := best(rows)["epoch"]) > horizon:

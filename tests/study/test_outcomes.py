@@ -169,6 +169,14 @@ def test_a_training_that_did_not_end_has_no_outcome(one, measure):
     assert outcomes(one, Measure(at=2))[0].values == {1: 0.8, 2: 0.2, 3: 0.8}
 
 
+@pytest.mark.parametrize("measure", [Measure(), Measure(at="best"), Measure(at="area"), Measure(target=0.7)])
+def test_a_training_that_was_killed_after_its_last_epoch_has_not_ended(measure, tmp_path):
+    """Until it is continued, which finds nothing left to train: the same for every measure."""
+    training(tmp_path, "killed", "epochs=2", accuracies=(0.1, 0.8), status="interrupted")
+    missing = measure.value(read(tmp_path / "killed"), 2)
+    assert getattr(missing, "why", missing) == "killed: interrupted after epoch 2 of 2"
+
+
 @pytest.mark.parametrize(("epochs", "done"), [(10, 10), (20, 10), (10, 6), (20, 6)])
 def test_a_training_has_ended_with_all_epochs_or_by_early_stopping(epochs, done, tmp_path):
     """A study that grows by epochs trains on those that early stopping did not end."""
