@@ -7,6 +7,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import fields, is_dataclass
+from functools import cache
 from itertools import accumulate, pairwise
 from math import prod
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
@@ -354,22 +355,26 @@ def _counted(value: Any, free: Set[str] = frozenset(), section: str = "") -> Any
         return OneRule().dump(value)
     if isinstance(value, list | tuple):
         return [_counted(item) for item in value]
-    is_section = isinstance(value, Section)
-    if not (is_section or is_dataclass(value)):
+    kind: Any = type(value)
+    is_section = issubclass(kind, Section)
+    if not (is_section or is_dataclass(kind)):
         return value
     counted = {} if is_section else {"name": value.name}
-    for key, default in _defaults(value).items():
-        item, at = getattr(value, key), f"{section}{key}"
-        if at not in free and repr(part := _counted(item, free, f"{at}.")) != repr(_counted(default)):
+    for key, default in _defaults(kind).items():
+        at = f"{section}{key}"
+        if at not in free and repr(part := _counted(getattr(value, key), free, f"{at}.")) != default:
             counted[key] = part
     return counted
 
 
-def _defaults(value: Any) -> dict[str, Any]:
-    """The defaults of the class of a section or entry, by key."""
-    if isinstance(value, Section):
-        return {key: info.get_default(call_default_factory=True) for key, info in type(value).model_fields.items()}
-    return {field.name: field.default for field in fields(value)}
+@cache
+def _defaults(kind: Any) -> dict[str, str]:
+    """The defaults of the class of a section or entry, by key, in the words in which they are compared."""
+    if issubclass(kind, Section):
+        defaults = {key: info.get_default(call_default_factory=True) for key, info in kind.model_fields.items()}
+    else:
+        defaults = {field.name: field.default for field in fields(kind)}
+    return {key: repr(_counted(default)) for key, default in defaults.items()}
 
 
 def changed_keys(before: TrainConfig, after: TrainConfig) -> list[str]:

@@ -21,23 +21,7 @@ from tests.pages import ROOT
 
 DEFAULTS = ROOT / "tests" / "golden" / "defaults.json"
 SENTENCE = "a default never changes its meaning"
-VALUES = (
-    "null",
-    "0",
-    "-0.0",
-    "0.25",
-    "0.5",
-    "1",
-    "2",
-    "3",
-    "[1, 2]",
-    "[[1, 3]]",
-    "[1]",
-    "[2]",
-    "[]",
-    "{}",
-    "true",
-)
+VALUES = ("null", "0", "-0.0", "0.25", "0.5", "1", "2", "[1, 2]", "[[1, 3]]", "[1]", "[]", "{}")
 """Values that some key takes."""
 BASES = {
     "stages": "stages=[{layers: 2, epochs: 1}, {layers: 5}]",
