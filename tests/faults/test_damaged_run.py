@@ -217,7 +217,7 @@ def test_pickle_payload_is_not_executed(sandbox: Sandbox, half: Path, tmp_path: 
     put(half, buffer.getvalue())
     for env in ({}, {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}):
         done = sandbox.type(*sandbox.resume_argv("half"), **env)
-        assert done.returncode == (ExitCode.RUN if form == "zip" else ExitCode.CHECKPOINT), done
+        assert done.returncode == ExitCode.CHECKPOINT, done
         assert not canary.exists()
         assert "weights_only" not in done.stderr
 
