@@ -301,7 +301,7 @@ def next_step(comparison: "RunComparison", entries: "Sequence[Record | Study]") 
         return NextStep("says why nothing is learned", diagnose)  # which no seed changes
     study = entries[0] if len(entries) == 1 and isinstance(entries[0], Study) else None
     plain = comparison.measure.at == "last" and comparison.measure.target is None and not comparison.other_settings
-    grows = study and plain and study.state == "done" and not study.confirmed_before
+    grows = study and plain and study.state == "done"
     if study and grows and not better and len(judgment.possible_best) > 1:
         command, confirmed = str(study.manifest["command"]), sweep_of(study.path) is not None
         again = partial(resume_command, study.path, command)

@@ -137,7 +137,7 @@ class Diagnosis(Answer):
     """The value of `--config` in proposed commands."""
     changes: Mapping[str, Any] = field(default_factory=dict)
     """The keys that the request changes in the config."""
-    schema_version: ClassVar[int] = 3
+    schema_version: ClassVar[int] = 4
     level: Severity | None = None
     """The exit status is 9 unless the network is `verdict.healthy` at this level."""
 
@@ -247,12 +247,12 @@ class Diagnosis(Answer):
         evidence = self.evidence
         return {
             "target": self.target,
-            "trial": evidence.probe_run,
+            "probe_run": evidence.probe_run,
             "verdict": verdict.sentence(evidence, self.findings),
             "healthy": self.healthy,
             "both": self.both and str(self.both),
             "stability": verdict.stability(evidence) or None,
-            "measured_ratio": evidence.first_ratio,
+            "initial_gradient_ratio": evidence.first_ratio,
             "layers": list(evidence.epochs[-1]["layers"]) if evidence.epochs else [],
             "findings": self.rows,
         }

@@ -146,7 +146,7 @@ class LabRate(Answer):
     """The key that holds out images when the answer is confirmed; empty where the config does."""
     judged: "Sequence[ClaimResult]" = ()
 
-    schema_version: ClassVar[int] = 2
+    schema_version: ClassVar[int] = 3
 
     @property
     def rate(self) -> float | None:
@@ -233,7 +233,7 @@ class LabRate(Answer):
                 "steps": len(test.losses),
                 "low": test.ramp.rates[0],
                 "high": test.ramp.rates[-1],
-                "guessing": test.chance_loss,
+                "chance_loss": test.chance_loss,
                 "lowest_loss": test.lowest_loss,
                 "half": test.half,
                 "steepest": test.steepest,

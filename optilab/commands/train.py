@@ -222,8 +222,6 @@ def _run(
 
         with TrainingDisplay(config.epochs, training.rows, place.silent) as display:
             status = session.train_to_end(training, run, display, lambda: stop.requested)
-    if request.resume is None and (inexact := run.manifest.get("inexact")):
-        terminal.note(f"resume will not be bit-exact: {inexact}")
     return training, status
 
 
@@ -251,7 +249,7 @@ def _save(request: Train, answer: Answer, records: Sequence[Record]) -> None:
 class LabTraining(LabRun):
     """A training at its end."""
 
-    schema_version: ClassVar[int] = 3
+    schema_version: ClassVar[int] = 4
     judged: "Sequence[ClaimResult]" = ()
     picture: bool | None = None
     """True to show the curves, False to hide them, None to show them where there is room."""

@@ -15,6 +15,7 @@ from optilab.config.keys import keys_of, top_keys
 from optilab.config.section import Section, build, dump
 from optilab.config.tree import MAX_BYTES, KeyPath, Override, Tree, changed_values, edited
 from optilab.errors import (
+    CheckpointError,
     ConfigError,
     OptilabError,
     Problem,
@@ -24,6 +25,7 @@ from optilab.errors import (
     did_you_mean,
     shown,
 )
+from optilab.runs.record import MANIFEST
 
 S = TypeVar("S", bound=Section)
 STUDIES = ("sweep", "remedy", "race")
@@ -34,6 +36,8 @@ NOT_SETTINGS = frozenset(
     {"name", "device", "threads", "checkpoint_every", "data.dir", "expect", "seed", *_MEASURED}
 )
 """The keys of a training to which no result is attributed."""
+NEEDED = {"train": {"name": str, "seed": int, "epochs": int}, "watch": {"name": str, "seed": int}}
+"""Keys that the config of every run of a command has, with their types."""
 _FILE_AND_LINE = re.compile(r"(?!--).*:\d+")
 Config = str | Mapping[str, Any] | Section | Tree | None
 
@@ -77,7 +81,7 @@ def tree_of(kind: str, config: Config) -> Tree:
     if kind in SCHEMAS and (other := _owner(kind, tree)) != kind:
         raise UsageError(f"expected a config of `optilab {kind}`, got one of `optilab {other}`", tree.source)
     if os.path.isdir(config):
-        require_unedited(runs.read(Path(config)), tree, frozenset())
+        config_of(runs.read(Path(config)))
     if kind == "train":
         tree.values.setdefault("name", _name_of(path))
     for key in CODE_KEYS.get(kind, ()):
@@ -86,13 +90,23 @@ def tree_of(kind: str, config: Config) -> Tree:
     return tree
 
 
-def require_unedited(record: runs.Record, written: Tree, ignored: Set[str] = NOT_SETTINGS - {"seed"}) -> None:
-    """RunError where the config.yaml of a run, as it is `written` now, has other values than at the run's start."""
-    if record.verified_config is not None:
-        return
-    started = runs.read(record.path).manifest.get("config")  # a process may have continued the run since
-    if started and (changed := changed_values(started, written.values, ignored)):
+def config_of(record: runs.Record, free: Set[str] = frozenset()) -> dict[str, Any]:
+    """The config that a run was started with; of a watched loop, as it is written. No code of the user's is executed.
+
+    RunError where config.yaml was edited since, but for the keys that are `free`; ConfigError where it cannot be read,
+    CheckpointError where the manifest is damaged.
+    """
+    config, written = record.verified_config, dict[str, Any]()
+    if config is None or record.is_watched:
+        written = Tree.read(record.config, str(record.path / record.FILE)).values
+        # A process may have continued the run since.
+        config = written if record.is_watched else runs.read(record.path).manifest.get("config", {})
+    needed = NEEDED.get(record.manifest["command"], {})
+    if missing := [key for key, kind in needed.items() if not isinstance(config.get(key), kind)]:
+        raise CheckpointError(f"{record.path / MANIFEST} is damaged: its config has no {missing[0]}")
+    if written and (changed := changed_values(config, written, free)):
         raise RunError(edited(record.path / record.FILE, changed))
+    return config
 
 
 def read(path: Path) -> Tree:

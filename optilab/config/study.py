@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_doc import Doc
 from annotated_types import Ge, Le, MinLen
-from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, WithJsonSchema
 from pydantic_core import core_schema
 
 from optilab.config import FUNCTION_RACE
@@ -315,16 +315,6 @@ class TrainingRaceConfig(Section):
     seed: Annotated[DrawSeed, Doc("Seed of the settings; with --on not of the trainings")] = 0
     keep: Annotated[Keep, FileOnly(), Doc("checkpoints that remain of a trial that has ended")] = "none"
     expect: Annotated[Claims, measured(NETWORK_RACE)] = ()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_target(cls, keys: Any) -> Any:
-        """A study.yaml of an earlier version has a target, which may be null."""
-        if not isinstance(keys, dict) or "target" not in keys:
-            return keys
-        if keys["target"] is not None:
-            raise refusal(f"expected null, since a race has no target, got {shown(keys['target'])}", "target")
-        return {key: value for key, value in keys.items() if key != "target"}
 
     @property
     def finalist_count(self) -> int:

@@ -5,15 +5,16 @@ import json
 import math
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import fields, is_dataclass
+from functools import cache
 from itertools import accumulate, pairwise
 from math import prod
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Len, Lt, MinLen
-from pydantic import AfterValidator, Field, Strict, model_validator
+from pydantic import AfterValidator, Field, Strict
 
 from optilab.call import flow
 from optilab.config.claims import TRAINING, Claims, measured
@@ -26,7 +27,7 @@ from optilab.errors import UsageError, shown
 from optilab.optimize import Rule
 from optilab.optimize.rule import follows_schedule, innermost
 from optilab.optimize.schedules import SCHEDULES, Constant
-from optilab.optimize.user_code import UserCode, sources
+from optilab.optimize.user_code import UserCode, UserRule, sources
 
 MAX_SEED = 2**63 - 1
 
@@ -208,26 +209,6 @@ FUNCTION_ONLY_RULES = frozenset(("polyak", "newton", "damped-newton", "l-bfgs", 
 """The rules that need one of these, by name: their classes are imported when they are looked up."""
 
 
-FORMER: Mapping[str, Any] = {
-    "model.skip_at": "output",
-    "model.dropout_at": "output",
-    "model.gradient_norm_at": "output",
-    "model.freeze": [],
-    "replay.draws_before": 0,
-    "replay.take": "first",
-    "replay.hold_out": "random",
-    "replay.loaders_peeked": 0,
-    "replay.validation_shuffled": False,
-    "replay.layers_drawn": "built-first",
-    "replay.stages_drawn": "at-once",
-    "replay.accuracy_mean": "images",
-    "replay.cycle_momentum": False,
-}
-"""Keys of earlier versions, with the only values that this version still reads. The configs of their runs have
-them, and they are part of the checksums by which studies recognize their trainings.
-"""
-
-
 class TrainConfig(Section):
     """`optilab train`: one network, trained and validated epoch by epoch."""
 
@@ -299,11 +280,6 @@ class TrainConfig(Section):
         lengths = [stage.epochs or self.epochs for stage in self.stages[:-1]]
         return bisect_left(list(accumulate(lengths)), epoch)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _without_former_keys(cls, tree: Any) -> Any:
-        return without_former_keys(tree) if isinstance(tree, Mapping) else tree
-
     def inconsistencies(self) -> Iterator[tuple[str, str]]:
         model, info = self.model, self.data.info
         if isinstance(model, ModelConfig) and (
@@ -365,8 +341,40 @@ def changeable(config: TrainConfig) -> frozenset[str]:
 
 
 def digest(config: TrainConfig) -> str:
-    """SHA-256 of every key that a run's numbers depend on."""
-    return hashlib.sha256(json.dumps(_numbers(config), sort_keys=True).encode()).hexdigest()
+    """SHA-256 of what a run's numbers depend on."""
+    return hashlib.sha256(json.dumps(_counted(config, changeable(config)), sort_keys=True).encode()).hexdigest()
+
+
+def _counted(value: Any, free: Set[str] = frozenset(), section: str = "") -> Any:
+    """A part of a config as its checksum counts it: the name of an entry, and the keys that are not `free` and differ
+    from the defaults of their class. So a new key changes no checksum. A user's code counts with all its settings.
+    """
+    if isinstance(value, UserNetwork):
+        return value.dump()
+    if isinstance(value, UserRule):
+        return OneRule().dump(value)
+    if isinstance(value, list | tuple):
+        return [_counted(item) for item in value]
+    kind: Any = type(value)
+    is_section = issubclass(kind, Section)
+    if not (is_section or is_dataclass(kind)):
+        return value
+    counted = {} if is_section else {"name": value.name}
+    for key, default in _defaults(kind).items():
+        at = f"{section}{key}"
+        if at not in free and repr(part := _counted(getattr(value, key), free, f"{at}.")) != default:
+            counted[key] = part
+    return counted
+
+
+@cache
+def _defaults(kind: Any) -> dict[str, str]:
+    """The defaults of the class of a section or entry, by key, in the words in which they are compared."""
+    if issubclass(kind, Section):
+        defaults = {key: info.get_default(call_default_factory=True) for key, info in kind.model_fields.items()}
+    else:
+        defaults = {field.name: field.default for field in fields(kind)}
+    return {key: repr(_counted(default)) for key, default in defaults.items()}
 
 
 def changed_keys(before: TrainConfig, after: TrainConfig) -> list[str]:
@@ -377,32 +385,9 @@ def changed_keys(before: TrainConfig, after: TrainConfig) -> list[str]:
 
 
 def _numbers(config: TrainConfig) -> dict[str, Any]:
+    """Every key that a run's numbers depend on."""
     free = changeable(config)
-    former = {
-        key: value for key, value in FORMER.items() if isinstance(config.model, ModelConfig) or "replay" in key
-    }
-    numbers = {key: value for key, value in (former | flat(dump(config))).items() if key not in free}
-    return numbers | {"stages": [{**stage, "train": "all"} for stage in numbers["stages"]]}
-
-
-def without_former_keys(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A config as it was written or recorded, without the keys of `FORMER` that have the only values that are left."""
-    tree = dict(config)
-    for key, value in FORMER.items():
-        section, name = key.split(".")
-        part = tree.get(section)
-        if isinstance(part, Mapping) and name in part and part[name] == value:
-            tree[section] = {k: v for k, v in part.items() if k != name}
-    if isinstance(stages := tree.get("stages"), list | tuple):
-        tree["stages"] = [_without_train(stage) for stage in stages]
-    return tree
-
-
-def _without_train(stage: Any) -> Any:
-    """A stage without the key `train` of earlier versions, if it has the only value that still exists."""
-    if isinstance(stage, Mapping) and stage.get("train") == "all":
-        return {key: value for key, value in stage.items() if key != "train"}
-    return stage
+    return {key: value for key, value in flat(dump(config)).items() if key not in free}
 
 
 def parameters(widths: Sequence[int]) -> int:

@@ -8,6 +8,5 @@ from optilab.diagnose.evidence import (
     Stability,
     evidence_of,
     reason_unreadable,
-    with_present_keys,
 )
 from optilab.diagnose.verdict import Finding, Severity, commands, diagnose

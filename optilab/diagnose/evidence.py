@@ -15,11 +15,10 @@ from types import MappingProxyType
 from typing import Any
 
 from optilab import runs
-from optilab.config.load import load, require_unedited
+from optilab.config.load import config_of, load
 from optilab.config.saturation import SATURATION
 from optilab.config.section import handling_user_code
 from optilab.config.training import TrainConfig
-from optilab.config.tree import Tree
 from optilab.config.user_network import UserNetwork
 from optilab.diagnose.seen import Seen
 from optilab.errors import CheckpointError
@@ -156,7 +155,7 @@ class Setup:
     @classmethod
     def read(cls, record: runs.Record) -> "Setup":
         """The settings of a loop, from its run."""
-        tree = Tree.read(record.config, str(record.path / "config.yaml")).values
+        tree = config_of(record)
         try:
             optimizer = tree["optimizer"]
             return cls.of_loop(optimizer["lr"], optimizer["weight_decay"], tree["watch"])
@@ -533,16 +532,14 @@ def reason_unreadable(record: runs.Record) -> str:
 
 
 def evidence_of(record: runs.Record) -> Evidence:
-    """The evidence in a run directory; a run without diagnostics, or of an older version, has less."""
+    """The evidence in a run directory; a run without diagnostics has less."""
     divergence = str(record.manifest.get("reason", "")) if record.state == "diverged" else ""
-    diagnostics = with_present_keys(runs.read_diagnostics(record.path))
+    diagnostics = runs.read_diagnostics(record.path)
     if record.is_watched:
         short = bool(diagnostics and diagnostics[0].get("loop", {}).get("short"))
         return Evidence(Setup.read(record), record.rows(), diagnostics, divergence, short)
-    tree = Tree.read(record.config, str(record.path / record.FILE))
-    require_unedited(record, tree)
     with handling_user_code("recorded"):
-        config = load(TrainConfig, tree)
+        config = load(TrainConfig, config_of(record))
     facts, assumed = record.manifest.get("data", {}), config.data.info
     start = {
         "epoch": 0,
@@ -553,30 +550,3 @@ def evidence_of(record: runs.Record) -> Evidence:
     if diagnostics and not diagnostics[0]["epoch"]:
         start |= diagnostics.pop(0)
     return Evidence(Setup.of(config, start.get("network", {})), record.rows(), [start, *diagnostics], divergence)
-
-
-SILENT = 1e-4
-"""Gradient of a layer over the output layer's, of single images, by which version 0.1 knew that its units are dead."""
-
-
-def with_present_keys(diagnostics: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Records with the present keys, also of version 0.1: equal units, and units dead before training."""
-    written = []
-    for line in diagnostics:
-        layers = [_with_equal_units(layer) for layer in line.get("layers", ())]
-        written.append({**line, "layers": layers} if layers else {**line})
-    if not written or written[0]["epoch"]:
-        return written
-    start, gradients = written[0], written[0].get("sample_gradients")
-    if gradients and "first_dead" not in start:
-        least = SILENT * (gradients[-1] or 1.0)
-        start["first_dead"] = [float(gradient is not None and gradient <= least) for gradient in gradients]
-    for first, key in (("first_common", "common"), ("first_std", "activation_std")):
-        if first not in start and len(written) > 1 and "layers" in written[1]:
-            start[first] = [layer.get(key) for layer in written[1]["layers"]]
-    return written
-
-
-def _with_equal_units(layer: Mapping[str, Any]) -> dict[str, Any]:
-    common, equal = (layer.get(key) or 0.0 for key in ("common", "identical_units"))
-    return {**layer, "common": max(common, equal)} if equal > common else {**layer}

@@ -175,7 +175,7 @@ class Seen:
 
     @classmethod
     def of(cls, noted: Mapping[str, Any]) -> "Seen":
-        """The fields that were stored; a watch of an earlier version has noted less."""
+        """The fields that were stored; the others have their defaults."""
         known = {field.name: noted[field.name] for field in fields(cls) if field.name in noted}
         for name, kind in (("entered", Entered), ("columns", Columns)):
             if isinstance(part := known.get(name), Mapping):

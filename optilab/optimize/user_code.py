@@ -160,18 +160,6 @@ class UserCode:
         return self.executed
 
     @contextmanager
-    def reloaded(self) -> Iterator["UserCode"]:
-        """The code, to be executed once more with the modules of its directory, as another process would do."""
-        directory = None if self.module else str(self.path.parent)
-        files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
-        names = [name for name, file in files.items() if file and os.path.dirname(file) == directory]
-        loaded = {name: sys.modules.pop(name) for name in names if name != "__main__"}
-        try:
-            yield replace(self, executed=None, directory="")
-        finally:
-            sys.modules.update(loaded)
-
-    @contextmanager
     def running(self, at: int | str | None) -> Iterator[None]:
         """Run the code inside: its output goes to stderr, a working directory that it changes to is its own, and an
         error names its line and where it was: `at` a step, `in its forward pass`; None while the file is executed.

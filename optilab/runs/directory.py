@@ -474,7 +474,7 @@ def open_study(directory: Path, name: str, request: bytes, manifest: Mapping[str
             planned = before.planned()
         study = OpenStudy(path, before.manifest, lock, planned)
         study.plan([])
-        study.update(status="running", schema_version=SCHEMA_VERSION)
+        study.update(status="running")
     return study
 
 

@@ -27,10 +27,8 @@ from optilab.runs.metrics import TESTED
 from optilab.runs.tables import outcome, read_last_row, read_lines, read_metrics, read_table
 from optilab.words import FEW, some
 
-SCHEMA_VERSION = 2
-"""The version of manifests. Version 1, by `BEFORE`, is read, too; the plan of its studies is in trials.csv."""
-BEFORE = "optilab 0.2.dev0 (commit b08ecbb)"
-"""The last version whose manifests are of version 1."""
+SCHEMA_VERSION = 3
+"""The version of manifests; another one is refused."""
 MANIFEST = "manifest.json"
 CONFIG = "config.yaml"
 STUDY = "study.yaml"
@@ -38,8 +36,7 @@ STUDY = "study.yaml"
 PLAN = "plan.jsonl"
 """A line for each trial of a study, before it runs: its name, settings, seed and checksum."""
 TRIALS = "trials.csv"
-"""A row for each trial that has ended, with its outcome; written at the end of the study, and read by no command
-but of a study of schema 1."""
+"""A row for each trial that has ended, with its outcome; written at the end of the study, and read by no command."""
 CONFIRMED_DIRECTORY = "confirmed"
 """The study inside a sweep that trains its best settings again, from new seeds."""
 
@@ -58,7 +55,6 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("data.train", "data.validation", "data.classes", "config.seed", "config.epochs"), int),
     "config.name": str,
     "data.sha256": dict,
-    "inexact": str,
     **dict.fromkeys(("test_loss", "test_acc", "best_test_loss", "best_test_acc"), (int, float)),
 }
 """Types of the manifest's entries that are read; `data.train` is an entry of the mapping `data`."""
@@ -148,7 +144,7 @@ class Record(Entry):
     @property
     def verified_config(self) -> dict[str, Any] | None:
         """The config, if neither config.yaml nor the manifest has changed since the run started; it need not be
-        parsed then. None if one has changed, and for runs of earlier versions.
+        parsed then. None if one has changed.
         """
         digest, config = self.manifest.get("config_sha256"), self.manifest.get("config", {})
         return config if digest and digest == config_digest(self.config, config) else None
@@ -217,14 +213,11 @@ class Study(Entry):
     @property
     def notes(self) -> list[str]:
         """Notes on the study that confirms its best settings, and on runs that its plan does not name."""
-        notes, planned, before = [], self.planned(), self.confirmed_before
+        notes, planned = [], self.planned()
         if self.confirmation:
             compare = Call("runs compare", [f"{self.name}/{CONFIRMED_DIRECTORY}"], directory_option(self.path))
             notes.append(f"{self.name}: the best settings were trained again from new seeds: {compare}")
-        if before:
-            made = f"its best settings were trained again from new seeds by {BEFORE}, which compares them"
-            notes.append(f"{self.name}: {made}; left out: {some(before, FEW)}")
-        paths = [path for path in directories(self.path) if path.name not in {*planned, *before}]
+        paths = [path for path in directories(self.path) if path.name not in planned]
         if others := [path.name for path in paths if not os.path.lexists(path / STUDY)]:
             notes.append(f"{self.name}: left out, because its plan does not name them: {some(others, FEW)}")
         return notes
@@ -232,22 +225,9 @@ class Study(Entry):
     def planned(self) -> dict[str, Row]:
         """The settings, seed and checksum of each trial, in the order of the plan; for one that stopped or failed also
         `status` and `reason`. DataError, with the line, if the file is damaged or cut.
-
         """
-        return {line["trial"]: line for line in self._lines() if line.get("stage") != "confirmation"}
-
-    @property
-    def confirmed_before(self) -> list[str]:
-        """The trials in which `BEFORE` trained the best settings of a sweep again, from new seeds."""
-        return [line["trial"] for line in self._lines() if line.get("stage") == "confirmation"]
-
-    def _lines(self) -> Sequence[Row]:
-        """The lines of plan.jsonl. `BEFORE` had no plan but trials.csv, where a sweep also had the trials that
-        confirmed its best settings."""
-        earlier = self.manifest["schema_version"] == 1
-        file = self.path / (TRIALS if earlier else PLAN)
-        lines = read_table(file) if earlier else read_lines(file)
-        for number, line in enumerate(lines, start=1 + earlier):
+        lines = read_lines(file := self.path / PLAN)
+        for number, line in enumerate(lines, start=1):
             if not is_safe_name(line.get("trial")) or line.get("status") not in (None, *STATUSES):
                 got = f"{shown(line.get('trial'))} and {shown(line.get('status'))}"
                 raise DataError(f"{file}:{number}: expected the name and the status of a trial, got {got}")
@@ -256,7 +236,7 @@ class Study(Entry):
                 raise DataError(f"{file}:{number}: expected the seed and the digest of a trial, got {got}")
         if self.state == "done" and len(lines) < self.manifest.get("trials", 0):
             raise DataError(f"{file}: expected {self.manifest['trials']} trials, got {len(lines)}")
-        return lines
+        return {line["trial"]: line for line in lines}
 
     def _trials(self) -> Iterator[tuple[str, Row | None, Record | str]]:
         """Each trial, in the order of the plan: its row if it has ended, and its run, or why it has none."""
@@ -436,8 +416,8 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         raise CheckpointError(_reason(error)) from None
     if not _is_manifest(manifest):
         raise CheckpointError(f"{file} is damaged, or optilab did not write it")
-    if not 1 <= (version := manifest["schema_version"]) <= SCHEMA_VERSION:
-        raise CheckpointError(f"{file}: expected schema 1 to {SCHEMA_VERSION}, got {shown(version)}")
+    if (version := manifest["schema_version"]) != SCHEMA_VERSION:
+        raise CheckpointError(f"{file}: expected schema {SCHEMA_VERSION}, got {shown(version)}")
     for key, expected in _TYPES.items():
         section, _, name = key.rpartition(".")
         facts = manifest.get(section, {}) if section else manifest

@@ -18,10 +18,9 @@ from optilab.config.claims import BEST, HEALTHY, At, Claim
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.training import TrainConfig
 from optilab.diagnose import diagnose, evidence_of, reason_unreadable, verdict
-from optilab.errors import RunError, UsageError, shown, unknown
+from optilab.errors import UsageError, shown, unknown
 from optilab.runs import Record, Row, Study, read_study, sweep_of
 from optilab.runs.metrics import TESTED
-from optilab.runs.record import BEFORE
 from optilab.study.groups import Group, axes_of, groups, settings
 from optilab.study.judge import alpha, judge
 from optilab.study.measure import Measure, Missing, values_of
@@ -244,10 +243,6 @@ def results_of_study(study: Study) -> Results:
         return results_of_network_race(result)
     if study.confirmation:
         return results_of_study(read_study(study.confirmation))
-    if study.confirmed_before:
-        raise RunError(
-            f"{study.path}: its claims are about new seeds of its best settings, which {BEFORE} trained"
-        )
     rows, looks = study.trials(), study.earlier_looks
     if study.manifest["command"] == "remedy":
         members: dict[str, dict[int, Record]] = {str(row["remedy"]): {} for row in rows}

@@ -16,7 +16,7 @@ from optilab.runs import Record, Row, best_column, read_diagnostics
 from optilab.runs.metrics import EPOCH_METRICS, metric_of
 from optilab.study.groups import Grouping, groups, relabeled, short_names, value_text
 from optilab.study.judge import LEVEL, quantile
-from optilab.study.listing import config_of, variant_of
+from optilab.study.listing import listed_config, variant_of
 from optilab.study.measure import bounds
 
 MEASURED = ("gradient_norm", "update_to_weight", "saturated")
@@ -122,7 +122,7 @@ def histories(records: Sequence[Record], labels: Sequence[str] = ()) -> Historie
 def title(grouping: Grouping) -> str:
     """The settings that all groups share and their presets lack, and the seeds: `sigmoid, lr 0.1, seeds 42 to 44`."""
     records = [next(iter(group.runs.values())) for group in grouping.groups]
-    variants = [variant_of(str(record.manifest["command"]), config_of(record)) for record in records]
+    variants = [variant_of(str(record.manifest["command"]), listed_config(record)[0]) for record in records]
     preset, *others = {variant.preset for variant in variants} or {""}
     changed = [key for variant in variants[:1] for key in variant.changed]
     if records and records[0].is_watched:  # whose config has no presets

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from optilab.config.load import NOT_SETTINGS, require_unedited
-from optilab.config.tree import Tree, flat
-from optilab.errors import OptilabError, UsageError
+from optilab.config.load import NOT_SETTINGS
+from optilab.config.tree import flat
+from optilab.errors import UsageError
 from optilab.runs import Record, Row, Study
 from optilab.study.groups import value_text
-from optilab.study.listing import config_of
+from optilab.study.listing import listed_config
 
 SECTIONS = ("versions", "host", "numerics", "environment")
 
@@ -101,24 +101,15 @@ def diff_runs(a: Record | Study, b: Record | Study) -> Diff:
     if commands[0] != commands[1] and not (a.is_training and b.is_training):
         got = f"{a.name} of {commands[0]} and {b.name} of {commands[1]}"
         raise UsageError(f"expected two runs of one command, got {got}")
-    config = _pairs(*(flat(config_of(record)) for record in (a, b)))
+    configs, problems = zip(*map(listed_config, (a, b)), strict=True)
+    config = _pairs(*map(flat, configs))
     around = _pairs(*map(circumstances, (a, b)))
     data = {key: pair for key, pair in around.items() if key.startswith("data.")}
     environment = {key: pair for key, pair in around.items() if key not in data}
     rows = a.rows(), b.rows()
-    changed = tuple(filter(None, map(_edited, (a, b))))
-    diff = Diff(config, data, environment, (len(rows[0]), len(rows[1])), _first(*rows), changed)
+    edited = tuple(filter(None, problems))
+    diff = Diff(config, data, environment, (len(rows[0]), len(rows[1])), _first(*rows), edited)
     return replace(diff, causes=tuple(_causes(a, b, diff))) if diff.first else diff
-
-
-def _edited(record: Record) -> str:
-    if not record.is_training or record.is_watched:
-        return ""
-    try:
-        require_unedited(record, Tree.read(record.config, str(record.path / record.FILE)))
-    except OptilabError as error:
-        return str(error)
-    return ""
 
 
 def _pairs(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -136,9 +127,12 @@ def _causes(a: Record, b: Record, diff: Diff) -> Iterator[str]:
     """Causes of different rows that neither config nor data show."""
     for record in (a, b):
         for resume in record.manifest.get("resumes", []):
-            if isinstance(resume, dict) and resume.get("changed") and resume.get("epoch", 0) <= diff.equal:
-                changed = ", ".join(map(str, resume["changed"]))
-                yield f"{record.name} was resumed after epoch {resume.get('epoch', 0)} with {changed}"
+            if isinstance(resume, dict) and resume.get("epoch", 0) <= diff.equal:
+                resumed = f"{record.name} was resumed after epoch {resume.get('epoch', 0)}"
+                if changed := resume.get("changed"):
+                    yield f"{resumed} with {', '.join(map(str, changed))}"
+                if condition := resume.get("exact_if"):
+                    yield f"{resumed}, which is exact if {condition}"
     settings = [key for key in diff.config if key == "seed" or key not in {*NOT_SETTINGS, "epochs"}]
     if a.is_watched or b.is_watched:
         yield "the code of a loop is not recorded"

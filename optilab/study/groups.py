@@ -16,15 +16,14 @@ from typing import Any, NamedTuple, TypeVar
 
 from optilab import runs
 from optilab.call import flow
-from optilab.config.load import NOT_SETTINGS, require_unedited
+from optilab.config.load import NOT_SETTINGS, config_of
 from optilab.config.section import dump
-from optilab.config.training import TrainConfig, without_former_keys
+from optilab.config.training import TrainConfig
 from optilab.config.tree import Tree, flat
-from optilab.errors import CheckpointError, UsageError, did_you_mean, shown
+from optilab.errors import UsageError, did_you_mean, shown
 from optilab.numbers import digits
 from optilab.optimize.user_code import is_user_code
 from optilab.runs import Record, Row, Study
-from optilab.runs.record import MANIFEST
 from optilab.words import SEVERAL, listed, plural, some
 
 DATA_DIGEST = "data.files"
@@ -136,15 +135,7 @@ def settings(record: Record) -> dict[str, Any]:
     A user's code is not loaded: its checksum is a setting. ConfigError for a damaged config.yaml, CheckpointError for a
     damaged manifest, RunError if a setting was edited since the run started, as only that of a watched loop may be.
     """
-    config = record.verified_config
-    if config is None:  # edited since, or of an earlier version
-        written = Tree.read(record.config, str(record.path / record.FILE))
-        config = written.values if record.is_watched else record.manifest.get("config") or written.values
-        _require_facts(record, config)
-        if not record.is_watched:
-            require_unedited(record, written)
-    _require_facts(record, config)
-    tree = flat(without_former_keys(config))
+    tree = flat(config_of(record))
     if record.is_watched:  # its code cannot be seen: the name that it was saved under tells it from others
         return {**tree, "name": record.name}
     for key in ("optimizer", "model"):
@@ -155,17 +146,11 @@ def settings(record: Record) -> dict[str, Any]:
     return {**tree, DATA_DIGEST: _digest(digests), **_fork(record.manifest.get("fork"))}
 
 
-def _require_facts(record: Record, config: Mapping[str, Any]) -> None:
-    kinds = {"name": str, "seed": int} | ({} if record.is_watched else {"epochs": int})
-    if missing := [key for key, kind in kinds.items() if not isinstance(config.get(key), kind)]:
-        raise CheckpointError(f"{record.path / MANIFEST} is damaged: its config has no {missing[0]}")
-
-
 def _fork(origin: Mapping[str, Any] | None) -> dict[str, str]:
     """The epoch of a fork, and a checksum of the settings before it; empty for a run that is not a fork."""
     if origin is None:
         return {}
-    tree = flat(without_former_keys(origin.get("config", {})))
+    tree = flat(origin.get("config", {}))
     # Where no schedule depends on it, the number of epochs says nothing about those before the fork.
     ignored = NOT_SETTINGS | ({"epochs"} if tree.get("schedule.name") == "constant" else set())
     config = {key: value for key, value in tree.items() if key not in ignored}

@@ -17,10 +17,9 @@ from typing import Any
 from optilab import runs
 from optilab.call import flow
 from optilab.config.keys import is_within, keys_of
-from optilab.config.load import load
+from optilab.config.load import config_of, load
 from optilab.config.presets import presets
 from optilab.config.section import dump, handling_user_code, schema_for
-from optilab.config.training import without_former_keys
 from optilab.config.tree import decimal, flat
 from optilab.errors import SYNONYMS, OptilabError, UsageError, did_you_mean, shown
 from optilab.optimize import RULES
@@ -115,18 +114,24 @@ class PresetDiff:
     """The settings, by dotted key, that differ from those of the preset, or without a preset from the defaults."""
 
 
-def config_of(record: Record) -> dict[str, Any]:
-    """The config in a run's manifest, empty in one of an older version; several rules of `optimize` by their names."""
-    config = without_former_keys(record.manifest.get("config", {}))
+def listed_config(record: Record) -> tuple[dict[str, Any], str]:
+    """The config that a run was started with, several rules of `optimize` by their names; and what is wrong with its
+    config.yaml, such as that it was edited since."""
+    config, problem = record.manifest.get("config", {}), ""
+    try:
+        config = config_of(record)
+    except OptilabError as error:
+        problem = str(error)
     rules = config.get("algo")
     if not (isinstance(rules, list) and all(isinstance(rule, dict) for rule in rules)):
-        return config
+        return config, problem
     rest = {key: value for key, value in config.items() if key != "algo"}
-    return {**({"algo": rules[0]} if len(rules) == 1 else {str(rule.get("name")): rule for rule in rules}), **rest}
+    named = {"algo": rules[0]} if len(rules) == 1 else {str(rule.get("name")): rule for rule in rules}
+    return {**named, **rest}, problem
 
 
 def variant_of(command: str, config: Mapping[str, Any]) -> PresetDiff:
-    """The variant of a config of `train`, or of one of `optimize` as `config_of` returns it; other commands have no
+    """The variant of a config of `train`, or of one of `optimize` as `listed_config` returns it; other commands have no
     presets. No code of a user's rule is run."""
     if not config or command not in ("train", "optimize"):
         return PresetDiff("", {})
@@ -259,8 +264,7 @@ def filter_entries(listed: Sequence[ListedRun], where: Sequence[Condition], sort
 
 
 def _run(record: Record) -> ListedRun:
-    about, config = _about(record), config_of(record)
-    problem = ""
+    about, (config, problem) = _about(record), listed_config(record)
     if record.is_training:
         try:
             about |= outcome_facts(record.outcome())
@@ -319,6 +323,6 @@ def _base(study: Study) -> dict[str, Any]:
     """The config of a study's trainings, by dotted key. ConfigError where study.yaml is damaged."""
     request = request_of(study)
     config, changes = request.get("config"), request.get("set") or {}
-    base = flat(without_former_keys(config)) if isinstance(config, dict) else {}
+    base = flat(config) if isinstance(config, dict) else {}
     inside = [key for key in base if key not in changes and any(is_within(key, changed) for changed in changes)]
     return {key: value for key, value in base.items() if key not in inside} | flat(changes)

@@ -9,7 +9,6 @@ one epoch after the longest of them.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf, isfinite
-from statistics import fmean
 from typing import Literal, NamedTuple
 
 from optilab.config.claims import MOMENTS, At, fraction_problem
@@ -86,7 +85,7 @@ class Measure:
         diverged = Missing(f"{name}: diverged", DIVERGED) if record.state == DIVERGED else None
         number: float | None = None
         if self.target is not None:
-            if record.state not in ("done", DIVERGED) and len(rows) < length(record):
+            if not (diverged or record.has_ended(length(record))):
                 return unfinished
             time = self._time_to(self.target, rows)
             return (diverged or Missing(f"{name}: {NEVER}", NEVER)) if time is None else time
@@ -96,7 +95,7 @@ class Measure:
             if self.at > len(rows):
                 return Missing(f"{name}: {plural(len(rows), 'epoch')}") if record.state == "done" else unfinished
             number = rows[self.at - 1].get(self.metric)
-        elif record.state != "done" or not rows:
+        elif not rows or not record.has_ended(length(record)):
             return unfinished
         elif self.metric in TESTED and self.at == "best":
             if (top := best(rows)["epoch"]) > horizon:
@@ -181,10 +180,9 @@ def _rows(record: Record, measure: Measure) -> list[Row]:
         total, path = 0.0, record.path / "timings.csv"
         took = {timing["epoch"]: timing["seconds"] for timing in read_timings(path)}
         for row in rows:
-            if not took:
-                raise DataError(f"{path} has no times")
-            # Of an earlier version a kill may have cost the time of an epoch; it took as long as the others.
-            total += took.get(row["epoch"], fmean(took.values()))
+            if row["epoch"] not in took:
+                raise DataError(f"{path} has no time of epoch {row['epoch']}")
+            total += took[row["epoch"]]
             row["seconds"] = total
     return rows
 

@@ -24,7 +24,6 @@ from optilab.config.training import TrainConfig, changed_keys
 from optilab.config.user_network import UserNetwork
 from optilab.errors import DataError, ExitCode, OptilabError, RunError, SystemFailure, UsageError, WriteFailure
 from optilab.runs.provenance import provenance
-from optilab.runs.record import BEFORE
 from optilab.study.groups import STAGE_COLUMN, request_of
 from optilab.study.plan import Batch, Forecast, Outcomes, Plan, follow, forecast
 from optilab.study.trials import DatasetPaths, Outcome, Trial, require_buildable, task_of
@@ -323,9 +322,6 @@ def require_nothing_dropped(spec: StudySpec, path: Path) -> None:
     study.require_unedited()
     planned, lines = ahead(spec, path), list[runs.Row]()
     with suppress(DataError):  # a damaged plan is made again
-        if study.confirmed_before:
-            trained = "which trained its best settings again from new seeds"
-            raise RunError(f"{path} is continued by {BEFORE} only, {trained}")
         written = study.planned().items()
         lines = [line for name, line in written if (path / name).is_dir()]
     by_mark = {trial.mark: trial for trial in planned.trials}

@@ -99,7 +99,6 @@ class Training:
     digests: dict[str, str] = field(default_factory=dict)  # of the dataset's files
     first_loss: float = math.nan  # of the first batch, before any step
     last_rule: Any = None  # the optimizer with the learning rate of its last step
-    losses: list[float] = field(default_factory=list)  # of the batches of the last epoch
 
     @classmethod
     def start(cls, config: TrainConfig, dataset: Dataset, device: torch.device) -> "Training":
@@ -264,7 +263,6 @@ class Training:
         lowered = plateau_factor(self.rows, config.plateau)
         tally = Tally()
         probed, rows, rate = _probed_batches(batches, config.probes), list[Sequence[inside.LayerRow]](), None
-        self.losses = []
         self.model.train()
         for batch, (images, labels) in enumerate(self.batches()):
             probe = Probe(_probed_part(self.model)) if batch in probed else None
@@ -275,7 +273,6 @@ class Training:
                 origin = inside.origin_of_overflow(self.model, images)
                 where = f"epoch {self.epoch + 1}, batch {batch + 1}"
                 raise DivergedError(f"diverged at {where}: loss is {value}; {origin}")
-            self.losses.append(value)
             if math.isnan(self.first_loss):
                 self.first_loss = value
             factor = _schedule_factor(config, self.epoch, batch, batches)

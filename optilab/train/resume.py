@@ -6,12 +6,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from optilab import __version__, runs
+from optilab import runs
 from optilab.call import flow
-from optilab.config.load import load
+from optilab.config.load import config_of, load
 from optilab.config.section import dump
 from optilab.config.training import TrainConfig, changeable, changed_keys
-from optilab.config.tree import Override, edited, flat
+from optilab.config.tree import Override, flat
 from optilab.errors import CheckpointError, ConfigError, DataError, RunError, UsageError, shown
 from optilab.optimize.user_code import user_code
 
@@ -29,11 +29,11 @@ class Continuation:
 def plan_resume(path: Path, changes: Sequence[Override]) -> Continuation:
     """The run in `path`, to be continued with `changes` of its config.
 
-    RunError if it is not a training, comes from an earlier version, or if a change would affect its numbers;
+    RunError if it is not a training, or if a change would affect its numbers;
     UsageError if it already has more epochs; CheckpointError if it is damaged.
     """
     record = runs.read(path)
-    current = config_of(record)
+    current = unedited(record)
     config = load(TrainConfig, str(path / "config.yaml"), changes)
     if changed := changed_keys(current, config):
         raise RunError(_refusal(record, changed, config))
@@ -64,18 +64,17 @@ def refuse_changed_trial(path: Path, changes: Sequence[Override]) -> None:
     raise RunError(f"{path.name} is a trial of the study {study.name}, which is changed as a whole")
 
 
-def config_of(record: runs.Record) -> TrainConfig:
+def unedited(record: runs.Record) -> TrainConfig:
     """The config of a training that nobody has edited. RunError, or CheckpointError where the manifest is damaged."""
     if record.manifest.get("command") != "train":
         raise RunError(f"{record.name} is not a run of `optilab train`; only those can be resumed or forked")
     _require_same_code(record)
-    started, file = _started(record), record.path / "config.yaml"
+    file = record.path / "config.yaml"
     try:
         current = load(TrainConfig, str(file))
     except ConfigError as error:
         raise RunError(f"{error}\n{file} was edited since the run started") from None
-    if changed := changed_keys(started, current):
-        raise RunError(edited(file, changed))
+    config_of(record, changeable(current))
     return current
 
 
@@ -93,19 +92,6 @@ def _require_same_code(record: runs.Record) -> None:
                 f"{code.file} has changed since {record.name} started: SHA-256 {str(entry.get('sha256'))[:16]}... -> "
                 f"{code.sha256[:16]}...; the run's copy is {copy}"
             )
-
-
-def _started(record: runs.Record) -> TrainConfig:
-    """The config that a run started with, as its manifest has it."""
-    tree, version = record.manifest.get("config"), record.manifest["versions"]["optilab"]
-    try:
-        return TrainConfig.model_validate(tree)
-    except ValueError:
-        if version != __version__:
-            raise RunError(
-                f"{record.name} was made by optilab {version}, whose runs this version reads and does not resume"
-            ) from None
-        raise CheckpointError(f"{record.path / 'manifest.json'} is damaged: its config cannot be read") from None
 
 
 def _refusal(record: runs.Record, changed: Sequence[str], config: TrainConfig) -> str:
@@ -163,7 +149,7 @@ def plan_fork(directory: Path, spec: str, changes: Sequence[Override]) -> Fork:
         raise UsageError(f"expected RUN or RUN@EPOCH, got {shown(spec)}", "--fork")  # a path may have an @
     name, epoch = (name, int(number)) if name and number.isdecimal() else (spec, None)
     source = runs.read(runs.locate(directory, name, "train"))
-    before = config_of(source)
+    before = unedited(source)
     config = load(TrainConfig, str(source.path / "config.yaml"), changes)
     changed = _changes(before, config).items()
     if refused := [(key, text) for key, text in changed if key.startswith(FIXED_KEYS) and key not in RESEEDED]:

@@ -3,19 +3,17 @@
 import contextlib
 import hashlib
 import platform
-import random
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 
 from optilab import runs
 from optilab.config.section import dump, to_yaml
 from optilab.config.training import TrainConfig
+from optilab.config.user_network import UserNetwork
 from optilab.data.read import Dataset
 from optilab.errors import CheckpointError, DivergedError, OptilabError, RunError, SystemFailure, UsageError
 from optilab.optimize.user_code import described, sources
@@ -23,12 +21,7 @@ from optilab.runs.tables import json_line
 from optilab.train import checkpoint, engine
 from optilab.train.device import configure, explain_device_errors, resolve_device
 from optilab.train.engine import Stopped, Training
-from optilab.train.inside import preserving_state
-from optilab.train.network import UserModel
 from optilab.train.resume import Fork
-
-COMPARED = 3
-"""Batches after a checkpoint whose losses a resume has to give again."""
 
 
 class Listener(Protocol):
@@ -154,14 +147,15 @@ def resume(
             checkpoint.restore_newest(training, run, warn)
         before, now = record.manifest.get("numerics", {}), _numerics(training)
         changed = [f"{key} {before.get(key)} -> {now[key]}" for key in now if before.get(key) != now[key]]
-        changed += filter(None, [record.manifest.get("inexact")])
         if changed:
             warn(f"resume will not be bit-exact: {', '.join(changed)}")
         entry = {"resumed": runs.timestamp(), "epoch": training.epoch, "changed": changed}
+        if isinstance(config.model, UserNetwork):
+            entry["exact_if"] = f"all state of {config.model.name} is in its state_dict()"
+            warn(f"the resume is exact if {entry['exact_if']}")
         resumes = [*record.manifest.get("resumes", []), entry]
-        started = {**record.manifest["config"], "epochs": config.epochs}
         # Before the config: whoever reads that `epochs` has grown must not read that the run is done.
-        run.update(status="running", resumes=resumes, config=started)
+        run.update(status="running", resumes=resumes, config=dump(config))
         if record.config != to_yaml(config):
             runs.write_atomic(path / "config.yaml", to_yaml(config))
     except BaseException:
@@ -176,26 +170,15 @@ def train_to_end(training: Training, run: runs.Run, listener: Listener, stop: Ca
     Raises DivergedError, or the error that ended the run, after recording it in the run's directory.
     """
     config, status, reason, tested, at_best = training.config, "failed", "", {}, {}
-    state: bytes | None = None
-    # The losses of the next batches in a resume from a checkpoint: of the first one, and of the last.
-    expected: list[float] | None = None
     try:
         with explain_device_errors(training.device):
             for row, seconds in training.run(listener.batch, stop):
-                _compare(run, expected or [], training.losses)
                 due = row["epoch"] % config.checkpoint_every == 0 or training.finished
                 state, best = checkpoint.save(training) if due else None, runs.best(training.rows)["epoch"]
                 run.commit(row, seconds, state, best, training.diagnostics)
                 listener.epoch(row, seconds, training.diagnostics)
-                if state is not None and (expected is None or training.finished):
-                    expected = _resumed_losses(training, run, state)
-                elif expected is not None:
-                    expected = []  # they have been compared
             tested = training.tested()
             at_best = checkpoint.tested_at_best(training, run, tested)
-            if expected and state:  # no epoch follows
-                with contextlib.suppress(Exception):
-                    _compare(run, expected, _next_losses(training, state))
         status = "done"
     except Stopped:
         status = "interrupted"
@@ -226,50 +209,6 @@ def train_to_end(training: Training, run: runs.Run, listener: Listener, stop: Ca
                 raise
             # Likely the same disk error again; the lock that is free marks the run as interrupted.
     return status
-
-
-def _next_losses(training: Training, data: bytes) -> list[float]:
-    """The losses of the first batches after the checkpoint `data`; the training takes their steps."""
-    checkpoint.restore(training, data)
-    rows = training.rows[: training.config.epochs - 1]  # a schedule ends with the last epoch
-    following = replace(training, rows=rows, losses=[])
-    with contextlib.suppress(Stopped, DivergedError):
-        next(following.run(lambda *_: None, lambda: len(following.losses) == COMPARED))
-    return following.losses
-
-
-def _resumed_losses(training: Training, run: runs.Run, data: bytes) -> list[float]:
-    """The losses of `_next_losses` as a resume in another process computes them; empty where they are not known.
-
-    The file of the user's network is executed again, and no bit of this training changes. An error is recorded.
-    """
-    model = training.model
-    if not isinstance(model, UserModel) or sources([training.config.optimizer]) or "inexact" in run.manifest:
-        return []  # code of a user's optimizer may have state that this would change
-    states = random.getstate(), np.random.get_state()
-    random.seed()
-    np.random.seed()
-    try:
-        with preserving_state(model, training.device), model.config.code.reloaded() as code:
-            arguments = replace(model.config, code=code), model.shape, model.classes, model.example
-            network, shuffler = UserModel(*arguments).to(training.device), training.shuffler and torch.Generator()
-            optimizer = engine.optimizer_of(training.config, network)
-            again = replace(training, model=network, optimizer=optimizer, shuffler=shuffler, rows=[])
-            return _next_losses(again, data)
-    except Exception as error:
-        if not isinstance(error, SystemFailure | MemoryError):
-            run.update(inexact=" ".join(str(error).split()))
-        return []
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-
-
-def _compare(run: runs.Run, resumed: Sequence[float], losses: Sequence[float]) -> None:
-    """Record the first batch after a checkpoint that has another loss in a resume."""
-    pairs = enumerate(zip(resumed, losses, strict=False), 1)
-    if other := [f"loss {a} of batch {batch} is then {b}" for batch, (b, a) in pairs if a != b]:
-        run.update(inexact=f"a checkpoint does not hold all that the network's outputs depend on ({other[0]})")
 
 
 def probe_run(config: TrainConfig, dataset: Dataset, batches: int) -> tuple[list[runs.Row], list[runs.Row], str]:

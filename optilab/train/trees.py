@@ -14,7 +14,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from optilab.errors import CheckpointError, RunError, UsageError, printable
+from optilab.errors import CheckpointError, UsageError, printable
 
 FORMAT = 3
 HOLDS = "a checkpoint holds arrays, tensors, numbers, texts, tuples, lists and dicts"
@@ -56,12 +56,7 @@ def to_bytes(tree: Any) -> bytes:
 
 
 def from_bytes(data: bytes) -> Any:
-    """The tree of `to_bytes`. CheckpointError for other bytes, RunError for what formats 1 and 2 were."""
-    if data.startswith(b"PK"):
-        raise RunError(
-            "the run has checkpoints of an earlier version of optilab; this version reads such runs, and does not "
-            "resume or fork them"
-        )
+    """The tree of `to_bytes`. CheckpointError for other bytes."""
     try:
         size = int.from_bytes(data[:8], "little")
         content = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["optilab"])

@@ -326,7 +326,7 @@ def test_every_command_takes_json_or_quiet(line, optilab, small, monkeypatch, tm
         training(tmp_path / "runs", "trained")
         training(tmp_path / "runs", "other", "optimizer.lr=1")
     done = optilab(*words, "--json")
-    versions = {"diagnose": 3, "train": 3, "lr": 2, "report": 2, "sweep": 2, "runs compare": 2, "verify": 2}
+    versions = {"diagnose": 4, "train": 4, "lr": 3, "report": 2, "sweep": 2, "runs compare": 2, "verify": 2}
     version = versions.get(words[0], versions.get(" ".join(words[:2]), 1))
     assert json.loads(done.stdout)["schema_version"] == version
     assert done.stdout.count("\n") == 1

@@ -28,7 +28,7 @@ SIGMOIDS = ("--set", "model.hidden=[16, 16, 16, 16, 16, 16]", "--set", "model.ac
 def test_diagnosing_a_run_and_trying_its_remedy(optilab, small, tmp_path):
     optilab("train", "--config", small, *SIGMOIDS, "--name", "flat", "--quiet")
     document = json.loads(optilab("diagnose", "flat", "--json", "--fail-on", "warning", code=9).stdout)
-    assert document["schema_version"] == 3
+    assert document["schema_version"] == 4
     assert document["healthy"] is False
     stored = [*read_diagnostics(tmp_path / "runs" / "flat")][-1]["layers"]
     assert len(stored) == 7  # six hidden layers and the output

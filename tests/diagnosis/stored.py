@@ -13,7 +13,7 @@ from typing import Any
 from optilab.config.load import load
 from optilab.config.training import TrainConfig
 from optilab.config.tree import override_from_text
-from optilab.diagnose import Evidence, Setup, with_present_keys
+from optilab.diagnose import Evidence, Setup
 
 HERE = Path(__file__).parent
 NETS = HERE.parents[1] / "docs" / "measured" / "diagnosis" / "nets.py"
@@ -50,8 +50,7 @@ class Case:
             f"epochs={self.epochs}",
             f"seed={self.seed}",
         ]
-        # The key `freeze` is gone; what such a network did is recorded.
-        change = [text for text in self.change if changed and not text.startswith("model.freeze")]
+        change = self.change if changed else ()
         texts = [*network, *fixed, *change, "threads=1", "device=cpu", *more]
         return load(TrainConfig, self.preset, [override_from_text(text) for text in texts])
 
@@ -74,7 +73,7 @@ def case_of(name: str, entry: dict[str, Any]) -> Case:
 def evidence(case: Case, recorded: dict[str, Any], probe: bool = False) -> Evidence:
     """What a training recorded, or its probe run, for `diagnose`."""
     if "setup" in recorded:
-        rule, records = recorded["setup"]["rule"], with_present_keys(recorded["records"])
+        rule, records = recorded["setup"]["rule"], recorded["records"]
         setup = Setup.of_loop(rule["lr"], rule["weight_decay"], recorded["setup"])
         return Evidence(setup, recorded["rows"], records, recorded["divergence"], recorded["trial"])
     source = recorded["trial"] if probe else recorded
@@ -83,7 +82,7 @@ def evidence(case: Case, recorded: dict[str, Any], probe: bool = False) -> Evide
         for record in source["records"]
     ]
     setup = Setup.of(case.config(), records[0].get("network", {}) if records else {})
-    return Evidence(setup, listed(source["rows"]), with_present_keys(records), source["divergence"], probe)
+    return Evidence(setup, listed(source["rows"]), records, source["divergence"], probe)
 
 
 def listed(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:

@@ -1319,7 +1319,9 @@ def test_nothing_of_the_data_is_noted_where_that_is_asked_for():
 @pytest.mark.parametrize("kind", ["one term", "two terms", "rewards"])
 def test_a_loss_without_a_chance_level_makes_no_symptom_a_fault(kind):
     torch.manual_seed(0)
-    hidden = [nn.Linear(4, 32), nn.Sigmoid()] + [layer for _ in range(4) for layer in (nn.Linear(32, 32), nn.Sigmoid())]
+    hidden = [nn.Linear(4, 32), nn.Sigmoid()] + [
+        layer for _ in range(4) for layer in (nn.Linear(32, 32), nn.Sigmoid())
+    ]
     model = nn.Sequential(*hidden, nn.Linear(32, 2))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     watch = optilab.watch(model, optimizer)

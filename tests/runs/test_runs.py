@@ -34,7 +34,7 @@ def one(optilab, tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["{}", '{"schema_version": 1, "command": "train", "status": "done"}', "thesis", "[" * 100_000, "1"],
+    ["{}", '{"schema_version": 3, "command": "train", "status": "done"}', "thesis", "[" * 100_000, "1"],
     ids=["an empty manifest", "another tool's run", "not JSON", "nested", "a number"],
 )
 def test_a_folder_that_optilab_did_not_make_is_not_removed(text, optilab, tmp_path):

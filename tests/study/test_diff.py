@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+import yaml
 
 from optilab.runs import read
 from optilab.study.diff import diff_runs
@@ -90,5 +91,24 @@ def test_a_config_that_was_edited_is_said(optilab, tmp_path):
     file.write_text(re.sub(r"\blr: [\d.e-]+", "lr: 0.7", file.read_text()))
     (edited,) = json.loads(optilab(*line).stdout)["edited"]
     assert "b/config.yaml was edited since the run started: optimizer.lr: " in edited
-    for command in (["diagnose", "b"], ["runs", "compare", "b"], ["train", "--resume", "b"]):
+    resumed = ["train", "--resume", "b"], ["train", "--fork", "b"]
+    for command in (["diagnose", "b"], ["runs", "compare", "b"], ["train", "runs/b"], ["report", "b"], *resumed):
         assert optilab(*command, code=4).stderr == f"optilab: {edited}\n"
+    assert edited in optilab("runs", "ls").stdout
+
+
+@pytest.mark.parametrize("key", ["name", "threads", "expect", "data.dir", "probes", "optimizer.lr"])
+def test_every_reader_says_the_same_of_an_edited_key(key, optilab, tmp_path):
+    """But for a resume, which may change some."""
+    training(tmp_path / "runs", "b")
+    layered(tmp_path / "runs" / "b", [1.0, 1.0])
+    file = tmp_path / "runs" / "b" / "config.yaml"
+    tree = yaml.safe_load(file.read_text())
+    *section, last = key.split(".")
+    node = tree[section[0]] if section else tree
+    node[last] = {"name": "x", "expect": ["val_acc > 0.1"], "data.dir": "x", "optimizer.lr": 0.7}.get(key, 5)
+    file.write_text(yaml.safe_dump(tree))
+    commands = (["diagnose", "b"], ["runs", "compare", "b"], ["train", "runs/b"], ["report", "b"])
+    texts = {optilab(*command, code=4).stderr for command in commands}
+    (text,) = texts
+    assert f"b/config.yaml was edited since the run started: {key}: " in text

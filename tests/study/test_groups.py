@@ -102,7 +102,7 @@ def test_a_study_stands_for_its_trials(tmp_path):
 
 @pytest.mark.parametrize("where", ["config.yaml", "manifest.json"])
 def test_a_setting_that_was_edited_is_refused_wherever_it_was(where, tmp_path):
-    """The checksum of both says that neither was; a run without one, of an earlier version, is compared key by key."""
+    """The checksum of both says that neither was; a run without one is compared key by key."""
     path = training(tmp_path, "run", "optimizer.lr=0.25", accuracies=[0.5])
     facts = json.loads((path / "manifest.json").read_text())
     found = settings(runs.read(path))

@@ -9,18 +9,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import yaml
 
 from optilab import runs
 from optilab.commands import comparison_details, race_tables
 from optilab.config.claims import expectations
 from optilab.config.keys import shipped
 from optilab.config.load import load
-from optilab.config.section import to_yaml
 from optilab.config.study import RemedyConfig, TrainingRaceConfig
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
-from optilab.errors import ConfigError
 from optilab.optimize import RULES
 from optilab.show.chart import Band
 from optilab.study import claims, network_race, remedy, tuning_space
@@ -253,17 +250,13 @@ def test_another_seed_draws_other_settings():
     assert not {t.settings["lr"] for t in first.trials} & {t.settings["lr"] for t in other.trials}
 
 
-def test_files_of_earlier_versions_are_planned_as_before():
-    """`finalists` and `eps` are 1 and false where a study.yaml does not have them; a target is refused."""
+def test_finalists_and_eps_leave_the_other_settings_as_they_are():
+    """They are 1 and false where a study.yaml does not have them."""
     before, now = plan(on=["relu"]), plan(on=["relu"], finalists=3, eps=True)
     for old, new in zip(before.entrants, now.entrants, strict=True):
         fields = [{key: v for key, v in trial.settings.items() if key != "eps"} for trial in new.tuning]
         assert [trial.settings for trial in old.tuning] == fields
     assert before.race.finalists == 1
-    earlier = {**yaml.safe_load(to_yaml(before.request)), "target": None}
-    assert load(TrainingRaceConfig, earlier) == before.request
-    with pytest.raises(ConfigError, match=r"expected null, since a race has no target, got 0\.8"):
-        load(TrainingRaceConfig, {**earlier, "target": 0.8})
 
 
 def test_remedies_are_tuned_at_the_same_rates():

@@ -24,27 +24,29 @@ def test_the_page_names_the_keys_that_may_change():
     assert {*re.findall(r"`([^`]*)`", sentence)} == keys
 
 
-def test_a_run_of_a_version_with_other_keys_is_refused(run, tmp_path):
+@pytest.mark.parametrize("version", [1, 2, 99])
+def test_another_format_is_refused_by_every_reader_in_one_sentence_that_names_both(
+    version, run, optilab, tmp_path
+):
     path = tmp_path / "runs" / "done" / "manifest.json"
-    manifest = json.loads(path.read_text())
-    manifest["config"]["data"]["scale"] = 255
-    manifest["versions"]["optilab"] = "0.1.0"
-    path.write_text(json.dumps(manifest))
-    assert "made by optilab 0.1.0, whose runs this version reads and does not resume" in run(
-        "--epochs", "5", code=4
-    )
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": version}))
+    sentence = f"manifest.json: expected schema 3, got {version}"
+    assert sentence in run("--epochs", "5", code=5)
+    for words in (["runs", "show"], ["runs", "compare"], ["diagnose"], ["report"]):
+        assert optilab(*words, "done", code=5).stderr.count(sentence) == 1
 
 
-def test_a_run_of_a_version_that_kept_less_is_not_called_damaged(run, optilab, tmp_path):
+def test_a_manifest_without_its_config_is_damaged(run, tmp_path):
     path = tmp_path / "runs" / "done" / "manifest.json"
-    manifest = json.loads(path.read_text())
-    del manifest["config"]
-    manifest["versions"]["optilab"] = "0.1.0"
-    path.write_text(json.dumps(manifest))
-    message = run("--epochs", "5", code=4)
-    assert "done was made by optilab 0.1.0, whose runs this version reads and does not resume" in message
-    optilab("diagnose", "done")
-    optilab("runs", "compare", "done")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "config": {}}))
+    assert "manifest.json is damaged: its config has no name" in run("--epochs", "5", code=5)
+
+
+def test_a_run_that_was_resumed_with_other_keys_is_not_one_that_was_edited(run, optilab):
+    run("--epochs", "4", "--set", "probes=0", "--set", "checkpoint_every=2", code=0)
+    for words in (["train", "runs/done"], ["train", "--resume", "done"], ["runs", "compare", "done"]):
+        optilab(*words)
+    assert optilab("runs", "ls").stdout.count("edited") == 0
 
 
 def test_a_run_goes_on_to_the_epochs_that_its_config_has_now(run, tmp_path):

@@ -56,5 +56,5 @@ def test_a_divergence_with_json_is_one_document(optilab, small):
     done = optilab("train", small, "--epochs", 3, "--lr", "1e30", "--json", code=6)
     document = json.loads(done.stdout)
     assert document["status"] == "diverged"
-    assert document["schema_version"] == 3
+    assert document["schema_version"] == 4
     assert document["error"]["code"] == 6
