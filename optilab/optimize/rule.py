@@ -282,7 +282,7 @@ class FormulaRule(Rule):
     """Base of the rules that are a user's formulas: `name` is the formula as it is printed."""
 
 
-RESERVED_SETTINGS = ("name", *(name for name in dir(FormulaRule) if name[0] != "_"))
+RESERVED_SETTINGS = ("name", "base", "others", *(name for name in dir(FormulaRule) if name[0] != "_"))
 
 
 def short_name(rule: Any) -> str:

@@ -37,7 +37,7 @@ from typing import Any, ClassVar
 from optilab.errors import Interrupted, SystemFailure, UsageError, did_you_mean, printable, shown
 from optilab.optimize import formula as formulas
 from optilab.optimize.arrays import Array
-from optilab.optimize.rule import COMMON_VALUES, Rule, State, formula_rule, is_formula
+from optilab.optimize.rule import COMMON_VALUES, RESERVED_SETTINGS, Rule, State, formula_rule, is_formula
 
 CHDIR = os.chdir
 MAX_ERROR, MAX_LINE = 500, 80
@@ -763,7 +763,7 @@ def rule_class(code: str | Callable[..., Any] | UserCode) -> type[UserRule]:
 @cache
 def _rule_class(code: UserCode) -> type[UserRule]:
     interface, definitions, parameters = _interface(code), [], {}
-    reserved = {"name", "sha256", *dir(UserRule), *UserRule.__annotations__}
+    reserved = {"sha256", *RESERVED_SETTINGS, *dir(UserRule), *UserRule.__annotations__}
     for key, parameter, kind, default in _settings(interface.parameters):
         if key in reserved:
             raise UsageError(f"{code.place}: a parameter cannot be called {key}")
