@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from optilab.optimize import formula as formulas
 from optilab.optimize.formula import Node, number, symbol, symbols
+from optilab.optimize.operations import NOT_SMOOTH
 
 if TYPE_CHECKING:
     import numpy as np
@@ -177,7 +178,7 @@ def second_derivatives(function: Objective) -> list[Node]:
 def is_quadratic(function: Objective) -> bool:
     """True if the trees show that the second derivatives are the same everywhere."""
     nodes = function.nodes()
-    if nodes is None or formulas.operations_of(nodes[0]) & {"absolute", "sign", "minimum", "maximum"}:
+    if nodes is None or formulas.operations_of(nodes[0]) & NOT_SMOOTH:
         return False
     return not any(map(symbols, second_derivatives(function)))
 

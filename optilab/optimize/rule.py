@@ -304,7 +304,8 @@ def formula_rule(formula: str) -> type[FormulaRule]:
     None of them has a default. On a network a formula with `sum`, `norm` or `solve` runs on each weight by itself, as
     a class in `rules.py` does only with `weights = "each"`. UsageError for a formula that cannot be read.
     """
-    from optilab.optimize.program import VECTOR, compiled, is_finite, printed
+    from optilab.optimize.operations import VECTOR
+    from optilab.optimize.program import compiled, is_finite, printed
 
     program = compiled(formula)
     text = printed(program)

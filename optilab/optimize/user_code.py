@@ -37,6 +37,7 @@ from typing import Any, ClassVar
 from optilab.errors import Interrupted, SystemFailure, UsageError, did_you_mean, printable, shown
 from optilab.optimize import formula as formulas
 from optilab.optimize.arrays import Array
+from optilab.optimize.operations import FUNCTIONS
 from optilab.optimize.rule import COMMON_VALUES, RESERVED_SETTINGS, Rule, State, formula_rule, is_formula
 
 CHDIR = os.chdir
@@ -365,7 +366,7 @@ def formula_of(function: Callable[..., Any]) -> str:
     count = sum(p.default is EMPTY for p in code.parameters)
     points: list[Any] = [[np.array(symbols[:n], dtype=object)] for n in range(2, 10)]
     failure, value = UsageError(f"{code.place}: expected a function of one or more coordinates"), None
-    available = ", ".join(name for name in formulas.FUNCTIONS if hasattr(formulas.Node, name))
+    available = ", ".join(name for name in FUNCTIONS if hasattr(formulas.Node, name))
     for point in [symbols[:count]] if count > 1 else [points[0], symbols[:1], *points[1:]][: 9 * count]:
         try:
             with code.running(f"as a formula, which has {available} of NumPy and no branch on a value"):
