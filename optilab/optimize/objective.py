@@ -100,8 +100,8 @@ class Formula(Objective):
     """An objective whose `formula` is executed: its value is the formula, its gradient the derivative."""
 
     slope: ClassVar[str] = ""
-    """The gradient where its bits are not to be those of the derivative, or where the derivative has no value:
-    statements that define g1, g2, ..., or `g` where the formula is one of `w`."""
+    """The gradient where the derivative has no value at a point: statements that define g1, g2, ..., or `g` where the
+    formula is one of `w`."""
 
     @cached_property
     def trees(self) -> dict[str, Node]:
