@@ -636,7 +636,7 @@ class UserRule(Rule):
     """Base of the classes that `rule_class` makes: their fields are the hyperparameters of the user's code.
 
     The code sees one point at a time, an array (d,). For arrays (..., d) it runs once per point, so that a rule that
-    looks at the whole vector gives in a map what it gives on a path.
+    looks at the whole vector gives in a map what it gives on a path; `on_blocks` runs it once for all points.
     """
 
     code: ClassVar[UserCode]
@@ -654,6 +654,11 @@ class UserRule(Rule):
     def shaped(self) -> bool:
         """True if an attribute `shaped = True` of the code requests each weight in its shape."""
         return bool(getattr(self.code.load(), "shaped", False))
+
+    @property
+    def pointwise(self) -> bool:
+        """True if an attribute `pointwise = True` of the code declares that it treats each number by itself."""
+        return bool(getattr(self.code.load(), "pointwise", False))
 
     @property
     def formula(self) -> str:
@@ -692,9 +697,9 @@ class UserRule(Rule):
             arguments[parameter] = (*arguments.get("betas", ()), value) if parameter == "betas" else value
         return arguments
 
-    def on_blocks(self, **members: Any) -> "UserRule":
+    def on_blocks(self) -> "UserRule":
         """The rule that runs its code once for all points."""
-        kind: type[UserRule] = type(self.name, (type(self),), {"on_arrays": True, **members})
+        kind: type[UserRule] = type(self.name, (type(self),), {"on_arrays": True})
         return kind(**{key: getattr(self, key) for key in self.parameters})
 
     def init(self, w: Array) -> State:
