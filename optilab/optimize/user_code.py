@@ -40,7 +40,6 @@ from optilab.optimize.arrays import Array
 from optilab.optimize.operations import FUNCTIONS
 from optilab.optimize.rule import COMMON_VALUES, RESERVED_SETTINGS, Rule, State, formula_rule, is_formula
 
-CHDIR = os.chdir
 MAX_ERROR, MAX_LINE = 500, 80
 """Characters of an exception and of a line of code that are repeated."""
 GRADIENTS = {"g", "grad", "gradient", "dw", "dW", "dx", "gradients", "grads"}
@@ -74,8 +73,6 @@ class UserCode:
     module: str = ""
     definition: Any = None
     executed: ModuleType | None = field(default=None, repr=False, compare=False)
-    directory: str = field(default="", repr=False, compare=False)
-    """The working directory that the code has changed to."""
 
     def __deepcopy__(self, memo: Any) -> "UserCode":
         return self
@@ -168,19 +165,19 @@ class UserCode:
         names = [name for name, file in files.items() if file and os.path.dirname(file) == directory]
         loaded = {name: sys.modules.pop(name) for name in names if name != "__main__"}
         try:
-            yield replace(self, executed=None, directory="")
+            yield replace(self, executed=None)
         finally:
             sys.modules.update(loaded)
 
     @contextmanager
     def running(self, at: int | str | None) -> Iterator[None]:
-        """Run the code inside: its output goes to stderr, a working directory that it changes to is its own, and an
-        error names its line and where it was: `at` a step, `in its forward pass`; None while the file is executed.
+        """Run the code inside: its output goes to stderr, the working directory is put back after it, and an error
+        names its line and where it was: `at` a step, `in its forward pass`; None while the file is executed.
         """
         if at is not None:
             self.load()
         try:
-            with self._surroundings():
+            with _directory_put_back(), contextlib.redirect_stdout(sys.stderr), self._importing():
                 yield
         except UsageError as error:
             if at is None:
@@ -198,29 +195,15 @@ class UserCode:
         return "" if self.module or self.definition is not None else str(self.path.parent)
 
     @contextmanager
-    def _surroundings(self) -> Iterator[None]:
-        """Run the code with stdout on stderr, in its directory, where it finds the neighbors of its file."""
-        stdout, chdir, outside = sys.stdout, os.chdir, ""
-
-        def change(path: Any) -> None:  # asking for the directory at each step would take too long
-            nonlocal outside
-            outside = outside or os.getcwd()
-            CHDIR(path)
-            self.directory = os.getcwd()
-
-        sys.stdout, os.chdir = sys.stderr, change
+    def _importing(self) -> Iterator[None]:
+        """Let the code inside import the neighbors of its file."""
         if self.neighbors:
             sys.path.insert(0, self.neighbors)
         try:
-            if self.directory:
-                change(self.directory)
             yield
         finally:
-            sys.stdout, os.chdir = stdout, chdir
             if self.neighbors and self.neighbors in sys.path:  # unless the code has removed it
                 sys.path.remove(self.neighbors)
-            if outside:
-                CHDIR(outside)
 
     def failure(self, error: BaseException, at: int | str | None) -> UsageError:
         """The error that the code raised, with the line that raised it."""
@@ -235,6 +218,26 @@ class UserCode:
             return UsageError(f"{self.file}{f':{line}' if line else ''}: {words}")
         place = (f"at step {at}" if at else "before its first step") if isinstance(at, int) else at
         return UsageError(f"{self.display_name} failed {place}: {f'line {line}: ' if line else ''}{words}")
+
+
+def _working_directory() -> str:
+    """Empty where it has been removed."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return ""
+
+
+@contextmanager
+def _directory_put_back() -> Iterator[None]:
+    """Go back to the working directory afterwards, if it was changed and is still there."""
+    before = _working_directory()
+    try:
+        yield
+    finally:
+        if _working_directory() != before:
+            with contextlib.suppress(OSError):
+                os.chdir(before)
 
 
 def exception_text(error: BaseException) -> str:
