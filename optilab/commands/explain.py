@@ -19,6 +19,7 @@ from optilab.numbers import digits
 from optilab.optimize import RULES
 from optilab.optimize import formula as formulas
 from optilab.optimize.formula import Node
+from optilab.optimize.operations import OPERATIONS
 from optilab.optimize.program import evaluate
 from optilab.optimize.rule import FormulaRule
 from optilab.runs.record import MANIFEST
@@ -223,9 +224,6 @@ STYLES: Mapping[str, Style] = {
 
 # --- the calculation ----------------------------------------------------------------------------------------
 
-_ACROSS = {"grad", "diagonal", "sum", "norm", "solve", "smallest"}
-"""Functions of all coordinates at once, whose value stands in the calculation of each coordinate."""
-
 
 def _written(worked: "WorkedStep", style: Style) -> Iterator[str]:
     yield style.title.format(_title(worked))
@@ -296,7 +294,7 @@ def _line(line: "EvaluatedStatement", style: Style) -> Iterator[str]:
 
 def _joint_parts_evaluated(node: Node, known: dict[str, Any]) -> Node:
     """The expression with a symbol for each function of all coordinates, such as `norm(g)`; its value joins `known`."""
-    if node.op not in _ACROSS:
+    if not node.args or OPERATIONS[node.op].size is None:
         return Node(node.op, tuple(_joint_parts_evaluated(child, known) for child in node.args), node.value)
     part = formulas.symbol(formulas.text(node))
     known[part.value] = evaluate(node, known)

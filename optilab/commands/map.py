@@ -10,7 +10,15 @@ from annotated_doc import Doc
 
 from optilab.commands.answer import Answer
 from optilab.commands.options import FileOptions, SetOptions, SilentOptions
-from optilab.commands.paths import Function, LearningRate, Source, Start, chosen_config, require_bare
+from optilab.commands.paths import (
+    Function,
+    LearningRate,
+    Source,
+    Start,
+    chosen_config,
+    note_if_code_is_slow,
+    require_bare,
+)
 from optilab.commands.request import Place
 from optilab.config.axes import Axis, read_map_axis
 from optilab.config.presets import optimizer_names
@@ -97,7 +105,10 @@ class Map(SetOptions, FileOptions, SilentOptions):
         from optilab.optimize.maps import fill_map
 
         points = {axis.key: axis.points for axis in axes}
-        result = fill_map(config.algo[0], config.function, points, config.start, config.epochs, config.tolerance)
+        with note_if_code_is_slow(config.algo, place.silent):
+            result = fill_map(
+                config.algo[0], config.function, points, config.start, config.epochs, config.tolerance
+            )
         answer = LabMap(result, axes, self.show)
         self.save(answer)
         return answer

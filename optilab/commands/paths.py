@@ -1,7 +1,8 @@
 """Shared code of the commands that follow paths: options for rule, function and start; following and tuning."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_doc import Doc
@@ -12,12 +13,25 @@ from optilab.config.presets import optimizer_names
 from optilab.config.tree import Override, decimal
 from optilab.errors import UsageError
 from optilab.marks import ConfigKey, Flag, Read
+from optilab.optimize.user_code import UserRule
+from optilab.show import terminal
 from optilab.words import listed, plural
 
 if TYPE_CHECKING:
     from optilab.config.optimize import OptimizeConfig
     from optilab.optimize import Trajectory
     from optilab.study.claims import ClaimResult, Results
+
+
+def note_if_code_is_slow(rules: Iterable[Any], silent: bool) -> AbstractContextManager[None]:
+    """Note what makes a user's code fast, if what is done inside takes long and the code runs point by point."""
+    slow = [rule for rule in rules if isinstance(rule, UserRule) and rule.stated is None and not rule.pointwise]
+    if silent or not slow:
+        return nullcontext()
+    names, verb = listed(rule.name for rule in slow), "run" if slow[1:] else "runs"
+    return terminal.note_if_slow(
+        f"{names} {verb} point by point; code that declares `pointwise = True` runs on all points at once"
+    )
 
 
 def read_function(text: str) -> Any:

@@ -44,7 +44,8 @@ from optilab.optimize import OBJECTIVES, RULES, Objective, Rule, Status
 from optilab.optimize import formula as formulas
 from optilab.optimize.formula import MAX_LENGTH, Node
 from optilab.optimize.objective import label_of
-from optilab.optimize.program import compiled
+from optilab.optimize.operations import OPERATIONS
+from optilab.optimize.program import MULTIPLIED_EXPONENTS, compiled
 from optilab.optimize.rule import RESERVED_SETTINGS, settings_in_formula
 from optilab.optimize.user_code import UserRule
 from optilab.show import terminal
@@ -207,7 +208,7 @@ def page(config: "OptimizeConfig", note: str = "", free: bool = False) -> bytes:
         "rules": [*rules, *_other_rules(keys)],
         "fields": _page_fields(config.epochs, len(function.start)),
         "largest": MAX_DRAWN,
-        "reserved": {"names": keyword.kwlist, "settings": [*keyword.kwlist, *RESERVED_SETTINGS]},
+        "language": language(),
         "listed": len(rules),
         "free": free,
         "start": list(map(float, function.start if config.start is None else config.start)),
@@ -280,8 +281,29 @@ def function_data(function: Objective, tree: Mapping[str, Any] | None = None) ->
 
 def as_tree(node: Node) -> Any:
     """An expression as formula.js has it: a number, a name, or [operation, ...]."""
-    short = {"absolute": "abs", "minimum": "min", "maximum": "max"}
-    return [short.get(node.op, node.op), *map(as_tree, node.args)] if node.args else node.value
+    return [node.op, *map(as_tree, node.args)] if node.args else node.value
+
+
+def language() -> dict[str, Any]:
+    """The language of formulas for formula.js: the operations, of which a linear step may have some, names, limits."""
+    keys = ("typed", "sign", "binds", "slope", "slope_of_base", "arity", "in_functions", "jumps")
+    operations = {
+        name: {key: value for key in keys if (value := getattr(row, key))}
+        | {"may_be_linear": row.is_smooth and row.size is None}
+        for name, row in OPERATIONS.items()
+        if row.typed or row.sign
+    }
+    return {
+        "operations": operations,
+        "reserved": formulas.RESERVED_NAMES,
+        "coordinates": formulas.COORDINATES,
+        "no_names": keyword.kwlist,
+        "no_settings": [*keyword.kwlist, *RESERVED_SETTINGS],
+        "characters": MAX_LENGTH,
+        "nodes": formulas.MAX_NODES,
+        "depth": formulas.MAX_DEPTH,
+        "product": MULTIPLIED_EXPONENTS.stop - 1,
+    }
 
 
 def _minimum(function: Objective, point: Sequence[float]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from optilab.commands.options import (
     StudyOptions,
     TableOptions,
 )
+from optilab.commands.paths import note_if_code_is_slow
 from optilab.commands.request import Place, Request, options, plain
 from optilab.commands.results import EndedStudy, LabStudy
 from optilab.commands.studies import PlannedStudy
@@ -162,7 +163,10 @@ def race_on_functions(request: FunctionRace, place: Place) -> "LabRace | SimpleA
         return SimpleAnswer([plan, *notes], {"plan": plan, "notes": notes})
     if not (place.silent or place.library):
         terminal.note(plan)
-    with studies.StepProgress(tunings, place.silent, f"tuning 1 of {tunings}") as progress:
+    with (
+        note_if_code_is_slow(rules, place.silent),
+        studies.StepProgress(tunings, place.silent, f"tuning 1 of {tunings}") as progress,
+    ):
         race = study.run(rules, tests, request, lambda done: progress.step(f"tuning {done} of {tunings}"))
     judged = judge_claims(request.expect, results_of_race(race))
     again = shell(*place.argv[1:]) if request.typed else str(request.call("race"))

@@ -15,6 +15,7 @@ from typing import Any
 
 from optilab.errors import UsageError, did_you_mean, shown
 from optilab.numbers import exact
+from optilab.optimize.operations import FUNCTIONS, JUMPS, OPERATIONS, RULE_FUNCTIONS
 
 MAX_LENGTH, MAX_DEPTH, MAX_NODES = 2000, 100, 1000
 
@@ -53,14 +54,16 @@ class Node:
     __pow__, __rpow__ = _operators("power")
 
     __neg__, __abs__ = map(_operation, ("negative", "absolute"))
-    sqrt, exp, log, sin, cos, tan, sinh, cosh, tanh = map(
-        _operation, ("sqrt", "exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh")
-    )
 
     def _branch(self, *_: Any) -> Any:
         raise TypeError("if, >, max, np.maximum and np.where depend on a value, not on its symbol")
 
     __bool__ = __lt__ = __le__ = __gt__ = __ge__ = _branch
+
+
+for _name, _row in OPERATIONS.items():
+    if _row.in_functions and _row.typed and _row.arity == 1 and _row.slope:
+        setattr(Node, _name, _operation(_name))
 
 
 @dataclass(frozen=True)
@@ -93,21 +96,6 @@ _BINARY: dict[type[ast.AST], str] = {
     ast.Mod: "remainder",
 }
 _COMPARED: dict[type[ast.AST], str] = {ast.Gt: "greater", ast.Lt: "less"}
-FUNCTIONS = {name: name for name in ("sqrt", "exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh")} | {
-    "abs": "absolute",
-    "sign": "sign",
-    "min": "minimum",
-    "max": "maximum",
-}
-"""Functions in a test function, each with its operation; each has a derivative, at a kink on both of its sides."""
-
-RULE_FUNCTIONS = FUNCTIONS | {
-    name: name for name in ("where", "clip", "grad", "diagonal", "sum", "norm", "solve", "smallest")
-}
-"""Functions in the formula of a rule, each with its operation; `grad` and `diagonal`, of the function's gradient and of
-the diagonal of its Hessian, are values."""
-
-_ARITY = {"min": 2, "max": 2, "where": 3, "clip": 3, "solve": 2}
 
 
 class FormulaError(UsageError):
@@ -216,7 +204,7 @@ def _node(
             if name not in functions:
                 near = did_you_mean(name, list(functions)) or f"; expected one of {', '.join(functions)}"
                 raise refused(tree, f'unknown function "{name}"{near}')
-            if len(args) != (count := _ARITY.get(name, 1)):
+            if len(args) != (count := OPERATIONS[functions[name]].arity):
                 raise refused(tree, f"{name} takes {count} argument{'s' * (count > 1)}, got {len(args)}")
             return Node(functions[name], tuple(map(below, args)))
     part = shown(ast.unparse(tree).replace("**", "^"))
@@ -282,8 +270,8 @@ def _has_stray_matrix(node: Node, inside: bool = False) -> bool:
     """True if H or I stands where no matrix is accepted."""
     if node.op == "symbol":
         return node.value in ("H", "I") and not inside
-    matrices = {"solve": (True, False), "smallest": (True,)}.get(node.op, (inside,) * len(node.args))
-    return any(map(_has_stray_matrix, node.args, matrices))
+    matrices = OPERATIONS[node.op].matrices if node.args else ()
+    return any(_has_stray_matrix(arg, i in matrices if matrices else inside) for i, arg in enumerate(node.args))
 
 
 def outside_brackets(text: str) -> list[str]:
@@ -348,33 +336,6 @@ def operations_of(node: Node) -> set[str]:
     return {part.op for part in nodes_of(node)}
 
 
-DERIVATIVES = {
-    "add": "du + dv",
-    "subtract": "du - dv",
-    "multiply": "du*v + u*dv",
-    "divide": "(du*v - u*dv)/v^2",
-    "power": "f*(dv*log(u) + v*du/u)",
-    "minimum": "where(u < v, du, dv)",
-    "maximum": "where(u > v, du, dv)",
-    "where": "where(u, dv, dx)",
-    "negative": "-du",
-    "sum": "du",  # by a coordinate of w, at that coordinate
-    "sqrt": "du/(2*f)",
-    "exp": "f*du",
-    "log": "du/u",
-    "sin": "cos(u)*du",
-    "cos": "-(sin(u)*du)",
-    "tan": "du/cos(u)^2",
-    "sinh": "cosh(u)*du",
-    "cosh": "sinh(u)*du",
-    "tanh": "(1 - f^2)*du",
-    "absolute": "sign(u)*du",
-}
-"""The derivative of each operation f(u, v, x), by the derivatives of its arguments."""
-POWER = "v*u^(v - 1)*du"
-"""The derivative of a power whose exponent is constant."""
-
-
 @cache
 def _rule_of_calculus(text: str) -> Node:
     return parse(text, RULE_FUNCTIONS)
@@ -393,13 +354,14 @@ def derivative(node: Node, name: str) -> Node:
         if not node.args:
             return ONE if node == symbol(name) else ZERO
         inner = list(map(of, node.args))
-        if all(d == ZERO for d in inner) or node.op in ("greater", "less", "sign"):  # constant between their jumps
+        if all(d == ZERO for d in inner) or node.op in JUMPS:
             return ZERO
-        if node.op not in DERIVATIVES:
+        operation = OPERATIONS[node.op]
+        if not operation.slope:
             raise UsageError(f"{node.op} has no derivative here")
         parts = dict(zip("uvx", node.args, strict=False)) | dict(zip(("du", "dv", "dx"), inner, strict=False))
-        rule = POWER if node.op == "power" and inner[1] == ZERO else DERIVATIVES[node.op]
-        return filled(_rule_of_calculus(rule), parts | {"f": node})
+        slope = operation.slope_of_base if operation.slope_of_base and inner[1] == ZERO else operation.slope
+        return filled(_rule_of_calculus(slope), parts | {"f": node})
 
     def filled(node: Node, values: Mapping[str, Node]) -> Node:
         if not node.args:
@@ -447,67 +409,47 @@ def _negative(a: Node) -> Node:
     return number(-a.value) if a.op == "number" else Node("negative", (a,))
 
 
-_SIGNS = {
-    "greater": " > ",
-    "less": " < ",
-    "add": " + ",
-    "subtract": " - ",
-    "multiply": "*",
-    "divide": "/",
-    "remainder": " % ",
-    "power": "^",
-}
-_BINDING = dict(zip((*_SIGNS, "negative"), (1, 1, 2, 2, 3, 3, 3, 4, 3), strict=True))
-_NAMES = {op: name for name, op in FUNCTIONS.items()}
-_TEXT = {op: f"{{}}{sign}{{}}" for op, sign in _SIGNS.items()}
-_TEXT |= {"negative": "-{}", "bracket": "({})", "call": "{name}({arguments})"}
-_LATEX = _TEXT | {
-    "multiply": r"{} \cdot {}",
-    "divide": r"\frac{{{}}}{{{}}}",
-    "remainder": r"{} \bmod {}",
-    "power": "{}^{{{}}}",
-    "sqrt": r"\sqrt{{{}}}",
-    "absolute": r"\left|{}\right|",
-    "where": r"\begin{{cases}}{1} & {0}\\{2} & \text{{else}}\end{{cases}}",
-    "bracket": r"\left({}\right)",
-    "call": r"\operatorname{{{name}}}\left({arguments}\right)",
-}
-_ENCLOSED = {("divide", 0), ("divide", 1), ("power", 1)}
-"""Operations, and the arguments that LaTeX encloses by its own shape."""
+_BRACKETS = ("({})", r"\left({}\right)")
+_CALL = ("{}({})", r"\operatorname{{{}}}\left({}\right)")
+"""As plain text, and as LaTeX."""
 
 
 def text(node: Node, leaf_text: Callable[[str], str] = lambda name: name) -> str:
     """Plain text; `leaf_text` maps a symbol to its name or its number (negative numbers in parentheses)."""
-    return _written(node, leaf_text, _TEXT)
+    return _written(node, leaf_text, in_latex=False)
 
 
 def latex(node: Node, leaf_text: Callable[[str], str]) -> str:
     """LaTeX; `leaf_text` as in `text`."""
-    return _written(node, leaf_text, _LATEX)
+    return _written(node, leaf_text, in_latex=True)
 
 
-def _written(node: Node, leaf_text: Callable[[str], str], notation: Mapping[str, str]) -> str:
+def _written(node: Node, leaf_text: Callable[[str], str], in_latex: bool) -> str:
     if not node.args:
         return exact(node.value) if node.op == "number" else leaf_text(node.value)
-    parts = []
+    operation, parts = OPERATIONS[node.op], []
     for index, child in enumerate(node.args):
-        part = _written(child, leaf_text, notation)
-        if node.op not in _BINDING or (notation is _LATEX and (node.op, index) in _ENCLOSED):
+        part = _written(child, leaf_text, in_latex)
+        if not operation.sign or (in_latex and index in operation.enclosed):
             part = part.strip("()") if child.op == "symbol" else part
         elif _needs_brackets(node, index) or (
             node.op == "power" and index == 0 and not child.args and _has_a_sign(part)
         ):
-            part = notation["bracket"].format(part)
+            part = _BRACKETS[in_latex].format(part)
         parts.append(part)
-    template, name = notation.get(node.op, notation["call"]), _NAMES.get(node.op, node.op)
-    return template.format(*parts, name=name, arguments=", ".join(parts))
+    if in_latex and operation.latex:
+        return operation.latex.format(*parts)
+    if operation.sign:
+        return operation.sign.join(parts) if operation.arity > 1 else operation.sign + parts[0]
+    return _CALL[in_latex].format(operation.typed or node.op, ", ".join(parts))
 
 
 def _needs_brackets(node: Node, index: int) -> bool:
     """True if precedence requires brackets around an argument of an operator."""
     if node.op == "negative" and _begins_with_remainder(node.args[0]):  # -(a % b) is not (-a) % b
         return True
-    outer, inner = _BINDING[node.op], _BINDING.get(node.args[index].op, 9)
+    outer, argument = OPERATIONS[node.op].binds, node.args[index]
+    inner = OPERATIONS[argument.op].binds if argument.args else outer + 1
     # a - (b + c), a*(b/c), which rounds otherwise than a*b/c, and (a^b)^c
     return inner < outer or (inner == outer and (index > 0) == (node.op != "power"))
 

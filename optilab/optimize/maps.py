@@ -7,13 +7,12 @@ import operator
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property, reduce
 from itertools import count, islice, repeat
 from typing import Any, Literal
 
 import numpy as np
-from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 
 from optilab.errors import UsageError
@@ -32,11 +31,12 @@ from optilab.optimize.rule import (
     settings_of,
     with_settings,
 )
-from optilab.optimize.user_code import Arguments, Interface, UserRule
+from optilab.optimize.user_code import UserRule
 
 BLOCK = 32_768  # cells: 256 KiB an array, a handful of arrays in the L2 cache
 USER_BLOCK = 64  # cells, where a user's code runs in each of them by itself
-CHECKED_STEPS = 200
+CHECKED_STEPS, MAX_DIFFERENCE = 30, 1e-6
+"""Steps in which a user's code is compared with what it declares; the largest difference, as rounding grows."""
 
 Quantity = Literal["gradient", "solved"]
 Kernel = Callable[[Floats, Mapping[str, Floats]], Iterator[Sequence[Floats]]]
@@ -61,62 +61,6 @@ class GridResult:
         with np.errstate(all="ignore"):
             risen = has_risen(function, before, self.values, tolerance)
         return np.asarray(risen | ~np.isfinite(self.values) | ~np.isfinite(self.points).all(axis=-1))
-
-
-class SeparateNumbers(NDArrayOperatorsMixin):
-    """A block of points with the operations that treat each number by itself; all others raise an exception.
-
-    A sum or norm over a block would mix its cells, and a branch on it would be the same in all of them.
-    """
-
-    __bool__ = None
-    POINTWISE = (np.where, np.clip, np.copy, np.zeros_like, np.ones_like, np.full_like, np.nan_to_num)
-
-    def __init__(self, array: Any) -> None:
-        self.array = array
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.array.shape)
-
-    def copy(self) -> "SeparateNumbers":
-        return SeparateNumbers(self.array.copy())
-
-    def __array__(self, *arguments: Any, **keywords: Any) -> Any:
-        raise TypeError("NumPy would get an array of all points")
-
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
-        arrays = keywords.pop("out", ())
-        if method != "__call__" or ufunc.signature or not all(isinstance(x, SeparateNumbers) for x in arrays):
-            return NotImplemented
-        return self._call(ufunc, inputs, {**keywords, "out": tuple(map(_plain, arrays)) or None})
-
-    def __array_function__(self, function: Any, types: Any, inputs: Any, keywords: Any) -> Any:
-        return self._call(function, inputs, keywords) if function in self.POINTWISE else NotImplemented
-
-    @staticmethod
-    def _call(function: Any, inputs: Any, keywords: Any) -> "SeparateNumbers":
-        keywords = {name: _plain(value) for name, value in keywords.items()}
-        return SeparateNumbers(function(*map(_plain, inputs), **keywords))
-
-
-def _plain(value: Any) -> Any:
-    return value.array if isinstance(value, SeparateNumbers) else value
-
-
-class SeparateInterface(Interface):
-    """An interface whose code gets `SeparateNumbers`."""
-
-    def __init__(self, interface: Interface) -> None:
-        self.interface = interface
-
-    def begin(self, w: Floats, arguments: Arguments) -> Any:
-        return self.interface.begin(SeparateNumbers(w), arguments)
-
-    def follow(self, w: Floats, g: Floats, t: int, memory: Any, arguments: Arguments) -> tuple[Any, Any]:
-        points = SeparateNumbers(w), SeparateNumbers(g)
-        after, memory = self.interface.follow(*points, t, memory, arguments)
-        return _plain(after), memory
 
 
 @dataclass(frozen=True)
@@ -203,31 +147,45 @@ class PathGrid:
         return below
 
     def kernel(self) -> tuple[Kernel, int]:
-        """The function that runs a block, and the number of cells of a block."""
-        if not isinstance(self.rule, UserRule):
-            return self.written_out() or self.on_arrays(self.rule), BLOCK
-        blocks, single = self.rule.on_blocks(), self.on_arrays(self.rule)
-        separate = self.on_arrays(self.rule.on_blocks(interface=SeparateInterface(self.rule.interface)))
-        return (self.on_arrays(blocks), BLOCK) if self._agree(separate, single) else (single, USER_BLOCK)
-
-    def _agree(self, whole: Kernel, single: Kernel) -> bool:
-        """True if a user's code takes the same steps on a block as on each point alone; a few cells are compared.
-
-        Code that looks at the whole vector fails on a block (see `SeparateNumbers`); code with a memory outside of its
-        state differs.
-        """
-        rows, columns = (np.unique([0, size // 2, size - 1]) for size in self.shape)
-        cells, few = np.ix_(rows, columns), min(self.steps, CHECKED_STEPS)
-        starts = np.broadcast_to(self.starts, (*self.shape, self.starts.shape[-1]))[cells]
-        settings = {name: np.broadcast_to(array, self.shape)[cells] for name, array in self.settings.items()}
+        """The function that runs a block, and the number of cells of a block. UsageError where a user's code takes
+        other steps than it declares."""
+        rule = self.rule
+        if not isinstance(rule, UserRule):
+            return self.written_out() or self.on_arrays(rule), BLOCK
+        stated: Any = rule.stated
+        if stated is not None and self.settings.keys() <= {field.name for field in fields(stated)}:
+            grid, wrong = replace(self, rule=stated), "states a `formula` that takes other steps than the code"
+            kernel = grid.written_out() or grid.on_arrays(stated)
+        elif rule.pointwise:
+            wrong = "declares `pointwise = True`, but does not treat each point of a block by itself"
+            kernel = self.on_arrays(rule.on_blocks())
+        else:
+            return self.on_arrays(rule), USER_BLOCK
         with np.errstate(all="ignore"):
-            try:
-                both = [
-                    self.follow(kernel, starts, settings, few, np.zeros((1, 1)))[0] for kernel in (single, whole)
-                ]
-            except UsageError:
-                return False
-            return bool(np.allclose(both[1], both[0], rtol=1e-9, atol=1e-12, equal_nan=True))
+            self._require_equal(kernel, f"{rule.code.place} {wrong}")
+        return kernel, BLOCK
+
+    def _require_equal(self, kernel: Kernel, message: str) -> None:
+        """UsageError unless some cells of the first block take the steps that a user's code takes in each alone."""
+        shape = min(self.shape[0], max(1, BLOCK // self.shape[1])), self.shape[1]
+        cells = np.ix_(*(np.unique(np.linspace(0, size - 1, 3, dtype=int)) for size in shape))
+        starts, *arrays = (
+            np.array(np.broadcast_to(array[: shape[0]], (*shape, *array.shape[2:])))
+            for array in (self.starts, *self.settings.values())
+        )
+
+        def ends(kernel: Kernel, starts: Floats, arrays: Sequence[Floats]) -> Floats:
+            settings, few = dict(zip(self.settings, arrays, strict=True)), min(self.steps, CHECKED_STEPS)
+            points = self.follow(kernel, starts, settings, few, np.zeros((1, 1)))[0]
+            return np.where(np.isfinite(points), points, np.nan)
+
+        alone = ends(self.on_arrays(self.rule), starts[cells], [array[cells] for array in arrays])
+        try:
+            together = ends(kernel, starts, arrays)[cells]
+        except UsageError as error:
+            raise UsageError(f"{message}: {error}") from None
+        if not np.allclose(together, alone, rtol=MAX_DIFFERENCE, atol=MAX_DIFFERENCE, equal_nan=True):
+            raise UsageError(message)
 
     def ends(self, rows: slice, kernel: Kernel) -> GridResult:
         """The ends of the paths of some rows."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from optilab.optimize import formula as formulas
 from optilab.optimize.formula import Node, number, symbol, symbols
+from optilab.optimize.operations import NOT_SMOOTH
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,8 +100,8 @@ class Formula(Objective):
     """An objective whose `formula` is executed: its value is the formula, its gradient the derivative."""
 
     slope: ClassVar[str] = ""
-    """The gradient where its bits are not to be those of the derivative, or where the derivative has no value:
-    statements that define g1, g2, ..., or `g` where the formula is one of `w`."""
+    """The gradient where the derivative has no value at a point: statements that define g1, g2, ..., or `g` where the
+    formula is one of `w`."""
 
     @cached_property
     def trees(self) -> dict[str, Node]:
@@ -177,7 +178,7 @@ def second_derivatives(function: Objective) -> list[Node]:
 def is_quadratic(function: Objective) -> bool:
     """True if the trees show that the second derivatives are the same everywhere."""
     nodes = function.nodes()
-    if nodes is None or formulas.operations_of(nodes[0]) & {"absolute", "sign", "minimum", "maximum"}:
+    if nodes is None or formulas.operations_of(nodes[0]) & NOT_SMOOTH:
         return False
     return not any(map(symbols, second_derivatives(function)))
 

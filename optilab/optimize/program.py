@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property, reduce
 from math import inf, nan
 from types import CodeType
-from typing import Any
+from typing import Any, Literal
 
 from optilab.optimize import arrays
 from optilab.optimize.arrays import Array
@@ -34,36 +34,12 @@ from optilab.optimize.formula import (
     symbols,
     text,
 )
+from optilab.optimize.operations import JOINT, NUMBER, OF_MATRICES, OPERATIONS, PER_POINT, VECTOR
 
-NUMBER, PER_POINT, VECTOR = range(3)
-"""Sizes of a quantity: one number; one for each point, (..., 1); at least one for each coordinate, (..., d)."""
 NEEDS = {"f": PER_POINT, "H": VECTOR, "grad": VECTOR, "diagonal": VECTOR}
 """The quantities that a step may need besides the gradient: the value (..., 1) and the Hessian (..., d, d) at w, the
 gradient at another point, and the diagonal of the Hessian, both as functions of a point."""
 _INPUTS = {"w": VECTOR, "g": VECTOR, "t": NUMBER, "I": VECTOR}
-_SIZES = NEEDS | {"sum": PER_POINT, "norm": PER_POINT, "smallest": PER_POINT, "solve": VECTOR}
-
-ELEMENTWISE = ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "sign")
-INFIX = {
-    "add": "({} + {})",
-    "subtract": "({} - {})",
-    "multiply": "({} * {})",
-    "divide": "({} / {})",
-    "remainder": "({} % {})",
-    "negative": "(-{})",
-    "greater": "({} > {})",
-    "less": "({} < {})",
-    "raised": "({} ** {})",  # of numbers that are the same for all coordinates
-}
-ON_ANY = {
-    "where": "_where({}, lambda: {}, lambda: {}, w)",  # of two numbers one is calculated: the other may be x/0
-    "grad": "grad({})",
-    "diagonal": "diagonal({})",
-    "absolute": "abs({})",
-    **{op: f"_elementwise('{op}', {{}})" for op in ELEMENTWISE},
-    "": "_{op}({args})",  # of arrays.py
-}
-"""Operations that are not in INFIX, and all others, on whatever a rule runs on."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +88,7 @@ class Program:
     @property
     def is_joint(self) -> bool:
         """True if a coordinate of the step depends on others."""
-        return any(operations_of(statement.node) & {"sum", "norm", "solve"} for statement in self.statements)
+        return any(operations_of(statement.node) & JOINT for statement in self.statements)
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -136,7 +112,8 @@ class Program:
         """The size of an expression, from those of names."""
         if node.op == "symbol":
             return known.get(node.value, NUMBER)
-        return _SIZES.get(node.op, max((self.size(child, known) for child in node.args), default=NUMBER))
+        size = OPERATIONS[node.op].size if node.args else NUMBER
+        return max(self.size(child, known) for child in node.args) if size is None else size
 
     @cached_property
     def source(self) -> str:
@@ -224,13 +201,18 @@ def code(node: Node) -> str:
     args = [code(child) for child in node.args]
     if node.op == "power" and node.args[1].op == "number" and node.args[1].value.is_integer():
         return f"({args[0]} ** {int(node.args[1].value)})"
-    return operation(node.op, args, ON_ANY)
+    return operation(node.op, args, "code")
 
 
-def operation(op: str, args: Sequence[str], templates: Mapping[str, str]) -> str:
+Medium = Literal["code", "arrays", "numbers"]
+"""What Python calculates with: anything that a rule runs on, arrays alone, plain numbers alone."""
+_CALLS: Mapping[Medium, str] = {"code": "_{}({})", "arrays": "np.{}({})", "numbers": "float(np.{}({}))"}
+
+
+def operation(op: str, args: Sequence[str], medium: Medium) -> str:
     """An operation on expressions as Python."""
-    template = INFIX.get(op) or templates.get(op)
-    return template.format(*args) if template else templates[""].format(op=op, args=", ".join(args))
+    template = OPERATIONS[op].infix or getattr(OPERATIONS[op], medium)
+    return template.format(*args) if template else _CALLS[medium].format(op, ", ".join(args))
 
 
 def evaluate(node: Node, values: Mapping[str, Any]) -> Any:
@@ -308,21 +290,11 @@ def folded(node: Node, in_numpy: bool = False) -> Node:
     return node if isinstance(value, bool | np.bool_) else number(float(value))
 
 
-ON_ARRAYS = {"sum": "np.sum({}, axis=-1, keepdims=True)", "": "np.{op}({args})"}
-ON_NUMBERS = {
-    "sqrt": "sqrt({})",
-    "absolute": "abs({})",
-    "where": "({1} if {0} else {2})",
-    "sign": "(1.0 if {0} > 0 else -1.0 if {0} < 0 else {0} - {0})",  # NaN of NaN
-    "maximum": "_maximum({}, {})",
-    "minimum": "_minimum({}, {})",
-    "": "float(np.{op}({args}))",
-}
 MAX_NESTED = 50
 """Operations in one line: Python parses 100 parentheses inside each other."""
 
 
-def lines_of(roots: Sequence[Node], templates: Mapping[str, str]) -> tuple[list[str], list[str]]:
+def lines_of(roots: Sequence[Node], medium: Medium) -> tuple[list[str], list[str]]:
     """The lines of a program that calculates each operation of `roots` once, and the expressions of the roots.
 
     A result that is read once stands where it is read, so that NumPy can reuse its memory.
@@ -340,10 +312,10 @@ def lines_of(roots: Sequence[Node], templates: Mapping[str, str]) -> tuple[list[
 
     ends = list(map(name, roots))
     reads = Counter(read for group in (*(key[1:] for key in names), ends) for read in group)
-    reads.update(key[1] for key in names if key[0] == "sign")  # which reads more than once
+    reads.update(key[1] for key in names if OPERATIONS[key[0]].numbers.count("{0}") > 1)
     lines, inside = list[str](), dict[str, str]()
     for (op, *args), result in names.items():
-        expression = operation(op, [inside.get(arg, arg) for arg in args], templates)
+        expression = operation(op, [inside.get(arg, arg) for arg in args], medium)
         if reads[result] == 1 and expression.count("(") < MAX_NESTED:
             inside[result] = expression
         else:
@@ -363,7 +335,7 @@ def function_of(result: Node | Sequence[Node], names: Sequence[str] | Mapping[st
     """
     known: dict[int, Node] = {}
     roots = [in_products(node, known) for node in ([result] if isinstance(result, Node) else result)]
-    lines, written = lines_of(roots, ON_ARRAYS)
+    lines, written = lines_of(roots, "arrays")
     read = set().union(*map(symbols, roots))
     texts = names if isinstance(names, Mapping) else {name: f"x[..., {i}]" for i, name in enumerate(names)}
     loads = [f"{name} = {text}" for name, text in texts.items() if name in read]
@@ -404,7 +376,7 @@ class Expansion:
         `outputs` may be of what is before the step, or of `after`. It calculates with plain numbers, or on arrays.
         """
         count = len(outputs)
-        lines, written = lines_of([*outputs, *self.after], ON_ARRAYS if on_arrays else ON_NUMBERS)
+        lines, written = lines_of([*outputs, *self.after], "arrays" if on_arrays else "numbers")
         yielded, after = ("".join(f"{end}, " for end in part) for part in (written[:count], written[count:]))
         moving = "".join(f"{name}, " for name in self.moving)
         source = [
@@ -436,7 +408,7 @@ def moving_at_start(rule: Any, w: Array) -> list[Array]:
 def written_out(rule: Any, function: Any, settings: Mapping[str, Node]) -> Expansion | None:
     """The step of a rule on a function; None where one of them has no formula, or the step needs a matrix."""
     trees = function.nodes() if rule.text else None
-    matrices = {"solve", "smallest", "diagonal"}
+    matrices = OF_MATRICES | {"diagonal"}
     if trees is None or any(operations_of(statement.node) & matrices for statement in rule.program.statements):
         return None
     program: Program = rule.program

@@ -282,7 +282,7 @@ class FormulaRule(Rule):
     """Base of the rules that are a user's formulas: `name` is the formula as it is printed."""
 
 
-RESERVED_SETTINGS = ("name", *(name for name in dir(FormulaRule) if name[0] != "_"))
+RESERVED_SETTINGS = ("name", "base", "others", *(name for name in dir(FormulaRule) if name[0] != "_"))
 
 
 def short_name(rule: Any) -> str:
@@ -304,7 +304,8 @@ def formula_rule(formula: str) -> type[FormulaRule]:
     None of them has a default. On a network a formula with `sum`, `norm` or `solve` runs on each weight by itself, as
     a class in `rules.py` does only with `weights = "each"`. UsageError for a formula that cannot be read.
     """
-    from optilab.optimize.program import VECTOR, compiled, is_finite, printed
+    from optilab.optimize.operations import VECTOR
+    from optilab.optimize.program import compiled, is_finite, printed
 
     program = compiled(formula)
     text = printed(program)

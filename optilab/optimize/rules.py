@@ -551,7 +551,8 @@ def _names_of_both(around: str, fields_around: frozenset[str], inside: str) -> s
 
     outside, inner = [statement for statement, _ in assignments(around.replace("{base}", ""))], compiled(inside)
     assigned = {statement.target for statement in outside}
-    kept = {statement.target for statement in outside if statement.arrow == "<-"} | fields_around
+    renewed = {statement.target for statement in outside if statement.arrow == "<-"}
+    kept = renewed | {f"{state}0" for state in renewed} | fields_around
     settings, targets = {*inner.settings}, {statement.target for statement in inner.statements}
     shared = assigned & {*inner.states, *settings} | kept & (settings | targets)
     return ", ".join(sorted(shared - {"w", "g"}))

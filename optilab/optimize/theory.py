@@ -18,6 +18,7 @@ from optilab.errors import UsageError
 from optilab.optimize.formula import ZERO, Node, derivative, nodes_of, operations_of, put_in, symbols
 from optilab.optimize.functions import Quadratic
 from optilab.optimize.objective import Floats, Objective, is_quadratic
+from optilab.optimize.operations import JOINT, JUMPS
 from optilab.optimize.program import Program, evaluate
 from optilab.optimize.rule import settings_in_formula
 from optilab.optimize.rules import SGD, Momentum, Nesterov
@@ -157,7 +158,7 @@ def slopes_of(program: Program) -> Slopes | None:
     A velocity is a state whose update is linear in the gradient and free of w, and in which the next w is linear. It is
     renewed once, and read only after that.
     """
-    if program.needs or any(operations_of(statement.node) & {"sum", "norm"} for statement in program.body):
+    if program.needs or any(operations_of(statement.node) & JOINT for statement in program.body):
         return None
     values: dict[str, Node] = {}
     updates: dict[str, Node] = {}
@@ -197,7 +198,7 @@ def slopes_of(program: Program) -> Slopes | None:
 
 def _jumps(node: Node, names: set[str]) -> bool:
     """True if a comparison or a sign of one of the names is in the expression; calculus does not see its jump."""
-    jumps = (part for part in nodes_of(node) if part.op in ("greater", "less", "sign"))
+    jumps = (part for part in nodes_of(node) if part.op in JUMPS)
     return any(names & symbols(part) for part in jumps)
 
 

@@ -37,9 +37,9 @@ from typing import Any, ClassVar
 from optilab.errors import Interrupted, SystemFailure, UsageError, did_you_mean, printable, shown
 from optilab.optimize import formula as formulas
 from optilab.optimize.arrays import Array
-from optilab.optimize.rule import COMMON_VALUES, Rule, State, formula_rule, is_formula
+from optilab.optimize.operations import FUNCTIONS
+from optilab.optimize.rule import COMMON_VALUES, RESERVED_SETTINGS, Rule, State, formula_rule, is_formula
 
-CHDIR = os.chdir
 MAX_ERROR, MAX_LINE = 500, 80
 """Characters of an exception and of a line of code that are repeated."""
 GRADIENTS = {"g", "grad", "gradient", "dw", "dW", "dx", "gradients", "grads"}
@@ -73,8 +73,6 @@ class UserCode:
     module: str = ""
     definition: Any = None
     executed: ModuleType | None = field(default=None, repr=False, compare=False)
-    directory: str = field(default="", repr=False, compare=False)
-    """The working directory that the code has changed to."""
 
     def __deepcopy__(self, memo: Any) -> "UserCode":
         return self
@@ -161,13 +159,13 @@ class UserCode:
 
     @contextmanager
     def running(self, at: int | str | None) -> Iterator[None]:
-        """Run the code inside: its output goes to stderr, a working directory that it changes to is its own, and an
-        error names its line and where it was: `at` a step, `in its forward pass`; None while the file is executed.
+        """Run the code inside: its output goes to stderr, the working directory is put back after it, and an error
+        names its line and where it was: `at` a step, `in its forward pass`; None while the file is executed.
         """
         if at is not None:
             self.load()
         try:
-            with self._surroundings():
+            with _directory_put_back(), contextlib.redirect_stdout(sys.stderr), self._importing():
                 yield
         except UsageError as error:
             if at is None:
@@ -185,29 +183,15 @@ class UserCode:
         return "" if self.module or self.definition is not None else str(self.path.parent)
 
     @contextmanager
-    def _surroundings(self) -> Iterator[None]:
-        """Run the code with stdout on stderr, in its directory, where it finds the neighbors of its file."""
-        stdout, chdir, outside = sys.stdout, os.chdir, ""
-
-        def change(path: Any) -> None:  # asking for the directory at each step would take too long
-            nonlocal outside
-            outside = outside or os.getcwd()
-            CHDIR(path)
-            self.directory = os.getcwd()
-
-        sys.stdout, os.chdir = sys.stderr, change
+    def _importing(self) -> Iterator[None]:
+        """Let the code inside import the neighbors of its file."""
         if self.neighbors:
             sys.path.insert(0, self.neighbors)
         try:
-            if self.directory:
-                change(self.directory)
             yield
         finally:
-            sys.stdout, os.chdir = stdout, chdir
             if self.neighbors and self.neighbors in sys.path:  # unless the code has removed it
                 sys.path.remove(self.neighbors)
-            if outside:
-                CHDIR(outside)
 
     def failure(self, error: BaseException, at: int | str | None) -> UsageError:
         """The error that the code raised, with the line that raised it."""
@@ -222,6 +206,26 @@ class UserCode:
             return UsageError(f"{self.file}{f':{line}' if line else ''}: {words}")
         place = (f"at step {at}" if at else "before its first step") if isinstance(at, int) else at
         return UsageError(f"{self.display_name} failed {place}: {f'line {line}: ' if line else ''}{words}")
+
+
+def _working_directory() -> str:
+    """Empty where it has been removed."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return ""
+
+
+@contextmanager
+def _directory_put_back() -> Iterator[None]:
+    """Go back to the working directory afterwards, if it was changed and is still there."""
+    before = _working_directory()
+    try:
+        yield
+    finally:
+        if _working_directory() != before:
+            with contextlib.suppress(OSError):
+                os.chdir(before)
 
 
 def exception_text(error: BaseException) -> str:
@@ -353,7 +357,7 @@ def formula_of(function: Callable[..., Any]) -> str:
     count = sum(p.default is EMPTY for p in code.parameters)
     points: list[Any] = [[np.array(symbols[:n], dtype=object)] for n in range(2, 10)]
     failure, value = UsageError(f"{code.place}: expected a function of one or more coordinates"), None
-    available = ", ".join(name for name in formulas.FUNCTIONS if hasattr(formulas.Node, name))
+    available = ", ".join(name for name in FUNCTIONS if hasattr(formulas.Node, name))
     for point in [symbols[:count]] if count > 1 else [points[0], symbols[:1], *points[1:]][: 9 * count]:
         try:
             with code.running(f"as a formula, which has {available} of NumPy and no branch on a value"):
@@ -623,7 +627,7 @@ class UserRule(Rule):
     """Base of the classes that `rule_class` makes: their fields are the hyperparameters of the user's code.
 
     The code sees one point at a time, an array (d,). For arrays (..., d) it runs once per point, so that a rule that
-    looks at the whole vector gives in a map what it gives on a path.
+    looks at the whole vector gives in a map what it gives on a path; `on_blocks` runs it once for all points.
     """
 
     code: ClassVar[UserCode]
@@ -641,6 +645,11 @@ class UserRule(Rule):
     def shaped(self) -> bool:
         """True if an attribute `shaped = True` of the code requests each weight in its shape."""
         return bool(getattr(self.code.load(), "shaped", False))
+
+    @property
+    def pointwise(self) -> bool:
+        """True if an attribute `pointwise = True` of the code declares that it treats each number by itself."""
+        return bool(getattr(self.code.load(), "pointwise", False))
 
     @property
     def formula(self) -> str:
@@ -679,9 +688,9 @@ class UserRule(Rule):
             arguments[parameter] = (*arguments.get("betas", ()), value) if parameter == "betas" else value
         return arguments
 
-    def on_blocks(self, **members: Any) -> "UserRule":
+    def on_blocks(self) -> "UserRule":
         """The rule that runs its code once for all points."""
-        kind: type[UserRule] = type(self.name, (type(self),), {"on_arrays": True, **members})
+        kind: type[UserRule] = type(self.name, (type(self),), {"on_arrays": True})
         return kind(**{key: getattr(self, key) for key in self.parameters})
 
     def init(self, w: Array) -> State:
@@ -751,7 +760,7 @@ def rule_class(code: str | Callable[..., Any] | UserCode) -> type[UserRule]:
 @cache
 def _rule_class(code: UserCode) -> type[UserRule]:
     interface, definitions, parameters = _interface(code), [], {}
-    reserved = {"name", "sha256", *dir(UserRule), *UserRule.__annotations__}
+    reserved = {"sha256", *RESERVED_SETTINGS, *dir(UserRule), *UserRule.__annotations__}
     for key, parameter, kind, default in _settings(interface.parameters):
         if key in reserved:
             raise UsageError(f"{code.place}: a parameter cannot be called {key}")

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import chain, combinations, product
 
-from optilab.optimize.formula import RULE_FUNCTIONS, Node, Statement, number, parse, put_in, symbol, symbols, text
+from optilab.optimize.formula import Node, Statement, number, parse, put_in, symbol, symbols, text
+from optilab.optimize.operations import RULE_FUNCTIONS
 
 Formula = tuple[Statement, ...]
 Values = Mapping[str, Node]

@@ -17,6 +17,7 @@ from optilab.config.optimize import OptimizeConfig
 from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, RULES, descend, theory
 from optilab.optimize import formula as formulas
+from optilab.optimize.operations import FUNCTIONS
 from optilab.optimize.path import NUDGE
 from optilab.show.page import asset
 
@@ -38,7 +39,8 @@ RUNNING_RULES = [name for name, kind in RULES.items() if play.has_formula(kind()
 
 HARNESS = """
 const vm = require("node:vm"), realm = vm.createContext({}, { codeGeneration: { strings: false, wasm: false } });
-const Formula = vm.runInContext(SOURCE + "\\nFormula", realm), data = JSON.parse(require("fs").readFileSync(0, "utf8"));
+const Formula = vm.runInContext(SOURCE + "\\nengineOf", realm)(LANGUAGE);
+const data = JSON.parse(require("fs").readFileSync(0, "utf8"));
 const surfaceOf = ({ value, gradient }, dimension) => Formula.surface(value, dimension, gradient);
 const programOf = (rule, choices = {}) => {
   const values = { ...Object.fromEntries(rule.fields.map(({ name, value }) => [name, value])), ...choices };
@@ -54,6 +56,7 @@ process.stdout.write(JSON.stringify(result, (_, one) =>
 def node(body, data=None):
     """Run a function in Node, where no text becomes code; numbers of the result that are not finite are texts."""
     script = HARNESS.replace("BODY", body).replace("SOURCE", json.dumps(asset("formula.js")))
+    script = script.replace("LANGUAGE", json.dumps(play.language()))
     done = subprocess.run(
         ["node", "-e", script], input=json.dumps(data), capture_output=True, encoding="utf-8", check=False
     )
@@ -257,6 +260,8 @@ TYPED = [
 
 
 def test_typed_formula_has_the_digits_of_optimize():
+    """With every function of the table of operations."""
+    assert [name for name in FUNCTIONS if f"{name}(" not in " ".join(TYPED)] == []
     pairs = [(formula, OBJECTIVES["expression"](formula=formula)) for formula in TYPED]
     for (formula, _), computed, expected in values(pairs):
         np.testing.assert_allclose(computed, expected, rtol=1e-12, atol=1e-14, err_msg=formula)
@@ -427,9 +432,9 @@ def test_wrong_optimizers_are_refused():
 
 TYPED_OPTIMIZERS = """
   const surface = Formula.surface(Formula.parse("x^2 + y^2"), 2);
-  return data.formulas.map((text) => {
+  return data.map((text) => {
     try {
-      const settings = Formula.settingsOf(text, data.reserved);
+      const settings = Formula.settingsOf(text);
       Formula.pathOn(surface, Formula.program(text, settings));
       return settings;
     } catch (error) { return `${error.name}: ${error.message}`; }
@@ -439,8 +444,9 @@ TYPED_OPTIMIZERS = """
 
 def test_what_the_command_refuses_the_page_refuses():
     refused = yaml.safe_load((Path(__file__).parent / "refused.yaml").read_text())
-    typed = {"formulas": list(refused), "reserved": page_data(config(["sgd"], CHOSEN["ravine"]))["reserved"]}
-    for formula, part, message in zip(refused, refused.values(), node(TYPED_OPTIMIZERS, typed), strict=True):
+    for formula, part, message in zip(
+        refused, refused.values(), node(TYPED_OPTIMIZERS, list(refused)), strict=True
+    ):
         assert str(message).startswith("Error: "), (formula, message)
         assert part in message, (formula, message)
 

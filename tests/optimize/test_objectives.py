@@ -201,3 +201,13 @@ def test_what_is_too_long_is_refused(text):
     """Other wrong formulas: tests/transcripts/formulas.txt."""
     with pytest.raises(UsageError):
         Expression(text)
+
+
+def test_a_gradient_is_stated_only_where_calculus_has_no_value():
+    stated = {name: kind() for name, kind in OBJECTIVES.items() if getattr(kind, "slope", "")}
+    assert list(stated) == ["ackley", "drop-wave"]
+    for function in stated.values():
+        center = dict.fromkeys(("w1", "w2"), np.float64(0))
+        with np.errstate(all="ignore"):
+            assert np.isnan(program.evaluate(formula.derivative(function.nodes()[0], "w1"), center))
+        assert np.array_equal(function.gradient(np.zeros(2)), np.zeros(2))

@@ -18,6 +18,7 @@ from optilab.lab import Lab
 from optilab.optimize import OBJECTIVES, RULES, SCHEDULES, Regime, descend, maps
 from optilab.optimize.maps import run_grid
 from optilab.optimize.user_code import rule_class
+from optilab.show import terminal
 
 ADAM = """
 import numpy as np
@@ -123,19 +124,19 @@ def test_adam_by_hand_is_adam(user_rule, name):
         np.testing.assert_allclose(*both, rtol=1e-11, atol=1e-13)
 
 
-@pytest.mark.parametrize("name", ["function", "in_place", "Stateful"])
-def test_map_cell_is_a_path(user_rule, name):
-    rule, function = user_rule(name)(), OBJECTIVES["booth"]()
+@pytest.mark.parametrize("name", ["function", "in_place", "Stateful", "Steps"])
+@pytest.mark.parametrize("declaration", ["", "pointwise = True"])
+def test_map_cell_is_a_path(user_rule, name, declaration):
+    source = f"{ADAM}\n{name}.{declaration}\n" if declaration else ADAM
+    rule, function = user_rule(name, source)(), OBJECTIVES["booth"]()
     lr, beta = np.array([[0.01, 0.1, 1.0]]), np.array([[0.0], [0.9]])
     points = ends(rule, function, {"lr": lr, "beta1": beta}, 30)
     for i, j in np.ndindex(2, 3):
         path = descend(replace(rule, lr=lr[0, j].item(), beta1=beta[i, 0].item()), function, steps=30)
         np.testing.assert_allclose(points[i, j], path.points[-1], rtol=1e-9, atol=1e-12)
-    if "torch" not in name:  # as one block: cell by cell takes thirty times as long
-        starts, settings = np.array(function.start)[None, None], {"lr": lr, "beta1": beta}
-        assert (
-            maps.PathGrid(rule, function, starts, 30, settings, None, np.zeros((1, 1))).kernel()[1] == maps.BLOCK
-        )
+    starts, settings = np.array(function.start)[None, None], {"lr": lr, "beta1": beta}
+    size = maps.PathGrid(rule, function, starts, 30, settings, None, np.zeros((1, 1))).kernel()[1]
+    assert size == (maps.BLOCK if declaration else maps.USER_BLOCK)
 
 
 @pytest.mark.parametrize(
@@ -146,12 +147,46 @@ def test_map_cell_is_a_path(user_rule, name):
     ],
 )
 def test_map_of_code_that_sees_one_point(user_rule, code):
-    rule, function = user_rule("f", f"import numpy as np\ndef f(w, g, lr=0.1): {code}")(), OBJECTIVES["ravine"]()
+    source = f"import numpy as np\ndef f(w, g, lr=0.1): {code}\n"
+    rule, function = user_rule("f", source)(), OBJECTIVES["ravine"]()
     lr = np.linspace(0.05, 0.3, 4)[None]
     points = ends(rule, function, {"lr": lr}, 10)
     for j in range(4):
         path = descend(replace(rule, lr=lr[0, j].item()), function, steps=10)
         np.testing.assert_allclose(points[0, j], path.points[-1], rtol=1e-12)
+    false = user_rule("f", source + "f.pointwise = True")()
+    with pytest.raises(
+        UsageError, match=r"mine.py:2: f declares `pointwise = True`, but does not treat each point"
+    ):
+        ends(false, function, {"lr": lr}, 10)
+
+
+def test_a_map_of_code_with_a_formula_runs_the_formula(user_rule):
+    """Unless an axis is not in it; a formula that takes other steps is refused."""
+    source = "def f(w, g, lr=0.1, other=0.5): assert w.ndim == 1; return w - lr * g * (other > 0)\n"
+    source += "f.formula = 'FORMULA'\n"
+    function, lr = OBJECTIVES["ravine"](), np.linspace(0.05, 0.3, 300)[None]
+    rule = user_rule("f", source.replace("FORMULA", "w <- w - lr*g"))()
+    np.testing.assert_array_equal(
+        ends(rule, function, {"lr": lr}, 100), ends(RULES["sgd"](), function, {"lr": lr}, 100)
+    )
+    other = {"lr": lr[:, :2], "other": np.array([[0.0], [1.0]])}
+    assert ends(rule, function, other, 10)[0].tolist() == [list(function.start)] * 2
+    false = user_rule("f", source.replace("FORMULA", "w <- w - 2*lr*g"))()
+    with pytest.raises(UsageError, match="f states a `formula` that takes other steps than the code"):
+        ends(false, function, {"lr": lr}, 10)
+
+
+def test_a_slow_map_and_a_slow_race_say_what_makes_code_fast(user_rule, monkeypatch, optilab):
+    monkeypatch.setattr(terminal, "MAX_SILENCE_SECONDS", 0.0)
+    note = "function runs point by point; code that declares `pointwise = True` runs on all points at once"
+    for source, is_slow in ((ADAM, True), (ADAM + "\nfunction.pointwise = True", False)):
+        name = user_rule("function", source).code.reference
+        for line in (
+            ["map", name, "--x", "lr=0.01:0.1:3", "--y", "beta1=0:0.9:3", "--epochs", "5"],
+            ["race", f"{name},sgd", "--function", "booth,beale", "--budget", "2", "--starts", "2"],
+        ):
+            assert (note in " ".join(optilab(*line).stderr.split())) == is_slow
 
 
 BRANCHES = """
@@ -194,11 +229,12 @@ def test_a_cell_that_takes_another_branch_changes_no_other_cell(user_rule, name)
 
 
 def test_a_map_gives_all_points_to_one_object(user_rule):
-    counted = ADAM.replace("self.t += 1", "self.t += 1; calls.append(w.shape)") + "\ncalls = []\n"
+    counted = ADAM.replace("self.t += 1", "self.t += 1; calls.append(w.shape)")
+    counted += "\ncalls = []\nStateful.pointwise = True\n"
     rule, lr = user_rule("Stateful", counted)(), np.linspace(0.01, 0.3, 100)[None]
     ends(rule, OBJECTIVES["ravine"](), {"lr": lr}, 10)
     calls = rule.code.executed.calls
-    assert calls.count((1, 100, 2)) == 10
+    assert calls.count((1, 100, 2)) == 20  # to be compared with some of them alone, and for the map
     assert len(calls) < 100
 
 

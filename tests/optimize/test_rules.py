@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose
 from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, RULES, SCHEDULES, Regime, descend
 from optilab.optimize.formula import parse
-from optilab.optimize.rule import formula_rule
+from optilab.optimize.rule import formula_rule, quantities_for
 from tests.contracts import MatrixContract, RuleContract, StepContract, TensorContract, follow, forms
 
 ON_VECTORS = [
@@ -197,6 +197,7 @@ def test_lookahead_passes_the_schedule_on():
         ("sam", "w <- w - radius*g", "radius"),
         ("lookahead", "slow <- 0.9*slow + g; w <- w - lr*slow", "slow"),
         ("lookahead", "slow = 2*g; w <- w - lr*slow", "slow"),
+        ("lookahead", "w <- w - lr*g; slow0 = w; w <- 0.99*slow0", "slow0"),
     ],
 )
 def test_a_wrapper_refuses_a_base_that_uses_its_names(wrapper, formula, name):
@@ -227,11 +228,65 @@ def test_a_wrapper_in_itself_is_refused():
             RULES[name](base=RULES[name]())
 
 
+def wrapped_by_hand(rule, function, steps):
+    """The path of `sam` or `lookahead`, from steps of its base alone."""
+    w = slow = np.array([function.start])
+    points, state = [w], rule.base.init(w)
+    for t in range(1, steps + 1):
+        g, quantities = function.gradient(w), quantities_for(rule.base, function, w)
+        if rule.name == "sam":
+            g = function.gradient(w + rule.radius * g / np.linalg.norm(g))
+        w, state = rule.base.step(w, g, t, state, **quantities)
+        if rule.name == "lookahead" and t % rule.sync_period == 0:
+            w = slow = slow + rule.slow_step_size * (w - slow)
+        points.append(w)
+    return np.concatenate(points)
+
+
 @pytest.mark.parametrize("wrapper", ["sam", "lookahead"])
-def test_a_wrapper_accepts_every_other_rule(wrapper):
-    for name in RULES:
-        if name not in {wrapper, *LINE_SEARCHES}:
-            assert RULES[wrapper](base=RULES[name]()).base.name == name
+@pytest.mark.parametrize("name", [name for name, kind in RULES.items() if kind.weights != "matrices"])
+def test_a_wrapper_refuses_a_rule_or_makes_its_steps(wrapper, name):
+    if name in {wrapper, *LINE_SEARCHES}:
+        with pytest.raises(UsageError, match=f"^{name} "):
+            RULES[wrapper](base=RULES[name]())
+    else:
+        rule, booth = RULES[wrapper](base=RULES[name]()), OBJECTIVES["booth"]()
+        assert_allclose(descend(rule, booth, steps=12).points, wrapped_by_hand(rule, booth, 12), rtol=1e-12)
+
+
+PLACES = (
+    "{0} <- 0.9*{0} + g; w <- w - lr*{0}",  # a state
+    "{0} = 2*g; w <- w - lr*{0}",  # an intermediate result
+    "w <- w - lr*g; {0} = w; w <- 0.99*{0}",
+    "w <- w - {0}*g",  # a setting
+    "V0 = {0}*w; V <- 0.5*V + g; w <- w - lr*V",
+    "{0}0 = w; {0} <- 0.5*{0} + g; w <- w - lr*{0}",  # a state with a start
+    "V <- 0.5*V + g; {0} = 2*V; w <- w - lr*{0}; {0} <- 0.5*{0}",
+)
+
+
+@pytest.mark.parametrize("text", PLACES)
+@pytest.mark.parametrize("wrapper", ["sam", "lookahead"])
+def test_a_wrapper_refuses_a_typed_rule_or_makes_its_steps(wrapper, text):
+    """The names of each wrapper, and one that it has not, in every place of a typed rule."""
+    refused, booth = [], OBJECTIVES["booth"]()
+    for name in ("m", "e", "radius", "slow", "slow0", "slow00", "sync_period", "slow_step_size", "other"):
+        kind = formula_rule(text.format(name))
+        base = kind(**dict.fromkeys((field.name for field in fields(kind)), 0.05))
+        try:
+            rule = RULES[wrapper](base=base)
+        except UsageError as error:
+            refused.append(str(error).startswith(f"{wrapper} and {base.name} inside it both use the name {name}"))
+        else:
+            assert_allclose(descend(rule, booth, steps=12).points, wrapped_by_hand(rule, booth, 12), rtol=1e-12)
+    assert 0 < len(refused) < 6
+    assert all(refused)
+
+
+@pytest.mark.parametrize("name", ["base", "others", "name"])
+def test_a_setting_cannot_have_the_name_of_a_part_of_a_rule(name):
+    with pytest.raises(UsageError, match=f"^a setting cannot be called {name}$"):
+        formula_rule(f"w <- w - {name}*g")
 
 
 @pytest.mark.parametrize("name", ["for", "None", "class", "lambda"])

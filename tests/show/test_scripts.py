@@ -46,6 +46,6 @@ def test_every_name_is_defined_and_every_call_fits(page, tmp_path):
 
 
 def test_a_wrong_name_would_be_noticed(tmp_path):
-    (tmp_path / "wrong.js").write_text('"use strict";\nFormula.surface(1, 2, 3, 4); missing();\n')
+    (tmp_path / "wrong.js").write_text('"use strict";\nengineOf({}).surface(1, 2, 3, 4); missing();\n')
     reported = complaints(tmp_path, "formula.js", tmp_path / "wrong.js", strict=False)
     assert {code for code, _ in reported} & WRONG == {"TS2304", "TS2554"}

@@ -1,33 +1,26 @@
 "use strict";
 /* The arithmetic of the page: functions and optimizers are formulas, which are parsed, differentiated and run here, by the
- * grammar and in the order of operations of optilab/optimize, so that trajectories have the bits of `optimize`.
+ * `language` that the page's data has from optilab/optimize and in its order of operations, so that trajectories have the bits
+ * of `optimize`.
  *
  * A tree is a number, a name, or [operation, ...trees]. */
-const Formula = (() => {
-  const MAX_CHARACTERS = 2000,
-    MAX_NODES = 1000,
-    MAX_DEPTH = 100, // of parentheses, signs, powers and calls
-    MAX_PRODUCT = 64; // whole powers of a function up to it are products
-  const words = (text) => text.split(" ");
-  const arities = (text, count) => words(text).map((name) => [name, count]);
-  const FUNCTIONS = new Map([
-    ...arities("sqrt exp log sin cos tan sinh cosh tanh abs sign", 1), // those of Math, but for the sign
-    ...arities("min max", 2),
-  ]);
-  const RULE_FUNCTIONS = new Map([
-    ...FUNCTIONS,
-    ...arities("sum norm grad diagonal smallest", 1),
-    ...arities("solve", 2),
-    ...arities("where clip", 3),
-  ]);
-  const KNOWN = new Set([...RULE_FUNCTIONS.keys(), ...words("t f H I pi")]); // in the formula of an optimizer
-  const COORDINATES = new Map(words("x y w1 w2").map((name, i) => [name, `w${1 + (i % 2)}`]));
+const engineOf = (language) => {
+  const OPERATIONS = new Map(Object.entries(language.operations)),
+    namesOf = (rows) => new Map(rows.map(([name, { typed }]) => [typed, name])),
+    typed = [...OPERATIONS].filter(([, row]) => row.typed),
+    RULE_FUNCTIONS = namesOf(typed), // the operation of each function
+    FUNCTIONS = namesOf(typed.filter(([, row]) => row.in_functions)),
+    KNOWN = new Set([...RULE_FUNCTIONS.keys(), ...language.reserved]), // in the formula of an optimizer
+    COORDINATES = new Map([...Object.entries(language.coordinates), ["w1", "w1"], ["w2", "w2"]]);
 
-  const INFIX = [
-    { "<": "less", ">": "greater" },
-    { "+": "add", "-": "subtract" },
-    { "*": "multiply", "/": "divide", "%": "remainder" },
-  ]; // the later ones bind more closely
+  /** The operators of two arguments that bind so closely, by their signs. */
+  const infixOf = (closely) =>
+    new Map(
+      [...OPERATIONS]
+        .filter(([, row]) => row.sign && row.arity === 2 && row.binds === closely)
+        .map(([name, row]) => [row.sign.trim(), name]),
+    );
+  const INFIX = [1, 2, 3].map(infixOf); // powers and signs have rules of their own
 
   const isNumber = (tree) => typeof tree === "number";
   const range = (length) => Array.from({ length }, (_, i) => i);
@@ -47,7 +40,8 @@ const Formula = (() => {
   // --- the language --------------------------------------------------------------------------------------------
 
   function requireShort(text) {
-    if (text.length > MAX_CHARACTERS) throw new Error(`the formula has more than ${MAX_CHARACTERS} characters`);
+    if (text.length > language.characters)
+      throw new Error(`the formula has more than ${language.characters} characters`);
   }
 
   const tokensOf = (text) => [
@@ -58,9 +52,16 @@ const Formula = (() => {
 
   /** The tree of an expression, as on paper: two factors need no sign between them. An Error says which column is not accepted.
    *
-   * `names` has the trees of the names, `functions` the numbers of arguments. Columns are counted from `offset`; `uses` gets the
-   * names, functions and operations of the expression. */
-  function parse(text, names = COORDINATES, functions = FUNCTIONS, offset = 0, uses = new Set()) {
+   * `names` has the trees of the names, `functions` the operations of the functions. Columns are counted from `offset`; `reads`
+   * gets the names in the expression and `operations` its operations. */
+  function parse(
+    text,
+    names = COORDINATES,
+    functions = FUNCTIONS,
+    offset = 0,
+    reads = new Set(),
+    operations = new Set(),
+  ) {
     requireShort(text);
     const tokens = tokensOf(text),
       isRule = functions.has("where");
@@ -77,24 +78,27 @@ const Formula = (() => {
     };
     const expect = (token) => (next() === token ? at++ : fail(`expected "${token}"`));
     const count = (tree) => {
-      if (++nodes > MAX_NODES) throw new Error(`the formula has more than ${MAX_NODES} parts`);
+      if (++nodes > language.nodes) throw new Error(`the formula has more than ${language.nodes} parts`);
       return tree;
     };
-    const operation = (name, ...trees) => (uses.add(name), count([name, ...trees]));
+    const operation = (name, ...trees) => (operations.add(name), count([name, ...trees]));
 
     function infix(level = 0) {
       if (level === INFIX.length) return signed();
-      const isOne = (token) => Object.hasOwn(INFIX[level], token) && (isRule || !"<>%".includes(token)),
+      const isOne = (token) => {
+          const row = OPERATIONS.get(INFIX[level].get(token));
+          return row && (isRule || row.in_functions);
+        },
         isProduct = (token) => level === 2 && begins(token); // two factors need no sign between them
       let left = infix(level + 1);
       while (isOne(next()) || isProduct(next())) {
-        left = operation(isProduct(next()) ? "multiply" : INFIX[level][take()], left, infix(level + 1));
+        left = operation(isProduct(next()) ? "multiply" : INFIX[level].get(take()), left, infix(level + 1));
         if (level === 0) break; // a comparison of a comparison is none
       }
       return left;
     }
     function signed() {
-      if (++depth > MAX_DEPTH) fail("nested too deeply");
+      if (++depth > language.depth) fail("nested too deeply");
       const sign = next() === "-" || next() === "+" ? take() : "",
         tree = sign ? signed() : power();
       depth--;
@@ -111,13 +115,14 @@ const Formula = (() => {
       if (token === "(") return (at++, closed(infix()));
       if (token === "pi") return (at++, count(Math.PI));
       const kind = tokens[at + 1]?.[0] === "(" && !/^(w\d|x|y)$/.test(token) ? "function" : "name";
-      if (names.has(token) && kind === "name") return (at++, uses.add(token), count(names.get(token)));
+      if (names.has(token) && kind === "name") return (at++, reads.add(token), count(names.get(token)));
       if (!functions.has(token)) fail(begins(token) ? `unknown ${kind} "${token}"` : `"${token}" is not accepted here`);
       at++;
       expect("(");
-      const trees = [infix()];
-      while (trees.length < functions.get(token)) trees.push((expect(","), infix()));
-      return closed(operation(token, ...trees));
+      const name = functions.get(token),
+        trees = [infix()];
+      while (trees.length < OPERATIONS.get(name).arity) trees.push((expect(","), infix()));
+      return closed(operation(name, ...trees));
     }
     const closed = (tree) => (expect(")"), tree);
 
@@ -133,14 +138,13 @@ const Formula = (() => {
       return filled(variants[name][Object.hasOwn(variants[name], value) ? value : "else"], variants, settings);
     });
 
-  /** The names in the formula of an optimizer that stand for nothing else: its settings. `reserved` has the words that are no
-   * names, and those that are no settings. */
-  function settingsOf(text, reserved) {
+  /** The names in the formula of an optimizer that stand for nothing else: its settings. */
+  function settingsOf(text) {
     requireShort(text);
     const targets = text.split(";").map((part) => /\w*/.exec(part.trim())[0]),
       taken = new Set([...targets, ...KNOWN, "w", "g"]),
       tokens = tokensOf(text).filter(([name]) => /^[a-z]/i.test(name) && !(name in {})),
-      wrong = tokens.find(([name]) => (taken.has(name) ? reserved.names : reserved.settings).includes(name));
+      wrong = tokens.find(([name]) => language[taken.has(name) ? "no_names" : "no_settings"].includes(name));
     if (wrong) throw refusal(wrong.index + 1, `${wrong[0]} cannot be a name here`);
     return [...new Set(tokens.map(([name]) => name))].filter((name) => !taken.has(name));
   }
@@ -156,7 +160,7 @@ const Formula = (() => {
     })(tree);
 
   /** The formula of an optimizer whose settings have these names: its statements in order, the names of its states, the trees
-   * where they start, and all names, functions and operations that it uses. */
+   * where they start, and all names and operations in it. */
   function program(text, settings) {
     requireShort(text);
     let offset = 0;
@@ -179,10 +183,12 @@ const Formula = (() => {
       names = named(["w", "g", "t", "f", "H", "I", ...settings, ...states]),
       starts = new Map(states.map((name) => [name, 0])),
       statements = [],
-      uses = new Set();
+      reads = new Set(),
+      operations = new Set();
     for (const { target, renews, expression, offset } of parts) {
       const state = !renews && target.endsWith("0") ? target.slice(0, -1) : "",
-        tree = parse(expression, renewed.has(state) || state === "w" ? early : names, RULE_FUNCTIONS, offset, uses);
+        known = renewed.has(state) || state === "w" ? early : names,
+        tree = parse(expression, known, RULE_FUNCTIONS, offset, reads, operations);
       if (renewed.has(state)) {
         starts.set(state, tree);
       } else {
@@ -191,7 +197,7 @@ const Formula = (() => {
       }
       constant(tree);
     }
-    return { settings, states, starts, statements, uses };
+    return { settings, states, starts, statements, reads, operations };
   }
 
   // --- derivatives ---------------------------------------------------------------------------------------------
@@ -209,39 +215,28 @@ const Formula = (() => {
     return a === 1 ? b : b === 1 ? a : ["multiply", a, b];
   }
 
-  const SLOPES = new Map(
-    Object.entries({
-      // of functions of u, times du
-      negative: (u, du) => negative(du),
-      sqrt: (u, du, tree) => over(du, times(2, tree)),
-      exp: (u, du, tree) => times(tree, du),
-      log: (u, du) => over(du, u),
-      sin: (u, du) => times(["cos", u], du),
-      cos: (u, du) => negative(times(["sin", u], du)),
-      tan: (u, du) => over(du, ["power", ["cos", u], 2]),
-      sinh: (u, du) => times(["cosh", u], du),
-      cosh: (u, du) => times(["sinh", u], du),
-      tanh: (u, du, tree) => times(minus(1, ["power", tree, 2]), du),
-      abs: (u, du) => times(["sign", u], du),
-    }),
-  );
+  const SIMPLE = { add: plus, subtract: minus, multiply: times, divide: over, power: raised, negative };
+  const NAMES = ["u", "v", "x", "du", "dv", "dx", "f"], // in a derivative: arguments, their derivatives, the tree itself
+    slopes = new Map(); // the trees of derivatives, by their texts
+
+  /** The tree of a derivative's text under the values of its names, without terms 0 and factors 1. */
+  function slopeOf(text, values) {
+    if (!slopes.has(text)) slopes.set(text, parse(text, new Map(NAMES.map((name) => [name, name])), RULE_FUNCTIONS));
+    return walk((part, ...parts) => {
+      if (!Array.isArray(part)) return values[part] ?? part;
+      return Object.hasOwn(SIMPLE, part[0]) ? SIMPLE[part[0]](...parts) : [part[0], ...parts];
+    })(slopes.get(text));
+  }
 
   /** The derivative by a name; at a kink that of one side. */
   const derivative = (tree, name) =>
-    walk((part, du, dv = 0, dw = 0) => {
+    walk((part, du, dv = 0, dx = 0) => {
       if (!Array.isArray(part)) return part === name ? 1 : 0;
-      const [op, u, v] = part;
-      if (op === "less" || op === "greater" || op === "sign" || (du === 0 && dv === 0 && dw === 0)) return 0;
-      if (op === "add") return plus(du, dv);
-      if (op === "subtract") return minus(du, dv);
-      if (op === "multiply") return plus(times(du, v), times(u, dv));
-      if (op === "divide") return over(minus(times(du, v), times(u, dv)), ["power", v, 2]);
-      if (op === "power" && dv === 0) return times(times(v, raised(u, minus(v, 1))), du);
-      if (op === "power") return times(part, plus(times(dv, ["log", u]), over(times(v, du), u)));
-      if (op === "min" || op === "max") return ["where", [op === "min" ? "less" : "greater", u, v], du, dv];
-      if (op === "where") return ["where", u, dv, dw];
-      if (SLOPES.has(op)) return SLOPES.get(op)(u, du, part);
-      throw new Error(`${op} has no derivative here`);
+      const [op, u, v, x] = part,
+        { jumps, slope, slope_of_base } = OPERATIONS.get(op);
+      if (jumps || (du === 0 && dv === 0 && dx === 0)) return 0;
+      if (!slope) throw new Error(`${op} has no derivative here`);
+      return slopeOf(slope_of_base && dv === 0 ? slope_of_base : slope, { u, v, x, du, dv, dx, f: part });
     })(tree);
 
   // --- vectors and matrices: of trees, so that only numbers are left to be calculated -----------------------------
@@ -297,14 +292,15 @@ const Formula = (() => {
     // As in NumPy: a remainder has the sign of b, some powers are other operations, and a NaN is the smaller and the larger.
     remainder: (a, b) => (a % b) + (Math.sign(a % b) * Math.sign(b) < 0 ? b : 0),
     power: (a, b) => (b === 2 ? a * a : b === 0.5 ? Math.sqrt(a) : b === -1 ? 1 / a : a ** b),
-    min: (a, b) => (a <= b || a !== a ? a : b),
-    max: (a, b) => (a >= b || a !== a ? a : b),
+    minimum: (a, b) => (a <= b || a !== a ? a : b),
+    maximum: (a, b) => (a >= b || a !== a ? a : b),
+    absolute: Math.abs,
     less: (a, b) => Number(a < b),
     greater: (a, b) => Number(a > b),
     negative: (a) => -a,
     sign: (a) => (a > 0 ? 1 : a < 0 ? -1 : a - a),
     where: (a, b, c) => (a !== 0 ? b : c),
-    clip: (a, b, c) => NUMBERS.min(NUMBERS.max(a, b), c),
+    clip: (a, b, c) => NUMBERS.minimum(NUMBERS.maximum(a, b), c),
     smallest: (a, b, c) => (a + c) / 2 - Math.hypot((a - c) / 2, b), // eigenvalue of [[a, b], [b, c]]
     /** The first coordinate of the shortest solution of [[a, b], [b, c]] x = (u, v). */
     solution: (a, b, c, u, v) => {
@@ -369,7 +365,7 @@ const Formula = (() => {
     walk((part, ...parts) => {
       if (!Array.isArray(part)) return part;
       const [x, n] = parts,
-        isProduct = part[0] === "power" && Number.isInteger(n) && n > 0 && n <= MAX_PRODUCT;
+        isProduct = part[0] === "power" && Number.isInteger(n) && n > 0 && n <= language.product;
       return isProduct ? wholePower(x, n) : [part[0], ...parts];
     })(tree);
 
@@ -433,7 +429,7 @@ const Formula = (() => {
         const place = valueUnder(new Map(vector(w, dimension).map((tree, i) => [names[i], tree])));
         return trees.map((tree) => (rankOf(tree) ? tree.map(place) : place(tree)));
       },
-      second = program.uses.has("H") || program.uses.has("diagonal") ? hessian() : 0,
+      second = program.reads.has("H") || program.operations.has("diagonal") ? hessian() : 0,
       known = new Map([
         ["w", Vector.from(names)],
         ["g", slopes],
@@ -471,10 +467,6 @@ const Formula = (() => {
 
   // --- theory --------------------------------------------------------------------------------------------------
 
-  const NOT_LINEAR = words(
-    "sum norm grad diagonal solve smallest H I f sign abs min max where clip less greater remainder",
-  );
-
   const STATES = [
     [1, 0],
     [0, 1],
@@ -488,8 +480,10 @@ const Formula = (() => {
    * `limit` is the largest stable lr (Infinity where every lr is stable, NaN where small ones are not), `rate` the spectral
    * radius, of (settings, curvature). */
   function linearStep(program) {
-    const { settings, states, uses } = program;
-    if (!settings.includes("lr") || states.length > 1 || NOT_LINEAR.some((name) => uses.has(name))) return null;
+    const { settings, states, reads, operations } = program,
+      hasMore = ["H", "I", "f"].some((name) => reads.has(name)),
+      isOther = [...operations].some((name) => !OPERATIONS.get(name).may_be_linear);
+    if (!settings.includes("lr") || states.length > 1 || hasMore || isOther) return null;
     const { inputs, next } = stepOf(program, new Map([["w", "w"]])),
       step = compiled(["w", "g", "t", ...settings, ...inputs], next);
     const moved = (values, curvature, [w, state], t = 1) => [
@@ -538,4 +532,4 @@ const Formula = (() => {
   }
 
   return { dimensionOf, filled, linearStep, parse, pathOn, program, settingsOf, surface };
-})();
+};

@@ -3,6 +3,7 @@
  * shows what came out. Charts are those of page.js: curves in the units of their axes. */
 
 const data = JSON.parse(document.getElementById("data").textContent),
+  Formula = engineOf(data.language),
   dimension = data.start.length,
   WIDTH = 2 * dimension + 1; // numbers of a row: w, f, gradient
 
@@ -114,7 +115,7 @@ function functionOf(key) {
 function ruleOf(key) {
   const known = data.rules.find((rule) => rule.key === key);
   if (known) return known;
-  const names = Formula.settingsOf(key, data.reserved),
+  const names = Formula.settingsOf(key),
     numbers = data.rules.flatMap((rule) => rule.fields).filter((field) => field.scale);
   Formula.pathOn(data.functions[0].surface, Formula.program(key, names)); // or an Error
   const fields = names.map((name) => numbers.find((number) => number.name === name) ?? { ...SETTING, name });
@@ -134,12 +135,12 @@ function programOf(rule, values) {
 }
 
 /** Whether a rule evaluates gradients itself, to which no noise is added. */
-const isExact = ({ rule, values }) => programOf(rule, values).uses.has("grad");
+const isExact = ({ rule, values }) => programOf(rule, values).operations.has("grad");
 
 /** The trajectory of a rule: `rows` of w, f and the gradient, how many there are, and how it ended, as `descend` says. */
 function follow(rule, values, { fn, start, epochs, noise, seed } = state) {
   const program = programOf(rule, values),
-    isNoisy = noise && !program.uses.has("grad"),
+    isNoisy = noise && !program.operations.has("grad"),
     added = isNoisy ? draws(seed, (epochs + 1) * dimension).map((number) => noise * number) : null;
   const run = cached(fn.runners, program, () => Formula.pathOn(fn.surface, program)),
     path = { fn, ...run(settingsOf(rule, values), start, epochs, added) },
