@@ -70,7 +70,6 @@ class Session:
             "PATH": os.environ["PATH"],
             "OMP_NUM_THREADS": "1",
             "OPTILAB_DATA": "data",  # nothing is fetched
-            "REFERENCE": str(Path(__file__).parent / "reference"),
         }
 
     def answer(self, line):

@@ -28,8 +28,8 @@ def tuning(entries: Sequence[Record | Study]) -> dict[str, str]:
     page leaves them out."""
     commands = ("race", "remedy")
     races = [entry for entry in entries if isinstance(entry, Study) and entry.manifest["command"] in commands]
-    rows = ((study.name, row) for study in races for row in study.trials())
-    return {str(row["trial"]): name for name, row in rows if row.get("stage") in ("tuning", "finalist")}
+    trials = ((study.name, trial) for study in races for trial in study.ended)
+    return {trial.name: name for name, trial in trials if trial.settings.get("stage") in ("tuning", "finalist")}
 
 
 def tuning_notes(entries: Sequence[Record | Study]) -> list[str]:
@@ -339,7 +339,7 @@ def next_step(comparison: "RunComparison", entries: "Sequence[Record | Study]") 
         return NextStep("says why nothing is learned", diagnose)  # which no seed changes
     study = entries[0] if len(entries) == 1 and isinstance(entries[0], Study) else None
     plain = comparison.measure.at == "last" and comparison.measure.target is None and not comparison.other_settings
-    grows = study and plain and study.state == "done" and not study.confirmed_before
+    grows = study and plain and study.state == "done"
     if study and grows and not better and len(judgment.possible_best) > 1:
         command, confirmed = str(study.manifest["command"]), sweep_of(study.path) is not None
         again = partial(resume_command, study.path, command)

@@ -176,7 +176,16 @@ STATES: dict[str, tuple[Callable[[Path], Any], int, str]] = {
     "checkpoint of a later version": (later, 0, "it has format 4, and this version reads 3"),
     "checkpoint of another dataset": (of_another_dataset, 4, "comes from a run on another dataset"),
     "no checksums": (edit("manifest.json", '"sha256"', '"sha1"'), 5, "lacks the dataset's checksums"),
-    "newer schema": (edit("manifest.json", '"schema_version": 2', '"schema_version": 99'), 5, "99"),
+    "earlier schema": (
+        edit("manifest.json", '"schema_version": 3', '"schema_version": 2'),
+        5,
+        "expected schema 3, got 2",
+    ),
+    "later schema": (
+        edit("manifest.json", '"schema_version": 3', '"schema_version": 99'),
+        5,
+        "expected schema 3, got 99",
+    ),
     "edited config": (edit("config.yaml", "lr: 0.003", "lr: 0.004"), 4, "optimizer.lr: 0.003 -> 0.004"),
     "broken config": (edit("config.yaml", "threads: 1", "threads: many"), 4, "threads"),
 }

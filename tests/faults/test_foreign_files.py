@@ -13,7 +13,7 @@ from tests.faults import sabotage
 from tests.faults.sandbox import Sandbox
 from tests.run import run
 
-MANIFEST = '{"schema_version": 1, "command": "train", "status": "done", "name": "x"}'
+MANIFEST = '{"schema_version": 3, "command": "train", "status": "done", "name": "x"}'
 
 
 def another_tools_run(folder: Path) -> None:

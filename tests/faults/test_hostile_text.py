@@ -50,7 +50,7 @@ def test_a_hostile_text_is_inert(text: str, tmp_path: Path) -> None:
     bad.mkdir(parents=True)
     manifest = poisoned(json.loads((good / "manifest.json").read_bytes()), text)
     assert isinstance(manifest, dict)
-    (bad / "manifest.json").write_text(json.dumps({"schema_version": 1, **manifest, "reason": text}))
+    (bad / "manifest.json").write_text(json.dumps({"schema_version": 3, **manifest, "reason": text}))
     (bad / "config.yaml").write_bytes(text.encode("utf-8", "surrogateescape"))
     (bad / "metrics.csv").write_bytes((good / "metrics.csv").read_bytes())
     (bad.parent / text.replace("/", "_").replace("\0", "_")).mkdir()

@@ -34,7 +34,7 @@ def one(optilab, tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["{}", '{"schema_version": 1, "command": "train", "status": "done"}', "thesis", "[" * 100_000, "1"],
+    ["{}", '{"schema_version": 3, "command": "train", "status": "done"}', "thesis", "[" * 100_000, "1"],
     ids=["an empty manifest", "another tool's run", "not JSON", "nested", "a number"],
 )
 def test_a_folder_that_optilab_did_not_make_is_not_removed(text, optilab, tmp_path):
@@ -335,7 +335,7 @@ def test_a_study_is_one_entry(tmp_path):
         runs.open_study(tmp_path, "s", b"", manifest)
     assert runs.read_study(study.path).state == "running"
     run = runs.claim(study.path, "x", {"config.yaml": b""}, {"command": "train", "versions": {"optilab": "0"}})
-    study.plan([{"trial": "x", "seed": 0, "digest": ""}])
+    study.plan([{"trial": "x", "settings": {}, "seed": 0, "digest": ""}])
     study.finish("done", trials=1)
     (entry,) = runs.entries(tmp_path)[0]
     assert (entry.name, entry.state, [r.name for r in entry.runs()[0]]) == ("s", "done", ["x"])
