@@ -364,7 +364,7 @@ def test_a_text_of_a_study_in_a_notebook_is_text(lab):
     opened = runs.open_study(lab.folder, "bad", b"config: sigmoid\nover: {}\n", manifest)
     for number, hostile in enumerate(HOSTILE):
         reason = printable(hostile).replace("\n", " ")
-        line = {"trial": f"t{number}", "seed": number, "digest": f"sha256:{number}"}
+        line = {"trial": f"t{number}", "settings": {}, "seed": number, "digest": f"sha256:{number}"}
         opened.add({**line, "status": "failed", "reason": reason}, 1.0)
     opened.finish("failed")
     study = lab.load("bad")

@@ -69,7 +69,7 @@ def failed(entries: Sequence[Record | Study]) -> list[str]:
     """A note about the trials of studies that failed: they left no run to compare."""
     notes = []
     for study in (entry for entry in entries if isinstance(entry, Study)):
-        if rows := [row for row in study.trials() if row["status"] == "failed"]:
+        if rows := [trial.row for trial in study.ended if trial.status == "failed"]:
             count = f"{plural(len(rows), 'trial')} failed"
             notes.append(f"{study.name}: {count}, {rows[0]['trial']} first: {rows[0].get('reason', '')}")
     return notes

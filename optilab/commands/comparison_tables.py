@@ -29,8 +29,8 @@ def tuning(entries: Sequence[Record | Study]) -> dict[str, str]:
     page leaves them out."""
     commands = ("race", "remedy")
     races = [entry for entry in entries if isinstance(entry, Study) and entry.manifest["command"] in commands]
-    rows = ((study.name, row) for study in races for row in study.trials())
-    return {str(row["trial"]): name for name, row in rows if row.get("stage") in ("tuning", "finalist")}
+    trials = ((study.name, trial) for study in races for trial in study.ended)
+    return {trial.name: name for name, trial in trials if trial.settings.get("stage") in ("tuning", "finalist")}
 
 
 def tuning_notes(entries: Sequence[Record | Study]) -> list[str]:

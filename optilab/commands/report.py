@@ -88,7 +88,7 @@ def _untouched(study: Study | Record, records: Sequence[Record]) -> str | None:
     from optilab.study.remedy import AS_IT_IS
 
     names = {record.name for record in records}
-    untouched = [str(row["trial"]) for row in study.trials() if row.get("remedy") == AS_IT_IS]
+    untouched = [trial.name for trial in study.ended if trial.settings.get("remedy") == AS_IT_IS]
     return next((name for name in untouched if name in names), None)
 
 

@@ -178,7 +178,7 @@ class LabStudy(LabEntry[Study]):
     @property
     def rows(self) -> list[dict[str, Any]]:
         """The rows of trials.csv: one per trial that has ended, with its settings, seed, status and last epoch."""
-        return self.entry.trials()
+        return self.entry.rows()
 
     @property
     def runs(self) -> list[LabRun]:

@@ -40,6 +40,7 @@ from optilab.runs.record import (
     STUDY,
     Record,
     Study,
+    StudyTrial,
     directories,
     name_of,
     read,

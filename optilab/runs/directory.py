@@ -404,13 +404,13 @@ class OpenStudy(OpenEntry):
         self.update(**facts, asked=list(dict.fromkeys(map(request_digest, (request, before)))))
         write_atomic(self.path / STUDY, request)
 
-    def plan(self, rows: Iterable[Row]) -> None:
-        """Record trials before they run: their settings, seed and checksum, and how those ended that had run before.
+    def plan(self, lines: Iterable[Row]) -> None:
+        """Record trials before they run, and how those ended that had run before.
 
         A trial of an earlier plan stays where it has a run.
         """
         self.lock.require(self.path)
-        batch = {row["trial"]: _line(row) for row in rows}
+        batch = {line["trial"]: line for line in lines}
         now = {name: line for name, line in self.planned.items() if name in self.current} | batch
         before = {
             name: line for name, line in self.planned.items() if name not in now and (self.path / name).is_dir()
@@ -419,14 +419,14 @@ class OpenStudy(OpenEntry):
         self.current |= batch.keys()
         write_atomic(self.path / PLAN, b"".join(map(json_line, self.planned.values())))
 
-    def add(self, row: Row, seconds: float) -> None:
+    def add(self, line: Row, seconds: float) -> None:
         """Record that a trial has ended, and the seconds that it took here; its run has the outcome, if it has one."""
         self.lock.require(self.path)
-        if row["trial"] not in self.planned or row["status"] in ("failed", "stopped"):
-            self.planned[row["trial"]] = line = _line(row)
-            self.current.add(row["trial"])
+        if self.planned.get(line["trial"]) != line:
+            self.planned[line["trial"]] = line
+            self.current.add(line["trial"])
             append(self.path / PLAN, lambda first: json_line(line), flush=False)
-        timing = {"trial": row["trial"], "seconds": round(seconds, 3)}
+        timing = {"trial": line["trial"], "seconds": round(seconds, 3)}
         append(self.path / "timings.csv", partial(table, [timing]), flush=False)
 
     def finish(self, status: str, **facts: Any) -> None:
@@ -438,16 +438,9 @@ class OpenStudy(OpenEntry):
                         shutil.rmtree(path, ignore_errors=True)
             self.plan([])
             self.update(status=status, finished=timestamp(), **facts)
-            write_atomic(self.path / TRIALS, table(read_study(self.path).trials()))
+            write_atomic(self.path / TRIALS, table(read_study(self.path).rows()))
         finally:
             self.lock.release()
-
-
-def _line(row: Row) -> Row:
-    """The line of plan.jsonl for a row of trials.csv."""
-    ends = [key for key in ("status", "reason") if row.get("status") in ("failed", "stopped")]
-    before = list(row)[: list(row).index("status")] if "status" in row else row
-    return {key: row.get(key) for key in (*before, *ends)}
 
 
 def open_study(directory: Path, name: str, request: bytes, manifest: Mapping[str, Any]) -> OpenStudy:
@@ -471,7 +464,7 @@ def open_study(directory: Path, name: str, request: bytes, manifest: Mapping[str
                 leftover.unlink()
         before, planned = read_study(path), dict[str, Row]()
         with contextlib.suppress(DataError):  # a damaged plan is made again
-            planned = before.planned()
+            planned = dict(before.planned)
         study = OpenStudy(path, before.manifest, lock, planned)
         study.plan([])
         study.update(status="running")

@@ -4,8 +4,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -183,6 +183,54 @@ class Record(Entry):
         return _recorded(self.manifest) or outcome(self.rows()) | tested
 
 
+@dataclass(frozen=True)
+class StudyTrial:
+    """A trial of a study: its line of the plan, how it ended, and its run."""
+
+    line: Row
+    """Its `trial`, the name; its `settings`, `seed` and `digest`; of one that stopped or failed also `status` and
+    `reason`."""
+    status: str = ""
+    """One of STATUSES; empty where it has not ended."""
+    reason: str = ""
+    """Why it failed or diverged, or why it has no run."""
+    outcome: Row = field(default_factory=dict)
+    """Its training in one row, where it has ended and did not fail."""
+    run: Record | None = None
+
+    @property
+    def name(self) -> str:
+        return str(self.line["trial"])
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Its values on the axes of the study."""
+        settings: Mapping[str, Any] = self.line["settings"]
+        return settings
+
+    @property
+    def seed(self) -> int:
+        return int(self.line["seed"])
+
+    @property
+    def row(self) -> Row:
+        """Its row of trials.csv."""
+        first_line = printable(self.reason.partition("\n")[0]) if self.status else ""
+        facts = {"seed": self.seed, "digest": self.line["digest"]}
+        ended = {"status": self.status, "reason": first_line or None}
+        return {"trial": self.name, **self.settings, **facts, **ended, **self.outcome}
+
+    def problem(self) -> str:
+        """Why there is no run with whole tables now; empty where there is one, and where the trial has not begun."""
+        if self.run is None:
+            return self.reason if self.status else ""
+        try:
+            self.run.rows()
+        except OptilabError as error:
+            return str(error)
+        return ""
+
+
 class Study(Entry):
     """A directory of runs that one command made."""
 
@@ -213,7 +261,7 @@ class Study(Entry):
     @property
     def notes(self) -> list[str]:
         """Notes on the study that confirms its best settings, and on runs that its plan does not name."""
-        notes, planned = [], self.planned()
+        notes, planned = [], self.planned
         if self.confirmation:
             compare = Call("runs compare", [f"{self.name}/{CONFIRMED_DIRECTORY}"], directory_option(self.path))
             notes.append(f"{self.name}: the best settings were trained again from new seeds: {compare}")
@@ -222,81 +270,79 @@ class Study(Entry):
             notes.append(f"{self.name}: left out, because its plan does not name them: {some(others, FEW)}")
         return notes
 
-    def planned(self) -> dict[str, Row]:
-        """The settings, seed and checksum of each trial, in the order of the plan; for one that stopped or failed also
-        `status` and `reason`. DataError, with the line, if the file is damaged or cut.
+    @cached_property
+    def planned(self) -> Mapping[str, Row]:
+        """The lines of plan.jsonl by the name of the trial, in the order of the plan. DataError, with the line, if the
+        file is damaged or cut.
         """
-        lines = read_lines(file := self.path / PLAN)
+        file = self.path / PLAN
+        lines = read_lines(file)
         for number, line in enumerate(lines, start=1):
             if not is_safe_name(line.get("trial")) or line.get("status") not in (None, *STATUSES):
                 got = f"{shown(line.get('trial'))} and {shown(line.get('status'))}"
                 raise DataError(f"{file}:{number}: expected the name and the status of a trial, got {got}")
-            if not isinstance(line.get("seed"), int) or not isinstance(line.get("digest"), str):
-                got = f"{shown(line.get('seed'))} and {shown(line.get('digest'))}"
-                raise DataError(f"{file}:{number}: expected the seed and the digest of a trial, got {got}")
+            for key, kind in {"settings": dict, "seed": int, "digest": str}.items():
+                if not isinstance(value := line.get(key), kind):
+                    raise DataError(f"{file}:{number}: expected the {key} of a trial, got {shown(value)}")
         if self.state == "done" and len(lines) < self.manifest.get("trials", 0):
             raise DataError(f"{file}: expected {self.manifest['trials']} trials, got {len(lines)}")
         return {line["trial"]: line for line in lines}
 
-    def _trials(self) -> Iterator[tuple[str, Row | None, Record | str]]:
-        """Each trial, in the order of the plan: its row if it has ended, and its run, or why it has none."""
-        for name, line in self.planned().items():
-            yield name, *self._trial(line)
+    @cached_property
+    def trials(self) -> Sequence[StudyTrial]:
+        """The trials in the order of the plan. One whose run cannot be read has failed, for that reason.
 
-    def _trial(self, line: Row) -> tuple[Row | None, Record | str]:
-        path, status, reason, outcome = self.path / line["trial"], line.get("status"), line.get("reason"), Row()
-        run: Record | str
+        DataError if the plan is damaged or cut.
+        """
+        return [self._trial(line) for line in self.planned.values()]
+
+    def _trial(self, line: Row) -> StudyTrial:
+        path, status, reason = self.path / line["trial"], line.get("status") or "", str(line.get("reason") or "")
         try:
             run = read_trial(path)
             if run.state in ("done", "diverged"):
-                status, reason = run.state, run.manifest.get("reason") if run.state == "diverged" else None
+                status, reason = run.state, run.manifest.get("reason", "") if run.state == "diverged" else ""
             elif status == "stopped" and run.state == "interrupted":
                 run = replace(run, state=status)
             elif status != "failed":
-                status = None
-            outcome = run.outcome() if status not in (None, "failed") else {}
+                status = ""
+            outcome = run.outcome() if status not in ("", "failed") else {}
         except OptilabError as error:
-            run = str(reason or error)
-            if status != "failed" and (self.state == "done" or os.path.lexists(path)):
-                status, reason = "failed", run
-        first_line = printable(str(reason or "").partition("\n")[0]) or None
-        return {**line, "status": status, "reason": first_line, **outcome} if status else None, run
+            reason = reason or str(error)
+            if self.state == "done" or os.path.lexists(path):
+                status = "failed"
+            return StudyTrial(line, status, reason)
+        return StudyTrial(line, status, reason, outcome, run)
 
-    def trials(self) -> list[Row]:
-        """The rows of trials.csv, by the plan and the manifests of the runs: the trials that have ended.
+    @property
+    def ended(self) -> list[StudyTrial]:
+        """The trials that have ended."""
+        return [trial for trial in self.trials if trial.status]
 
-        One whose run cannot be read has failed, for that reason. DataError if the plan is damaged or cut.
-        """
-        return [dict(row) for row in self._rows]
+    @property
+    def axes(self) -> list[str]:
+        """The keys of the settings of the trials that have ended."""
+        return list(dict.fromkeys(key for trial in self.ended for key in trial.settings))
 
-    @cached_property
-    def _rows(self) -> list[Row]:
-        rows = [row for _, row, _ in self._trials() if row]
-        columns = dict.fromkeys(key for row in rows for key in row if (key, row[key]) != ("stage", None))
+    def rows(self) -> list[Row]:
+        """The rows of trials.csv: the trials that have ended."""
+        rows = [trial.row for trial in self.ended]
+        columns = dict.fromkeys(key for row in rows for key in row)
         return [{key: row.get(key) for key in columns} for row in rows]
 
     def runs(self) -> tuple[list[Record], dict[str, str]]:
         """The runs of the study in the order of its plan, with whole tables; and for each trial without such a run the
         reason. One that successive halving did not promote is `stopped`.
         """
-        readable, left_out = list[Record](), dict[str, str]()
-        for name, row, run in self._trials():
-            try:
-                if isinstance(run, Record):
-                    run.rows()
-                    readable.append(run)
-                elif row or os.path.lexists(self.path / name):
-                    left_out[name] = run
-            except OptilabError as error:
-                left_out[name] = str(error)
-        return readable, left_out
+        left_out = {trial.name: problem for trial in self.trials if (problem := trial.problem())}
+        return [trial.run for trial in self.trials if trial.run and trial.name not in left_out], left_out
 
     def completed(self) -> list[Record]:
         """The runs of the trials that ran to their end, a divergence included. DataError where one cannot be read."""
         readable, left_out = self.runs()
-        for row in self.trials():
-            if row["trial"] in left_out and row["status"] != "failed":
-                raise DataError(f"{self.name}: the run of a trial cannot be evaluated: {left_out[row['trial']]}")
+        for trial in self.ended:
+            if trial.name in left_out and trial.status != "failed":
+                raise DataError(f"{self.name}: the run of a trial cannot be evaluated: {left_out[trial.name]}")
         return [record for record in readable if record.state in ("done", "diverged")]
 
 

@@ -7,6 +7,7 @@ the difference to the bound lies on one side; where the seeds are too few for th
 of its own kind.
 """
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +22,7 @@ from optilab.diagnose import diagnose, evidence_of, reason_unreadable, verdict
 from optilab.errors import UsageError, shown, unknown
 from optilab.runs import Record, Row, Study, read_study, sweep_of
 from optilab.runs.metrics import TESTED
-from optilab.study.groups import Group, axes_of, groups, settings
+from optilab.study.groups import Group, groups, settings
 from optilab.study.judge import alpha, judge
 from optilab.study.measure import Measure, Missing, values_of
 from optilab.words import plural
@@ -232,27 +233,27 @@ def results_of_study(study: Study) -> Results:
     """A study of any command, of a confirmed sweep its confirmation. DataError for a trial that cannot be read."""
     from optilab.study.network_race import read
 
-    ended = Counter(str(row["status"]) for row in study.trials())
+    ended = Counter(trial.status for trial in study.ended)
     if study.state != "done" or ended["failed"]:
         failed = f", {ended['failed']} of {ended.total()} trials failed" if ended["failed"] else ""
         name = (sweep_of(study.path) or study).name
         why = f"the study is {study.state}{failed}; its command with the name {name} trains what is missing"
         return Results(lambda metric, at: {}, why)
-    records = {record.name: record for record in study.completed()}  # without those that halving has stopped
+    records = study.completed()  # without those that halving has stopped
     if (result := read(study)) is not None:
         return results_of_network_race(result)
     if study.confirmation:
         return results_of_study(read_study(study.confirmation))
-    rows, looks = study.trials(), study.earlier_looks
+    looks = study.earlier_looks
     if study.manifest["command"] == "remedy":
-        members: dict[str, dict[int, Record]] = {str(row["remedy"]): {} for row in rows}
-        for row in rows:
-            if record := records.get(str(row["trial"])):
-                members[str(row["remedy"])][record.manifest["seed"]] = record
+        members: dict[str, dict[int, Record]] = {}
+        for trial in study.ended:
+            if trial.run:
+                members.setdefault(str(trial.settings["remedy"]), {})[trial.seed] = trial.run
         remedies = [Group(name, {}, dict(sorted(seeds.items()))) for name, seeds in members.items() if seeds]
         return _results_of_groups(remedies, len(remedies), looks)
-    points = len({tuple(row[key] for key in axes_of(rows)) for row in rows})  # those that halving left, too
-    return results_of_trainings([records[row["trial"]] for row in rows if row["trial"] in records], points, looks)
+    tried = {json.dumps(trial.settings, sort_keys=True) for trial in study.ended}  # those that halving left, too
+    return results_of_trainings(records, len(tried), looks)
 
 
 def results_of_trainings(records: Sequence[Record], points: int = 0, looks: int = 0) -> Results:

@@ -23,7 +23,7 @@ from optilab.config.tree import Tree, flat
 from optilab.errors import UsageError, did_you_mean, shown
 from optilab.numbers import digits
 from optilab.optimize.user_code import is_user_code
-from optilab.runs import Record, Row, Study
+from optilab.runs import Record, Study
 from optilab.words import SEVERAL, listed, plural, some
 
 DATA_DIGEST = "data.files"
@@ -31,8 +31,8 @@ DATA_DIGEST = "data.files"
 FORK_EPOCH, FORK_DIGEST = "fork.name", "fork.settings"
 """The settings that identify forked runs: the epoch, and a checksum of the settings up to there."""
 
-STAGE_COLUMN = "stage"
-"""The column of trials.csv of a race: tuning, finalist or final."""
+STAGE = "stage"
+"""The setting of a trial of a race: tuning, finalist or final."""
 
 _LABEL_CHARACTERS = 48
 
@@ -256,13 +256,6 @@ class _Distinct:
 def _progress(record: Record) -> tuple[bool, int, str]:
     ended = record.state in ("done", "diverged")
     return ended, record.manifest.get("epoch", 0), str(record.manifest.get("created", ""))
-
-
-def axes_of(rows: Sequence[Row]) -> list[str]:
-    """The columns of trials.csv that are the axes of a study: those before the seed, but for the trial's name."""
-    columns = list(rows[0]) if rows else []
-    before = columns[: columns.index("seed")] if "seed" in columns else []
-    return [key for key in before if key != "trial"]
 
 
 def request_of(study: Study) -> dict[str, Any]:

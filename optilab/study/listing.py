@@ -14,7 +14,6 @@ from fnmatch import fnmatchcase
 from functools import cache, cached_property
 from typing import Any
 
-from optilab import runs
 from optilab.call import flow
 from optilab.config.keys import is_within, keys_of
 from optilab.config.load import config_of, load
@@ -24,7 +23,7 @@ from optilab.config.tree import decimal, flat
 from optilab.errors import SYNONYMS, OptilabError, UsageError, did_you_mean, shown
 from optilab.optimize import RULES
 from optilab.runs import Record, Row, Study
-from optilab.study.groups import axes_of, request_of, without_directory
+from optilab.study.groups import request_of, without_directory
 
 RESULTS = ("run", "command", "state", "created", "finished", "epoch", "val_acc", "best_val_acc", "best_epoch")
 """Facts besides the config by which runs can be filtered and sorted."""
@@ -229,16 +228,14 @@ def lines(entries: Iterable[Record | Study]) -> list[ListedRun]:
 def trials(study: Study) -> tuple[list[ListedRun], list[str]]:
     """A study opened: a line per trial, those that have ended in the order of the plan, then those in progress; and
     the keys of its axes. DataError, with the line, if the plan is damaged."""
-    rows = study.trials()
-    base, nothing = _without(_base(study), axes_of(rows)), PresetDiff("", {})
-    ended = [ListedRun(_trial_facts(row), base, nothing) for row in rows]
-    names = {str(row["trial"]) for row in rows}
-    paths = (study.path / name for name in study.planned() if name not in names)
-    running = [_run(runs.read(path)) for path in paths if path.is_dir()]
+    axes, nothing = study.axes, PresetDiff("", {})
+    base = _without(_base(study), axes)
+    ended = [ListedRun(_trial_facts(row), base, nothing) for row in study.rows()]
+    running = [_run(trial.run) for trial in study.trials if trial.run and not trial.status]
     for line in running:  # an axis may be a whole entry, such as the optimizer: its name stands for it
         settings = flat(line.config)
-        line.about.update({key: settings[f"{key}.name"] for key in axes_of(rows) if f"{key}.name" in settings})
-    return ended + running, axes_of(rows)
+        line.about.update({key: settings[f"{key}.name"] for key in axes if f"{key}.name" in settings})
+    return ended + running, axes
 
 
 def filter_entries(listed: Sequence[ListedRun], where: Sequence[Condition], sort: str | None) -> list[ListedRun]:
@@ -276,7 +273,7 @@ def _run(record: Record) -> ListedRun:
 def _study(study: Study) -> ListedRun:
     about, base = _about(study), dict[str, Any]()
     try:
-        rows, base = study.trials(), _base(study)
+        rows, base = study.rows(), _base(study)
     except OptilabError as error:
         return ListedRun(about, base, variant_of("train", base), study, problem=str(error))
     variant = variant_of("train", base)
@@ -288,7 +285,7 @@ def _study(study: Study) -> ListedRun:
     for key in ("val_acc", "best_val_acc"):
         if values := [trial[key] for trial in trials if key in trial]:
             about[key] = max(values)
-    varied = [*axes_of(rows), "seed"]
+    varied = [*study.axes, "seed"]
     axes = {key: len({str(row[key]) for row in rows}) for key in varied if rows}
     of_trials = [{key: v for key, v in trial.items() if key not in ("run", "command")} for trial in trials]
     return ListedRun(about, _without(base, varied), variant, study, axes, counts, of_trials)

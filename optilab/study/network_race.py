@@ -24,7 +24,7 @@ from optilab.errors import DataError, UsageError
 from optilab.optimize.rule import short_name
 from optilab.study import tuning_space
 from optilab.study.comparison import no_better_than_chance
-from optilab.study.groups import request_of
+from optilab.study.groups import STAGE, request_of
 from optilab.study.judge import Judgment, alpha, judge
 from optilab.study.measure import GroupValues, Measure
 from optilab.study.plan import SEEDS_PER_REPEAT, Batch, Plan, final_seeds, mean_score, ranked
@@ -39,6 +39,8 @@ TUNED_BY = "val_acc"
 JUDGED = Measure("test_acc")
 KINDS = {"race": ("optimizer", "optimizers"), "remedy": ("remedy", "variants")}
 """The noun for what a command compares, in singular and plural."""
+PLACE = ("network", "rule", "remedy", "repeat", "setting", STAGE)
+"""The settings of a trial that say where it stands in the race; the others are the tuned fields."""
 
 Settings = Mapping[str, Any]
 
@@ -339,24 +341,25 @@ def read(study: runs.Study) -> RaceResult | None:
     What has no evaluated training has no row. A user's rule is not loaded. DataError for a damaged table or run,
     ConfigError for a damaged study.yaml.
     """
-    rows, race = study.trials(), study.manifest["command"] == "race"
+    trials, race = study.ended, study.manifest["command"] == "race"
     word, kinds = ("rule" if race else "remedy"), KINDS["race" if race else "remedy"]
-    if not rows or any(key not in rows[0] for key in (word, "setting", "stage")):
+    if not trials or any(key not in trials[0].settings for key in (word, "setting", "stage")):
         return None
-    records = {record.name: record for record in study.completed()}
+    study.completed()  # DataError where one cannot be evaluated
     request = request_of(study)
     sizes = ("budget" if race else "tune", "finalists", "seeds")
     budget, finalists, seeds = (int(request.get(key) or 1) for key in sizes)
     only = (request["config"] if isinstance(request.get("config"), dict) else {}).get("name", study.name)
-    networks: dict[str, dict[str, list[runs.Row]]] = {}
-    for row in rows:
-        if type(row["setting"]) is not int or row["stage"] not in ("tuning", "finalist", "final"):
-            raise DataError(f"{study.path}: expected the number of a setting and its stage of {row['trial']}")
-        networks.setdefault(str(row.get("network", only)), {}).setdefault(str(row[word]), []).append(row)
+    networks: dict[str, dict[str, list[runs.StudyTrial]]] = {}
+    for trial in trials:
+        place = trial.settings
+        if type(place.get("setting")) is not int or place.get("stage") not in ("tuning", "finalist", "final"):
+            raise DataError(f"{study.path}: expected the number of a setting and its stage of {trial.name}")
+        networks.setdefault(str(place.get("network", only)), {}).setdefault(str(place.get(word)), []).append(trial)
     level = alpha(study.earlier_looks)
     tables = []
     for network, rules in networks.items():
-        raced = {rule: _raced(trained, records, budget, seeds) for rule, trained in rules.items()}
+        raced = {rule: _raced(trained, budget, seeds) for rule, trained in rules.items()}
         means = {rule: result.repeats for rule, result in raced.items() if result.repeats}
         boundary_notes = {rule: result.boundary_notes for rule, result in raced.items()}
         judged = any(result.runs for result in raced.values())
@@ -365,53 +368,52 @@ def read(study: runs.Study) -> RaceResult | None:
     return RaceResult(budget, seeds, finalists, kinds, tables, _over_all(tables, level), study.earlier_looks)
 
 
-def _raced(rows: Sequence[runs.Row], records: Mapping[str, runs.Record], budget: int, seeds: int) -> Raced:
-    """The result of the rows of a rule or a remedy on a network, of `budget` settings, judged from `seeds` seeds.
+def _raced(trials: Sequence[runs.StudyTrial], budget: int, seeds: int) -> Raced:
+    """The result of the trials of a rule or a remedy on a network, of `budget` settings, judged from `seeds` seeds.
 
-    A race that has grown may have chosen other settings before; the rows of its plan now come first. A repeat of which
-    every setting diverged has the accuracy of the chance level, as has an evaluated training.
+    A race that has grown may have chosen other settings before; the trials of its plan now come first. A repeat of
+    which every setting diverged has the accuracy of the chance level, as has an evaluated training.
     """
     settings, judged, boundary_notes = list[Settings](), dict[int, runs.Record](), dict[int, str]()
     accuracy, imputed, means = dict[int, float](), dict[int, str](), dict[int, float]()
     repeat_of = dict[int, int]()
-    classes = next((records[row["trial"]].classes for row in rows if row["trial"] in records), 0)
+    classes = next((t.run.classes for t in trials if t.run and t.status in ("done", "diverged")), 0)
     chance = JUDGED.chance(classes) or 0.0
-    repeats: dict[int, list[runs.Row]] = {}
-    for row in rows:
-        repeats.setdefault(int(row.get("repeat") or 1), []).append(row)
+    repeats: dict[int, list[runs.StudyTrial]] = {}
+    for trial in trials:
+        repeats.setdefault(int(trial.settings.get("repeat") or 1), []).append(trial)
     for repeat, of_repeat in sorted(repeats.items()):
-        tuning, finals = ([row for row in of_repeat if row["stage"] == stage] for stage in ("tuning", "final"))
-        finals = [row for row in finals if row["setting"] == finals[0]["setting"]]
-        ran = [row for row in finals if row["status"] in ("done", "diverged")]
-        diverged = {row["seed"]: "diverged" for row in ran if row["status"] == "diverged"}
+        tuning, finals = ([t for t in of_repeat if t.settings["stage"] == stage] for stage in ("tuning", "final"))
+        finals = [t for t in finals if t.settings["setting"] == finals[0].settings["setting"]]
+        ran = {t.seed: t for t in finals if t.status in ("done", "diverged")}
+        diverged = {seed: "diverged" for seed, t in ran.items() if t.status == "diverged"}
         if finals:
             settings.append(_tuned(finals[0]))
             boundary_notes |= _boundary_note(repeat, finals[0], tuning)
-        elif sum(row["status"] == "diverged" for row in tuning) == budget:
-            first = tuning[0]["seed"] - tuning[0]["setting"] + 1
+        elif sum(t.status == "diverged" for t in tuning) == budget:
+            first = tuning[0].seed - tuning[0].settings["setting"] + 1
             diverged = dict.fromkeys(final_seeds(first, seeds), "every setting diverged")
-        reached = {row["seed"]: row["test_acc"] for row in ran} | dict.fromkeys(diverged, chance)
+        reached = {seed: t.outcome["test_acc"] for seed, t in ran.items() if t.status == "done"}
+        reached |= dict.fromkeys(diverged, chance)
         means |= {repeat: fmean(reached.values())} if reached else {}
-        judged |= {row["seed"]: records[row["trial"]] for row in ran}
-        repeat_of |= dict.fromkeys((row["seed"] for row in ran), repeat)
+        judged |= {seed: t.run for seed, t in ran.items() if t.run}
+        repeat_of |= dict.fromkeys(ran, repeat)
         accuracy |= reached
         imputed |= diverged
-    failed = sum(row["status"] == "failed" for row in rows)
+    failed = sum(trial.status == "failed" for trial in trials)
     values = GroupValues(accuracy, imputed, chance=chance)
     return Raced(settings, judged, values, means, boundary_notes, repeat_of, failed)
 
 
-def _tuned(row: runs.Row) -> Settings:
-    """The values of the tuned fields of a row: what stands between the number of the setting and its stage."""
-    keys = list(row)
-    fields = keys[keys.index("setting") + 1 : keys.index("stage")]
-    return {key: row[key] for key in fields if row[key] not in (None, "null")}
+def _tuned(trial: runs.StudyTrial) -> Settings:
+    """The values of the tuned fields of a trial."""
+    return {key: v for key, v in trial.settings.items() if key not in PLACE and v not in (None, "null")}
 
 
-def _boundary_note(repeat: int, chosen: runs.Row, tuning: Sequence[runs.Row]) -> dict[int, str]:
+def _boundary_note(repeat: int, chosen: runs.StudyTrial, tuning: Sequence[runs.StudyTrial]) -> dict[int, str]:
     """The chosen learning rate by its repeat, where it is an end of those tried; empty for one between others."""
     for key, value in _tuned(chosen).items():
-        rates = [row[key] for row in tuning if type(row[key]) in (int, float)]
+        rates = [rate for t in tuning if type(rate := t.settings.get(key)) in (int, float)]
         if key.rpartition(".")[2] == "lr" and (end := tuning_space.end_of(value, rates)):
             return {repeat: f"{key} {value:.3g}, the {end}"}
     return {}

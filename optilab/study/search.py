@@ -49,7 +49,7 @@ def tpe(
     """The trials of `samples` points, each a mapping of dotted keys to values.
 
     Points are asked for in generations of a fixed size, and Optuna learns the outcomes of a generation when all of it
-    has ended: the same seed gives the same study with any number of jobs. `planned`: the lines of plan.jsonl, in its
+    has ended: the same seed gives the same study with any number of jobs. `planned`: the settings in plan.jsonl, in its
     order, of which a killed study may lack some of its last generation. `dry`: other points than these are drawn at
     random, which is fast.
     """

@@ -5,6 +5,7 @@ that was stopped follows its plan again, and trains the trials that have no outc
 """
 
 import hashlib
+import json
 import os
 import time
 from collections import Counter, deque
@@ -24,7 +25,7 @@ from optilab.config.training import TrainConfig, changed_keys
 from optilab.config.user_network import UserNetwork
 from optilab.errors import DataError, ExitCode, OptilabError, RunError, SystemFailure, UsageError, WriteFailure
 from optilab.runs.provenance import provenance
-from optilab.study.groups import STAGE_COLUMN, request_of
+from optilab.study.groups import STAGE, request_of
 from optilab.study.plan import Batch, Forecast, Outcomes, Plan, follow, forecast
 from optilab.study.trials import DatasetPaths, Outcome, Trial, require_buildable, task_of
 from optilab.study.workers import Cluster, Processes, Reply, Workers, WorkersLost, cores
@@ -322,26 +323,25 @@ def require_nothing_dropped(spec: StudySpec, path: Path) -> None:
     study.require_unedited()
     planned, lines = ahead(spec, path), list[runs.Row]()
     with suppress(DataError):  # a damaged plan is made again
-        written = study.planned().items()
-        lines = [line for name, line in written if (path / name).is_dir()]
+        lines = [line for name, line in study.planned.items() if (path / name).is_dir()]
     by_mark = {trial.mark: trial for trial in planned.trials}
-    by_identity = {_identity(trial.line): trial for trial in planned.trials}
-    trials = [(line, by_mark.get(line["digest"]) or by_identity.get(_identity(line))) for line in lines]
-    by_network = {line.get("network"): (line, trial) for line, trial in reversed(trials) if trial}
+    by_place = {_place(trial.line): trial for trial in planned.trials}
+    trials = [(line, by_mark.get(line["digest"]) or by_place.get(_place(line))) for line in lines]
+    by_network = {line["settings"].get("network"): (line, trial) for line, trial in reversed(trials) if trial}
     keep = str(request_of(study).get("keep", "last"))
     for line, trial in by_network.values():
         if changed := _changed(path / line["trial"], trial, keep):
             raise RunError(f"{path} was started with other settings: {'; '.join(changed)}")
     # Which settings are trained again follows from outcomes, so other ones may be; of those that are, all seeds stay.
-    settings = {identity[:-1] for identity in by_identity}
+    points = {point for point, _ in by_place}
     lost = [
-        line
+        {**line["settings"], "seed": line["seed"]}
         for line in lines
         if line["digest"] not in by_mark
-        and (line.get(STAGE_COLUMN) in (None, "tuning") or _identity(line)[:-1] in settings)
+        and (line["settings"].get(STAGE) in (None, "tuning") or _place(line)[0] in points)
     ]
     if lost:
-        few = [", ".join(f"{key}={value}" for key, value in _identity(line)) for line in lost[:3]]
+        few = [", ".join(f"{key}={value}" for key, value in trial.items()) for trial in lost[:3]]
         few += ["..."] if lost[3:] else []
         more = f"; expected --confirm-seeds {request_of(study)['seeds']} or more" if runs.sweep_of(path) else ""
         raise RunError(f"{path} has {plural(len(lost), 'trial')} that would be left out: {'; '.join(few)}{more}")
@@ -349,10 +349,9 @@ def require_nothing_dropped(spec: StudySpec, path: Path) -> None:
         require_nothing_dropped(again, path / runs.CONFIRMED_DIRECTORY)
 
 
-def _identity(line: runs.Row) -> tuple[tuple[str, Any], ...]:
-    """The settings and the seed of a line of plan.jsonl."""
-    entries = [*line.items()]
-    return tuple(entries[1 : [*line].index("seed") + 1])
+def _place(line: runs.Row) -> tuple[str, int]:
+    """The settings and the seed of a line of plan.jsonl, to be compared."""
+    return json.dumps(line["settings"], sort_keys=True), line["seed"]
 
 
 def _changed(run: Path, trial: Trial, keep: str) -> list[str]:
@@ -473,7 +472,7 @@ class _Runner:
         Ends soon after a stop is requested, or with `fail_fast` after the first failure, without the trials that are
         then missing. WorkersLost where nothing runs.
         """
-        self.study.plan(ended[t.name].row if t.name in ended else t.line for t in batch.trials)
+        self.study.plan(ended[t.name].line if t.name in ended else t.line for t in batch.trials)
         self.watcher.known(ended.values())
         self.epochs |= {name: outcome.row.get("epochs") or 0 for name, outcome in ended.items()}
         waiting = deque(trial for trial in batch.trials if trial.name not in ended)
@@ -526,7 +525,7 @@ class _Runner:
         row = trial.row(reply["status"], reply["reason"], reply.get("outcome"))
         outcome = Outcome(trial, row, self.study.path)
         self.epochs[trial.name] = outcome.row.get("epochs") or 0
-        self.study.add(outcome.row, reply["seconds"])
+        self.study.add(outcome.line, reply["seconds"])
         self.watcher.epochs(sum(self.epochs.values()))
         self.watcher.done(outcome)
         return outcome

@@ -85,9 +85,8 @@ class SweepSpec(StudySpec):
         base = self.base.model_copy(update={"seed": final_seeds(self.base.seed, self.sample)[0]})
         before = set[str]()
         with suppress(OptilabError):  # there is none yet, or it is damaged and made again
-            before = {
-                line["digest"] for line in runs.read_study(study / runs.CONFIRMED_DIRECTORY).planned().values()
-            }
+            confirmed = runs.read_study(study / runs.CONFIRMED_DIRECTORY)
+            before = {line["digest"] for line in confirmed.planned.values()}
         for trial in (outcome.trial for outcome in outcomes.values() if before):
             again = replace(trial, config=trial.config.model_copy(update={"seed": base.seed}))
             if trial.config.seed == self.base.seed and trial.settings not in chosen and again.mark in before:
@@ -264,7 +263,7 @@ def _search(request: SweepConfig, base: TrainConfig, axes: Sequence[AxisLike], p
     before, planned = dict[str, Any](), list[runs.Row]()
     with suppress(OptilabError):  # there is none yet, or it is damaged and made again
         before = request_of(study := runs.read_study(path))
-        planned += study.planned().values()
+        planned += (line["settings"] for line in study.planned.values())
     if before:
         was, now = ({**keys, "epochs": keys["config"]["epochs"]} for keys in (before, dump(request)))
         keys = ("search", "over", "seeds", "metric", "epochs")

@@ -15,7 +15,7 @@ from optilab import runs
 from optilab.call import flow
 from optilab.config.section import dump
 from optilab.config.training import TrainConfig, digest
-from optilab.errors import ExitCode, UsageError, printable
+from optilab.errors import ExitCode, UsageError
 from optilab.runs.provenance import study_versions
 from optilab.study.workers import Task, Workers
 
@@ -50,12 +50,11 @@ class Trial:
     def line(self) -> runs.Row:
         """Its line of plan.jsonl."""
         settings = {key: recorded_setting(value) for key, value in self.settings.items()}
-        return {"trial": self.name, **settings, "seed": self.config.seed, "digest": self.mark}
+        return {"trial": self.name, "settings": settings, "seed": self.config.seed, "digest": self.mark}
 
     def row(self, status: str, reason: str = "", outcome: Mapping[str, Any] | None = None) -> runs.Row:
         """Its row of trials.csv."""
-        first_line = printable(reason.partition("\n")[0]) or None
-        return {**self.line, "status": status, "reason": first_line, **(outcome or {})}
+        return runs.StudyTrial(self.line, status, reason, {**(outcome or {})}).row
 
 
 @dataclass(frozen=True)
@@ -79,6 +78,12 @@ class Outcome:
     def failed(self) -> bool:
         """True if the trial failed; a divergence is a result."""
         return self.status == "failed"
+
+    @property
+    def line(self) -> runs.Row:
+        """Its line of plan.jsonl, which says how it ended where its run cannot."""
+        ends = ("status", "reason") if self.status in ("failed", "stopped") else ()
+        return {**self.trial.line, **{key: self.row[key] for key in ends}}
 
     def at(self, epoch: int) -> runs.Row:
         """The row of an earlier epoch from metrics.csv; the last row, if the trial ended before that epoch."""

@@ -8,7 +8,7 @@ import os
 import pytest
 
 from optilab import runs
-from tests.study.generated import training
+from tests.study.generated import plan_line, training
 
 
 @pytest.fixture
@@ -27,8 +27,7 @@ def some(tmp_path):
             status = "diverged" if rate == 1.0 and seed == 43 else "done"
             name = f"{rate}-s{seed}"
             training(study.path, name, accuracies=(0.0, rate / 2), status=status)
-            line = {"trial": name, "optimizer.lr": rate, "seed": seed, "digest": "x", "status": status}
-            study.add(line, 1.0)
+            study.add(plan_line({"trial": name, "optimizer.lr": rate, "seed": seed}), 1.0)
     study.finish("done")
     return folder
 

@@ -48,7 +48,7 @@ def test_the_sweep_that_confirms_a_rate(optilab, small, tmp_path):
         swept = shlex.split(re.search(r"^  confirm with seeds: optilab (sweep .*)$", done.stdout, re.MULTILINE)[1])
         optilab(*swept, "--epochs", 1, "--seeds", 1, "--jobs", 1, "--quiet", "--name", optimizer)
         study = runs.read_study(tmp_path / "runs" / optimizer)
-        rows = study.trials()
+        rows = study.rows()
         assert len(rows) == 5
         assert sum(key.startswith("optimizer.") for key in rows[0]) == axes
         rates = sorted(row["optimizer.lr"] for row in rows)

@@ -66,18 +66,21 @@ def test_a_link_in_the_place_of_a_studys_file_is_not_followed(optilab, small, tm
     (study / runs.STUDY).unlink()
     (study / runs.STUDY).write_bytes(before)
     plan = (study / runs.PLAN).read_text()
-    for key in ("seed", "digest"):
+    for key in ("settings", "seed", "digest"):
         (study / runs.PLAN).write_text(
             plan[: -len(plan) // 4] + plan[-len(plan) // 4 :].replace(f'"{key}"', '"?"')
         )
         for command in (["runs", "ls", "s"], ["runs", "show", "s"], ["check", "s"], ["runs", "compare", "s"]):
             done = optilab(*command, code=3)
-            assert (
-                "runs/s/plan.jsonl:4: expected the seed and the digest of a trial, got "
-                in done.stdout + done.stderr
-            )
+            assert f"runs/s/plan.jsonl:4: expected the {key} of a trial, got nothing" in done.stdout + done.stderr
         optilab("sweep", "--resume", "s", "--quiet")
         assert (study / runs.PLAN).read_text() == plan
+    manifest = (study / "manifest.json").read_text()
+    (study / "manifest.json").write_text(manifest.replace('"schema_version": 3', '"schema_version": 2'))
+    for command in (["check", "s"], ["runs", "show", "s"], ["sweep", "--resume", "s"], ["runs", "compare", "s"]):
+        done = optilab(*command, code=5)
+        assert "runs/s/manifest.json: expected schema 3, got 2\n" in done.stdout + done.stderr
+    (study / "manifest.json").write_text(manifest)
     (study / runs.PLAN).unlink()
     assert "runs/s/plan.jsonl: expected 4 trials, got 0" in optilab("runs", "ls", "s", code=3).stderr
     optilab("sweep", "--resume", "s", "--quiet")

@@ -8,6 +8,7 @@ import csv
 import json
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from hypothesis import strategies as st
 from optilab import runs
 from optilab.config.section import to_yaml
 from optilab.config.study import SweepConfig
+from optilab.files import read_json
+from optilab.runs import record
 from optilab.runs.tables import outcome
-from optilab.study import sweep
+from optilab.study import claims, sweep
 from tests.faults.damage import DAMAGES, Damage
 from tests.run import Done, run
-from tests.study.generated import training
+from tests.study.generated import backwards, training
 
 ACCURACIES = {(0.01, 42): 0.7, (0.01, 43): 0.8, (0.1, 42): 0.9, (0.1, 43): 0.1}
 CLAIM = "lr 0.1: val_acc > 0.5"
@@ -49,13 +52,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ]
         changes = (f"optimizer.lr={rate}", f"seed={seed}", "threads=1", "device=cpu", "name=study")
         training(study.path, trial.name, *changes, accuracies=values, outcome=outcome(rows))
-        study.add(trial.row("done", "", outcome(rows)), 1.0)
+        study.add(trial.line, 1.0)
     study.finish("done")
     return folder
 
 
 def trials(folder: Path) -> list[str]:
-    return [row["trial"] for row in runs.read_study(folder / "runs" / "study").trials()]
+    return [row["trial"] for row in runs.read_study(folder / "runs" / "study").rows()]
 
 
 def read(folder: Path, *command: str) -> Done:
@@ -125,9 +128,9 @@ def test_a_copy_of_another_trial_is_not_passed_over(whole: Path, expected: Any, 
     check_readers(tmp_path / "damaged", *expected)
 
 
-@pytest.mark.parametrize("what", ["deleted", "edited"])
-def test_no_answer_depends_on_trials_csv(what: str, whole: Path, tmp_path: Path) -> None:
-    """It is for other tools; the same command writes it again."""
+@pytest.mark.parametrize("what", ["deleted", "edited", "plan"])
+def test_no_answer_depends_on_trials_csv_or_an_order_of_keys(what: str, whole: Path, tmp_path: Path) -> None:
+    """trials.csv is for other tools, and the same command writes it again. The keys of plan.jsonl have names."""
     commands = [
         ["runs", "ls"],
         ["runs", "ls", "study", "--format", "csv"],
@@ -140,13 +143,26 @@ def test_no_answer_depends_on_trials_csv(what: str, whole: Path, tmp_path: Path)
     before = [read(tmp_path / "copy", *command) for command in commands], exported(tmp_path / "copy")
     file = tmp_path / "copy" / "runs" / "study" / "trials.csv"
     text = file.read_text(encoding="utf-8")
-    file.write_text(text.replace(",done,", ",failed,").replace("0.1", "0.7"), encoding="utf-8")
-    if what == "deleted":
+    if what == "edited":
+        file.write_text(text.replace(",done,", ",failed,").replace("0.1", "0.7"), encoding="utf-8")
+    elif what == "deleted":
         file.unlink()
+    else:
+        backwards(file.with_name("plan.jsonl"))
     assert ([read(tmp_path / "copy", *command) for command in commands], exported(tmp_path / "copy")) == before
     study = runs.open_study(file.parents[1], "study", b"", {"command": "sweep"})
     study.finish("done")
     assert file.read_text(encoding="utf-8") == text
+
+
+def test_each_trial_of_a_study_is_read_once(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names, reads = trials(whole), Counter[str]()
+    monkeypatch.setattr(
+        record, "read_json", lambda path, *rest: reads.update([path.parent.name]) or read_json(path, *rest)
+    )
+    claims.results_of_study(study := runs.read_study(whole / "runs" / "study"))
+    assert (len(study.rows()), study.runs()[1]) == (4, {})
+    assert reads == Counter(["study", *names])
 
 
 def test_negative_control_what_readers_are_asked(

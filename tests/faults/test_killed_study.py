@@ -174,7 +174,7 @@ def test_a_full_disk_ends_a_study(end: str, sandbox: Sandbox) -> None:
     assert "cannot write" in done.err
     assert "the same command with --name full continues the study" in done.err
     study = runs.read_study(sandbox.path("full"))
-    assert (study.state, study.trials()) == ("interrupted", [])
+    assert (study.state, study.rows()) == ("interrupted", [])
     for name in ("full", "whole"):
         assert finish(sandbox, [*argv, name]).code == 0
     assert study_files(study.path) == study_files(sandbox.path("whole"))

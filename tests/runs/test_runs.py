@@ -335,7 +335,7 @@ def test_a_study_is_one_entry(tmp_path):
         runs.open_study(tmp_path, "s", b"", manifest)
     assert runs.read_study(study.path).state == "running"
     run = runs.claim(study.path, "x", {"config.yaml": b""}, {"command": "train", "versions": {"optilab": "0"}})
-    study.plan([{"trial": "x", "seed": 0, "digest": ""}])
+    study.plan([{"trial": "x", "settings": {}, "seed": 0, "digest": ""}])
     study.finish("done", trials=1)
     (entry,) = runs.entries(tmp_path)[0]
     assert (entry.name, entry.state, [r.name for r in entry.runs()[0]]) == ("s", "done", ["x"])

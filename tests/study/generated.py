@@ -43,8 +43,23 @@ def training(folder, name, *changes, accuracies=(0.5, 0.6), preset="sigmoid.yaml
 
 def planned(study, rows):
     """Write the plan of a study: a row per trial, of which the runs have the outcomes."""
-    lines = [{**row, "seed": row.get("seed", 42), "digest": row.get("digest", "sha256:0")} for row in rows]
-    (study / "plan.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (study / "plan.jsonl").write_text("".join(json.dumps(plan_line(row)) + "\n" for row in rows))
+
+
+def plan_line(row):
+    """The line of plan.jsonl for the settings, the seed and how a trial ended."""
+    facts = {key: row[key] for key in ("seed", "digest", "status", "reason") if key in row}
+    settings = {key: value for key, value in row.items() if key not in {"trial", *facts}}
+    return {"trial": row["trial"], "settings": settings, "seed": 42, "digest": "sha256:0", **facts}
+
+
+def backwards(plan):
+    """Write a plan again, with the keys of each line and of its settings in the opposite order."""
+    lines = [json.loads(line) for line in plan.read_text().splitlines()]
+    turned = [{key: line[key] for key in reversed(line)} for line in lines]
+    for line in turned:
+        line["settings"] = {key: line["settings"][key] for key in reversed(line["settings"])}
+    plan.write_text("".join(json.dumps(line) + "\n" for line in turned))
 
 
 def layered(run, *epochs):

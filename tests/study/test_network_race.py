@@ -26,6 +26,7 @@ from optilab.study.groups import Group
 from optilab.study.judge import summarize
 from optilab.study.network_race import race_plan
 from tests.run import run
+from tests.study.generated import backwards
 
 OWN = """
 def momentum(w, g, lr=0.01, momentum=0.9, rho=0.05, push=0.5, warm=3, eps=1e-8, nesterov=True):
@@ -307,7 +308,7 @@ def rows_of(document):
 @pytest.mark.parametrize(("rule", "key"), [("sgd", "lr"), ("sam", "base.lr")])
 def test_a_chosen_setting_is_the_best_of_its_tuning(rule, key, raced):
     """And it is evaluated on the test set, from seeds that did not choose it."""
-    rows = [row for row in runs.read_study(raced.folder / "r").trials() if row["rule"] == rule]
+    rows = [row for row in runs.read_study(raced.folder / "r").rows() if row["rule"] == rule]
     tried = [row for row in rows if row["stage"] != "final"]
     for repeat, chosen in enumerate(rows_of(raced.document)[rule]["settings"], start=1):
         scores: dict[float, float] = {}
@@ -318,6 +319,12 @@ def test_a_chosen_setting_is_the_best_of_its_tuning(rule, key, raced):
     final = {str(row["seed"]): row["test_acc"] for row in rows if row["stage"] == "final"}
     assert rows_of(raced.document)[rule]["test_acc"] == final
     assert not set(final) & {str(row["seed"]) for row in tried}
+
+
+def test_the_result_does_not_depend_on_the_order_of_keys(study):
+    before = network_race.read(study)
+    backwards(study.path / "plan.jsonl")
+    assert network_race.read(runs.read_study(study.path)) == before
 
 
 def test_the_verdict_begins_with_the_best_mean(raced):
@@ -397,14 +404,17 @@ def test_what_always_diverges_has_the_chance_level(raced):
     assert (lost["mean"], lost["settings"]) == (pytest.approx(0.1), [])
     assert {*lost["worst"].values()} == {"every setting diverged"}
     record = SimpleNamespace(classes=10)
-    facts = {"trial": "t", "setting": 1, "lr": 0.1}
-    tuning, final = ({**facts, "stage": stage, "status": "done", "val_acc": 0.5} for stage in ("tuning", "final"))
-    rows = [
-        {**tuning, "seed": 0},
-        {**final, "seed": 10_000, "test_acc": 0.6},
-        {**tuning, "repeat": 2, "seed": 20_000, "status": "diverged"},
+
+    def ended(stage, seed, status="done", repeat=1, **outcome):
+        settings = {"repeat": repeat, "setting": 1, "lr": 0.1, "stage": stage}
+        return runs.StudyTrial({"trial": "t", "settings": settings, "seed": seed}, status, "", outcome, record)
+
+    trials = [
+        ended("tuning", 0, val_acc=0.5),
+        ended("final", 10_000, test_acc=0.6),
+        ended("tuning", 20_000, "diverged", repeat=2),
     ]
-    result = network_race._raced(rows, {"t": record}, budget=1, seeds=1)
+    result = network_race._raced(trials, budget=1, seeds=1)
     assert (result.repeats, result.accuracy.imputed) == ({1: 0.6, 2: 0.1}, {30_000: "every setting diverged"})
 
 
@@ -448,7 +458,7 @@ def test_equal_rules_cannot_be_told_apart_and_a_worse_is_found(optilab, tmp_path
     # If the best rate of lazy were the last one tried, a better one might lie beyond.
     (claim,) = expectations("race --on", ["mine.py:lazy: verdict == worse"])
     monkeypatch.setattr(
-        network_race, "_boundary_note", lambda n, row, _: {n: "lr 1"} if "lazy" in row["rule"] else {}
+        network_race, "_boundary_note", lambda n, trial, _: {n: "lr 1"} if "lazy" in trial.settings["rule"] else {}
     )
     result = network_race.read(runs.read_study(tmp_path / "runs" / "a"))
     assert [row["verdict"] for row in race_tables.rows(result.networks[0])] == ["cannot tell"] * 3

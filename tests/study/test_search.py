@@ -31,7 +31,7 @@ def test_a_study_without_its_last_trials_goes_on_to_the_same_bytes(optilab, smal
     """With another number of jobs, as after a kill in the third generation."""
     study = tmp_path / "runs" / "whole"
     shutil.copytree(undisturbed, study)
-    for row in runs.read_study(undisturbed).trials()[16:]:
+    for row in runs.read_study(undisturbed).rows()[16:]:
         shutil.rmtree(study / row["trial"])
     lines = (undisturbed / "plan.jsonl").read_text().splitlines(keepends=True)
     (study / "plan.jsonl").write_text("".join(lines[:16]))
@@ -123,6 +123,6 @@ def test_a_later_axis_does_not_replace_the_key_of_an_earlier_one(optilab, small,
     over = ["--over", "optimizer.lr=0.1:1", "--over", "optimizer=sgd,adam", "--search", "tpe", "--samples", 2]
     optilab("sweep", small, *over, "--confirm", 0, "--epochs", 1, "--jobs", 1, "--name", "found", "--quiet")
     study = runs.read_study(tmp_path / "runs" / "found")
-    for row in study.trials():
+    for row in study.rows():
         written = runs.read(study.path / row["trial"]).manifest["config"]["optimizer"]
         assert (written["name"], written["lr"]) == (row["optimizer"], row["optimizer.lr"])

@@ -159,7 +159,7 @@ def test_executors_and_train_write_the_same_bytes(executed, optilab, small, tmp_
     alone = files(executed / "jobs-1")
     assert len(alone) == 3 + 8 * 4
     assert alone == files(executed / "jobs-2")
-    trials = {tuple(row.values())[1:4]: row for row in runs.read_study(executed / "jobs-1").trials()}
+    trials = {tuple(row.values())[1:4]: row for row in runs.read_study(executed / "jobs-1").rows()}
     assert [row["status"] for row in trials.values()] == ["done"] * 8
     trial = trials[0.01, "xavier", 43]["trial"]
     options = ["--threads", 1, "--set", "optimizer.lr=0.01", "--set", "model.init=xavier"]
@@ -301,7 +301,7 @@ def test_a_promoted_trial_is_one_that_ran_through(optilab, small, tmp_path):
     optilab("sweep", small, *over, "all")
     optilab("sweep", small, *over, "halved", "--halving", 2, "--seeds", 1, "--confirm", 0)
     whole, halved = (runs.read_study(tmp_path / "runs" / name) for name in ("all", "halved"))
-    ended = {row["trial"]: (row["status"], row["epochs"]) for row in halved.trials()}
+    ended = {row["trial"]: (row["status"], row["epochs"]) for row in halved.rows()}
     assert sorted(ended.values()) == [("done", 4), ("stopped", 1), ("stopped", 1), ("stopped", 2)]
     through = {name: runs.read(whole.path / name).rows() for name in ended}
     for name, (_, epochs) in ended.items():
@@ -324,7 +324,7 @@ def test_the_best_settings_are_judged_on_new_seeds(optilab, small, tmp_path):
     chosen = {path: files(path) for path in study.iterdir() if path.is_dir()}
     optilab("sweep", small, *over, "--confirm", 2, "--quiet")  # the same study goes on
     assert {path: files(path) for path in chosen} == chosen
-    rows, again = (runs.read_study(path).trials() for path in (study, study / "confirmed"))
+    rows, again = (runs.read_study(path).rows() for path in (study, study / "confirmed"))
     assert [row["seed"] for row in rows] == [42] * 4
     assert sorted(row["seed"] for row in again) == sorted(2 * list(range(10042, 10047)))
     best = sorted(rows, key=lambda row: -row["val_acc"])[:2]
@@ -353,7 +353,7 @@ def test_a_confirmation_lies_inside_its_sweep(optilab, small, tmp_path):
     line += ["--epochs", 1, "--confirm", 3, "--name", "s", "--quiet"]
     optilab(*line)
     study = tmp_path / "runs" / "s"
-    first, again = ([row["trial"] for row in runs.read_study(p).trials()] for p in (study, study / "confirmed"))
+    first, again = ([row["trial"] for row in runs.read_study(p).rows()] for p in (study, study / "confirmed"))
     assert (len(first), len(again)) == (6, 3 * 5)
 
     def names(*words):
