@@ -25,7 +25,7 @@ from tests.pages import PAGES, renewed  # noqa: E402
 from tests.reference.calls import EQUATIONS, FORMS, LIBRARIES  # noqa: E402
 
 SCHEMA = ROOT / "configs" / "schema"
-SCHEMAS = ("optimize", "train", "sweep", "remedy", "race", "check")
+SCHEMAS = ("optimize", "train", "sweep", "remedy", "benchmark", "race", "check")
 
 # --- tables of pages ---
 

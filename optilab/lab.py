@@ -19,6 +19,7 @@ from optilab.errors import UsageError, in_keywords, library_errors, shown
 from optilab.words import plural
 
 if TYPE_CHECKING:
+    from optilab.commands.benchmark import RunBenchmark
     from optilab.commands.check import CheckClaims
     from optilab.commands.compare import CompareRuns
     from optilab.commands.diagnose import Diagnose
@@ -28,18 +29,17 @@ if TYPE_CHECKING:
     from optilab.commands.map import Map
     from optilab.commands.optimize import LabPaths
     from optilab.commands.play import Play
-    from optilab.commands.race_tables import LabRace
+    from optilab.commands.race import RunRace
     from optilab.commands.remedy import TryRemedies
     from optilab.commands.report import Report
     from optilab.commands.request import Place, Request
     from optilab.commands.results import LabRun, LabStudy
-    from optilab.commands.studies import PlannedStudy
     from optilab.commands.sweep import Sweep
     from optilab.commands.verify import Verify
     from optilab.marks import Field
 else:  # a method imports its command when it is looked up
     CheckClaims = CompareRuns = Diagnose = Explain = Grade = Lr = None
-    Map = Play = Report = Sweep = TryRemedies = Verify = None
+    Map = Play = Report = RunBenchmark = RunRace = Sweep = TryRemedies = Verify = None
 
 PRINTING: "Mapping[str, str]" = {
     "columns": "table().choose(COLUMNS)",
@@ -90,22 +90,23 @@ class Lab:
     grade = Method(Grade)
     map = Method(Map)
     play = Method(Play)
+    race = Method(RunRace)
     lr = Method(Lr)
     sweep = Method(Sweep)
     remedy = Method(TryRemedies)
+    benchmark = Method(RunBenchmark)
     compare = Method(CompareRuns)
     diagnose = Method(Diagnose)
     check = Method(CheckClaims)
     report = Method(Report)
 
     if TYPE_CHECKING:
-        # Other keywords of these are keys of a config, or options of two kinds of races.
+        # Other keywords of these are keys of a config.
         def optimize(self, algo: Any = ..., /, **options: Any) -> "LabPaths": ...
         def train(self, config: Any = ..., /, **options: Any) -> "LabRun | LabStudy": ...
-        def race(self, algos: Any = ..., /, **options: Any) -> "LabRace | LabStudy | PlannedStudy": ...
 
     else:
-        optimize, train, race = Method(None), Method(None), Method(None)
+        optimize, train = Method(None), Method(None)
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
         self.folder: Path = runs.root(folder, "folder")
@@ -138,14 +139,14 @@ def command_of(name: str) -> "type[Request]":
 
 def keywords(name: str) -> "Mapping[str, Field]":
     """The keywords of a method, those first that need no name; not how a command prints its answer."""
-    from optilab.commands.request import optimizers_of, options_of
+    from optilab.commands.request import optimizers_of, options
     from optilab.marks import Argument, Flag
 
     command = command_of(name)
-    known, rules = options_of(command).values(), optimizers_of(command)
-    options = [field for field in known if field.group != "Output" and field.name != "runs_dir"]
-    options.sort(key=lambda field: field is not rules and not isinstance(field.mark(Flag), Argument))
-    return {field.name: field for field in options}
+    known, rules = options(command).values(), optimizers_of(command)
+    fields = [field for field in known if field.group != "Output" and field.name != "runs_dir"]
+    fields.sort(key=lambda field: field is not rules and not isinstance(field.mark(Flag), Argument))
+    return {field.name: field for field in fields}
 
 
 @cache
@@ -178,7 +179,7 @@ def _answer(
     lab: Lab, name: str, values: tuple[Any, ...], arguments: Mapping[str, Any], progress: bool | None
 ) -> Any:
     """The answer of a command to what was given; None is as if it was not."""
-    from optilab.commands.request import Place, optimizers_of, options_of, plain, positional
+    from optilab.commands.request import Place, optimizers_of, options, plain, positional
 
     command, known = command_of(name), keywords(name)
     names = [field.name for field in list(known.values())[:2] if not field.is_named]
@@ -188,14 +189,14 @@ def _answer(
     if values and (optimizers := optimizers_of(command)):
         with library_errors():
             names[0] = positional(optimizers, plain(values[0]), known)
-    options = options_of(command)
-    flags = {field.flag.lstrip("-").replace("-", "_"): key for key, field in options.items()}
+    fields = options(command)
+    flags = {field.flag.lstrip("-").replace("-", "_"): key for key, field in fields.items()}
     # `format` is the option of `style`
     if twice := [f"{key} and {flags[key]}" for key in arguments if flags.get(key, key) in {*arguments} - {key}]:
         raise UsageError(f"{twice[0]} are the same option; expected one of them")
     spelled = {flags.get(key, key): item for key, item in arguments.items()}
-    for key in options.keys() & spelled.keys() & PRINTING.keys():
-        if key != "columns" or "format" in options:  # the columns of a page are in the page
+    for key in fields.keys() & spelled.keys() & PRINTING.keys():
+        if key != "columns" or "format" in fields:  # the columns of a page are in the page
             raise UsageError(f"only the command has this option; a result has .{PRINTING[key]}", key.strip("_"))
     if "runs_dir" in spelled:
         raise UsageError("only the command has this option; Lab(folder) names the directory", "runs_dir")

@@ -243,7 +243,7 @@ def main(arguments: list[str]) -> None:
             ["groups", *(f"{n} seeds, {e:g} sd" for n, effects in EFFECTS.items() for e in effects)],
             power_before,
         ),
-        "races": (["races on functions, %", *named(RACES)], races),
+        "races": (["races, %", *named(RACES)], races),
         "parts": (["the part of an axis: its interval misses, %", *(f"{n} seeds" for n in PARTS)], parts),
         "choices": (["choosing, and looking again, %", "nominal", "measured"], choices),
     }

@@ -10,7 +10,7 @@ TASKS = {
         "grade": "Check many implementations against an optimizer, each isolated.",
         "map": "Map one optimizer over a grid of settings or starting points.",
         "play": "Write an HTML page with sliders; the trajectories follow.",
-        "race": "Compare optimizers that were tuned with the same budget.",
+        "race": "Compare optimizers on test functions, tuned with the same budget.",
     },
     "Training networks": {
         "train": "Train a network; a run can be stopped and resumed.",
@@ -18,6 +18,7 @@ TASKS = {
         "remedy": "Try every known remedy on one network.",
         "lr": "Find a learning rate by a range test.",
         "sweep": "Train one network over axes of settings, on every core.",
+        "benchmark": "Compare optimizers on networks, tuned with the same budget.",
     },
     "Results": {
         "runs": "Work with runs: ls, show, compare, diff, plot, export, path, rm.",

@@ -24,16 +24,16 @@ MAX_KEYS_LISTED = 8
 
 
 def tuning(entries: Sequence[Record | Study]) -> dict[str, str]:
-    """The trainings of races that settings were chosen by, those of remedies included, each with the race's name; a
-    page leaves them out."""
-    commands = ("race", "remedy")
-    races = [entry for entry in entries if isinstance(entry, Study) and entry.manifest["command"] in commands]
-    rows = ((study.name, row) for study in races for row in study.trials())
+    """The trainings of benchmarks that settings were chosen by, those of remedies included, each with the study's name;
+    a page leaves them out."""
+    commands = ("benchmark", "remedy")
+    studies = [entry for entry in entries if isinstance(entry, Study) and entry.manifest["command"] in commands]
+    rows = ((study.name, row) for study in studies for row in study.trials())
     return {str(row["trial"]): name for name, row in rows if row.get("stage") in ("tuning", "finalist")}
 
 
 def tuning_notes(entries: Sequence[Record | Study]) -> list[str]:
-    """A note about the part of a race that is not shown."""
+    """A note about the part of a benchmark that is not shown."""
     return [
         f"{name}: the settings were chosen by {plural(count, 'training')} on held-out images, which are not shown; the "
         "verdicts hold for the settings that were chosen"

@@ -48,13 +48,13 @@ class TryRemedies(StudyOptions, RemedyConfig):  # type: ignore[misc]  # `set` is
     lr: LearningRate = None
 
     def run(self, place: Place) -> "LabStudy | PlannedStudy":
-        from optilab.commands.race import EndedRace
+        from optilab.commands.benchmark import EndedBenchmark
         from optilab.study.remedy import spec_of
 
         started = {"finalists": FINALISTS} if self.tune is not None else {}
         tree, name = studies.tree_and_name("remedy", self, self.config, place, **started)
         tuned = tree.values.get("tune") is not None or self.tune is not None
-        answer = EndedRace if tuned else EndedRemedies
+        answer = EndedBenchmark if tuned else EndedRemedies
         return studies.run_or_plan(self, place, tree, name, spec_of, "remedies", answer)
 
 

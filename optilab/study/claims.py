@@ -28,8 +28,8 @@ from optilab.study.measure import Measure, Missing, values_of
 from optilab.words import plural
 
 if TYPE_CHECKING:
+    from optilab.study.benchmark import BenchmarkResult
     from optilab.study.function_race import Race
-    from optilab.study.network_race import RaceResult
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def judge_mean(
     elif difference.more:
         why += f"; {plural(difference.more, f'further {unit}')} would tell"
     elif count < 5:
-        why += f"; more {unit}s would tell: {'train' if unit == 'seed' else 'race'} with --{unit}s 5"
+        why += f"; more {unit}s would tell: {'train' if unit == 'seed' else 'benchmark'} with --{unit}s 5"
     return ClaimResult(claim.text, of, mean, "cannot tell", why)
 
 
@@ -231,7 +231,7 @@ def require_judgeable(
 
 def results_of_study(study: Study) -> Results:
     """A study of any command, of a confirmed sweep its confirmation. DataError for a trial that cannot be read."""
-    from optilab.study.network_race import read
+    from optilab.study.benchmark import read
 
     ended = Counter(str(row["status"]) for row in study.trials())
     if study.state != "done" or ended["failed"]:
@@ -241,7 +241,7 @@ def results_of_study(study: Study) -> Results:
         return Results(lambda metric, at: {}, why)
     records = {record.name: record for record in study.completed()}  # without those that halving has stopped
     if (result := read(study)) is not None:
-        return results_of_network_race(result)
+        return results_of_benchmark(result)
     if study.confirmation:
         return results_of_study(read_study(study.confirmation))
     if study.confirmed_before:
@@ -352,7 +352,7 @@ def _measured_of_path(config: OptimizeConfig, rows: Sequence[Row], metric: str, 
 
 
 def results_of_race(race: "Race") -> Results:
-    """The rules of a race on functions."""
+    """The rules of a race."""
     rows = {row["rule"]: row for row in race.standings}
 
     def measured(metric: str, at: At) -> Mapping[str, Measured]:
@@ -362,8 +362,8 @@ def results_of_race(race: "Race") -> Results:
     return Results(measured)
 
 
-def results_of_network_race(result: "RaceResult") -> Results:
-    """The rules of a race on trainings: RULE on every training, and with several trainings NETWORK/RULE."""
+def results_of_benchmark(result: "BenchmarkResult") -> Results:
+    """The rules of a benchmark: RULE on every training, and with several trainings NETWORK/RULE."""
 
     def measured(metric: str, at: At) -> Mapping[str, Measured]:
         rules = {}

@@ -8,16 +8,16 @@ from statistics import median
 from optilab import runs
 from optilab.config.claims import BEST
 from optilab.config.load import load
-from optilab.config.study import RemedyConfig, TrainingRaceConfig
+from optilab.config.study import BenchmarkConfig, RemedyConfig
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
 from optilab.diagnose import evidence_of
 from optilab.diagnose.remedies import BASE, Remedy, chosen_remedies, pairs
 from optilab.errors import ConfigError, UsageError
+from optilab.study.benchmark import BenchmarkSpec, Entrant, benchmark_of
 from optilab.study.groups import Group
 from optilab.study.judge import JudgedGroup, judge
 from optilab.study.measure import Measure, values_of
-from optilab.study.network_race import Entrant, RaceSpec, race_of
 from optilab.study.plan import grid
 from optilab.study.study import StudySpec
 from optilab.study.trials import Outcome, Trial, as_trial
@@ -67,8 +67,8 @@ def _resolved(request: RemedyConfig, changes: Sequence[Override]) -> RemedyConfi
     return request.model_copy(update={"set": settings, "config": load(TrainConfig, request.config)})
 
 
-def spec_of(request: RemedyConfig, changes: Sequence[Override] = ()) -> RemedySpec | RaceSpec:
-    """The trials of remedies, with `changes` of the training: each as it is, or with `tune` in a race. UsageError
+def spec_of(request: RemedyConfig, changes: Sequence[Override] = ()) -> RemedySpec | BenchmarkSpec:
+    """The trials of remedies, with `changes` of the training: each as it is, or with `tune` in a benchmark. UsageError
     without a remedy."""
     request = _resolved(request, changes)
     variants = variants_of(request)
@@ -132,8 +132,8 @@ def _as_variant(name: str, config: TrainConfig) -> TrainConfig:
     return as_trial(config, name=name.replace(" ", "-"), stages=stages)
 
 
-def _tuned(request: RemedyConfig, variants: Sequence[Variant]) -> RaceSpec:
-    """A race between the variants, each with `request.tune` learning rates.
+def _tuned(request: RemedyConfig, variants: Sequence[Variant]) -> BenchmarkSpec:
+    """A benchmark of the variants, each with `request.tune` learning rates.
 
     A remedy that changes nothing but the learning rate takes no part. UsageError if none does.
     """
@@ -143,12 +143,12 @@ def _tuned(request: RemedyConfig, variants: Sequence[Variant]) -> RaceSpec:
         reason = "no remedy is left that fits the network and changes more than the learning rate"
         raise UsageError(reason, "--tune")
     shared = {key: getattr(request, key) for key in ("seeds", "repeats", "holdout", "finalists", "seed")}
-    race = TrainingRaceConfig(
-        on=[next(iter(configs.values()))], algos=list(configs), budget=request.tune, **shared
+    asked = BenchmarkConfig(
+        config=[next(iter(configs.values()))], algos=list(configs), budget=request.tune, **shared
     )
     entrants = [
         Entrant(
-            race,
+            asked,
             network=request.config.name,
             name=name,
             label=name,
@@ -160,7 +160,7 @@ def _tuned(request: RemedyConfig, variants: Sequence[Variant]) -> RaceSpec:
         )
         for name, config in configs.items()
     ]
-    return race_of(race, entrants, request)
+    return benchmark_of(asked, entrants, request)
 
 
 # --- results ---------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from optilab import runs, signals
 from optilab.config.load import load
 from optilab.config.section import to_yaml
-from optilab.config.study import RemedyConfig, SweepConfig, TrainingRaceConfig
+from optilab.config.study import BenchmarkConfig, RemedyConfig, SweepConfig
 from optilab.config.training import TrainConfig, changed_keys
 from optilab.config.user_network import UserNetwork
 from optilab.errors import DataError, ExitCode, OptilabError, RunError, SystemFailure, UsageError, WriteFailure
@@ -43,7 +43,7 @@ class StudySpec:
     """The trials of a study, the plan that orders them, and how they are named."""
 
     command: str
-    request: SweepConfig | RemedyConfig | TrainingRaceConfig
+    request: SweepConfig | RemedyConfig | BenchmarkConfig
     """The content of study.yaml, with its trainings resolved."""
     plan: Callable[[Path, bool], Plan]
     """Make the plan of the study in that directory; for a forecast (True) what a search chooses is drawn at random."""
@@ -120,7 +120,7 @@ class Watcher(Protocol):
     """The view of a study in progress."""
 
     def recount(self, trials: int, epochs: int) -> None:
-        """Replace the numbers that were forecast: a race does not go on with settings that diverged."""
+        """Replace the numbers that were forecast: a benchmark does not go on with settings that diverged."""
 
     def known(self, outcomes: Iterable[Outcome]) -> None:
         """Count trials that had ended before, or at an earlier rung."""

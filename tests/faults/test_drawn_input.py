@@ -37,7 +37,7 @@ optimize adam.yaml --name a1 --expect "f < 1"
 train lab.yaml --epochs 2 --seeds 2 --expect "val_acc > 0.5" --out page.html
 sweep lab.yaml --over optimizer.lr=0.1,1 --epochs 2 --seeds 2 --dry-run
 remedy lab.yaml --only tanh --seeds 2 --epochs 1
-race --on lab.yaml --algo sgd,adam --budget 1 --set data.holdout=50 --epochs 2
+benchmark lab.yaml --algo sgd,adam --budget 1 --set data.holdout=50 --epochs 2
 lr lab.yaml --steps 100 --seed 3
 explain adam --step 2
 map --algo momentum --x algo.lr=0.1:0.5:3 --y algo.beta=0.1:0.5:3
