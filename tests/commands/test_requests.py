@@ -17,10 +17,9 @@ from tests.run import run
 
 MODULES = {name: import_module(f"optilab.commands.{name}") for name in COMMANDS}
 REQUESTS = [
-    request
+    command
     for module in MODULES.values()
     for command in getattr(module, "PARTS", {"": getattr(module, "COMMAND", None)}).values()
-    for request in command.requests()
 ]
 TEXTS = st.sampled_from(["x", "a-b", "1", "val_acc", "relu.yaml", "ß", "=", "-1"])
 HOSTILE = {

@@ -208,6 +208,7 @@ def right_calls(config: Path, folder: Path) -> dict[str, dict[str, Any]]:
         "lr": {"config": str(config), "steps": 100},
         "sweep": {"config": str(config), "over": {"optimizer.lr": [0.1, 0.2]}, "dry_run": True, "epochs": 1},
         "remedy": {"config": str(config), "dry_run": True, "epochs": 1},
+        "benchmark": {"config": str(config), "algos": "sgd,adam", "set": {"data.holdout": 50}, "dry_run": True},
         "compare": {"names": ["one", "two"]},
         "diagnose": {"target": "one"},
         "check": {"targets": ["one"], "expect": ["val_acc > 0.1"]},
