@@ -56,7 +56,7 @@ class RunBenchmark(RaceOptions, StudyOptions, BenchmarkConfig):
 
 @dataclass(frozen=True, repr=False)
 class EndedBenchmark(EndedStudy):
-    """A benchmark, or remedies with their own rates, at its end."""
+    """A benchmark at its end."""
 
     schema_version: ClassVar[int] = 2
     spec: "BenchmarkSpec"
@@ -64,13 +64,12 @@ class EndedBenchmark(EndedStudy):
     @staticmethod
     def planned_columns(spec: "BenchmarkSpec") -> Sequence[Column]:
         from optilab.commands.benchmark_tables import NETWORK, columns_of
-        from optilab.study.benchmark import KINDS
 
-        return [NETWORK, *columns_of(KINDS[spec.command][0])]
+        return [NETWORK, *columns_of()]
 
     def document(self) -> Mapping[str, Any]:
         assert self._view is not None
-        config = self.spec.asked.model_dump(mode="json", exclude={"config"})
+        config = self.spec.request.model_dump(mode="json", exclude={"config"})
         return {"run": str(self.ran.path), "asked": config, **self._view.document()}
 
 

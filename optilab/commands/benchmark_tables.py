@@ -76,13 +76,13 @@ NETWORK = Column("network", "network", left=True)
 def columns(result: BenchmarkResult, sample: str = "repeats") -> list[Column]:
     """The columns of a table whose sample is `sample`; without verdicts where there is one repeat."""
     judged = sample == "networks" or result.repeats > 1
-    return columns_of(result.kinds[0], sample, judged, confidence_of(alpha(result.looks)))
+    return columns_of(sample, judged, confidence_of(alpha(result.looks)))
 
 
-def columns_of(kind: str, sample: str = "repeats", judged: bool = True, level: str = "95%") -> list[Column]:
-    """The columns of a table of what is called `kind`."""
+def columns_of(sample: str = "repeats", judged: bool = True, level: str = "95%") -> list[Column]:
+    """The columns of a table of optimizers."""
     all_columns = [
-        Column("rule", kind, left=True),
+        Column("rule", "optimizer", left=True),
         Column("n", "n", detail=2, plain=sample, about=f"the number of {sample} that were evaluated"),
         Column("mean", "test_acc", _UNITS.value, about=f"the mean over the {sample}; higher is better"),
         *interval_columns("", _UNITS.interval, detail=4, about="the 95% interval of that mean by Student's t"),
@@ -175,7 +175,7 @@ def _outcomes(raced: Raced) -> dict[str, Any]:
 
 @dataclass(frozen=True, repr=False)
 class BenchmarkView(Answer):
-    """The result of a benchmark, or of remedies with tuned rates, as its study has it."""
+    """The result of a benchmark, as its study has it."""
 
     schema_version: ClassVar[int] = 3
     result: BenchmarkResult
@@ -196,7 +196,7 @@ class BenchmarkView(Answer):
 
     @property
     def question(self) -> str:
-        return f"Which {self.result.kinds[0]} is the best after the same tuning?"
+        return "Which optimizer is the best after the same tuning?"
 
     @property
     def verdict(self) -> str:
@@ -218,7 +218,7 @@ class BenchmarkView(Answer):
     def blocks(self) -> Iterator[Block]:
         """A table of each network, one over all of them, what holds, and what follows."""
         result = self.result
-        counts = [f"{len(result.rules)} {result.kinds[1]}", plural(len(result.networks), "network")]
+        counts = [plural(len(result.rules), "optimizer"), plural(len(result.networks), "network")]
         yield Sentence(f"{self.study.name}: {', '.join([*counts, plural(result.repeats, 'repeat')])}", "bold")
         alone = result.overall or (result.networks[0] if len(result.networks) == 1 else None)
         for table in [*result.networks, *([result.overall] if result.overall else [])]:
@@ -285,15 +285,14 @@ class BenchmarkView(Answer):
         best = next((record for raced in ranked for record in raced.runs.values()), None)
         if best is None:
             return None
-        diagnose, command = Call("diagnose", [best.path]), str(self.study.manifest["command"])
-        again = partial(resume_command, self.study.path, command)
+        diagnose = Call("diagnose", [best.path])
+        again = partial(resume_command, self.study.path, "benchmark")
         if not any(table.better_than_chance for table in result.networks):
             return NextStep("says why nothing is learned", diagnose)
         if all(len(judgment.possible_best) < 2 for judgment in judgments):
             return NextStep("says what limits the best", diagnose)
         if any(judgment.improvable for judgment in judgments):
-            larger: Any = {"budget" if command == "benchmark" else "tune": 2 * result.budget}
-            return NextStep("tries more rates", again(**larger))
+            return NextStep("tries more rates", again(budget=2 * result.budget))
         if not any(table.has_verdicts for table in judged):
             return NextStep("tunes and trains all in 3 repeats, which give a verdict", again(repeats=3))
         if closest := judgments[0].closest:

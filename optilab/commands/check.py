@@ -322,8 +322,7 @@ class Checker:
         if isinstance(entry, runs.Study):
             entry.require_unedited()
             written = request_of(entry)
-            raced = command == "benchmark" or written.get("tune") is not None
-            kind, results = "benchmark" if raced else "train", results_of_study(entry)
+            kind, results = "benchmark" if command == "benchmark" else "train", results_of_study(entry)
         elif command == "optimize":
             with handling_user_code("recorded"):
                 config = load(OptimizeConfig, str(path))

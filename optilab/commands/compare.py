@@ -113,7 +113,7 @@ class CompareRuns(ComparisonOptions, FormatOptions, FolderOptions, PictureOption
 def benchmark_view(
     entries: Sequence[Record | Study], options: ComparisonOptions | None = None
 ) -> "BenchmarkView | None":
-    """The result of a benchmark, or of remedies with tuned rates, where it is the only entry and no option
+    """The result of a benchmark, where it is the only entry and no option
     asks for another comparison; else None.
     """
     again = options and ComparisonOptions.model_fields.keys() & options.arguments.keys()

@@ -24,10 +24,9 @@ MAX_KEYS_LISTED = 8
 
 
 def tuning(entries: Sequence[Record | Study]) -> dict[str, str]:
-    """The trainings of benchmarks that settings were chosen by, those of remedies included, each with the study's name;
-    a page leaves them out."""
-    commands = ("benchmark", "remedy")
-    studies = [entry for entry in entries if isinstance(entry, Study) and entry.manifest["command"] in commands]
+    """The trainings of benchmarks that settings were chosen by, each with the study's name; a page leaves them out."""
+    made = [entry for entry in entries if isinstance(entry, Study)]
+    studies = [study for study in made if study.manifest["command"] == "benchmark"]
     rows = ((study.name, row) for study in studies for row in study.trials())
     return {str(row["trial"]): name for name, row in rows if row.get("stage") in ("tuning", "finalist")}
 

@@ -2,7 +2,6 @@
 and all that supports it.
 """
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from annotated_doc import Doc
@@ -20,7 +19,6 @@ from optilab.commands.compare import (
 from optilab.commands.options import QUIET, ColumnOptions, FolderOptions, OutputOptions, RunNames
 from optilab.commands.request import Place
 from optilab.marks import Flag
-from optilab.runs import Record, Study
 from optilab.show import terminal
 from optilab.show.blocks import Block, Verbatim, Verdict, with_columns
 from optilab.show.page import page_file, render, write_page
@@ -73,23 +71,9 @@ def _answer(request: Report, place: Place) -> "tuple[LabComparison | BenchmarkVi
     """The answer that the page shows, and a sentence for each trial left out."""
     timed = request.target is not None
     selection, metric = trainings_and_metric(place.folder, request.names, request.metric, timed)
-    entries = selection.entries
-    if view := benchmark_view(entries, request):
+    if view := benchmark_view(selection.entries, request):
         return view, selection.notes
-    if name := _untouched(entries[0], selection.records) if len(entries) == 1 else None:
-        request = Report.of({"baseline": name, **request.arguments}, request.typed)
     return compare_selection(selection, metric, request), selection.notes
-
-
-def _untouched(study: Study | Record, records: Sequence[Record]) -> str | None:
-    """The run of a remedy study whose network is as it is; None where it has none, and of another entry."""
-    if not isinstance(study, Study) or study.manifest["command"] != "remedy":
-        return None
-    from optilab.study.remedy import AS_IT_IS
-
-    names = {record.name for record in records}
-    untouched = [str(row["trial"]) for row in study.trials() if row.get("remedy") == AS_IT_IS]
-    return next((name for name in untouched if name in names), None)
 
 
 COMMAND = Report

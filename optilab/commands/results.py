@@ -207,7 +207,7 @@ class LabStudy(LabEntry[Study]):
 
     @cached_property
     def benchmark_result(self) -> "BenchmarkResult | None":
-        """The result of a benchmark, or of remedies with tuned rates; None for another study."""
+        """The result of a benchmark; None for another study."""
         from optilab.study import benchmark
 
         return benchmark.read(self.entry)

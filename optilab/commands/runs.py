@@ -188,7 +188,7 @@ def _configured(line: "ListedRun") -> str:
     from optilab.study.groups import short_names
 
     if "stage" in line.axes:  # a benchmark: its settings and seeds depend on each other
-        kinds = [key for key in ("rule", "remedy", "network", "repeat", "setting") if key in line.axes]
+        kinds = [key for key in ("rule", "network", "repeat", "setting") if key in line.axes]
         return " x ".join(plural(line.axes[key], "optimizer" if key == "rule" else key) for key in kinds)
     words = [line.variant.preset, _changes(line, SEVERAL)]
     # Trials that are missing may have other values.

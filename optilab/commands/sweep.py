@@ -83,8 +83,8 @@ class EndedSweep(EndedStudy):
         from optilab.study.groups import planned_groups
         from optilab.study.measure import Measure
 
-        keys = planned_groups(trial.config for trial in spec.trials).differing
-        metrics = dict.fromkeys([spec.request.metric, *([spec.judged_by] if spec.confirmed else [])])
+        keys = planned_groups(spec.trials).differing
+        metrics = dict.fromkeys([spec.metric, *([spec.judged_by] if spec.confirmed else [])])
         return [column for metric in metrics for column in tables.columns_of(Measure(metric), keys)]
 
     @cached_property
@@ -98,9 +98,7 @@ class EndedSweep(EndedStudy):
         from optilab.study.comparison import compare_runs
         from optilab.study.measure import Measure
 
-        comparison = compare_runs(
-            self.completed, Measure(self.spec.request.metric), looks=self.entry.earlier_looks
-        )
+        comparison = compare_runs(self.completed, Measure(self.spec.metric), looks=self.entry.earlier_looks)
         notes = (*comparison.notes, *self._choice_notes(comparison))
         return LabComparison(replace(comparison, notes=notes), [self.entry])
 
@@ -124,7 +122,12 @@ class EndedSweep(EndedStudy):
     def _choice_notes(self, comparison: "RunComparison") -> list[str]:
         """Limits of a figure that is the best of many, or was chosen on the images that it is measured on."""
         notes, points = [], self.spec.points
-        if points > 2 and not self.ran.confirmation and comparison.judgment is not None:
+        if (
+            points > 2
+            and isinstance(self.spec.request, SweepConfig)
+            and not self.ran.confirmation
+            and comparison.judgment is not None
+        ):
             notes.append(
                 f"the best of {points} settings was chosen by these seeds, so its mean is too high; the option confirm "
                 "trains the best again from new seeds"
@@ -146,8 +149,8 @@ class EndedSweep(EndedStudy):
 
         spec = self.spec
         yield Sentence(self.heading, "bold")
-        if spec.request.halving is not None:
-            yield _rungs(spec, spec.request.halving)
+        if len(spec.ladder) > 1:
+            yield _rungs(spec)
         if not self.completed:
             yield Sentence("no training has a result", "red")
         elif self.confirmation:
@@ -162,9 +165,14 @@ class EndedSweep(EndedStudy):
             yield ""
             yield Sentence(f"which axis mattered, by {self.comparison.comparison.measure.name}", "bold")
             yield importance_table(self.effects, self.comparison.comparison.measure)
+        yield from self.more()
         if self.completed and (step := self.answer.next_step):
             yield step
         yield Hint(self.ran.path)
+
+    def more(self) -> Iterable[Block]:
+        """The blocks after the comparison."""
+        return ()
 
     def document(self) -> Mapping[str, Any]:
         """The rows of trials.csv, of the confirmation last, and the comparisons of the completed trials."""
@@ -179,13 +187,10 @@ class EndedSweep(EndedStudy):
         }
 
 
-def _rungs(spec: "SweepSpec", eta: int) -> str:
+def _rungs(spec: "SweepSpec") -> str:
     """The number of points at each rung, and the metric that chose them."""
-    from optilab.study.plan import rungs
-
-    ladder = rungs(spec.points, spec.base.epochs, eta)
-    steps = ", ".join(f"{points} to epoch {epochs}" for points, epochs in ladder)
-    return f"{steps}: at each rung the best by mean {spec.request.metric} went on"
+    steps = ", ".join(f"{points} to epoch {epochs}" for points, epochs in spec.ladder)
+    return f"{steps}: at each rung the best by mean {spec.metric} went on"
 
 
 COMMAND = Sweep

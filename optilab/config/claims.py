@@ -297,7 +297,7 @@ class ClaimsEntry(Section):
     optimize: Annotated[Any, Doc("paths: a preset, a YAML file, or the keys of an optimize config")] = None
     train: Annotated[Any, Doc("a training: a preset, a YAML file, or the keys of a train config")] = None
     sweep: Annotated[Any, Doc("a study: a YAML file, or the keys of a sweep config")] = None
-    remedy: Annotated[Any, Doc("remedies of a training: a YAML file, or config, only, pairs, tune and seeds")] = (
+    remedy: Annotated[Any, Doc("remedies of a training: a YAML file, or config, only, pairs, over and seeds")] = (
         None
     )
     benchmark: Annotated[Any, Doc("optimizers on trainings: a YAML file, or the keys of a benchmark config")] = (

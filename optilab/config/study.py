@@ -4,7 +4,7 @@ Those of `optilab race` are here, too; a race has no directory.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_doc import Doc
@@ -12,7 +12,7 @@ from annotated_types import Ge, Le, MinLen
 from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, WithJsonSchema, model_validator
 from pydantic_core import core_schema
 
-from optilab.config.claims import BENCHMARK, RACE, TRAINING, Claims, measured, unmeasured
+from optilab.config.claims import BENCHMARK, RACE, TRAINING, Claims, measured
 from optilab.config.presets import optimizer_names
 from optilab.config.section import Name, ScalarOrList, Section, refusal, refuse_object
 from optilab.errors import UsageError, shown
@@ -129,6 +129,14 @@ TuneSwitch = Annotated[bool, FileOnly()]
 """The type of a switch that tunes one more hyperparameter; a command that starts a benchmark sets it."""
 
 
+Axes = Annotated[
+    dict[str, Any],
+    Flag("AXIS", complete="key", repeated=True),
+    Read(read_axes),
+    Doc(f"An axis: {RANGE}, or KEY=VALUE,VALUE,... in YAML's notation"),
+]
+
+
 class SweepConfig(Section):
     """`optilab sweep`: one training over axes of settings and several seeds."""
 
@@ -136,12 +144,7 @@ class SweepConfig(Section):
 
     name: Annotated[Name | None, FileOnly(), Doc("label of the study; null: that of the training")] = None
     config: TrainingSource
-    over: Annotated[
-        dict[str, Any],
-        Flag("AXIS", complete="key", repeated=True),
-        Read(read_axes),
-        Doc(f"An axis: {RANGE}, or KEY=VALUE,VALUE,... in YAML's notation"),
-    ] = Field(default_factory=dict)
+    over: Axes = Field(default_factory=dict)
     zip: Annotated[bool, Doc("Walk the axes together; by default, take their product")] = False
     samples: Annotated[
         int | None, Ge(1), Le(100_000), Flag("N"), Doc("Draw N settings from the ranges of the axes (Sobol)")
@@ -193,26 +196,9 @@ class RemedyConfig(Section):
         Doc("These remedies only"),
     ] = None
     pairs: Annotated[bool, Doc("Also two remedies at once, where they change different keys")] = False
-    tune: Annotated[
-        int | None,
-        Ge(1),
-        Le(10_000),
-        Flag("N"),
-        Doc("Give each remedy, and the network as it is, the best of N learning rates; judge on new seeds"),
-    ] = None
-    holdout: Holdout = 10_000
+    over: Axes = Field(default_factory=dict)
     seeds: Annotated[Seeds, Doc("Seeds per remedy, from the config's on")] = 1
-    repeats: Annotated[Repeats, Doc("With --tune: repeats of tuning and judging with other rates and seeds")] = 1
-    finalists: Finalists = 1
-    seed: Annotated[DrawSeed, Doc("With --tune: seed of the rates; not of the runs")] = 0
-    expect: Claims = ()
-
-    def inconsistencies(self) -> Iterator[tuple[str, str]]:
-        yield from super().inconsistencies()
-        for key, default in (("repeats", 1), ("seed", 0)):
-            if self.tune is None and getattr(self, key) != default:
-                yield "applies only with tune", key
-        yield from unmeasured(self.expect, TRAINING if self.tune is None else BENCHMARK)
+    expect: Annotated[Claims, measured(TRAINING)] = ()
 
 
 def _optimizer(value: Any) -> Any:

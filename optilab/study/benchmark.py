@@ -17,7 +17,7 @@ from typing import Any
 from optilab import runs
 from optilab.config.load import load
 from optilab.config.presets import rules_named
-from optilab.config.study import BenchmarkConfig, RemedyConfig
+from optilab.config.study import BenchmarkConfig
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
 from optilab.errors import DataError, UsageError
@@ -37,8 +37,6 @@ from optilab.words import plural
 TUNED_BY = "val_acc"
 """The metric that a setting is chosen by."""
 JUDGED = Measure("test_acc")
-KINDS = {"benchmark": ("optimizer", "optimizers"), "remedy": ("remedy", "variants")}
-"""The noun for what a command compares, in singular and plural."""
 
 Settings = Mapping[str, Any]
 
@@ -48,7 +46,7 @@ Settings = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Entrant:
-    """A rule or a remedy that takes part on a network: a training, and its tuned fields."""
+    """A rule that takes part on a network: a training, and its tuned fields."""
 
     asked: BenchmarkConfig
     network: str
@@ -154,22 +152,20 @@ def benchmark_plan(entrants: Sequence[Entrant], finalists: int, seeds: int) -> P
 class BenchmarkSpec(StudySpec):
     """The trials of a benchmark; `trials` are those of the tuning."""
 
-    asked: BenchmarkConfig = field(kw_only=True)
+    request: BenchmarkConfig
     entrants: tuple[Entrant, ...] = field(kw_only=True)
     """The entrants of every repeat."""
 
 
-def benchmark_of(
-    asked: BenchmarkConfig, entered: Sequence[Entrant], request: BenchmarkConfig | RemedyConfig
-) -> BenchmarkSpec:
-    """A benchmark of these entrants, each tuned and evaluated in every repeat; its study.yaml keeps `request`."""
+def _benchmark_of(asked: BenchmarkConfig, entered: Sequence[Entrant]) -> BenchmarkSpec:
+    """A benchmark of these entrants, each tuned and evaluated in every repeat."""
     names = list(dict.fromkeys(entrant.name for entrant in entered))
     by_name = (entrant for name in names for entrant in entered if entrant.name == name)
     columns = list(dict.fromkeys(key for entrant in by_name for key in entrant.fields))
     entrants = tuple(replace(c, columns=columns, repeat=r) for c in entered for r in range(asked.repeats))
     trials = tuple(trial for entrant in entrants for trial in entrant.tuning)
     networks = list(dict.fromkeys(entrant.network for entrant in entrants))
-    counts = [f"{len(names)} {KINDS[request.kind][1]}", plural(len(networks), "network")]
+    counts = [plural(len(names), "optimizer"), plural(len(networks), "network")]
     counts += [f"{asked.repeats} repeats"] if asked.repeats > 1 else []
     each = [
         plural(asked.budget, "setting"),
@@ -185,8 +181,8 @@ def benchmark_of(
     }
     places = [f"{network}/{name}" for network in networks for name in names] if len(networks) > 1 else []
     return BenchmarkSpec(
-        request.kind,
-        request,
+        asked.kind,
+        asked,
         lambda study, dry: benchmark_plan(entrants, asked.finalists, asked.seeds),
         trials,
         " x ".join([*counts, f"({' + '.join(each)})"]),
@@ -196,7 +192,6 @@ def benchmark_of(
         unit="repeats",
         notes=[*notes, *tuning_space.search_notes(spaces)],
         facts={"search_space": spaces},
-        asked=asked,
         entrants=entrants,
     )
 
@@ -245,7 +240,7 @@ def spec_of(request: BenchmarkConfig, changes: Sequence[Override] = ()) -> Bench
         for config in request.config
         for name, rule in rules.items()
     ]
-    return benchmark_of(request, entrants, request)
+    return _benchmark_of(request, entrants)
 
 
 def _extra_search_keys(request: BenchmarkConfig, config: TrainConfig) -> set[str]:
@@ -260,7 +255,7 @@ def _extra_search_keys(request: BenchmarkConfig, config: TrainConfig) -> set[str
 
 @dataclass(frozen=True)
 class Raced:
-    """A rule or a remedy on one network, as far as its trials have ended."""
+    """A rule on one network, as far as its trials have ended."""
 
     settings: Sequence[Settings]
     """The chosen settings, per repeat."""
@@ -321,8 +316,6 @@ class BenchmarkResult:
     seeds: int
     finalists: int
     """The largest number of the best settings that were trained from a second seed before one was chosen."""
-    kinds: tuple[str, str]
-    """The noun for what is compared, in singular and plural."""
     networks: Sequence[BenchmarkTable]
     overall: BenchmarkTable | None
     looks: int
@@ -345,20 +338,17 @@ def read(study: runs.Study) -> BenchmarkResult | None:
     What has no evaluated training has no row. A user's rule is not loaded. DataError for a damaged table or run,
     ConfigError for a damaged study.yaml.
     """
-    rows, command = study.trials(), study.manifest["command"]
-    word, kinds = ("rule" if command == "benchmark" else "remedy"), KINDS.get(command, ("", ""))
-    if not rows or any(key not in rows[0] for key in (word, "setting", "stage")):
+    rows = study.trials()
+    if not rows or any(key not in rows[0] for key in ("network", "rule", "setting", "stage")):
         return None
     records = {record.name: record for record in study.completed()}
     request = request_of(study)
-    sizes = ("budget" if command == "benchmark" else "tune", "finalists", "seeds")
-    budget, finalists, seeds = (int(request.get(key) or 1) for key in sizes)
-    only = (request["config"] if isinstance(request.get("config"), dict) else {}).get("name", study.name)
+    budget, finalists, seeds = (int(request.get(key) or 1) for key in ("budget", "finalists", "seeds"))
     networks: dict[str, dict[str, list[runs.Row]]] = {}
     for row in rows:
         if type(row["setting"]) is not int or row["stage"] not in ("tuning", "finalist", "final"):
             raise DataError(f"{study.path}: expected the number of a setting and its stage of {row['trial']}")
-        networks.setdefault(str(row.get("network", only)), {}).setdefault(str(row[word]), []).append(row)
+        networks.setdefault(str(row["network"]), {}).setdefault(str(row["rule"]), []).append(row)
     level = alpha(study.earlier_looks)
     tables = []
     for network, rules in networks.items():
@@ -368,11 +358,11 @@ def read(study: runs.Study) -> BenchmarkResult | None:
         judged = any(result.runs for result in raced.values())
         judgment = judge(means, level=level, limits=JUDGED.limits, improvable=boundary_notes) if judged else None
         tables.append(BenchmarkTable(network, raced, judgment))
-    return BenchmarkResult(budget, seeds, finalists, kinds, tables, _over_all(tables, level), study.earlier_looks)
+    return BenchmarkResult(budget, seeds, finalists, tables, _over_all(tables, level), study.earlier_looks)
 
 
 def _raced(rows: Sequence[runs.Row], records: Mapping[str, runs.Record], budget: int, seeds: int) -> Raced:
-    """The result of the rows of a rule or a remedy on a network, of `budget` settings, judged from `seeds` seeds.
+    """The result of the rows of a rule on a network, of `budget` settings, judged from `seeds` seeds.
 
     A benchmark that has grown may have chosen other settings before; the rows of its plan now come first. A repeat of
     which every setting diverged has the accuracy of the chance level, as has an evaluated training.

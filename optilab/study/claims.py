@@ -249,13 +249,6 @@ def results_of_study(study: Study) -> Results:
             f"{study.path}: its claims are about new seeds of its best settings, which {BEFORE} trained"
         )
     rows, looks = study.trials(), study.earlier_looks
-    if study.manifest["command"] == "remedy":
-        members: dict[str, dict[int, Record]] = {str(row["remedy"]): {} for row in rows}
-        for row in rows:
-            if record := records.get(str(row["trial"])):
-                members[str(row["remedy"])][record.manifest["seed"]] = record
-        remedies = [Group(name, {}, dict(sorted(seeds.items()))) for name, seeds in members.items() if seeds]
-        return _results_of_groups(remedies, len(remedies), looks)
     points = len({tuple(row[key] for key in axes_of(rows)) for row in rows})  # those that halving left, too
     return results_of_trainings([records[row["trial"]] for row in rows if row["trial"] in records], points, looks)
 

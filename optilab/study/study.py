@@ -512,7 +512,7 @@ class _Runner:
         arguments = {
             "folder": str(self.study.path.absolute()),
             "name": trial.name,
-            "provenance": self.provenance,
+            "provenance": {**self.provenance, **trial.facts},
             "until": trial.config.epochs if until is None else until,
             "keep": self.keep,
         }

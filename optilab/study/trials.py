@@ -17,6 +17,7 @@ from optilab.config.section import dump
 from optilab.config.training import TrainConfig, digest
 from optilab.errors import ExitCode, UsageError, printable
 from optilab.runs.provenance import study_versions
+from optilab.study.groups import REMEDY
 from optilab.study.workers import Task, Workers
 
 _SLUG = 36
@@ -45,6 +46,11 @@ class Trial:
     def mark(self) -> str:
         """The checksum in plan.jsonl and trials.csv."""
         return f"sha256:{self.digest[:16]}"
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What the manifest of its run states besides: its remedy, where it has one."""
+        return {REMEDY: self.settings[REMEDY]} if REMEDY in self.settings else {}
 
     @property
     def line(self) -> runs.Row:

@@ -17,13 +17,13 @@ from optilab.config.claims import expectations
 from optilab.config.keys import shipped
 from optilab.config.load import load
 from optilab.config.section import to_yaml
-from optilab.config.study import BenchmarkConfig, RemedyConfig
+from optilab.config.study import BenchmarkConfig
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
 from optilab.errors import ConfigError
 from optilab.optimize import RULES
 from optilab.show.chart import Band
-from optilab.study import benchmark, claims, remedy, tuning_space
+from optilab.study import benchmark, claims, tuning_space
 from optilab.study.benchmark import benchmark_plan
 from optilab.study.curves import history
 from optilab.study.groups import Group
@@ -103,7 +103,7 @@ def test_own_hyperparameters_are_tuned_by_their_names(tmp_path):
 def test_a_small_dataset_holds_out_a_fifth(key, value, held):
     changes = [Override("--set", "data.dataset", "synthetic"), Override("--set", f"data.{key}", value)]
     planned = benchmark.spec_of(BenchmarkConfig(config=["relu"], algos=["sgd", "adam"]), changes)
-    assert planned.asked.config[0].data.holdout == held
+    assert planned.request.config[0].data.holdout == held
 
 
 def test_rules_share_budget_seeds_and_uniform_numbers():
@@ -265,23 +265,11 @@ def test_files_of_earlier_versions_are_planned_as_before():
     for old, new in zip(before.entrants, now.entrants, strict=True):
         fields = [{key: v for key, v in trial.settings.items() if key != "eps"} for trial in new.tuning]
         assert [trial.settings for trial in old.tuning] == fields
-    assert before.asked.finalists == 1
+    assert before.request.finalists == 1
     earlier = {**yaml.safe_load(to_yaml(before.request)), "target": None}
     assert load(BenchmarkConfig, earlier) == before.request
     with pytest.raises(ConfigError, match=r"expected null, since a benchmark has no target, got 0\.8"):
         load(BenchmarkConfig, {**earlier, "target": 0.8})
-
-
-def test_remedies_are_tuned_at_the_same_rates():
-    asked = RemedyConfig(config="sigmoid", only=["batchnorm", "relu", "tanh", "lr"], pairs=True, tune=2, seeds=2)
-    planned = remedy.spec_of(asked)
-    rates: dict[str, list[float]] = {}
-    for entrant in planned.entrants:
-        for trial in entrant.tuning:
-            rates.setdefault(trial.settings["remedy"], []).append(trial.config.optimizer.lr)
-    pairs = {"batchnorm-and-relu", "batchnorm-and-tanh"}  # of other keys
-    assert {*rates} == {"as it is", "batchnorm", "relu", "tanh", *pairs}  # lr is no remedy here
-    assert len({tuple(values) for values in rates.values()}) == 1
 
 
 # --- the benchmark -----------------------------------------------------------------------------------------

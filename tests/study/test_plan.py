@@ -46,7 +46,7 @@ PLANS = {
     "benchmark": raced(),
     "benchmark with finalists": raced(finalists=2, eps=True),
     "remedy": remedied(),
-    "tuned remedies": remedied(tune=3),
+    "remedies and rates": remedied(over=RATES),
 }
 
 
@@ -128,7 +128,7 @@ HALVED = 2 * (9 * 34 + 3 * (100 - 34) + 1 * (300 - 100))
         ("confirmed by the test set", 18 + 2 * 5, (18 + 2 * 5) * EPOCHS),
         ("halving, confirmed", 18 + 5, HALVED + 5 * EPOCHS),
         ("benchmark", 4 * (3 + 2), 4 * (3 + 2) * EPOCHS),
-        ("tuned remedies", 3 * (3 + 2), 15 * EPOCHS),
+        ("remedies and rates", 3 * 9 * 2, 54 * EPOCHS),
         ("search", 36, 36 * EPOCHS),
     ],
 )
