@@ -9,13 +9,12 @@ from typing import Any
 
 from optilab.config.keys import is_within
 from optilab.config.load import NOT_SETTINGS
+from optilab.diagnose.remedies import AS_IT_IS, REMEDY
 from optilab.errors import UsageError, did_you_mean, shown
 from optilab.runs import Record
 from optilab.study.diff import circumstances, varying
 from optilab.study.groups import (
-    AS_IT_IS,
     DATA_DIGEST,
-    REMEDY,
     Group,
     Grouping,
     distinguishing_keys,

@@ -20,6 +20,7 @@ from optilab.config.load import NOT_SETTINGS, require_unedited
 from optilab.config.section import dump
 from optilab.config.training import without_former_keys
 from optilab.config.tree import Tree, flat
+from optilab.diagnose.remedies import REMEDY
 from optilab.errors import CheckpointError, UsageError, did_you_mean, shown
 from optilab.optimize.user_code import is_user_code
 from optilab.runs import Record, Row, Study
@@ -34,8 +35,6 @@ DATA_DIGEST = "data.files"
 FORK_EPOCH, FORK_DIGEST = "fork.name", "fork.settings"
 """The settings that identify forked runs: the epoch, and a checksum of the settings up to there."""
 
-REMEDY, AS_IT_IS = "remedy", "as it is"
-"""The setting that names the change that `optilab remedy` makes to a network, and its value for no change."""
 STAGE_COLUMN = "stage"
 """The column of trials.csv of a race: tuning, finalist or final."""
 

@@ -10,10 +10,10 @@ from optilab.config.load import load
 from optilab.config.study import RemedyConfig
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
-from optilab.diagnose.remedies import BASE, Remedy, chosen_remedies, pairs
+from optilab.diagnose.remedies import AS_IT_IS, BASE, REMEDY, Remedy, chosen_remedies, pairs
 from optilab.errors import ConfigError, UsageError
 from optilab.study.comparison import RunComparison
-from optilab.study.groups import AS_IT_IS, REMEDY, planned_groups
+from optilab.study.groups import planned_groups
 from optilab.study.judge import judge
 from optilab.study.plan import grid
 from optilab.study.sweep import AxisLike, SweepSpec, axes_of, trials_of

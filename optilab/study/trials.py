@@ -15,9 +15,9 @@ from optilab import runs
 from optilab.call import flow
 from optilab.config.section import dump
 from optilab.config.training import TrainConfig, digest
+from optilab.diagnose.remedies import REMEDY
 from optilab.errors import ExitCode, UsageError, printable
 from optilab.runs.provenance import study_versions
-from optilab.study.groups import REMEDY
 from optilab.study.workers import Task, Workers
 
 _SLUG = 36

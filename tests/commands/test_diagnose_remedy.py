@@ -14,11 +14,10 @@ import pytest
 from optilab.config.load import load
 from optilab.config.presets import presets
 from optilab.config.training import TrainConfig
-from optilab.diagnose.remedies import REMEDIES
+from optilab.diagnose.remedies import AS_IT_IS, REMEDIES, REMEDY
 from optilab.lab import Lab
 from optilab.runs import read, read_diagnostics
 from optilab.study.comparison import compare_runs
-from optilab.study.groups import AS_IT_IS, REMEDY
 from optilab.study.judge import alpha
 from optilab.study.measure import Measure
 from optilab.study.remedy import UNCHANGED, Variant, smallest_fix
