@@ -295,7 +295,7 @@ class Checker:
 
         if kind == "train":
             trained = load(TrainConfig, source, [*changes, *claimed])
-            spec: StudySpec = sweep.spec_of(SweepConfig(config=trained, seeds=self.request.seeds), command=kind)
+            spec: StudySpec = sweep.spec_of(SweepConfig(config=trained, seeds=self.request.seeds), alone=True)
         else:
             if kind == "benchmark" and isinstance(source, dict):
                 source = {"algos": [*NETWORK_OPTIMIZERS], **source}

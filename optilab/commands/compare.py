@@ -142,7 +142,7 @@ def compare_selection(
         raise UsageError(f"expected keys, each once, got {shown(options.by)}", options.flag("by"))
     if options.baseline is not None:  # named after a study was judged without it
         studies = [e for e in selection.entries if isinstance(e, Study) and e.manifest.get("looks")]
-        ended = (study for study in studies if study.state == "done" and study.manifest["command"] != "train")
+        ended = (study for study in studies if study.state == "done")
         looks = max([looks, *(study.earlier_looks + 1 for study in ended)])
     comparison = compare_runs(
         selection.records, measure, options.baseline, by, options.best, selection.notes, looks, options.label or ()

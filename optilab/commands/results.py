@@ -172,7 +172,7 @@ class LabRun(LabEntry[Record]):
 
 
 class LabStudy(LabEntry[Study]):
-    """A study: the trainings of a sweep, of `train --seeds`, of `remedy`, or of a benchmark."""
+    """A study: the trainings of a sweep, such as `train --seeds` or `remedy`, or of a benchmark."""
 
     @property
     def rows(self) -> list[dict[str, Any]]:

@@ -19,14 +19,15 @@ from optilab.commands.options import (
     StudyOptions,
 )
 from optilab.commands.request import Conflicts, Place
-from optilab.commands.results import EndedStudy, LabStudy
+from optilab.commands.results import EndedStudy, LabRun, LabStudy
 from optilab.commands.studies import PlannedStudy
 from optilab.config.study import SweepConfig
 from optilab.marks import ConfigKey, Flag
 from optilab.runs import Record
+from optilab.runs.metrics import EPOCH_METRICS
 from optilab.show.blocks import Block, Hint, Sentence
-from optilab.show.table import Column
-from optilab.words import plural
+from optilab.show.table import Column, grid
+from optilab.words import decimals, plural
 
 if TYPE_CHECKING:
     from optilab.study.comparison import RunComparison
@@ -77,6 +78,8 @@ class EndedSweep(EndedStudy):
     schema_version: ClassVar[int] = 2
 
     spec: "SweepSpec"
+    picture: bool | None = None
+    """True to show the curves of a single group, False to hide them, None to show them where there is room."""
 
     @staticmethod
     def planned_columns(spec: "SweepSpec") -> Sequence[Column]:
@@ -159,16 +162,45 @@ class EndedSweep(EndedStudy):
             yield (table := self.comparison.table())
             yield from ["", *table.notes, ""] if table.notes else [""]
             yield from self.confirmation.result_blocks()
-        else:
+        elif spec.axes:
             yield from self.comparison.result_blocks()
+        else:
+            yield from self._seeds()
         if self.effects:
             yield ""
             yield Sentence(f"which axis mattered, by {self.comparison.comparison.measure.name}", "bold")
             yield importance_table(self.effects, self.comparison.comparison.measure)
         yield from self.more()
-        if self.completed and (step := self.answer.next_step):
+        if spec.axes and self.completed and (step := self.answer.next_step):
             yield step
         yield Hint(self.ran.path)
+
+    def _seeds(self) -> Iterable[Block]:
+        """The last epoch of every seed of the only group, their mean and standard deviation, the curves, and why none
+        learns."""
+        from optilab.commands.train import drawn
+        from optilab.diagnose import evidence_of, verdict
+        from optilab.study.judge import summarize
+
+        trained = [record for record in self.completed if record.last_row()]
+        if trained:
+            outcomes = {record.manifest["seed"]: record.outcome() for record in trained}
+            metrics = (*EPOCH_METRICS, "best_val_acc")
+            table = [[str(seed), *(decimals(row[key]) for key in metrics)] for seed, row in outcomes.items()]
+            means = [summarize([row[key] for row in outcomes.values()]) for key in metrics]
+            if len(trained) > 1:
+                table += [["mean", *(decimals(each.mean) for each in means)]]
+                table += [["std", *(decimals(each.std or 0.0) for each in means)]]
+            yield ""
+            yield grid(["seed", *metrics], table)
+            yield from drawn(trained, self.picture)
+        yield ""
+        yield tables.verdict_of(self.comparison.comparison)
+        yield from self.comparison.table().notes
+        if trained and not any(verdict.learning(evidence_of(record))[1] for record in trained):
+            if len(trained) > 1:
+                yield f"no seed is better than chance; of the first, {trained[0].name}:"
+            yield from LabRun(trained[0]).diagnosis.brief()
 
     def more(self) -> Iterable[Block]:
         """The blocks after the comparison."""

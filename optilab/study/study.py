@@ -215,7 +215,8 @@ def run(
                     outcomes = [*follow(spec.plan(path, False), partial(known, path), train).values()]
                 failed = any(outcome.failed for outcome in outcomes)
                 status = "interrupted" if stop.requested else "failed" if failed else "done"
-                if status == "done" and spec.request.seeds > 1:  # else it has no verdict
+                several = len({str(outcome.trial.settings) for outcome in outcomes}) > 1
+                if status == "done" and several and spec.request.seeds > 1:  # else it has no verdict
                     study.update(looks=_look_digests(study.manifest.get("looks", []), outcomes))
             except (WorkersLost, WriteFailure):
                 status = "interrupted"
@@ -395,8 +396,7 @@ def _reproducing_command(study: runs.OpenStudy, spec: StudySpec, argv: Sequence[
         return list(argv)
     if runs.read_study(study.path).config == to_yaml(spec.request):
         return list(study.manifest.get("argv", argv))
-    command = "sweep" if spec.command == "train" else spec.command  # `train --seeds` is a sweep without axes
-    return ["optilab", command, "--study", str(study.path / runs.STUDY)]
+    return ["optilab", spec.command, "--study", str(study.path / runs.STUDY)]
 
 
 def _look_digests(before: Sequence[str], outcomes: Sequence[Outcome]) -> list[str]:

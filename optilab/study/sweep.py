@@ -146,11 +146,11 @@ def axes_of(over: Mapping[str, Any], changes: Sequence[Override]) -> Sequence[Ax
     return [read_axis(*axis) for axis in over.items()]
 
 
-def spec_of(request: SweepConfig, changes: Sequence[Override] = (), command: str = "sweep") -> SweepSpec:
-    """The trials of a sweep, with `changes` of its training. UsageError for axes that do not fit, ConfigError for their
-    values."""
+def spec_of(request: SweepConfig, changes: Sequence[Override] = (), alone: bool = False) -> SweepSpec:
+    """The trials of a sweep, with `changes` of its training. UsageError for axes that do not fit, and for a single
+    trial unless it may stand `alone`; ConfigError for values of the axes."""
     request, base, axes = _resolved(request, changes)
-    if command == "sweep" and not request.over and request.seeds == 1:
+    if not alone and not request.over and request.seeds == 1:
         raise UsageError("a sweep needs an axis (--over) or several seeds (--seeds)")
     _require_options(request, base, axes)
     count = (
@@ -180,7 +180,7 @@ def spec_of(request: SweepConfig, changes: Sequence[Override] = (), command: str
     confirmed = min(_confirmed(request), ladder[-1][0])
     sample = new_seeds(dump(request)) if confirmed else request.seeds
     return SweepSpec(
-        command,
+        "sweep",
         request,
         make_plan,
         trials,
