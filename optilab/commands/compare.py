@@ -87,7 +87,7 @@ class CompareRuns(ComparisonOptions, FormatOptions, FolderOptions, PictureOption
 
     EXAMPLES = (
         "optilab runs compare 'relu-*' 'tanh-*'",
-        "optilab runs compare remedies --metric val_loss --at best --baseline sigmoid",
+        "optilab runs compare remedies --metric val_loss --at best --baseline relu",
         "optilab runs compare lr-sweep --target 0.8 --format latex",
         "optilab runs compare lr-sweep --by model.init --best",
     )
