@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
-from optilab.commands import COMMANDS, TASKS, completion
+from optilab.commands import COMMANDS, GONE, TASKS, completion
 from optilab.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -118,20 +118,15 @@ def usage_error(error: Exception) -> str | None:
         name, commands = message.split("'")[1], context.command.commands  # type: ignore[union-attr]
         expected = f'did you mean "runs {name}"?' if name in PARTS else f"expected one of {', '.join(commands)}"
         message = f"{message.removesuffix('.')}; {expected}"
-    elif message.startswith("No such option") and (successor := _successor(error)):
-        message = successor
-    elif message.startswith("No such option") and "(" not in message and context is not None:
-        flags = [flag.removeprefix("--") for option in context.command.params for flag in option.opts]
-        message += did_you_mean(message.rpartition(" --")[2], flags, "--")
+    elif message.startswith("No such option") and context is not None:
+        name = error.option_name.removeprefix("--")  # type: ignore[attr-defined]
+        command = context.command_path.removeprefix("optilab ")
+        if successor := GONE.get(command, {}).get(name.replace("-", "_")):
+            message = f"No such option: --{name}; {successor}"
+        elif "(" not in message:
+            flags = [flag.removeprefix("--") for option in context.command.params for flag in option.opts]
+            message += did_you_mean(name, flags, "--")
     return f"{needed}{message}"
-
-
-def _successor(error: Any) -> str:
-    """The message of an option that a command had before; empty for another one."""
-    name, option = error.ctx.command.name, error.option_name
-    command = getattr(import_module(f"optilab.commands.{name}"), "COMMAND", None) if name in COMMANDS else None
-    clause = command and command.SUCCESSORS.get(option.lstrip("-").replace("-", "_"))
-    return f"{option}: no such option; {clause}" if clause else ""
 
 
 # --- a request as the signature of a command ----------------------------------------------------------------

@@ -15,6 +15,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
 
 from optilab import runs
+from optilab.commands import GONE
 from optilab.errors import UsageError, in_keywords, library_errors, shown
 from optilab.words import plural
 
@@ -198,6 +199,9 @@ def _answer(
     for key in fields.keys() & spelled.keys() & PRINTING.keys():
         if key != "columns" or "format" in fields:  # the columns of a page are in the page
             raise UsageError(f"only the command has this option; a result has .{PRINTING[key]}", key.strip("_"))
+    for key in GONE.get(name, {}).keys() & spelled.keys():
+        successor = f"a result has .{PRINTING[key]}" if key in PRINTING else in_keywords(GONE[name][key])
+        raise UsageError(f"no such option; {successor}", key)
     if "runs_dir" in spelled:
         raise UsageError("only the command has this option; Lab(folder) names the directory", "runs_dir")
     by_position = dict(zip(names, values, strict=False))

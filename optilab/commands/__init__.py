@@ -34,3 +34,10 @@ TASKS = {
 }
 """The commands by task, each a module of `optilab.commands`, with their lines in `--help`."""
 COMMANDS = {name: line for commands in TASKS.values() for name, line in commands.items()}
+GONE = {
+    "race": {"on": "benchmark compares optimizers on networks"},
+    "remedy": {
+        "tune": "--over optimizer.lr tries rates, and `optilab runs compare --by remedy --best` takes the best of each"
+    },
+}
+"""The options that earlier versions had, by command: each is refused with what has its place."""

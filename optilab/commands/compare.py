@@ -321,4 +321,19 @@ def curves(records: Sequence[Record]) -> "Chart":
     return training_chart(curves_of_groups)
 
 
+def drawn(records: Sequence[Record], picture: bool | None) -> Iterator[Block]:
+    """The curves and layers of runs, or on a terminal that is too narrow the option that shows them."""
+    from optilab.commands.charts.training import training_chart
+    from optilab.study.curves import histories
+
+    shown = terminal.out.is_terminal if picture is None else picture
+    if shown:
+        yield ""
+        if picture or terminal.out.width >= terminal.PIPE_WIDTH:
+            yield training_chart(histories(records))
+            yield ""
+        else:
+            yield "curves and layers: --picture"
+
+
 COMMAND = CompareRuns

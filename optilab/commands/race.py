@@ -68,7 +68,6 @@ class RunRace(RaceOptions, RaceConfig):
     """Compare optimizers after tuning each with the same budget, on held-out starting points."""
 
     STUDY = RaceConfig
-    SUCCESSORS: ClassVar[Mapping[str, str]] = {"on": "benchmark compares optimizers on networks"}
     EXAMPLES = EXAMPLES
     CONFLICTS = (("json_", "settings"), ("quiet", "settings"))
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_doc import Doc
 
@@ -39,9 +39,6 @@ class TryRemedies(StudyOptions, RemedyConfig):  # type: ignore[misc]  # `set` is
 
     CONFIG = "train"
     STUDY = RemedyConfig
-    SUCCESSORS: ClassVar[Mapping[str, str]] = {
-        "tune": "--over optimizer.lr tries rates, and runs compare --by remedy --best takes the best of each remedy"
-    }
     EXAMPLES = (
         "optilab remedy sigmoid.yaml --epochs 5 --only batchnorm,adam",
         "optilab remedy sigmoid.yaml --seeds 3 --epochs 30",

@@ -43,8 +43,6 @@ class Request(Section):
     """Fields that exclude each other."""
     NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {}
     """Fields that need another one, by that other one."""
-    SUCCESSORS: ClassVar[Mapping[str, str]] = {}
-    """Options that it had before, each with a clause that names what does that now."""
     GROUP: ClassVar[str] = ""
     """The heading of its fields in help texts, where it is a group that requests share."""
     STUDY: ClassVar[type[Section] | None] = None
@@ -67,9 +65,6 @@ class Request(Section):
         for name, item in arguments.items():
             field = known.get(name)
             where = (field.flag if field else f"--{name.replace('_', '-')}") if typed else name
-            if name in cls.SUCCESSORS:
-                problems.append(Problem(where, "", f"no such option; {cls.SUCCESSORS[name]}"))
-                continue
             try:
                 if in_processes and (in_this_process := [*objects(plain(item))]):
                     expected = "expected FILE.py:NAME, which the other processes of a study can read"

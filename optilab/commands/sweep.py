@@ -10,7 +10,7 @@ from annotated_doc import Doc
 
 from optilab.commands import comparison_tables as tables
 from optilab.commands import studies
-from optilab.commands.compare import LabComparison
+from optilab.commands.compare import LabComparison, drawn
 from optilab.commands.options import (
     Config,
     LearningRate,
@@ -178,7 +178,6 @@ class EndedSweep(EndedStudy):
     def _seeds(self) -> Iterable[Block]:
         """The last epoch of every seed of the only group, their mean and standard deviation, the curves, and why none
         learns."""
-        from optilab.commands.train import drawn
         from optilab.diagnose import evidence_of, verdict
         from optilab.study.judge import summarize
 

@@ -14,6 +14,7 @@ from annotated_types import Ge, Le
 from optilab import runs, signals
 from optilab.call import Command
 from optilab.commands import studies
+from optilab.commands.compare import drawn
 from optilab.commands.options import (
     BatchSize,
     ClusterOptions,
@@ -338,21 +339,6 @@ def _summary(rows: Sequence[Row], record: Record) -> Iterator[Block]:
     if top["epoch"] < last["epoch"] and "best_test_acc" in record.manifest:
         loss, accuracy = record.manifest["best_test_loss"], record.manifest["best_test_acc"]
         yield f"test set at epoch {top['epoch']}, the best by validation: loss {loss:.4f}, accuracy {accuracy:.4f}"
-
-
-def drawn(records: Sequence[Record], picture: bool | None) -> Iterator[Block]:
-    """The curves and layers of runs, or on a terminal that is too narrow the option that shows them."""
-    from optilab.commands.charts.training import training_chart
-    from optilab.study.curves import histories
-
-    shown = terminal.out.is_terminal if picture is None else picture
-    if shown:
-        yield ""
-        if picture or terminal.out.width >= terminal.PIPE_WIDTH:
-            yield training_chart(histories(records))
-            yield ""
-        else:
-            yield "curves and layers: --picture"
 
 
 # --- several seeds ------------------------------------------------------------------------------------------
