@@ -215,8 +215,8 @@ def run(
                     outcomes = [*follow(spec.plan(path, False), partial(known, path), train).values()]
                 failed = any(outcome.failed for outcome in outcomes)
                 status = "interrupted" if stop.requested else "failed" if failed else "done"
-                several = len({str(outcome.trial.settings) for outcome in outcomes}) > 1
-                if status == "done" and several and spec.request.seeds > 1:  # else it has no verdict
+                compared = any(outcome.trial.settings for outcome in outcomes)
+                if status == "done" and compared and spec.request.seeds > 1:  # else it has no verdict
                     study.update(looks=_look_digests(study.manifest.get("looks", []), outcomes))
             except (WorkersLost, WriteFailure):
                 status = "interrupted"

@@ -212,7 +212,7 @@ def test_targets_of_a_check_do_not_hang_together(optilab, small, tmp_path):
         ("remedy: {config: CONFIG, only: [relu]}", "val_acc >= 0", ["as it is", "relu"]),
         (
             "remedy: {config: CONFIG, only: [relu], over: {optimizer.lr: [1, 2]}}",
-            "'relu, lr 1: val_acc >= 0'",
+            "relu, lr 1: val_acc >= 0",
             ["relu, lr 1"],
         ),
         ("sweep: {config: CONFIG, over: {optimizer.lr: [0.1, 1]}}", "lr 1: val_acc >= 0", ["lr 1"]),
