@@ -33,7 +33,7 @@ from tests.reference.calls import EQUATIONS, FORMS, LIBRARIES  # noqa: E402
 SCHEMA = ROOT / "configs" / "schema"
 STUB = ROOT / "optilab" / "methods.pyi"
 PACKAGE = commands.__path__, "optilab.commands."
-SCHEMAS = ("optimize", "train", "sweep", "remedy", "race", "check")
+SCHEMAS = ("optimize", "train", "sweep", "remedy", "benchmark", "race", "check")
 
 # --- tables of pages ---
 
@@ -141,7 +141,7 @@ def methods():
     lines += ["import os", "from collections.abc import Mapping, Sequence", "from typing import Any, Literal", ""]
     modules = [import_module(module.name) for module in iter_modules(*PACKAGE)]
     requests = {name: command_of(name) for name in METHODS}
-    answers = {name: " | ".join(map(_answer, request.requests())) for name, request in requests.items()}
+    answers = {name: _answer(request) for name, request in requests.items()}
     kinds = sorted({kind for answer in answers.values() for kind in answer.split(" | ")})
     for module in modules:
         if defined := [

@@ -5,7 +5,6 @@ from typing import Any
 
 from optilab.config import SCHEMAS
 from optilab.config.section import Section, schema_for, schema_of
-from optilab.config.study import FunctionRaceConfig
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -15,7 +14,6 @@ def json_schema() -> str:
     definitions: dict[str, Any] = {}
     for kind in SCHEMAS:
         _define(schema_for(kind), definitions)
-    _define(FunctionRaceConfig, definitions)
     lines = ",\n".join(
         f'  "{name}": {json.dumps(schema, allow_nan=False)}' for name, schema in definitions.items()
     )

@@ -32,7 +32,7 @@ Examples:
 MAIN_PANEL = "What to run"
 """The heading of the options that a request declares itself."""
 HEADINGS = ("Arguments", MAIN_PANEL, "How to run it", "Saving and resuming", "Output")
-"""The order of the headings; those of a race, which is two requests, come after the first two."""
+"""The order of the headings; others come after the first two."""
 MAX_WITHOUT_HEADINGS = 7
 """A command with at most this number of options needs no headings."""
 
@@ -135,14 +135,9 @@ def usage_error(error: Exception) -> str | None:
 def _function(name: str, command: "type[OutputOptions]") -> Callable[..., int]:
     """The function that typer registers: it makes the request of the words that were typed and prints its answer."""
     from optilab.commands.options import present
-    from optilab.commands.request import Place, optimizers_of, options, options_of
+    from optilab.commands.request import Place, optimizers_of, options
 
-    fields, first = options_of(command), optimizers_of(command)
-    headings: dict[str, str] = {}
-    for request in command.requests():
-        for key, field in options(request).items():
-            heading = MAIN_PANEL if key in headings else request.HEADING
-            headings[key] = heading if field.group in ("", MAIN_PANEL) else field.group
+    fields, first = options(command), optimizers_of(command)
 
     def run(**values: Any) -> int:
         arguments = {
@@ -157,7 +152,7 @@ def _function(name: str, command: "type[OutputOptions]") -> Callable[..., int]:
         return answer if isinstance(answer, int) else present(answer, request)
 
     ordered = sorted(fields.values(), key=lambda field: field.group == "Output")  # how it is printed comes last
-    parameters = [_parameter(field, headings[field.name]) for field in ordered]
+    parameters = [_parameter(field) for field in ordered]
     if first:
         parameters.insert(0, _argument(first, "config" in fields))
     run.__name__, run.__doc__ = name, command.__doc__
@@ -178,7 +173,7 @@ def _assign_positional(
     arguments[name] = value
 
 
-def _parameter(field: "Field", heading: str) -> inspect.Parameter:
+def _parameter(field: "Field") -> inspect.Parameter:
     from optilab.marks import Argument, Flag
 
     flag: Flag = field.mark(Flag) or Flag()
@@ -191,7 +186,7 @@ def _parameter(field: "Field", heading: str) -> inspect.Parameter:
     if field.metavar:  # an argument that may be left out is written [RUN]; the usage line adds the brackets
         common["metavar"] = re.sub(r"^\[(.*)\]$", r"\1", field.metavar) if is_argument else field.metavar
     if not is_argument:
-        common |= {"rich_help_panel": heading}
+        common |= {"rich_help_panel": field.group or MAIN_PANEL}
     info: Any = typer.Argument(**common) if is_argument else typer.Option(*(flag.names or (field.flag,)), **common)
     both = any("/" in name for name in flag.names)
     kind: Any = (bool | None if both else bool) if switch else list[str] if field.repeated else str

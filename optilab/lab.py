@@ -27,8 +27,8 @@ else:
     Methods = object  # a stub, written by .ci/generate.py: Python reads the requests themselves
 
 METHODS = (
-    "optimize", "explain", "verify", "grade", "map", "play", "train", "lr", "sweep", "remedy", "compare", "race",
-    "diagnose", "check", "report",
+    "optimize", "explain", "verify", "grade", "map", "play", "train", "lr", "sweep", "remedy", "benchmark", "compare",
+    "race", "diagnose", "check", "report",
 )  # fmt: skip
 """The commands that `Lab` has as methods."""
 PRINTING: "Mapping[str, str]" = {
@@ -95,14 +95,14 @@ def command_of(name: str) -> "type[Request]":
 
 def keywords(name: str) -> "Mapping[str, Field]":
     """The keywords of a method, those first that need no name; not those of `PRINTING`."""
-    from optilab.commands.request import optimizers_of, options_of
+    from optilab.commands.request import optimizers_of, options
     from optilab.marks import Argument, Flag
 
     command = command_of(name)
-    known, rules = options_of(command).values(), optimizers_of(command)
-    options = [field for field in known if field.name not in (*PRINTING, "runs_dir")]
-    options.sort(key=lambda field: field is not rules and not isinstance(field.mark(Flag), Argument))
-    return {field.name: field for field in options}
+    known, rules = options(command).values(), optimizers_of(command)
+    fields = [field for field in known if field.name not in (*PRINTING, "runs_dir")]
+    fields.sort(key=lambda field: field is not rules and not isinstance(field.mark(Flag), Argument))
+    return {field.name: field for field in fields}
 
 
 @cache
@@ -135,7 +135,7 @@ def _answer(
     lab: Lab, name: str, values: tuple[Any, ...], arguments: Mapping[str, Any], progress: bool | None
 ) -> Any:
     """The answer of a command to what was given; None is as if it was not."""
-    from optilab.commands.request import Place, optimizers_of, options_of, plain, positional
+    from optilab.commands.request import Place, optimizers_of, options, plain, positional
 
     command, known = command_of(name), keywords(name)
     names = [field.name for field in list(known.values())[:2] if not field.is_named]
@@ -145,14 +145,14 @@ def _answer(
     if values and (optimizers := optimizers_of(command)):
         with library_errors():
             names[0] = positional(optimizers, plain(values[0]), known)
-    options = options_of(command)
-    flags = {field.flag.lstrip("-").replace("-", "_"): key for key, field in options.items()}
+    fields = options(command)
+    flags = {field.flag.lstrip("-").replace("-", "_"): key for key, field in fields.items()}
     # `format` is the option of `style`
     if twice := [f"{key} and {flags[key]}" for key in arguments if flags.get(key, key) in {*arguments} - {key}]:
         raise UsageError(f"{twice[0]} are the same option; expected one of them")
     spelled = {flags.get(key, key): item for key, item in arguments.items()}
-    for key in options.keys() & spelled.keys() & PRINTING.keys():
-        if key != "columns" or "format" in options:  # the columns of a page are in the page
+    for key in fields.keys() & spelled.keys() & PRINTING.keys():
+        if key != "columns" or "format" in fields:  # the columns of a page are in the page
             raise UsageError(f"only the command has this option; a result has .{PRINTING[key]}", key.strip("_"))
     for key in GONE.get(name, {}).keys() & spelled.keys():
         successor = f"a result has .{PRINTING[key]}" if key in PRINTING else in_keywords(GONE[name][key])

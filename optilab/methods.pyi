@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from optilab.commands.answer import SimpleAnswer
+from optilab.commands.benchmark_tables import BenchmarkView
 from optilab.commands.compare import LabComparison
 from optilab.commands.diagnose import Diagnosis
 from optilab.commands.explain import WorkedSteps
@@ -13,7 +14,7 @@ from optilab.commands.lr import LabRate
 from optilab.commands.map import LabMap
 from optilab.commands.optimize import LabPaths
 from optilab.commands.play import Playground
-from optilab.commands.race_tables import LabRace, RaceView
+from optilab.commands.race_tables import LabRace
 from optilab.commands.report import Written
 from optilab.commands.results import LabRun, LabStudy
 from optilab.commands.studies import PlannedStudy
@@ -205,14 +206,40 @@ class Methods:
         only: Any = ...,
         *,
         pairs: bool | None = ...,
-        tune: int | None = ...,
+        over: Any = ...,
+        seeds: int | None = ...,
+        expect: Text | Sequence[Any] | None = ...,
+        epochs: int | None = ...,
+        optimizer: Any = ...,
+        lr: float | None = ...,
+        batch_size: int | None = ...,
+        device: Any = ...,
+        dry_run: bool | None = ...,
+        resume: Any = ...,
+        study: Text | None = ...,
+        cluster: Text | None = ...,
+        jobs: int | None = ...,
+        name: Text | None = ...,
+        set: Text | Sequence[Any] | Mapping[str, Any] | None = ...,
+        data_dir: Any = ...,
+        out: Text | Sequence[Any] | None = ...,
+        dark: bool | None = ...,
+        size: Literal["column", "page", "slide"] | None = ...,
+        progress: bool | None = ...,
+    ) -> LabStudy | PlannedStudy: ...
+    def benchmark(
+        self,
+        config: Any = ...,
+        algos: Any = ...,
+        *,
+        budget: int | None = ...,
+        over: Any = ...,
         seeds: int | None = ...,
         repeats: int | None = ...,
         seed: int | None = ...,
         expect: Text | Sequence[Any] | None = ...,
         epochs: int | None = ...,
-        optimizer: Any = ...,
-        lr: float | None = ...,
+        fail_fast: bool | None = ...,
         batch_size: int | None = ...,
         device: Any = ...,
         dry_run: bool | None = ...,
@@ -244,7 +271,7 @@ class Methods:
         dark: bool | None = ...,
         size: Literal["column", "page", "slide"] | None = ...,
         progress: bool | None = ...,
-    ) -> LabComparison | RaceView: ...
+    ) -> LabComparison | BenchmarkView: ...
     def race(
         self,
         algos: Any = ...,
@@ -258,26 +285,13 @@ class Methods:
         accuracy: float | None = ...,
         seed: int | None = ...,
         expect: Text | Sequence[Any] | None = ...,
-        settings: bool | None = ...,
         dry_run: bool | None = ...,
+        settings: bool | None = ...,
         out: Text | Sequence[Any] | None = ...,
         dark: bool | None = ...,
         size: Literal["column", "page", "slide"] | None = ...,
-        on: Any = ...,
-        seeds: int | None = ...,
-        epochs: int | None = ...,
-        fail_fast: bool | None = ...,
-        batch_size: int | None = ...,
-        device: Any = ...,
-        resume: Any = ...,
-        study: Text | None = ...,
-        cluster: Text | None = ...,
-        jobs: int | None = ...,
-        name: Text | None = ...,
-        set: Text | Sequence[Any] | Mapping[str, Any] | None = ...,
-        data_dir: Any = ...,
         progress: bool | None = ...,
-    ) -> LabRace | SimpleAnswer | LabStudy | PlannedStudy: ...
+    ) -> LabRace | SimpleAnswer: ...
     def diagnose(
         self,
         target: Any,

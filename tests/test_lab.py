@@ -145,7 +145,19 @@ def test_a_sweep_is_that_of_the_command(lab, optilab, small, tmp_path):
 def test_the_lab_has_the_other_commands(lab, small):
     """What a training is diagnosed, claimed and given a rate by; steps and maps of a rule."""
     run = lab.train(small, epochs=1, name="one")
-    for name in ("diagnose", "explain", "lr", "map", "remedy", "check", "sweep", "train", "race", "optimize"):
+    for name in (
+        "diagnose",
+        "explain",
+        "lr",
+        "map",
+        "remedy",
+        "check",
+        "sweep",
+        "train",
+        "race",
+        "benchmark",
+        "optimize",
+    ):
         assert callable(getattr(Lab, name))
         assert f"{name}(self, " in (text := pydoc.plain(pydoc.render_doc(Lab)))
     assert not re.search(r"(?<!\w)--[a-z]", text), "its options are keywords"
@@ -177,7 +189,7 @@ def test_editors_see_the_signatures_that_python_makes():
         assert method.returns is not None
 
 
-def test_a_race_on_functions_is_that_of_the_command(lab, optilab):
+def test_a_race_is_that_of_the_command(lab, optilab):
     options = {"budget": 3, "starts": 2, "repeats": 1, "gradients": 20}
     flags = [word for key, value in options.items() for word in (f"--{key}", str(value))]
     typed = optilab("race", "--algo", "sgd,adam", "--function", "booth,beale", *flags, "--json").stdout
@@ -189,17 +201,17 @@ def test_a_race_on_functions_is_that_of_the_command(lab, optilab):
     assert race.may_be_best
 
 
-def test_a_race_on_trainings_is_that_of_the_command(lab, optilab, small):
-    race = lab.race(
-        "sgd,adam", on=[small], budget=2, seeds=1, repeats=2, epochs=1, set={"data.holdout": 50}, name="r", jobs=2
+def test_a_benchmark_is_that_of_the_command(lab, optilab, small):
+    ended = lab.benchmark(
+        [small], "sgd,adam", budget=2, seeds=1, repeats=2, epochs=1, set={"data.holdout": 50}, name="r", jobs=2
     )
     flags = ["--budget", "2", "--seeds", "1", "--repeats", "2", "--epochs", "1", "--set", "data.holdout=50"]
-    again = optilab("race", "--on", small, "--algo", "sgd,adam", *flags, "--name", "r", "--json")
+    again = optilab("benchmark", small, "--algo", "sgd,adam", *flags, "--name", "r", "--json")
     (network,) = json.loads(again.stdout)["networks"]
-    assert race.verdict == network["verdict"]
-    assert [row["rule"] for row in race.table().rows] == [rule["rule"] for rule in network["rules"]]
-    assert len(race.rows) == 20, "8 to tune, 8 finalists, 4 to judge"
-    assert lab.compare("r").verdict == race.verdict
+    assert ended.verdict == network["verdict"]
+    assert [row["rule"] for row in ended.table().rows] == [rule["rule"] for rule in network["rules"]]
+    assert len(ended.rows) == 20, "8 to tune, 8 finalists, 4 to judge"
+    assert lab.compare("r").verdict == ended.verdict
     assert len(lab.compare("r", metric="test_acc").comparison.records) == 4, "not those of the tuning"
 
 
@@ -426,7 +438,7 @@ def test_a_notebook_with_nothing_but_cells(tmp_path):
         (lambda lab: lab.optimize("adam", function=lambda: 3), "expected a function of one or more coordinates"),
         (lambda lab: lab.train({"model": np}), "expected a mapping"),
         (
-            lambda lab: lab.race([momentum, "adam"], on="relu.yaml"),
+            lambda lab: lab.benchmark("relu.yaml", [momentum, "adam"]),
             "expected FILE.py:NAME, .* got the function momentum",
         ),
         (lambda lab: lab.train({"model": Wrong}, seeds=2), "expected FILE.py:NAME, .* got the class Wrong"),

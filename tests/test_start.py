@@ -33,7 +33,8 @@ LIGHT = {
     "verify": ["", "mine.py:Mine --against admm", "mine.py:Mine", "*.py --against adam"],
     "grade": ["", "mine.py:Mine --against admm", "nosuch*.py --against adam"],
     "map": ["admm --x lr=1:2 --basins"],
-    "race": ["--algo admm,adam", "--on relu --algo sgd,admm", "--budget 0"],
+    "race": ["--algo admm,adam", "--budget 0"],
+    "benchmark": ["relu --algo sgd,admm"],
     "train": [
         "",
         "nosuch",

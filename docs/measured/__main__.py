@@ -23,7 +23,7 @@ PROGRAMS = {
     "refinements": "each check of the diagnosis, and each refinement of one, left out in turn",
     "peers": "other tools on the same loops",
     "error_rates": "how often verdicts and intervals err, and what they find",
-    "rates": "what the recommended learning rate loses, and races of an optimizer against itself",
+    "rates": "what the recommended learning rate loses, and benchmarks of an optimizer against itself",
     "speed": "epochs, starts, studies, maps and watched steps, next to what they replace",
     "growth": "what commands cost with up to 10,000 runs",
     "mutants": "small changes to the package, or to the rules, that nothing notices",

@@ -227,7 +227,7 @@ def main(arguments: list[str]) -> None:
         "equal-groups": (["equal groups: any verdict, %", *named(DESIGNS)], equal_groups),
         "power": (["one group differs: found, %", *named(LARGE)], power),
         "designs": (["groups", *(f"{n} seeds" for n in SEEDS)], designs),
-        "races": (["races on functions, %", *named(RACES)], races),
+        "races": (["races, %", *named(RACES)], races),
         "parts": (["the part of an axis: its interval misses, %", *(f"{n} seeds" for n in PARTS)], parts),
         "choices": (["choosing, and looking again, %", "nominal", "measured"], choices),
     }

@@ -1,4 +1,4 @@
-"""What the recommended learning rate loses, next to fastai's; and races of an optimizer against itself.
+"""What the recommended learning rate loses, next to fastai's; and benchmarks of an optimizer against itself.
 
 Trainings of digits and of synthetic images: half an hour on one core.
 """
@@ -142,7 +142,7 @@ DRAWS = 12
 def draws() -> dict[str, list[list[float]]]:
     """The test accuracies of each optimizer, for each draw of its settings."""
     line = (
-        f"race --on relu.yaml --algo {','.join(RACED)} --budget 5 --epochs 5 --seeds 3 --repeats {DRAWS} --seed 7"
+        f"benchmark relu.yaml --algo {','.join(RACED)} --budget 5 --epochs 5 --seeds 3 --repeats {DRAWS} --seed 7"
     )
     line += (
         " --set seed=7 --set data.dataset=digits --set data.holdout=300 --set data.batch_size=32 --jobs 1 --json"
@@ -181,5 +181,5 @@ def main(arguments: list[str]) -> None:
     only_print = figures.parser("rates", __doc__).parse_args(arguments).print
     columns = ["accuracy lost to the best of nine rates", "mean", "median", "most"]
     figures.record("learning-rates", "rates", columns, [*lost()], only_print)
-    columns = ["a race on a network against itself: any verdict, %", "measured"]
+    columns = ["a benchmark of an optimizer against itself: any verdict, %", "measured"]
     figures.record("against-itself", "rates", columns, [*against_itself()], only_print)

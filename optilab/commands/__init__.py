@@ -10,7 +10,7 @@ TASKS = {
         "grade": "Check many implementations against an optimizer, each isolated.",
         "map": "Map one optimizer over a grid of settings or starting points.",
         "play": "Write an HTML page with sliders; the trajectories follow.",
-        "race": "Compare optimizers that were tuned with the same budget.",
+        "race": "Compare optimizers on test functions, tuned with the same budget.",
     },
     "Training networks": {
         "train": "Train a network; a run can be stopped and resumed.",
@@ -18,6 +18,7 @@ TASKS = {
         "remedy": "Try every known remedy on one network.",
         "lr": "Find a learning rate by a range test.",
         "sweep": "Train one network over axes of settings, on every core.",
+        "benchmark": "Compare optimizers on networks, tuned with the same budget.",
     },
     "Results": {
         "runs": "Work with runs: ls, show, compare, diff, plot, export, path, rm.",
@@ -40,7 +41,11 @@ GONE = {
         "set": "train and optimize have it, next to --expect",
         "data_dir": "train has it, next to --expect",
     },
-    "remedy": {"columns": "`optilab runs compare` has it"},
+    "race": {"on": "benchmark compares optimizers on networks"},
+    "remedy": {
+        "columns": "`optilab runs compare` has it",
+        "tune": "--over optimizer.lr tries rates, and `optilab runs compare --by remedy --best` takes the best of each",
+    },
     "sweep": {"columns": "`optilab runs compare` has it"},
     "train": {"log": "`optilab runs export --tensorboard DIR` writes event files"},
 }

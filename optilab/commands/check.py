@@ -21,7 +21,7 @@ from optilab.config import presets
 from optilab.config.claims import CheckFile, Claim, ClaimsEntry, expectations
 from optilab.config.load import at_place, command_of, load, read
 from optilab.config.section import dump, handling_user_code, schema_for
-from optilab.config.study import NETWORK_OPTIMIZERS, FunctionRaceConfig, SweepConfig
+from optilab.config.study import NETWORK_OPTIMIZERS, RaceConfig, SweepConfig
 from optilab.config.tree import Override, Tree
 from optilab.errors import (
     ConfigError,
@@ -241,10 +241,10 @@ class Checker:
             return Question(_require(config.expect), results_of(config, follow(config)))
         if kind == "lr":
             return self._rate(source, changes, [*texts, *self.expect])
-        if kind == "race" and isinstance(source, dict) and "on" not in source:
+        if kind == "race":
             if changes:
-                raise UsageError("a race on test functions has no settings to set", "set")
-            return self._function_race(source, claimed)
+                raise UsageError("a race has no settings to set", "set")
+            return self._race(source, claimed)
         return self._study(kind, source, changes, claimed)
 
     def _rate(self, source: Any, changes: Sequence[Override], texts: Sequence[str]) -> Question:
@@ -260,29 +260,29 @@ class Checker:
         test = range_test(config, rate_ramp(config.optimizer), dataset, self.place.silent)
         return Question(claims, results_of_rate(test.rate, config.name))
 
-    def _function_race(self, source: dict[str, Any], claimed: Sequence[Override]) -> Question:
-        from optilab.commands.race import FunctionRace, race_on_functions
+    def _race(self, source: Any, claimed: Sequence[Override]) -> Question:
+        from optilab.commands.race import RunRace, race_on_functions
         from optilab.study.claims import results_of_race
 
-        request = FunctionRace(**dict(load(FunctionRaceConfig, source, claimed)))
+        request = RunRace(**dict(load(RaceConfig, source, claimed)))
         claims = _require(request.expect)
         place = Place(self.place.folder, (), self.place.silent, library=True)
         answer: Any = race_on_functions(request, place)
         return Question(claims, results_of_race(answer.race))
 
     def _study(self, kind: str, source: Any, changes: Sequence[Override], claimed: Sequence[Override]) -> Question:
-        """The study that a training, a sweep, remedies or a race on trainings mean."""
+        """The study that a training, a sweep, remedies or a benchmark mean."""
         from optilab.config.training import TrainConfig
-        from optilab.study import network_race, remedy, sweep
+        from optilab.study import benchmark, remedy, sweep
         from optilab.study.claims import results_of_study
 
         if kind == "train":
             trained = load(TrainConfig, source, [*changes, *claimed])
-            spec: StudySpec = sweep.spec_of(SweepConfig(config=trained), command=kind)
+            spec: StudySpec = sweep.spec_of(SweepConfig(config=trained), alone=True)
         else:
-            if kind == "race" and isinstance(source, dict):
+            if kind == "benchmark" and isinstance(source, dict):
                 source = {"algos": [*NETWORK_OPTIMIZERS], **source}
-            plans: Any = {"sweep": sweep, "remedy": remedy, "race": network_race}[kind]
+            plans: Any = {"sweep": sweep, "remedy": remedy, "benchmark": benchmark}[kind]
             spec = plans.spec_of(load(schema_for(kind), source, claimed), changes)
         claims = _require(spec.request.expect)
         jobs = JobOptions.of({"jobs": self.request.jobs})
@@ -298,15 +298,14 @@ class Checker:
 
         entry = runs.read_entry(path)
         command = entry.manifest["command"]
-        if command not in ("train", "watch", "sweep", "race", "remedy", "optimize"):
+        if command not in ("train", "watch", "sweep", "benchmark", "remedy", "optimize"):
             raise UsageError(
-                f"expected a run of optimize, train, sweep, race or remedy, got one of {shown(command)}"
+                f"expected a run of optimize, train, sweep, benchmark or remedy, got one of {shown(command)}"
             )
         if isinstance(entry, runs.Study):
             entry.require_unedited()
             written = request_of(entry)
-            raced = command == "race" or written.get("tune") is not None
-            kind, results = "race --on" if raced else "train", results_of_study(entry)
+            kind, results = "benchmark" if command == "benchmark" else "train", results_of_study(entry)
         elif command == "optimize":
             with handling_user_code("recorded"):
                 config = load(OptimizeConfig, str(path))

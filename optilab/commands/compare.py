@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from optilab.commands import comparison_tables as tables
 from optilab.commands.answer import Answer
 from optilab.commands.options import QUIET, FileOptions, FolderOptions, OutputOptions, RunNames, TableOptions
-from optilab.commands.request import Place, Request, options_of
+from optilab.commands.request import Place, Request
 from optilab.errors import DataError, UsageError, shown
 from optilab.marks import Flag
 from optilab.runs import Record, Study, sweep_of
@@ -20,7 +20,7 @@ from optilab.show.blocks import Block, NextStep, Sentence, Verbatim
 from optilab.show.table import Table
 
 if TYPE_CHECKING:
-    from optilab.commands.race_tables import RaceView
+    from optilab.commands.benchmark_tables import BenchmarkView
     from optilab.show.chart import Chart
     from optilab.study.comparison import RunComparison
     from optilab.study.groups import Selection
@@ -33,7 +33,7 @@ Metric = Annotated[
     str | None,
     Flag("NAME", named=True),
     Doc(
-        "A column of metrics.csv, seconds, test_acc or test_loss [val_acc; of a sweep its own, of a race test_acc]"
+        "A column of metrics.csv, seconds, test_acc or test_loss [val_acc; of a sweep its own, of a benchmark test_acc]"
     ),
 ]
 
@@ -87,7 +87,7 @@ class CompareRuns(ComparisonOptions, TableOptions, FolderOptions, FileOptions, O
 
     EXAMPLES = (
         "optilab runs compare 'relu-*' 'tanh-*'",
-        "optilab runs compare remedies --metric val_loss --at best --baseline sigmoid",
+        "optilab runs compare remedies --metric val_loss --at best --baseline relu",
         "optilab runs compare lr-sweep --target 0.8 --format latex",
         "optilab runs compare lr-sweep --by model.init --best",
     )
@@ -99,28 +99,30 @@ class CompareRuns(ComparisonOptions, TableOptions, FolderOptions, FileOptions, O
         Doc("Print the groups that can be the best and nothing else"),
     ] = False
 
-    def run(self, place: Place) -> "LabComparison | RaceView":
-        """The verdicts of a race are its own; with another comparison option, its evaluated trainings are compared."""
+    def run(self, place: Place) -> "LabComparison | BenchmarkView":
+        """A benchmark has verdicts; with another comparison option, its evaluated trainings are compared."""
         timed = self.target is not None
         selection, metric = trainings_and_metric(place.folder, self.names, self.arguments.get("metric"), timed)
-        answer = race_view(selection.entries, self) or compare_selection(selection, metric, self)
+        answer = benchmark_view(selection.entries, self) or compare_selection(selection, metric, self)
         for note in [] if place.silent or isinstance(answer, LabComparison) else selection.notes:
             terminal.note(note)
         self.save(answer)
         return answer
 
 
-def race_view(entries: Sequence[Record | Study], options: ComparisonOptions | None = None) -> "RaceView | None":
-    """The result of a race on trainings, or of remedies with tuned rates, where it is the only entry and no option
+def benchmark_view(
+    entries: Sequence[Record | Study], options: ComparisonOptions | None = None
+) -> "BenchmarkView | None":
+    """The result of a benchmark, where it is the only entry and no option
     asks for another comparison; else None.
     """
-    again = options and options_of(ComparisonOptions).keys() & options.arguments.keys()
+    again = options and ComparisonOptions.model_fields.keys() & options.arguments.keys()
     if again or len(entries) != 1 or not isinstance(study := entries[0], Study):
         return None
-    from optilab.commands.race_tables import RaceView
-    from optilab.study.network_race import read
+    from optilab.commands.benchmark_tables import BenchmarkView
+    from optilab.study.benchmark import read
 
-    return RaceView(result, study) if (result := read(study)) else None
+    return BenchmarkView(result, study) if (result := read(study)) else None
 
 
 def compare_selection(
@@ -140,7 +142,7 @@ def compare_selection(
         raise UsageError(f"expected keys, each once, got {shown(options.by)}", options.flag("by"))
     if options.baseline is not None:  # named after a study was judged without it
         studies = [e for e in selection.entries if isinstance(e, Study) and e.manifest.get("looks")]
-        ended = (study for study in studies if study.state == "done" and study.manifest["command"] != "train")
+        ended = (study for study in studies if study.state == "done")
         looks = max([looks, *(study.earlier_looks + 1 for study in ended)])
     comparison = compare_runs(
         selection.records, measure, options.baseline, by, options.best, selection.notes, looks, options.label or ()
@@ -153,8 +155,8 @@ def trainings_and_metric(
 ) -> tuple["Selection", str]:
     """The trainings to compare, and the metric.
 
-    For a race those are the evaluated trainings, not those of its tuning, by the test set unless `metric` is another or
-    times to a target are compared (`timed`); a single sweep is compared by its own metric.
+    For a benchmark those are the evaluated trainings, not those of its tuning, by the test set unless `metric` is
+    another or times to a target are compared (`timed`); a single sweep is compared by its own metric.
     """
     from optilab.study.groups import request_of, select_runs
 
@@ -319,6 +321,21 @@ def curves(records: Sequence[Record]) -> "Chart":
     if curves_of_groups is None or not curves_of_groups.groups:
         raise missing_epoch(records)
     return training_chart(curves_of_groups)
+
+
+def drawn(records: Sequence[Record], picture: bool | None) -> Iterator[Block]:
+    """The curves and layers of runs, or on a terminal that is too narrow the option that shows them."""
+    from optilab.commands.charts.training import training_chart
+    from optilab.study.curves import histories
+
+    shown = terminal.out.is_terminal if picture is None else picture
+    if shown:
+        yield ""
+        if picture or terminal.out.width >= terminal.PIPE_WIDTH:
+            yield training_chart(histories(records))
+            yield ""
+        else:
+            yield "curves and layers: --picture"
 
 
 COMMAND = CompareRuns

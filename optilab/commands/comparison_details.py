@@ -223,7 +223,6 @@ def _sources(entries: Sequence[Record | Study]) -> Iterator[Block]:
     yield grid(["name", "command"], rows, left=(0, 1))
     for study in (entry for entry in entries if isinstance(entry, Study)):
         command = study.manifest["command"]
-        command = "sweep" if command == "train" else command  # `train --seeds` is a sweep without axes
         content = Verbatim(study.config.decode("utf-8", "replace"))
         why = f"{study.name}: or save this as {STUDY} and run optilab {command} --study {STUDY}"
         yield Details(why, [content], folded=True)

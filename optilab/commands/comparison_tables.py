@@ -25,16 +25,15 @@ MAX_KEYS_LISTED = 8
 
 
 def tuning(entries: Sequence[Record | Study]) -> dict[str, str]:
-    """The trainings of races that settings were chosen by, those of remedies included, each with the race's name; a
-    page leaves them out."""
-    commands = ("race", "remedy")
-    races = [entry for entry in entries if isinstance(entry, Study) and entry.manifest["command"] in commands]
-    trials = ((study.name, trial) for study in races for trial in study.ended)
+    """The trainings of benchmarks that settings were chosen by, each with the study's name; a page leaves them out."""
+    made = [entry for entry in entries if isinstance(entry, Study)]
+    studies = [study for study in made if study.manifest["command"] == "benchmark"]
+    trials = ((study.name, trial) for study in studies for trial in study.ended)
     return {trial.name: name for name, trial in trials if trial.settings.get("stage") in ("tuning", "finalist")}
 
 
 def tuning_notes(entries: Sequence[Record | Study]) -> list[str]:
-    """A note about the part of a race that is not shown."""
+    """A note about the part of a benchmark that is not shown."""
     return [
         f"{name}: the settings were chosen by {plural(count, 'training')} on held-out images, which are not shown; the "
         "verdicts hold for the settings that were chosen"

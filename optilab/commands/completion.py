@@ -127,7 +127,9 @@ def axis(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def config_kind(command: str | None) -> str:
     """The kind of configs that a command reads: those of `train` or of `optimize`."""
-    return "train" if command in ("train", "lr", "sweep", "remedy", "race", "diagnose", "check") else "optimize"
+    return (
+        "train" if command in ("train", "lr", "sweep", "remedy", "benchmark", "diagnose", "check") else "optimize"
+    )
 
 
 def of(name: str, choices: Sequence[str] = ()) -> Completer | None:

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +13,7 @@ from annotated_doc import Doc
 from optilab.commands.answer import SimpleAnswer
 from optilab.commands.options import QUIET, OutputOptions, SilentOptions
 from optilab.commands.request import Place
-from optilab.config import FUNCTION_RACE, SCHEMAS
+from optilab.config import SCHEMAS
 from optilab.config.keys import ENTRY
 from optilab.errors import ExitCode, OptilabError, UsageError, shell, unknown
 from optilab.marks import Argument
@@ -103,8 +103,6 @@ class ShowConfig(OutputOptions):
                 [Verbatim(text.removesuffix("\n"))], {**_facts(preset), "text": text}, [f"{preset.name}.yaml"]
             )
         keys = [*keys_of(name)]
-        if name == "race":
-            keys += (replace(key, of=FUNCTION_RACE) for key in keys_of(FUNCTION_RACE))
         keys = keys if chosen is None else keys_of_part(keys, chosen)
         facts = {"command": name, "keys": [asdict(key) for key in keys]}
         keys = sorted(keys, key=lambda key: bool(key.of))

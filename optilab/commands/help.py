@@ -13,7 +13,7 @@ from annotated_doc import Doc
 from optilab.commands import COMMANDS
 from optilab.commands.answer import SimpleAnswer
 from optilab.commands.options import SilentOptions
-from optilab.commands.request import Place, options_of
+from optilab.commands.request import Place, options
 from optilab.config.keys import keys_of, shipped
 from optilab.diagnose import CHECKS
 from optilab.errors import UsageError, shown
@@ -105,7 +105,7 @@ def _of_options() -> dict[str, str]:
         module = import_module(f"optilab.commands.{name}")
         parts = getattr(module, "PARTS", None) or {"": module.COMMAND}
         for part, command in parts.items():
-            for option in options_of(command).values():
+            for option in options(command).values():
                 meanings.setdefault(option.flag, {}).setdefault(option.doc, []).append(f"{name} {part}".rstrip())
     return {
         flag: "\n".join(f"{flag}: {doc} ({', '.join(commands)})" for doc, commands in texts.items())

@@ -141,7 +141,7 @@ def tune_rules(
     """
     import numpy as np
 
-    from optilab.config.study import FunctionRaceConfig
+    from optilab.config.study import RaceConfig
     from optilab.study import tuning_space
     from optilab.study.tuning import tune
 
@@ -150,7 +150,7 @@ def tune_rules(
     for change in changes:
         if change.key in searched:
             raise UsageError(f"--tune searches {change.key.removeprefix('algo.')}", change.where)
-    conditions = FunctionRaceConfig.model_construct(budget=budget, gradients=config.epochs)
+    conditions = RaceConfig.model_construct(budget=budget, gradients=config.epochs)
     start = np.array([config.function.start if config.start is None else config.start], dtype=float)
     rules = tuple(tune(rule, config.function, conditions, start) for rule in config.algo)
     cost = f"{plural(budget, 'path')} of {plural(config.epochs, 'epoch')} each"

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import median
 from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_doc import Doc
@@ -15,23 +16,24 @@ from optilab.commands.options import (
     StudyOptions,
 )
 from optilab.commands.request import Place
-from optilab.commands.results import EndedStudy, LabStudy
+from optilab.commands.results import LabStudy
 from optilab.commands.studies import PlannedStudy
-from optilab.config.study import FINALISTS, RemedyConfig
+from optilab.commands.sweep import EndedSweep
+from optilab.config.study import RemedyConfig
 from optilab.marks import ConfigKey, Flag
-from optilab.numbers import percent
-from optilab.show.blocks import Block, Hint, Sentence
+from optilab.runs import read_timings
+from optilab.show.blocks import Block, Sentence
 from optilab.show.table import Column, Table
-from optilab.words import FEW, duration, plural, some
+from optilab.words import duration
 
 if TYPE_CHECKING:
-    from optilab.study.remedy import RemedySpec, Result
+    from optilab.study.remedy import RemedySpec, Variant
 
 
 class TryRemedies(StudyOptions, RemedyConfig):  # type: ignore[misc]  # `set` is the option, not the file's key
     """Train a network with each known fix for vanishing gradients, one at a time, and compare the results.
 
-    All start from the same random numbers, several run at once; the table gives each change and its result. The same
+    It is a sweep whose axis is the remedy; all start from the same random numbers, several run at once. The same
     command with the same --name, or --resume, continues a stopped study.
     """
 
@@ -40,7 +42,8 @@ class TryRemedies(StudyOptions, RemedyConfig):  # type: ignore[misc]  # `set` is
     EXAMPLES = (
         "optilab remedy sigmoid.yaml --epochs 5 --only batchnorm,adam",
         "optilab remedy sigmoid.yaml --seeds 3 --epochs 30",
-        "optilab remedy sigmoid.yaml --only batchnorm,relu,unit-gain --pairs --tune 5 --seeds 3 --epochs 10",
+        "optilab remedy sigmoid.yaml --only batchnorm,relu,unit-gain --over optimizer.lr=0.01:3:5:log --seeds 3 "
+        "--epochs 10",
     )
 
     config: Config = None
@@ -49,147 +52,77 @@ class TryRemedies(StudyOptions, RemedyConfig):  # type: ignore[misc]  # `set` is
     lr: LearningRate = None
 
     def run(self, place: Place) -> "LabStudy | PlannedStudy":
-        from optilab.commands.race import EndedRace
         from optilab.study.remedy import spec_of
 
-        started = {"finalists": FINALISTS} if self.tune is not None else {}
-        tree, name = studies.tree_and_name("remedy", self, self.config, place, **started)
-        tuned = tree.values.get("tune") is not None or self.tune is not None
-        answer = EndedRace if tuned else EndedRemedies
-        return studies.run_or_plan(self, place, tree, name, spec_of, "remedies", answer)
+        tree, name = studies.tree_and_name("remedy", self, self.config, place)
+        return studies.run_or_plan(self, place, tree, name, spec_of, "remedies", EndedRemedies)
 
 
-COLUMNS = (
+CHANGES = (
     Column("remedy", "remedy", left=True),
-    Column("val_acc", "val_acc", lambda value: value if isinstance(value, str) else percent(value)),
-    Column("spread", "+-", percent, detail=1),
-    Column("verdict", "verdict", left=True),
-    Column("ratio", "|g1|/|gL|", "{:.0e}".format),
-    Column("time", "time", duration),
     Column("change", "change", left=True),
+    Column("gradient_ratio", "|g1|/|gL|", "{:.0e}".format),
+    Column("seconds", "time", duration),
 )
-"""The columns of the results."""
+"""The columns of the changes."""
 
 
 @dataclass(frozen=True, repr=False)
-class EndedRemedies(EndedStudy):
-    """Remedies at their end, each with the learning rate of the config."""
+class EndedRemedies(EndedSweep):
+    """Remedies at their end: the sweep over them, what each changes, and the smallest that fixes the network."""
 
     spec: "RemedySpec"
 
-    @property
-    def _level(self) -> float:
-        from optilab.study.judge import alpha
-
-        return alpha(self.entry.earlier_looks)
-
     @cached_property
-    def results(self) -> "list[Result]":
-        """One per remedy, in the order of the plan."""
-        from optilab.study.remedy import results
-
-        return results(self.spec.variants, self.ran.outcomes, self.ran.path, self._level)
-
-    @property
-    def heading(self) -> str:
-        request, remedies = self.spec.request, plural(len(self.results) - 1, "remedy")
-        epochs = plural(self.spec.trials[0].config.epochs, "epoch")
-        return f"{request.config.name}: {remedies}, {plural(request.seeds, 'seed')}, {epochs}"
-
-    def blocks(self) -> Iterable[Block]:
-        """The results, the best first, and the smallest change that fixes the network."""
-        table = self.table()
-        yield Sentence(self.heading, "bold")
-        yield ""
-        yield Table(table.columns, table.rows)
-        yield Sentence("\n".join(map(str, table.notes)), "dim")
-        yield ""
-        style = "green" if self.fix else "yellow" if self._ended else "red"
-        yield from (Sentence(text, style) for text in self._sentences)
-        yield Hint(self.ran.path)
-
-    def table(self) -> Table:
-        """A row per remedy, the best first."""
-        from optilab.study.comparison import looked_before
-
-        ranked = sorted(self.results, key=lambda result: -(result.accuracy or 0.0))
-        rows = [
-            {
-                "remedy": result.variant.name,
-                "val_acc": result.state if result.accuracy is None else result.accuracy,
-                "spread": result.row and result.row.summary.std,
-                "verdict": result.verdict,
-                "ratio": result.ratio,
-                "time": result.seconds,
-                "change": result.variant.incompatibility or result.variant.sets,
-            }
-            for result in ranked
-        ]
-        seen = "+-: standard deviation over the seeds; the verdicts are about the network as it is"
-        if self.spec.request.seeds == 1:
-            seen = "one seed: other seeds can differ by several percentage points, so there is no verdict"
-        seen += "; |g1|/|gL|: gradient of layer 1 over that of the last hidden layer, the median of the run"
-        chosen = "val_acc is the best epoch's, selected on the same images, so it is slightly optimistic"
-        looks = self.entry.earlier_looks
-        return Table(COLUMNS, rows, [chosen, seen, *([looked_before(looks)] if looks else [])])
-
-    @property
-    def verdict(self) -> str:
-        return "; ".join(self._sentences)
-
-    @cached_property
-    def fix(self) -> "Result | None":
+    def fix(self) -> "Variant | None":
         """The smallest change that fixes the network."""
         from optilab.study.remedy import smallest_fix
 
-        return smallest_fix(self.results, self._level)
+        return smallest_fix(self.comparison.comparison, self.spec.variants) if self.completed else None
 
-    @property
-    def _ended(self) -> "list[Result]":
-        return [result for result in self.results if result.accuracy is not None]
+    @cached_property
+    def changes(self) -> list[dict[str, Any]]:
+        """What each remedy changes, and how its trainings went, in the order of the plan."""
+        from optilab.diagnose import evidence_of
 
-    @property
-    def _sentences(self) -> list[str]:
-        """The smallest change that fixes the network, or why there is none."""
+        records = {record.name: record for record in self.completed}
+        statuses = {outcome.trial.name: outcome.status for outcome in self.ran.outcomes}
+        rows = []
+        for variant in self.spec.variants:
+            trained = [record for trial in variant.trials if (record := records.get(trial.name))]
+            ratios = [ratio for record in trained if (ratio := evidence_of(record).gradient_ratio()) is not None]
+            timings = [row for record in trained for row in read_timings(record.path / "timings.csv")]
+            states = sorted({statuses.get(trial.name, "not run") for trial in variant.trials})
+            rows.append(
+                {
+                    "remedy": variant.name,
+                    "change": variant.incompatibility or variant.sets,
+                    "changes": dict(variant.remedy.changes),
+                    "gradient_ratio": median(ratios) if ratios else None,
+                    "seconds": sum(row["seconds"] for row in timings) if timings else None,
+                    "state": variant.incompatibility or ", ".join(states),
+                }
+            )
+        return rows
+
+    def more(self) -> Iterable[Block]:
+        """What each remedy changes, and the smallest change that fixes the network."""
         from optilab.diagnose import PROBE_BATCHES
 
+        yield ""
+        yield Table(CHANGES, self.changes)
+        yield Sentence(
+            "|g1|/|gL|: gradient of layer 1 over that of the last hidden layer, median of the run", "dim"
+        )
+        steps = self.spec.base.steps
         if self.fix:
-            return [f"smallest change that fixes it: {self.fix.variant.name}: {self.fix.variant.sets}"]
-        if not self._ended:
-            return ["no training has a result"]
-        undecided = [result.variant.name for result in self._ended if result.verdict == "cannot tell"]
-        sentences = ["no remedy is better than the network as it is"]
-        if self.spec.request.seeds == 1:
-            best = max(self._ended, key=lambda result: result.accuracy or 0.0).variant
-            change = f": {best.sets}" if best.sets else ""
-            sentences = [f"the most accurate is {best.name}{change}; one seed gives no verdict, three may"]
-        elif undecided:
-            sentences = [
-                f"cannot tell whether {some(undecided, FEW)} {'is' if len(undecided) == 1 else 'are'} better"
-            ]
-        if (steps := self.spec.trials[0].config.steps) <= PROBE_BATCHES:
-            sentences.append(f"{steps} steps are too few to tell: raise --epochs")
-        return sentences
+            yield Sentence(f"smallest change that fixes it: {self.fix.name}: {self.fix.sets}", "green")
+        elif self.completed and steps <= PROBE_BATCHES:
+            yield Sentence(f"{steps} steps are too few to tell: raise --epochs", "yellow")
 
     def document(self) -> Mapping[str, Any]:
-        return {
-            "run": str(self.ran.path),
-            "results": [
-                {
-                    "remedy": result.variant.name,
-                    "changes": dict(result.variant.remedy.changes),
-                    "val_acc": [*result.row.values.values()] if result.row else [],
-                    "mean": result.accuracy,
-                    "std": result.row and result.row.summary.std,
-                    "verdict": result.verdict or None,
-                    "gradient_ratio": result.ratio,
-                    "seconds": result.seconds,
-                    "state": result.variant.incompatibility or result.state,
-                }
-                for result in self.results
-            ],
-            "smallest_fix": self.fix and self.fix.variant.name,
-        }
+        remedies = [{key: row[key] for key in row if key != "change"} for row in self.changes]
+        return {**super().document(), "remedies": remedies, "smallest_fix": self.fix and self.fix.name}
 
 
 COMMAND = TryRemedies

@@ -2,7 +2,6 @@
 and all that supports it.
 """
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from annotated_doc import Doc
@@ -13,27 +12,26 @@ from optilab.commands.compare import (
     ComparisonOptions,
     LabComparison,
     Metric,
+    benchmark_view,
     compare_selection,
-    race_view,
     trainings_and_metric,
 )
 from optilab.commands.options import QUIET, ColumnOptions, FolderOptions, OutputOptions, RunNames
 from optilab.commands.request import Place
 from optilab.marks import Flag
-from optilab.runs import Record, Study
 from optilab.show import terminal
 from optilab.show.blocks import Block, Verbatim, Verdict, with_columns
 from optilab.show.page import page_file, render, write_page
 
 if TYPE_CHECKING:
-    from optilab.commands.race_tables import RaceView
+    from optilab.commands.benchmark_tables import BenchmarkView
 
 
 class Report(ComparisonOptions, ColumnOptions, FolderOptions, OutputOptions):
     """Write runs and studies as one HTML page: verdict, table, curves, layers, settings, configs, commands.
 
-    The page is self-contained. The command overwrites its own pages only. For a race on trainings, the report covers
-    the evaluated runs, with the verdicts of the race; with --metric or another comparison option, they are compared
+    The page is self-contained. The command overwrites its own pages only. For a benchmark, the report covers the
+    evaluated runs, with its verdicts; with --metric or another comparison option, they are compared
     again.
     """
 
@@ -58,7 +56,7 @@ class Report(ComparisonOptions, ColumnOptions, FolderOptions, OutputOptions):
                 blocks = with_columns(blocks, answer.table(), self.columns, self.flag("columns"))
             content = render(self.title or answer.question, blocks)
         write_page(path, content)
-        facts = {"comparison" if isinstance(answer, LabComparison) else "race": answer.document()}
+        facts = {"comparison" if isinstance(answer, LabComparison) else "benchmark": answer.document()}
         lines: list[Block] = [Verdict(answer.verdict), *(f"note: {text}" for text in left_out), str(path)]
         return Written(lines, {"page": str(path), "bytes": len(content), **facts}, [Verbatim(path)])
 
@@ -66,30 +64,16 @@ class Report(ComparisonOptions, ColumnOptions, FolderOptions, OutputOptions):
 class Written(SimpleAnswer):
     """The page that was written, and its answer."""
 
-    schema_version: ClassVar[int] = 2
+    schema_version: ClassVar[int] = 3
 
 
-def _answer(request: Report, place: Place) -> "tuple[LabComparison | RaceView, list[str]]":
+def _answer(request: Report, place: Place) -> "tuple[LabComparison | BenchmarkView, list[str]]":
     """The answer that the page shows, and a sentence for each trial left out."""
     timed = request.target is not None
     selection, metric = trainings_and_metric(place.folder, request.names, request.metric, timed)
-    entries = selection.entries
-    if race := race_view(entries, request):
-        return race, selection.notes
-    if name := _untouched(entries[0], selection.records) if len(entries) == 1 else None:
-        request = Report.of({"baseline": name, **request.arguments}, request.typed)
+    if view := benchmark_view(selection.entries, request):
+        return view, selection.notes
     return compare_selection(selection, metric, request), selection.notes
-
-
-def _untouched(study: Study | Record, records: Sequence[Record]) -> str | None:
-    """The run of a remedy study whose network is as it is; None where it has none, and of another entry."""
-    if not isinstance(study, Study) or study.manifest["command"] != "remedy":
-        return None
-    from optilab.study.remedy import AS_IT_IS
-
-    names = {record.name for record in records}
-    untouched = [trial.name for trial in study.ended if trial.settings.get("remedy") == AS_IT_IS]
-    return next((name for name in untouched if name in names), None)
 
 
 COMMAND = Report

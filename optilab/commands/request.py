@@ -43,8 +43,6 @@ class Request(Section):
     """Fields that exclude each other."""
     NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {}
     """Fields that need another one, by that other one."""
-    HEADING: ClassVar[str] = "What to run"
-    """The heading of its fields in help texts; a command that has several requests has one for each."""
     GROUP: ClassVar[str] = ""
     """The heading of its fields in help texts, where it is a group that requests share."""
     STUDY: ClassVar[type[Section] | None] = None
@@ -107,11 +105,6 @@ class Request(Section):
         is_near = name in shared or did_you_mean(name, [*shared, *options(cls)])
         is_setting = name not in shared and f"{optimizer}.{name}" in settings
         return name if is_near and not is_setting else f"{optimizer}.{name}"
-
-    @classmethod
-    def requests(cls) -> "Sequence[type[Request]]":
-        """The kinds of requests that the command has."""
-        return (cls,)
 
     def run(self, place: "Place") -> "Answer | ExitCode":
         """Execute the request."""
@@ -213,8 +206,8 @@ class Request(Section):
 
     def study_overrides(self) -> list[Override]:
         """The keys of its study's file that were given."""
-        starts = ("config", "on")  # what a study starts from does not change its file
-        names = [name for name in study_fields(type(self)) if name in self.model_fields_set and name not in starts]
+        known = study_fields(type(self))  # what a study starts from does not change its file
+        names = [name for name in known if name in self.model_fields_set and name != "config"]
         dumped = self.model_dump(mode="json", include={*names}, fallback=shown)
         return [Override(self.flag(name), name, dumped[name], adds=name == "expect") for name in names]
 
@@ -345,19 +338,10 @@ class Place:
         raise KeyboardInterrupt(in_python(sentence))
 
 
-def options_of(command: type[Request]) -> Mapping[str, Field]:
-    """The options of a command: those of all its requests, by name."""
-    fields_by_name: dict[str, Field] = {}
-    for request in command.requests():
-        for name, field in options(request).items():
-            fields_by_name.setdefault(name, field)
-    return fields_by_name
-
-
 def optimizers_of(command: type[Request]) -> Field | None:
     """The option whose name may be left out, as in `optilab optimize adam`."""
     return next(
-        (field for field in options_of(command).values() if getattr(field.mark(Flag), "positional", False)), None
+        (field for field in options(command).values() if getattr(field.mark(Flag), "positional", False)), None
     )
 
 
@@ -372,8 +356,7 @@ def positional(field: Field, item: Any, known: Mapping[str, Field]) -> str:
     if not is_config(item):
         return field.name
     if "config" not in known:
-        on = " (--on)" * ("on" in known)
-        raise UsageError(f"expected the name of an optimizer, got the config {shown(item)}{on}")
+        raise UsageError(f"expected the name of an optimizer, got the config {shown(item)}")
     return "config"
 
 

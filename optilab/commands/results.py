@@ -1,4 +1,4 @@
-"""Runs and studies as they are on disk: what a training, a sweep or a race on trainings returns, and `Lab.load`."""
+"""Runs and studies as they are on disk: what a training, a sweep or a benchmark returns, and `Lab.load`."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,13 +23,13 @@ from optilab.show.table import Column, Table
 from optilab.words import listed, plural
 
 if TYPE_CHECKING:
+    from optilab.commands.benchmark_tables import BenchmarkView
     from optilab.commands.diagnose import Diagnosis
     from optilab.commands.optimize import LabPaths
-    from optilab.commands.race_tables import RaceView
     from optilab.diagnose import Evidence
     from optilab.show.chart import Chart
+    from optilab.study.benchmark import BenchmarkResult
     from optilab.study.claims import ClaimResult
-    from optilab.study.network_race import RaceResult
     from optilab.study.study import StudyResult
 
 
@@ -173,7 +173,7 @@ class LabRun(LabEntry[Record]):
 
 
 class LabStudy(LabEntry[Study]):
-    """A study: the trainings of a sweep, of `train --seeds`, of `remedy`, or of a race on trainings."""
+    """A study: the trainings of a sweep, such as `train --seeds` or `remedy`, or of a benchmark."""
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -190,7 +190,7 @@ class LabStudy(LabEntry[Study]):
 
     @cached_property
     def comparison(self) -> LabComparison:
-        """The comparison of the completed trainings by their settings; of a race that of the evaluated ones."""
+        """The comparison of the completed trainings by their settings; of a benchmark that of the evaluated ones."""
         selection, metric = trainings_and_metric(self.path.parent, [str(self.path)], None)
         ended = [record for record in selection.records if record.state in ("done", "diverged")]
         return compare_selection(selection._replace(records=ended), metric)
@@ -207,11 +207,11 @@ class LabStudy(LabEntry[Study]):
         return self.confirmation or self.comparison
 
     @cached_property
-    def race_result(self) -> "RaceResult | None":
-        """The result of a race on trainings, or of remedies with tuned rates; None for another study."""
-        from optilab.study import network_race as races
+    def benchmark_result(self) -> "BenchmarkResult | None":
+        """The result of a benchmark; None for another study."""
+        from optilab.study import benchmark
 
-        return races.read(self.entry)
+        return benchmark.read(self.entry)
 
     @property
     def headline(self) -> str:
@@ -222,24 +222,24 @@ class LabStudy(LabEntry[Study]):
         return f"<LabStudy: {self.name}: {self.state}, {plural(self.manifest.get('trials', 0), 'trial')}>"
 
     @cached_property
-    def _view(self) -> "LabComparison | RaceView | None":
-        """The tables of a race, or the comparison that answers; None where no training has a result."""
-        if self.race_result is not None:
-            from optilab.commands.race_tables import RaceView
+    def _view(self) -> "LabComparison | BenchmarkView | None":
+        """The tables of a benchmark, or the comparison that answers; None where no training has a result."""
+        if self.benchmark_result is not None:
+            from optilab.commands.benchmark_tables import BenchmarkView
 
-            return RaceView(self.race_result, self.entry)
+            return BenchmarkView(self.benchmark_result, self.entry)
         with suppress(UsageError):
             return self.answer
         return None
 
     @property
     def verdict(self) -> str:
-        """The answer in one sentence; of a race on several trainings that over all of them."""
+        """The answer in one sentence; of a benchmark of several trainings that over all of them."""
         return self._view.verdict if self._view else f"{self.state}, no training has a result"
 
     def chart(self) -> "Chart":
-        """The curves of the best settings; of a race the curves of evaluation and tuning."""
-        if self._view is not None and self.race_result is not None:
+        """The curves of the best settings; of a benchmark the curves of evaluation and tuning."""
+        if self._view is not None and self.benchmark_result is not None:
             return self._view.chart()
         if not self.entry.runs()[0]:
             raise missing_epoch([])
@@ -254,7 +254,7 @@ class LabStudy(LabEntry[Study]):
         return self._view.question if self._view else self.headline
 
     def blocks(self) -> Iterable[Block]:
-        """The tables of a race's networks; for another study the comparison that answers."""
+        """The tables of a benchmark's networks; for another study the comparison that answers."""
         return self._view.blocks() if self._view else super().blocks()
 
     def details(self) -> Iterable[Block]:

@@ -188,8 +188,8 @@ def _configured(line: "ListedRun") -> str:
     of its trials have ended `sigmoid, over lr`."""
     from optilab.study.groups import short_names
 
-    if "stage" in line.axes:  # a race: its settings and seeds depend on each other
-        kinds = [key for key in ("rule", "remedy", "network", "repeat", "setting") if key in line.axes]
+    if "stage" in line.axes:  # a benchmark: its settings and seeds depend on each other
+        kinds = [key for key in ("rule", "network", "repeat", "setting") if key in line.axes]
         return " x ".join(plural(line.axes[key], "optimizer" if key == "rule" else key) for key in kinds)
     words = [line.variant.preset, _changes(line, SEVERAL)]
     # Trials that are missing may have other values.
@@ -242,7 +242,7 @@ def _trials(lines: "Sequence[ListedRun]", axes: Sequence[str]) -> Table:
     from optilab.study.groups import short_names, value_text
 
     def axis_text(value: Any) -> str:
-        """The value of an axis as text; empty for null, a hyperparameter that an optimizer of a race lacks."""
+        """The value of an axis as text; empty for null, a hyperparameter that an optimizer of a benchmark lacks."""
         return "" if value == "null" and "setting" in axes else value_text(value)
 
     names = short_names(axes)
@@ -397,7 +397,7 @@ class PlotRuns(FileOptions, FolderOptions, OutputOptions):
     """Draw runs of networks: loss, accuracy and layers; runs that differ in nothing but the seed as one curve.
 
     For a sweep of three settings or more, the outcome over them: a curve over one key, a heat map of two, the means
-    over more. For a race on networks, the evaluated trainings.
+    over more. For a benchmark, the evaluated trainings.
     """
 
     EXAMPLES = (
@@ -463,15 +463,15 @@ class Plot(SimpleAnswer):
 
 
 def _of_settings(chosen: "Selection") -> "Chart | None":
-    """The chart over the settings of one sweep that has tried three or more, or that of a race; None for other runs."""
+    """The chart over the settings of one sweep that has tried three or more, or that of a benchmark; else None."""
     from optilab.commands.charts.settings import settings_chart
     from optilab.study.groups import request_of
 
     entries = chosen.entries
     if len(entries) != 1 or not isinstance(entries[0], Study):
         return None
-    if race := compare.race_view(entries):
-        return race.chart()
+    if view := compare.benchmark_view(entries):
+        return view.chart()
     if entries[0].manifest["command"] != "sweep":
         return None
     metric = str(request_of(entries[0]).get("metric", "val_acc"))

@@ -41,15 +41,17 @@ def tree_and_name(
     if request.resume is not None:
         try:
             path = runs.locate(place.folder, request.resume)
-            _require_study_of(command.partition(" ")[0], path, place.folder)
+            _require_study_of(command, path, place.folder)
             runs.run_name(path.name)
         except ValueError as error:
             raise UsageError(f"{request.flag('resume')}: {error}") from None
         return tree_of(request.STUDY.kind, str(path / runs.STUDY)), path.name
-    if isinstance(config, str) and Path(config).name == runs.STUDY:
-        raise UsageError(f"expected a training, got the study {config} (--study)")
+    for each in config if isinstance(config, list) else [config]:
+        if isinstance(each, str) and Path(each).name == runs.STUDY:
+            raise UsageError(f"expected a training, got the study {each} (--study)")
     if config is not None:
-        return Tree.of({"config": training(config), **started}, ""), request.name
+        keys = [training(each) for each in config] if isinstance(config, list) else training(config)
+        return Tree.of({"config": keys, **started}, ""), request.name
     if request.study is None:
         raise missing_config(command)
     return tree_of(request.STUDY.kind, request.study), request.name
@@ -141,7 +143,8 @@ def run_or_plan(
     from optilab.study.claims import judge_claims, results_of_study
 
     spec = with_location(tree, spec_of, study_config(request, tree), request.changes)
-    for training in getattr(request, "on", None) or [getattr(request, "config", None)]:
+    config = getattr(request, "config", None)
+    for training in config if isinstance(config, list) else [config]:
         note_origin(training, place)
     name = runs.chosen_name(name, f"{spec.name}-{label}")
     if request.dry_run:

@@ -10,7 +10,7 @@ from annotated_doc import Doc
 
 from optilab.commands import comparison_tables as tables
 from optilab.commands import studies
-from optilab.commands.compare import LabComparison
+from optilab.commands.compare import LabComparison, drawn
 from optilab.commands.options import (
     Config,
     LearningRate,
@@ -19,12 +19,15 @@ from optilab.commands.options import (
     StudyOptions,
 )
 from optilab.commands.request import Conflicts, Place
-from optilab.commands.results import EndedStudy, LabStudy
+from optilab.commands.results import EndedStudy, LabRun, LabStudy
 from optilab.commands.studies import PlannedStudy
 from optilab.config.study import SweepConfig
 from optilab.marks import ConfigKey, Flag
+from optilab.numbers import decimals
 from optilab.runs import Record
+from optilab.runs.metrics import EPOCH_METRICS
 from optilab.show.blocks import Block, Hint, Sentence
+from optilab.show.table import grid
 from optilab.words import plural
 
 if TYPE_CHECKING:
@@ -76,6 +79,8 @@ class EndedSweep(EndedStudy):
     schema_version: ClassVar[int] = 2
 
     spec: "SweepSpec"
+    picture: bool | None = None
+    """True to show the curves of a single group, False to hide them, None to show them where there is room."""
 
     @cached_property
     def completed(self) -> list[Record]:
@@ -88,9 +93,7 @@ class EndedSweep(EndedStudy):
         from optilab.study.comparison import compare_runs
         from optilab.study.measure import Measure
 
-        comparison = compare_runs(
-            self.completed, Measure(self.spec.request.metric), looks=self.entry.earlier_looks
-        )
+        comparison = compare_runs(self.completed, Measure(self.spec.metric), looks=self.entry.earlier_looks)
         notes = (*comparison.notes, *self._choice_notes(comparison))
         return LabComparison(replace(comparison, notes=notes), [self.entry])
 
@@ -114,7 +117,12 @@ class EndedSweep(EndedStudy):
     def _choice_notes(self, comparison: "RunComparison") -> list[str]:
         """Limits of a figure that is the best of many, or was chosen on the images that it is measured on."""
         notes, points = [], self.spec.points
-        if points > 2 and not self.ran.confirmation and comparison.judgment is not None:
+        if (
+            points > 2
+            and isinstance(self.spec.request, SweepConfig)
+            and not self.ran.confirmation
+            and comparison.judgment is not None
+        ):
             notes.append(
                 f"the best of {points} settings was chosen by these seeds, so its mean is too high; the option confirm "
                 "trains the best again from new seeds"
@@ -136,8 +144,8 @@ class EndedSweep(EndedStudy):
 
         spec = self.spec
         yield Sentence(self.heading, "bold")
-        if spec.request.halving is not None:
-            yield _rungs(spec, spec.request.halving)
+        if len(spec.ladder) > 1:
+            yield _rungs(spec)
         if not self.completed:
             yield Sentence("no training has a result", "red")
         elif self.confirmation:
@@ -146,15 +154,48 @@ class EndedSweep(EndedStudy):
             yield (table := self.comparison.table())
             yield from ["", *table.notes, ""] if table.notes else [""]
             yield from self.confirmation.result_blocks()
-        else:
+        elif spec.axes:
             yield from self.comparison.result_blocks()
+        else:
+            yield from self._seeds()
         if self.effects:
             yield ""
             yield Sentence(f"which axis mattered, by {self.comparison.comparison.measure.name}", "bold")
             yield importance_table(self.effects, self.comparison.comparison.measure)
-        if self.completed and (step := self.answer.next_step):
+        yield from self.more()
+        if spec.axes and self.completed and (step := self.answer.next_step):
             yield step
         yield Hint(self.ran.path)
+
+    def _seeds(self) -> Iterable[Block]:
+        """The last epoch of every seed of the only group, their mean and standard deviation, the curves, and why none
+        learns."""
+        from optilab.diagnose import evidence_of, verdict
+        from optilab.study.judge import summarize
+
+        trained = [record for record in self.completed if record.last_row()]
+        if trained:
+            outcomes = {record.manifest["seed"]: record.outcome() for record in trained}
+            metrics = (*EPOCH_METRICS, "best_val_acc")
+            table = [[str(seed), *(decimals(row[key]) for key in metrics)] for seed, row in outcomes.items()]
+            means = [summarize([row[key] for row in outcomes.values()]) for key in metrics]
+            if len(trained) > 1:
+                table += [["mean", *(decimals(each.mean) for each in means)]]
+                table += [["std", *(decimals(each.std or 0.0) for each in means)]]
+            yield ""
+            yield grid(["seed", *metrics], table)
+            yield from drawn(trained, self.picture)
+        yield ""
+        yield tables.verdict_of(self.comparison.comparison)
+        yield from self.comparison.table().notes
+        if trained and not any(verdict.learning(evidence_of(record))[1] for record in trained):
+            if len(trained) > 1:
+                yield f"no seed is better than chance; of the first, {trained[0].name}:"
+            yield from LabRun(trained[0]).diagnosis.brief()
+
+    def more(self) -> Iterable[Block]:
+        """The blocks after the comparison."""
+        return ()
 
     def document(self) -> Mapping[str, Any]:
         """The rows of trials.csv, of the confirmation last, and the comparisons of the completed trials."""
@@ -169,13 +210,10 @@ class EndedSweep(EndedStudy):
         }
 
 
-def _rungs(spec: "SweepSpec", eta: int) -> str:
+def _rungs(spec: "SweepSpec") -> str:
     """The number of points at each rung, and the metric that chose them."""
-    from optilab.study.plan import rungs
-
-    ladder = rungs(spec.points, spec.base.epochs, eta)
-    steps = ", ".join(f"{points} to epoch {epochs}" for points, epochs in ladder)
-    return f"{steps}: at each rung the best by mean {spec.request.metric} went on"
+    steps = ", ".join(f"{points} to epoch {epochs}" for points, epochs in spec.ladder)
+    return f"{steps}: at each rung the best by mean {spec.metric} went on"
 
 
 COMMAND = Sweep

@@ -15,6 +15,7 @@ from optilab import runs, signals
 from optilab.call import Command
 from optilab.commands import studies
 from optilab.commands.answer import Answer
+from optilab.commands.compare import drawn
 from optilab.commands.options import (
     BatchSize,
     ClusterOptions,
@@ -33,21 +34,21 @@ from optilab.commands.options import (
     present,
 )
 from optilab.commands.request import Conflicts, Place
-from optilab.commands.results import EndedStudy, LabRun, LabStudy
+from optilab.commands.results import LabRun, LabStudy
 from optilab.config.load import load
 from optilab.errors import DivergedError
 from optilab.marks import ConfigKey, Flag
 from optilab.numbers import decimals
 from optilab.runs import Record, Row, best, read_timings
-from optilab.runs.metrics import EPOCH_METRICS
 from optilab.runs.provenance import provenance
 from optilab.show import terminal
-from optilab.show.blocks import Block, Hint
+from optilab.show.blocks import Block
 from optilab.show.progress import INTERVAL_SECONDS, Bar
 from optilab.show.table import grid
 from optilab.words import duration, pace, plural, settings_text
 
 if TYPE_CHECKING:
+    from optilab.commands.sweep import EndedSweep
     from optilab.config.training import TrainConfig
     from optilab.data.read import Dataset
     from optilab.study.claims import ClaimResult
@@ -262,7 +263,7 @@ class LabTraining(LabRun):
         rows = self.rows
         if rows:
             yield from _summary(rows, self.entry)
-            yield from _curves([self.entry], self.picture)
+            yield from drawn([self.entry], self.picture)
             yield from self.diagnosis.brief()
         yield str(self.path)
 
@@ -310,93 +311,23 @@ def _summary(rows: Sequence[Row], record: Record) -> Iterator[Block]:
         yield f"test set at epoch {top['epoch']}, the best by validation: loss {loss:.4f}, accuracy {accuracy:.4f}"
 
 
-def _curves(records: Sequence[Record], picture: bool | None) -> Iterator[Block]:
-    """The curves and layers of runs, or on a terminal that is too narrow the option that shows them."""
-    from optilab.commands.charts.training import training_chart
-    from optilab.study.curves import histories
-
-    shown = terminal.out.is_terminal if picture is None else picture
-    if shown:
-        yield ""
-        if picture or terminal.out.width >= terminal.PIPE_WIDTH:
-            yield training_chart(histories(records))
-            yield ""
-        else:
-            yield Hint("curves and layers: --picture")
-
-
 # --- several seeds ------------------------------------------------------------------------------------------
 
 
-def _train_seeds(config: "TrainConfig", request: Train, place: Place) -> "EndedSeeds":
+def _train_seeds(config: "TrainConfig", request: Train, place: Place) -> "EndedSweep":
     """Train from several seeds: a sweep without an axis."""
+    from optilab.commands.sweep import EndedSweep
     from optilab.config.study import SweepConfig
     from optilab.study import claims
     from optilab.study.sweep import spec_of
 
-    spec = spec_of(SweepConfig(config=config, seeds=request.seeds or 1), command="train")
+    spec = spec_of(SweepConfig(config=config, seeds=request.seeds or 1), alone=True)
     ran = studies.run(spec, runs.chosen_name(request.name, spec.name), request, place)
     study = runs.read_study(ran.path)
     judged = claims.judge_claims(spec.request.expect, claims.results_of_study(study))
-    answer = EndedSeeds(study, ran, spec, request.picture, judged=judged)
+    answer = EndedSweep(study, ran, spec, request.picture, judged=judged)
     _save(request, answer, study.completed())
     return answer
-
-
-@dataclass(frozen=True, repr=False)
-class EndedSeeds(EndedStudy):
-    """One network from several seeds."""
-
-    picture: bool | None = None
-
-    @property
-    def records(self) -> list[Record]:
-        """The trials that did not fail."""
-        return [runs.read(self.path / ended.trial.name) for ended in self.ran.outcomes if not ended.failed]
-
-    def blocks(self) -> Iterator[Block]:
-        """The last epoch of every seed, their mean and their standard deviation."""
-        from optilab.diagnose import evidence_of, verdict
-
-        records = self.records
-        trained, summary = [record for record in records if record.last_row()], self._summary
-        if trained:
-            outcomes = {record.manifest["seed"]: record.outcome() for record in trained}
-            table = [(str(seed), *(decimals(row[key]) for key in summary)) for seed, row in outcomes.items()]
-            if len(trained) > 1:
-                table += [
-                    (word, *(decimals(value[word]) for value in summary.values())) for word in ("mean", "std")
-                ]
-            yield ""
-            yield grid(["seed", *summary], table)
-            yield from _curves(records, self.picture)
-        if trained and not any(verdict.learning(evidence_of(record))[1] for record in trained):
-            if len(trained) > 1:
-                yield f"no seed is better than chance; of the first, {trained[0].name}:"
-            yield from LabRun(trained[0]).diagnosis.brief()
-        yield str(self.path)
-
-    @property
-    def _summary(self) -> dict[str, dict[str, float]]:
-        """Mean and sample standard deviation (0 for one seed) of the last metrics and of the best accuracy."""
-        from optilab.study.judge import summarize
-
-        outcomes = [record.outcome() for record in self.records if record.last_row()]
-        values = {key: [row[key] for row in outcomes] for key in (*EPOCH_METRICS, "best_val_acc") if outcomes}
-        summaries = {key: summarize(row) for key, row in values.items()}
-        return {key: {"mean": summary.mean, "std": summary.std or 0.0} for key, summary in summaries.items()}
-
-    def document(self) -> Mapping[str, Any]:
-        facts = [
-            {
-                "run": str(record.path),
-                "status": record.state,
-                "seed": record.manifest["seed"],
-                "rows": record.rows(),
-            }
-            for record in self.records
-        ]
-        return {"run": str(self.path), "runs": facts, "summary": self._summary}
 
 
 # --- display during the training --------------------------------------------------------------------------------

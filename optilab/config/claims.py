@@ -77,11 +77,11 @@ PATH = Subject(("f", "distance", "gradient_norm", "w1", "w2", "epochs", "status"
 """A path of `optimize`; `epochs` is the first epoch with |grad f| below the tolerance."""
 RACE = Subject(_RACED := ("cost", "ratio", "solved", "verdict"), _VERDICTS, _RACED)
 """A rule in a race, as its `--json` names them."""
-NETWORK_RACE = Subject(_ON_NETWORKS := ("test_acc", "verdict"), _VERDICTS, _ON_NETWORKS, ["test_acc"])
-"""A rule in a race on trainings."""
+BENCHMARK = Subject(_ON_NETWORKS := ("test_acc", "verdict"), _VERDICTS, _ON_NETWORKS, ["test_acc"])
+"""A rule in a benchmark."""
 RATE = Subject(_OF_RATE := ("rate", "status"), {"status": ("found", "unmoved")}, _OF_RATE)
 """`optilab lr`: the recommended rate, and whether there is one (found or unmoved)."""
-SUBJECTS = {"train": TRAINING, "optimize": PATH, "race": RACE, "race --on": NETWORK_RACE, "lr": RATE}
+SUBJECTS = {"train": TRAINING, "optimize": PATH, "race": RACE, "benchmark": BENCHMARK, "lr": RATE}
 """The subject of each command."""
 
 WORDS = ("status", "verdict", "diagnosis")
@@ -259,7 +259,7 @@ def measured(subject: Subject) -> AfterValidator:
     return AfterValidator(require)
 
 
-COMMANDS = ("optimize", "train", "sweep", "remedy", "race", "lr", "run")
+COMMANDS = ("optimize", "train", "sweep", "remedy", "benchmark", "race", "lr", "run")
 """The commands whose results can be claimed, and a run or a study that is there."""
 
 
@@ -270,12 +270,13 @@ class ClaimsEntry(Section):
     optimize: Annotated[Any, Doc("paths: a preset, a YAML file, or the keys of an optimize config")] = None
     train: Annotated[Any, Doc("a training: a preset, a YAML file, or the keys of a train config")] = None
     sweep: Annotated[Any, Doc("a study: a YAML file, or the keys of a sweep config")] = None
-    remedy: Annotated[Any, Doc("remedies of a training: a YAML file, or config, only, pairs, tune and seeds")] = (
+    remedy: Annotated[Any, Doc("remedies of a training: a YAML file, or config, only, pairs, over and seeds")] = (
         None
     )
-    race: Annotated[Any, Doc("a race: a YAML file, or its options as keys; with `on` it is one on trainings")] = (
+    benchmark: Annotated[Any, Doc("optimizers on trainings: a YAML file, or the keys of a benchmark config")] = (
         None
     )
+    race: Annotated[Any, Doc("optimizers on test functions: a YAML file, or the options of a race as keys")] = None
     lr: Annotated[Any, Doc("the range test of a training: a preset, a YAML file, or its keys")] = None
     run: Annotated[
         str | None, Doc("a run or a study that is there, also one of `watch.save`: its name or path")

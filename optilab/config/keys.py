@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from optilab.call import flow
-from optilab.config import DEFINITIONS
+from optilab.config import SCHEMAS
 from optilab.errors import UsageError, did_you_mean, shown
 from optilab.numbers import bound
 
@@ -90,7 +90,7 @@ def _definitions() -> Mapping[str, Any]:
 @cache
 def keys_of(kind: str) -> tuple[Key, ...]:
     """Every key of a command's configs, in order."""
-    return tuple(_section(_definitions()[DEFINITIONS[kind]], "", ""))
+    return tuple(_section(_definitions()[SCHEMAS[kind][1]], "", ""))
 
 
 def _section(schema: Mapping[str, Any], prefix: str, of: str) -> Iterator[Key]:

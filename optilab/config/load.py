@@ -28,7 +28,7 @@ from optilab.errors import (
 from optilab.runs.record import MANIFEST
 
 S = TypeVar("S", bound=Section)
-STUDIES = ("sweep", "remedy", "race")
+STUDIES = ("sweep", "remedy", "benchmark")
 CODE_KEYS = {"train": ("model", "optimizer"), "optimize": ("algo",)}
 """The keys of each command's config that may name a user's code."""
 _MEASURED = ("probes", "curvature", "curvature.every", "curvature.images")

@@ -1,7 +1,10 @@
-"""The keys of `optilab sweep`, `optilab remedy` and `optilab race --on`: a study, as its study.yaml repeats it."""
+"""The keys of `optilab sweep`, `optilab remedy` and `optilab benchmark`: a study, as its study.yaml repeats it.
+
+Those of `optilab race` are here, too; a race has no directory.
+"""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_doc import Doc
@@ -9,10 +12,9 @@ from annotated_types import Ge, Le, MinLen
 from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, WithJsonSchema
 from pydantic_core import core_schema
 
-from optilab.config import FUNCTION_RACE
-from optilab.config.claims import NETWORK_RACE, RACE, TRAINING, Claims, measured, unmeasured
+from optilab.config.claims import BENCHMARK, RACE, TRAINING, Claims, measured
 from optilab.config.presets import optimizer_names
-from optilab.config.section import Name, Section, refusal, refuse_object
+from optilab.config.section import Name, ScalarOrList, Section, refusal, refuse_object
 from optilab.errors import UsageError, shown
 from optilab.marks import RANGE, FileOnly, Flag, Read, claim_doc
 from optilab.words import plural
@@ -124,7 +126,15 @@ Holdout = Annotated[
 ]
 DrawSeed = Annotated[int, Ge(0), Flag("N")]
 TuneSwitch = Annotated[bool, FileOnly()]
-"""The type of a switch that tunes one more hyperparameter; a command that starts a race sets it."""
+"""The type of a switch that tunes one more hyperparameter; a command that starts a benchmark sets it."""
+
+
+Axes = Annotated[
+    dict[str, Any],
+    Flag("AXIS", complete="key", repeated=True),
+    Read(read_axes),
+    Doc(f"An axis: {RANGE}, or KEY=VALUE,VALUE,... in YAML's notation"),
+]
 
 
 class SweepConfig(Section):
@@ -134,12 +144,7 @@ class SweepConfig(Section):
 
     name: Annotated[Name | None, FileOnly(), Doc("label of the study; null: that of the training")] = None
     config: TrainingSource
-    over: Annotated[
-        dict[str, Any],
-        Flag("AXIS", complete="key", repeated=True),
-        Read(read_axes),
-        Doc(f"An axis: {RANGE}, or KEY=VALUE,VALUE,... in YAML's notation"),
-    ] = Field(default_factory=dict)
+    over: Axes = Field(default_factory=dict)
     zip: Annotated[bool, Doc("Walk the axes together; by default, take their product")] = False
     samples: Annotated[
         int | None, Ge(1), Le(100_000), Flag("N"), Doc("Draw N settings from the ranges of the axes (Sobol)")
@@ -191,26 +196,9 @@ class RemedyConfig(Section):
         Doc("These remedies only"),
     ] = None
     pairs: Annotated[bool, Doc("Also two remedies at once, where they change different keys")] = False
-    tune: Annotated[
-        int | None,
-        Ge(1),
-        Le(10_000),
-        Flag("N"),
-        Doc("Give each remedy, and the network as it is, the best of N learning rates; judge on new seeds"),
-    ] = None
-    holdout: Holdout = 10_000
+    over: Axes = Field(default_factory=dict)
     seeds: Annotated[Seeds, Doc("Seeds per remedy, from the config's on")] = 1
-    repeats: Annotated[Repeats, Doc("With --tune: repeats of tuning and judging with other rates and seeds")] = 1
-    finalists: Finalists = 1
-    seed: Annotated[DrawSeed, Doc("With --tune: seed of the rates; not of the runs")] = 0
-    expect: Claims = ()
-
-    def inconsistencies(self) -> Iterator[tuple[str, str]]:
-        yield from super().inconsistencies()
-        for key, default in (("repeats", 1), ("seed", 0)):
-            if self.tune is None and getattr(self, key) != default:
-                yield "applies only with tune", key
-        yield from unmeasured(self.expect, TRAINING if self.tune is None else NETWORK_RACE)
+    expect: Annotated[Claims, measured(TRAINING)] = ()
 
 
 def _optimizer(value: Any) -> Any:
@@ -230,17 +218,17 @@ def _function_names(value: Any) -> Any:
     return value
 
 
-class FunctionRaceConfig(Section):
+class RaceConfig(Section):
     """`optilab race`: rules with the same budget of tuning, on test functions."""
 
-    kind: ClassVar[str] = FUNCTION_RACE
+    kind: ClassVar[str] = "race"
 
     algos: Annotated[
         list[Annotated[Any, BeforeValidator(_optimizer), WithJsonSchema({"type": "string"})]] | None,
         MinLen(1),
         Flag("NAME,...", names=("--algo",), complete="rule", positional=True),
         Read(read_names),
-        Doc("Optimizers to compare [ten; with --on, a different ten]"),
+        Doc("Optimizers to compare [ten]"),
     ] = None
     functions: Annotated[
         list[str] | None,
@@ -250,7 +238,7 @@ class FunctionRaceConfig(Section):
         Read(read_names),
         Doc("Test functions with a known minimum [16 of them]"),
     ] = None
-    budget: Annotated[Tried, Doc("Random settings per optimizer [50; --on: 10]")] = 50
+    budget: Annotated[Tried, Doc("Random settings per optimizer")] = 50
     over: Ranges = Field(default_factory=dict)
     starts: Annotated[
         Tried, Doc("Starting points used for tuning; the same number of new ones is used for evaluation")
@@ -280,27 +268,26 @@ class FunctionRaceConfig(Section):
 Trainings = Annotated[
     list[Annotated[Any, _Training()]],
     MinLen(1),
-    Flag("CONFIG,...", complete="preset:train"),
-    Read(read_names),
-    Doc("Race on these networks instead: YAML files or presets"),
+    ScalarOrList((str, dict)),
+    Doc("The networks to train, each a preset, a YAML file or the keys of a training"),
 ]
-TrainingRules = Annotated[
+BenchmarkRules = Annotated[
     list[str],
     MinLen(2),
-    Flag("NAME,...", names=("--algo",), complete="rule", positional=True),
+    Flag("NAME,...", names=("--algo",), complete="rule"),
     Read(optimizer_names),
     Doc("The optimizers to compare"),
 ]
 
 
-class TrainingRaceConfig(Section):
-    """`optilab race --on`: rules with the same budget of tuning, on one or more trainings."""
+class BenchmarkConfig(Section):
+    """`optilab benchmark`: rules with the same budget of tuning, on one or more trainings."""
 
-    kind: ClassVar[str] = "race"
+    kind: ClassVar[str] = "benchmark"
 
     name: Annotated[Name | None, FileOnly(), Doc("label of the study; null: those of the trainings")] = None
-    on: Trainings
-    algos: TrainingRules
+    config: Trainings
+    algos: BenchmarkRules
     budget: Annotated[Tried, Doc("Random settings tried per optimizer and training, from one seed each")] = 10
     over: Ranges = Field(default_factory=dict)
     seeds: Annotated[Seeds, Doc("New seeds for the chosen setting")] = 5
@@ -312,9 +299,9 @@ class TrainingRaceConfig(Section):
         False
     )
     schedule: Annotated[TuneSwitch, Doc("choose a schedule, unless the training has one; also true")] = False
-    seed: Annotated[DrawSeed, Doc("Seed of the settings; with --on not of the trainings")] = 0
+    seed: Annotated[DrawSeed, Doc("Seed of the settings; not of the trainings")] = 0
     keep: Annotated[Keep, FileOnly(), Doc("checkpoints that remain of a trial that has ended")] = "none"
-    expect: Annotated[Claims, measured(NETWORK_RACE)] = ()
+    expect: Annotated[Claims, measured(BENCHMARK), claim_doc("adam: test_acc > 0.8")] = ()
 
     @property
     def finalist_count(self) -> int:

@@ -15,6 +15,8 @@ from optilab.config.tree import Override
 from optilab.errors import chosen_names
 
 BASE = "sigmoid"
+REMEDY, AS_IT_IS = "remedy", "as it is"
+"""The setting of a trial that names its remedy, and its value for a network without one."""
 
 
 @dataclass(frozen=True)

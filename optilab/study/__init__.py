@@ -1,6 +1,6 @@
 """Many trainings or paths: planned, run, compared. Nothing in here imports torch.
 
-A study is a `plan`: a generator of batches of trials. `sweep`, `remedy` and `network_race` make one of what was asked;
+A study is a `plan`: a generator of batches of trials. `sweep`, `remedy` and `benchmark` make one of what was asked;
 `study` opens or continues the study and trains what is missing of its plan (`trials`), by the workers of this
 machine or of a cluster (`workers`), and every outcome is a row of its table (`runs.OpenStudy` writes it).
 

@@ -28,8 +28,8 @@ from optilab.study.measure import Measure, Missing, values_of
 from optilab.words import plural
 
 if TYPE_CHECKING:
+    from optilab.study.benchmark import BenchmarkResult
     from optilab.study.function_race import Race
-    from optilab.study.network_race import RaceResult
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def judge_mean(
     elif difference.more:
         why += f"; {plural(difference.more, f'further {unit}')} would tell"
     elif count < 5:
-        why += f"; more {unit}s would tell: {'train' if unit == 'seed' else 'race'} with --{unit}s 5"
+        why += f"; more {unit}s would tell: {'train' if unit == 'seed' else 'benchmark'} with --{unit}s 5"
     return ClaimResult(claim.text, of, mean, "cannot tell", why)
 
 
@@ -231,7 +231,7 @@ def require_judgeable(
 
 def results_of_study(study: Study) -> Results:
     """A study of any command, of a confirmed sweep its confirmation. DataError for a trial that cannot be read."""
-    from optilab.study.network_race import read
+    from optilab.study.benchmark import read
 
     ended = Counter(trial.status for trial in study.ended)
     if study.state != "done" or ended["failed"]:
@@ -241,19 +241,11 @@ def results_of_study(study: Study) -> Results:
         return Results(lambda metric, at: {}, why)
     records = study.completed()  # without those that halving has stopped
     if (result := read(study)) is not None:
-        return results_of_network_race(result)
+        return results_of_benchmark(result)
     if study.confirmation:
         return results_of_study(read_study(study.confirmation))
-    looks = study.earlier_looks
-    if study.manifest["command"] == "remedy":
-        members: dict[str, dict[int, Record]] = {}
-        for trial in study.ended:
-            if trial.run:
-                members.setdefault(str(trial.settings["remedy"]), {})[trial.seed] = trial.run
-        remedies = [Group(name, {}, dict(sorted(seeds.items()))) for name, seeds in members.items() if seeds]
-        return _results_of_groups(remedies, len(remedies), looks)
     tried = {json.dumps(trial.settings, sort_keys=True) for trial in study.ended}  # those that halving left, too
-    return results_of_trainings(records, len(tried), looks)
+    return results_of_trainings(records, len(tried), study.earlier_looks)
 
 
 def results_of_trainings(records: Sequence[Record], points: int = 0, looks: int = 0) -> Results:
@@ -348,7 +340,7 @@ def _measured_of_path(config: OptimizeConfig, rows: Sequence[Row], metric: str, 
 
 
 def results_of_race(race: "Race") -> Results:
-    """The rules of a race on functions."""
+    """The rules of a race."""
     rows = {row["rule"]: row for row in race.standings}
 
     def measured(metric: str, at: At) -> Mapping[str, Measured]:
@@ -358,8 +350,8 @@ def results_of_race(race: "Race") -> Results:
     return Results(measured)
 
 
-def results_of_network_race(result: "RaceResult") -> Results:
-    """The rules of a race on trainings: RULE on every training, and with several trainings NETWORK/RULE."""
+def results_of_benchmark(result: "BenchmarkResult") -> Results:
+    """The rules of a benchmark: RULE on every training, and with several trainings NETWORK/RULE."""
 
     def measured(metric: str, at: At) -> Mapping[str, Measured]:
         rules = {}

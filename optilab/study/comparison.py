@@ -9,6 +9,7 @@ from typing import Any
 
 from optilab.config.keys import is_within
 from optilab.config.load import NOT_SETTINGS
+from optilab.diagnose.remedies import AS_IT_IS, REMEDY
 from optilab.errors import UsageError, did_you_mean, shown
 from optilab.runs import Record
 from optilab.study.diff import circumstances, varying
@@ -105,7 +106,8 @@ def compare_runs(
     looks: int = 0,
     labels: Sequence[str] = (),
 ) -> RunComparison:
-    """Compare the runs by `measure`, each group with `baseline` (a label, a config's or run's name) or the best.
+    """Compare the runs by `measure`, each group with `baseline` (a label, a config's or run's name), else remedies with
+    the network as it is, and other groups with the best.
 
     `by` names the keys, sections or words of labels (`lr`) that tell rows apart; each row is then averaged over the
     settings that differ otherwise and that all rows have. With `best` each row has at each seed the setting that is the
@@ -122,7 +124,7 @@ def compare_runs(
     rows, other_settings = _rows(grouping, values, by, best, measure.higher_is_better)
     rows = [*relabeled(rows, labels)] if by else rows
     outcomes = {i: row.outcomes.values for i, row in enumerate(rows)}
-    reference = None if baseline is None else _named(rows, baseline)
+    reference = _untouched(rows) if baseline is None else _named(rows, baseline)
     if best and not any(outcomes.values()):
         raise UsageError(
             "--best needs two seeds that all settings of a row have: one chooses, one judges; train each setting with "
@@ -225,6 +227,13 @@ def _at_their_best(cells: Sequence[GroupValues], higher_is_better: bool) -> Grou
         values[seed] = cell.values[seed]
         imputed |= {seed: cell.imputed[seed]} if seed in cell.imputed else {}
     return replace(common, values=values, imputed=imputed)
+
+
+def _untouched(rows: Sequence[ComparedRuns]) -> int | None:
+    """The row of the network as it is, where all rows are remedies; None where it has no outcome, or several rows."""
+    remedies = [row.settings.get(REMEDY) for row in rows]
+    places = [i for i, remedy in enumerate(remedies) if remedy == AS_IT_IS and rows[i].outcomes.values]
+    return places[0] if None not in remedies and len(places) == 1 else None
 
 
 def _named(rows: Sequence[ComparedRuns], name: str) -> int:

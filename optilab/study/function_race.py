@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from optilab.config.study import FunctionRaceConfig
+from optilab.config.study import RaceConfig
 from optilab.errors import UsageError
 from optilab.optimize.objective import Floats, Objective, label_of, minima_inside
 from optilab.optimize.rule import Rule, reject_matrix_rule
@@ -31,7 +31,7 @@ ENOUGH_FUNCTIONS = 6
 class Race:
     """All tunings, and their costs as tables."""
 
-    conditions: FunctionRaceConfig
+    conditions: RaceConfig
     rules: list[str]
     functions: list[str]
     tunings: list[Tuning]
@@ -130,7 +130,7 @@ def plan_notes(rules: Sequence[Rule], functions: Sequence[Objective], over: Mapp
 def run(
     rules: Sequence[Rule],
     functions: Sequence[Objective],
-    conditions: FunctionRaceConfig,
+    conditions: RaceConfig,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Race:
     """Every tuning of what `require_raceable` accepts; `progress(done)` is called after each."""

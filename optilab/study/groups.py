@@ -12,19 +12,22 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from optilab import runs
 from optilab.call import flow
 from optilab.config.load import NOT_SETTINGS, config_of
 from optilab.config.section import dump
-from optilab.config.training import TrainConfig
 from optilab.config.tree import Tree, flat
+from optilab.diagnose.remedies import REMEDY
 from optilab.errors import UsageError, did_you_mean, shown
 from optilab.numbers import digits
 from optilab.optimize.user_code import is_user_code
 from optilab.runs import Record, Study
 from optilab.words import SEVERAL, listed, plural, some
+
+if TYPE_CHECKING:
+    from optilab.study.trials import Trial
 
 DATA_DIGEST = "data.files"
 """The setting that stands for the content of the dataset's files: the start of a checksum of their checksums."""
@@ -143,7 +146,8 @@ def settings(record: Record) -> dict[str, Any]:
             tree[f"{key}.name"] = value_text(tree[f"{key}.name"])
             tree[f"{key}.sha256"] = str(tree.get(f"{key}.sha256"))[:8]
     digests = record.manifest.get("data", {}).get("sha256", {})
-    return {**tree, DATA_DIGEST: _digest(digests), **_fork(record.manifest.get("fork"))}
+    remedy = {REMEDY: record.manifest[REMEDY]} if REMEDY in record.manifest else {}
+    return {**remedy, **tree, DATA_DIGEST: _digest(digests), **_fork(record.manifest.get("fork"))}
 
 
 def _fork(origin: Mapping[str, Any] | None) -> dict[str, str]:
@@ -168,9 +172,12 @@ def groups(records: Iterable[Record], by: Iterable[str] = ()) -> Grouping:
     """The runs by everything but the seed. Of several runs with the same settings and seed, the one that went
     furthest counts, the newest of equals.
 
-    `by` adds keys that are not settings otherwise, such as `name`. UsageError for one that no run has.
+    `by` adds keys that are not settings otherwise, such as `name`. UsageError for one that no run has. The name of a
+    remedy is a setting where each run has one; among other runs, what the remedy changes tells its run apart.
     """
-    ignored = NOT_SETTINGS - set(by)
+    records = [*records]
+    named = all(REMEDY in record.manifest for record in records)
+    ignored = (NOT_SETTINGS if named else NOT_SETTINGS | {REMEDY}) - set(by)
     members, distinct, known, repeated = (
         dict[str, dict[int, Record]](),
         _Distinct(),
@@ -217,11 +224,11 @@ def relabeled(items: Sequence[L], labels: Sequence[str]) -> tuple[L, ...]:
     return tuple(replace(item, label=names[item.label]) for item in items)
 
 
-def planned_groups(configs: Iterable[TrainConfig]) -> Grouping:
-    """The groups, still without runs, that trainings of these configs, on the same images, will make."""
+def planned_groups(trials: "Iterable[Trial]") -> Grouping:
+    """The groups, still without runs, that these trials, on the same images, will make."""
     distinct = _Distinct()
-    for config in configs:
-        tree = flat(dump(config))
+    for trial in trials:
+        tree = {**trial.facts, **flat(dump(trial.config))}
         if digest := tree.get("optimizer.sha256"):
             tree["optimizer.sha256"] = str(digest)[:8]
         distinct.add(tree, NOT_SETTINGS)
@@ -285,19 +292,20 @@ def _labels(different: Sequence[Mapping[str, Any]], names: Sequence[str]) -> lis
 def settings_label(tree: Mapping[str, Any], keys: Sequence[str]) -> str:
     """`lr 0.1, norm batch`: the settings in `keys`, each by as much of its key as tells it from the others."""
     words = short_names(keys)
-    return ", ".join(f"{words[key]} {value_text(tree[key])}" for key in keys if key in tree)
+    texts = {key: value_text(tree[key]) for key in keys if key in tree}
+    return ", ".join(text if key == REMEDY else f"{words[key]} {text}" for key, text in texts.items())
 
 
 def distinguishing_keys(trees: Sequence[Mapping[str, Any]], keys: Iterable[str] | None = None) -> list[str]:
     """The keys, or those of all trees, without those that follow from the name of their entry, as `optimizer.beta1`
-    from `optimizer.name`."""
+    from `optimizer.name`, or from that of the remedy."""
     keys = dict.fromkeys(key for tree in trees for key in tree) if keys is None else keys
-    return [key for key in keys if not _is_implied_by_name(key, trees)]
+    names = {key: (f"{key.rpartition('.')[0]}.name", REMEDY) for key in keys}
+    return [key for key in keys if not any(_is_implied_by(name, key, trees) for name in names[key])]
 
 
-def _is_implied_by_name(key: str, different: Sequence[Mapping[str, Any]]) -> bool:
-    """True if the name of the entry that `key` belongs to decides its value."""
-    entry = f"{key.rpartition('.')[0]}.name"
+def _is_implied_by(entry: str, key: str, different: Sequence[Mapping[str, Any]]) -> bool:
+    """True if the value of `entry`, a name, decides that of `key`."""
     if key == entry or not any(entry in tree for tree in different):
         return False
     values: dict[Any, Any] = {}

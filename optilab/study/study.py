@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from optilab import runs, signals
 from optilab.config.load import load
 from optilab.config.section import to_yaml
-from optilab.config.study import RemedyConfig, SweepConfig, TrainingRaceConfig
+from optilab.config.study import BenchmarkConfig, RemedyConfig, SweepConfig
 from optilab.config.training import TrainConfig, changed_keys
 from optilab.config.user_network import UserNetwork
 from optilab.errors import DataError, ExitCode, OptilabError, RunError, SystemFailure, UsageError, WriteFailure
@@ -43,7 +43,7 @@ class StudySpec:
     """The trials of a study, the plan that orders them, and how they are named."""
 
     command: str
-    request: SweepConfig | RemedyConfig | TrainingRaceConfig
+    request: SweepConfig | RemedyConfig | BenchmarkConfig
     """The content of study.yaml, with its trainings resolved."""
     plan: Callable[[Path, bool], Plan]
     """Make the plan of the study in that directory; for a forecast (True) what a search chooses is drawn at random."""
@@ -120,7 +120,7 @@ class Watcher(Protocol):
     """The view of a study in progress."""
 
     def recount(self, trials: int, epochs: int) -> None:
-        """Replace the numbers that were forecast: a race does not go on with settings that diverged."""
+        """Replace the numbers that were forecast: a benchmark does not go on with settings that diverged."""
 
     def known(self, outcomes: Iterable[Outcome]) -> None:
         """Count trials that had ended before, or at an earlier rung."""
@@ -215,7 +215,8 @@ def run(
                     outcomes = [*follow(spec.plan(path, False), partial(known, path), train).values()]
                 failed = any(outcome.failed for outcome in outcomes)
                 status = "interrupted" if stop.requested else "failed" if failed else "done"
-                if status == "done" and spec.request.seeds > 1:  # else it has no verdict
+                compared = any(outcome.trial.settings for outcome in outcomes)
+                if status == "done" and compared and spec.request.seeds > 1:  # else it has no verdict
                     study.update(looks=_look_digests(study.manifest.get("looks", []), outcomes))
             except (WorkersLost, WriteFailure):
                 status = "interrupted"
@@ -390,8 +391,7 @@ def _reproducing_command(study: runs.OpenStudy, spec: StudySpec, argv: Sequence[
         return list(argv)
     if runs.read_study(study.path).config == to_yaml(spec.request):
         return list(study.manifest.get("argv", argv))
-    command = "sweep" if spec.command == "train" else spec.command  # `train --seeds` is a sweep without axes
-    return ["optilab", command, "--study", str(study.path / runs.STUDY)]
+    return ["optilab", spec.command, "--study", str(study.path / runs.STUDY)]
 
 
 def _look_digests(before: Sequence[str], outcomes: Sequence[Outcome]) -> list[str]:
@@ -507,7 +507,7 @@ class _Runner:
         arguments = {
             "folder": str(self.study.path.absolute()),
             "name": trial.name,
-            "provenance": self.provenance,
+            "provenance": {**self.provenance, **trial.facts},
             "until": trial.config.epochs if until is None else until,
             "keep": self.keep,
         }

@@ -22,7 +22,7 @@ from optilab.config.claims import BEST
 from optilab.config.keys import keys_of
 from optilab.config.load import load
 from optilab.config.section import dump
-from optilab.config.study import SweepConfig
+from optilab.config.study import RemedyConfig, SweepConfig
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
 from optilab.errors import ConfigError, OptilabError, Problem, RunError, UsageError, unknown
@@ -57,30 +57,33 @@ class SweepSpec(StudySpec):
     Of a search, whose points follow from outcomes, `trials` are those at the ends of its axes.
     """
 
-    request: SweepConfig
+    request: SweepConfig | RemedyConfig
     base: TrainConfig = field(kw_only=True)
     axes: Sequence[AxisLike] = field(kw_only=True)
     points: int = field(kw_only=True)
     """The number of settings; each has all the seeds."""
-    completed: int = field(kw_only=True)
-    """The number of settings that run to the end."""
-    confirmed: int = field(kw_only=True)
+    ladder: Sequence[tuple[int, int]] = field(kw_only=True)
+    """The number of settings and of epochs at each rung; without halving there is one."""
+    confirmed: int = 0
     """The number of settings that are trained again from new seeds, `sample` of them."""
 
     @property
     def detectable(self) -> float | None:
-        return smallest_difference(self.confirmed or self.completed, self.sample)
+        return smallest_difference(self.confirmed or self.ladder[-1][0], self.sample)
 
     @property
     def judged_by(self) -> str:
         """The metric that compares the settings that are trained again: on the test set if images are held out."""
-        tested = f"test_{self.request.metric.rpartition('_')[2]}"
-        return tested if self.base.data.holdout and tested in METRICS else self.request.metric
+        tested = f"test_{self.metric.rpartition('_')[2]}"
+        return tested if self.base.data.holdout and tested in METRICS else self.metric
 
     def confirmation(self, study: Path, outcomes: Outcomes) -> "SweepSpec | None":
         """The best settings of these outcomes, and those that were confirmed before, from new seeds: no trial is
         forgotten. None without any."""
-        if not (self.confirmed and (chosen := best_settings(outcomes, self.confirmed, self.request.metric))):
+        asked = self.request
+        if isinstance(asked, RemedyConfig) or not (
+            self.confirmed and (chosen := best_settings(outcomes, self.confirmed, self.metric))
+        ):
             return None
         base = self.base.model_copy(update={"seed": final_seeds(self.base.seed, self.sample)[0]})
         before = set[str]()
@@ -93,13 +96,13 @@ class SweepSpec(StudySpec):
                 chosen.append(trial.settings)
         over = {axis.key: [point[axis.key] for point in chosen] for axis in self.axes}
         request = SweepConfig(
-            name=self.request.name,
+            name=asked.name,
             config=base,
             over=over,
             zip=len(over) > 1,
             seeds=self.sample,
             metric=self.judged_by,
-            keep=self.request.keep,
+            keep=asked.keep,
         )
         return spec_of(request)
 
@@ -123,13 +126,7 @@ def _resolved(
 
     Without an axis, the claims of the training are those of the study.
     """
-    for change in changes:
-        for axis in request.over:
-            if change.key == axis:
-                raise UsageError(f"{axis} is an axis (--over), whose values take its place", change.where)
-            if change.key.startswith(f"{axis}."):
-                raise UsageError(f"--over {axis} replaces {change.key}", change.where)
-    axes = [read_axis(*axis) for axis in request.over.items()]
+    axes = axes_of(request.over, changes)
     base = load(TrainConfig, request.config, changes, replaced=_changes(next(_ends(axes))))
     expect = request.expect if request.over else (*base.expect, *request.expect)
     base = as_trial(base, expect=())
@@ -137,11 +134,22 @@ def _resolved(
     return request.model_copy(update=changed), base, axes
 
 
-def spec_of(request: SweepConfig, changes: Sequence[Override] = (), command: str = "sweep") -> SweepSpec:
-    """The trials of a sweep, with `changes` of its training. UsageError for axes that do not fit, ConfigError for their
-    values."""
+def axes_of(over: Mapping[str, Any], changes: Sequence[Override]) -> Sequence[AxisLike]:
+    """The axes of `--over`. UsageError for one that is none, and for a change of its key."""
+    for change in changes:
+        for axis in over:
+            if change.key == axis:
+                raise UsageError(f"{axis} is an axis (--over), whose values take its place", change.where)
+            if change.key.startswith(f"{axis}."):
+                raise UsageError(f"--over {axis} replaces {change.key}", change.where)
+    return [read_axis(*axis) for axis in over.items()]
+
+
+def spec_of(request: SweepConfig, changes: Sequence[Override] = (), alone: bool = False) -> SweepSpec:
+    """The trials of a sweep, with `changes` of its training. UsageError for axes that do not fit, and for a single
+    trial unless it may stand `alone`; ConfigError for values of the axes."""
     request, base, axes = _resolved(request, changes)
-    if command == "sweep" and not request.over and request.seeds == 1:
+    if not alone and not request.over and request.seeds == 1:
         raise UsageError("a sweep needs an axis (--over) or several seeds (--seeds)")
     _require_options(request, base, axes)
     count = (
@@ -152,7 +160,7 @@ def spec_of(request: SweepConfig, changes: Sequence[Override] = (), command: str
     if count * request.seeds > MAX_TRIALS:
         raise UsageError(f"expected at most {MAX_TRIALS:,} trials, got {count * request.seeds:,}")
     tried = _ends(axes) if request.search else points(request, axes)
-    trials = _trials(base, tried, 1 if request.search else request.seeds)
+    trials = trials_of(base, tried, 1 if request.search else request.seeds)
     _require_distinct(trials, "--over" if request.samples is None or request.search else "--samples")
     if request.search:
         require_optuna()
@@ -168,11 +176,10 @@ def spec_of(request: SweepConfig, changes: Sequence[Override] = (), command: str
         text = f"{plural(settings, 'setting')} and {plural(base.epochs, 'epoch')}"
         least = f"{request.halving} settings and {request.halving} epochs"
         raise UsageError(f"expected at least {least}, got {text}", "--halving")
-    completed, _ = ladder[-1]
-    confirmed = min(_confirmed(request), completed)
+    confirmed = min(_confirmed(request), ladder[-1][0])
     sample = new_seeds(dump(request)) if confirmed else request.seeds
     return SweepSpec(
-        command,
+        "sweep",
         request,
         make_plan,
         trials,
@@ -184,7 +191,7 @@ def spec_of(request: SweepConfig, changes: Sequence[Override] = (), command: str
         base=base,
         axes=axes,
         points=settings,
-        completed=completed,
+        ladder=ladder,
         confirmed=confirmed,
     )
 
@@ -195,7 +202,7 @@ def _labels(request: SweepConfig, trials: Sequence[Trial], confirmed: int) -> li
     several = len({trial.config.data.source for trial in trials}) > 1
     if chosen or several or not any(claim.of for claim in request.expect):
         return None
-    return [*(group.label for group in planned_groups(trial.config for trial in trials).groups), BEST]
+    return [*(group.label for group in planned_groups(trials).groups), BEST]
 
 
 def _shape(request: SweepConfig, axes: Sequence[AxisLike]) -> str:
@@ -271,8 +278,8 @@ def _search(request: SweepConfig, base: TrainConfig, axes: Sequence[AxisLike], p
             f"{key}: {flow(was.get(key))} -> {flow(now[key])}" for key in keys if was.get(key) != now[key]
         ]:
             raise RunError(f"{path} was started with other settings: {'; '.join(changed)}")
-    trials_of = partial(_of_point, base, seeds=request.seeds)
-    return tpe(axes, request.samples or 0, base.seed, request.metric, trials_of, planned, dry)
+    of_point = partial(_of_point, base, seeds=request.seeds)
+    return tpe(axes, request.samples or 0, base.seed, request.metric, of_point, planned, dry)
 
 
 def _of_point(base: TrainConfig, point: Mapping[str, Any], seeds: int) -> list[Trial]:
@@ -289,7 +296,7 @@ def _changes(point: Mapping[str, Any]) -> list[Override]:
     return sorted(changes, key=lambda change: change.key.count("."))  # an entry before its keys
 
 
-def _trials(base: TrainConfig, tried: Iterable[Mapping[str, Any]], seeds: int) -> tuple[Trial, ...]:
+def trials_of(base: TrainConfig, tried: Iterable[Mapping[str, Any]], seeds: int) -> tuple[Trial, ...]:
     """The trials of these points. ConfigError for all values that the training refuses, the first of a range."""
     trials, problems = list[Trial](), dict[tuple[str, str], Problem]()
     for point in tried:

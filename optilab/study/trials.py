@@ -15,6 +15,7 @@ from optilab import runs
 from optilab.call import flow
 from optilab.config.section import dump
 from optilab.config.training import TrainConfig, digest
+from optilab.diagnose.remedies import REMEDY
 from optilab.errors import ExitCode, UsageError
 from optilab.runs.provenance import study_versions
 from optilab.study.workers import Task, Workers
@@ -45,6 +46,11 @@ class Trial:
     def mark(self) -> str:
         """The checksum in plan.jsonl and trials.csv."""
         return f"sha256:{self.digest[:16]}"
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What the manifest of its run states besides: its remedy, where it has one."""
+        return {REMEDY: self.settings[REMEDY]} if REMEDY in self.settings else {}
 
     @property
     def line(self) -> runs.Row:

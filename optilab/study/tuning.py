@@ -5,7 +5,7 @@ and whose f - f_min is less than `accuracy` of what it was at the start (More & 
 gradients until then. One measure decides, while tuning and afterwards: the mean of log cost, where a problem that is
 not solved costs `UNSOLVED` times the gradients allowed. Its exponential is the geometric mean of the costs.
 
-    rule = tune(RULES["adam"](), OBJECTIVES["rosenbrock"](), FunctionRaceConfig(budget=100))
+    rule = tune(RULES["adam"](), OBJECTIVES["rosenbrock"](), RaceConfig(budget=100))
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from optilab.config.study import FunctionRaceConfig
+from optilab.config.study import RaceConfig
 from optilab.optimize.maps import run_grid
 from optilab.optimize.objective import Floats, Objective, minima_inside
 from optilab.optimize.path import lowest
@@ -42,7 +42,7 @@ class Tuning:
     """True if its learning rate is the lowest or the highest of those that were tried."""
 
 
-def measure(rule: Rule, function: Objective, repeat: int, conditions: FunctionRaceConfig) -> Tuning:
+def measure(rule: Rule, function: Objective, repeat: int, conditions: RaceConfig) -> Tuning:
     """Tune on one half of the starts, evaluate every setting on the other half.
 
     The starts depend on the function and the repeat, the settings on the rule too: no rule depends on who else takes
@@ -62,7 +62,7 @@ def measure(rule: Rule, function: Objective, repeat: int, conditions: FunctionRa
     return Tuning(rule.name, function.name, repeat, chosen, scores.tolist(), costs[half:, best].tolist(), at_end)
 
 
-def tune(rule: Rule, function: Objective, conditions: FunctionRaceConfig, starts: Floats | None = None) -> Rule:
+def tune(rule: Rule, function: Objective, conditions: RaceConfig, starts: Floats | None = None) -> Rule:
     """The rule with the best of `conditions.budget` random settings on `starts` (n, d), drawn from the box if None.
 
     Of settings that solve equally many starts, the best ends nearest to f_min; without a known minimum it has the
@@ -78,7 +78,7 @@ def tune(rule: Rule, function: Objective, conditions: FunctionRaceConfig, starts
     return tuned
 
 
-def log_costs(costs: Any, conditions: FunctionRaceConfig) -> Floats:
+def log_costs(costs: Any, conditions: RaceConfig) -> Floats:
     """log cost; -1 is not solved, and a start that is solved already costs 1."""
     return np.log(np.where(np.asarray(costs) < 0, UNSOLVED * conditions.gradients, np.maximum(costs, 1)))
 
@@ -93,17 +93,17 @@ def extra_knowledge(rule: Rule) -> list[str]:
     return list(rule.needs) + ["f_min"] * any(field.name == "f_min" for field in fields(rule))  # type: ignore[arg-type]
 
 
-def _starts(function: Objective, repeat: int, count: int, conditions: FunctionRaceConfig) -> Floats:
+def _starts(function: Objective, repeat: int, count: int, conditions: RaceConfig) -> Floats:
     low, high = np.array(function.box, dtype=float).T
     return _generator(conditions, function.name, repeat).uniform(low, high, (count, len(low)))
 
 
-def _settings(rule: Rule, function: Objective, repeat: int, conditions: FunctionRaceConfig) -> dict[str, Floats]:
+def _settings(rule: Rule, function: Objective, repeat: int, conditions: RaceConfig) -> dict[str, Floats]:
     generator = _generator(conditions, function.name, repeat, rule.name)
     return tuning_space.draw(rule, function, conditions.budget, generator, conditions.over)
 
 
-def _generator(conditions: FunctionRaceConfig, *names: str | int) -> np.random.Generator:
+def _generator(conditions: RaceConfig, *names: str | int) -> np.random.Generator:
     digest = hashlib.sha256("\n".join(map(str, names)).encode()).digest()
     return np.random.default_rng([conditions.seed, *digest[:8]])
 
@@ -116,13 +116,13 @@ def _with_known_minimum(rule: Rule, function: Objective) -> Rule:
     return replace(rule, f_min=floor)  # type: ignore[type-var]
 
 
-def _best_first(costs: Any, left: Floats, conditions: FunctionRaceConfig) -> Any:
+def _best_first(costs: Any, left: Floats, conditions: RaceConfig) -> Any:
     """The indices of the settings by mean log cost; on a tie, the setting that came nearer on average is first."""
     return np.lexsort((left.mean(axis=0), log_costs(costs, conditions).mean(axis=0)))
 
 
 def _solve(
-    rule: Rule, function: Objective, starts: Floats, settings: dict[str, Floats], conditions: FunctionRaceConfig
+    rule: Rule, function: Objective, starts: Floats, settings: dict[str, Floats], conditions: RaceConfig
 ) -> tuple[Any, Floats]:
     """Gradients until solved (-1: not), and the remaining fraction of the distance in f at the end, log10, both
     (starts, settings).

@@ -326,7 +326,7 @@ def test_every_command_takes_json_or_quiet(line, optilab, small, monkeypatch, tm
         training(tmp_path / "runs", "trained")
         training(tmp_path / "runs", "other", "optimizer.lr=1")
     done = optilab(*words, "--json")
-    versions = {"diagnose": 4, "train": 4, "lr": 3, "report": 2, "sweep": 2, "runs compare": 2, "verify": 2}
+    versions = {"diagnose": 4, "train": 4, "lr": 3, "report": 3, "sweep": 2, "runs compare": 2, "verify": 2}
     version = versions.get(words[0], versions.get(" ".join(words[:2]), 1))
     assert json.loads(done.stdout)["schema_version"] == version
     assert done.stdout.count("\n") == 1
@@ -352,7 +352,7 @@ def test_every_command_is_in_the_list_above(optilab):
         listed = optilab(name, "--help").stdout.partition("Commands:\n")[2].partition("\n\n")[0]
         for subcommand in re.findall(r"^  (\w+) ", listed, re.MULTILINE):
             assert (name, subcommand) in commands | {("data", "verify"), ("data", "fetch"), ("config", "schema")}
-        assert (name,) in commands | {("remedy",), ("sweep",)}  # long, or in need of FashionMNIST
+        assert (name,) in commands | {("remedy",), ("sweep",), ("benchmark",)}  # long, or in need of FashionMNIST
     for line in ("remedy", "data verify", "data fetch"):
         shown = optilab(*line.split(), "--help").stdout
         assert "--json" in shown

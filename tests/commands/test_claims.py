@@ -263,9 +263,17 @@ def test_targets_of_a_check_do_not_hang_together(optilab, small, tmp_path):
     [
         ("lr: CONFIG", "status == found", ["small"]),
         ("race: {algos: [sgd, adam], functions: [ravine], budget: 2, starts: 2}", "cost > 0", ["sgd", "adam"]),
-        ('race: {algos: [sgd, adam], "on": [CONFIG], budget: 2, holdout: 50}', "adam: test_acc >= 0", ["adam"]),
+        (
+            "benchmark: {config: CONFIG, algos: [sgd, adam], budget: 2, holdout: 50}",
+            "adam: test_acc >= 0",
+            ["adam"],
+        ),
         ("remedy: {config: CONFIG, only: [relu]}", "val_acc >= 0", ["as it is", "relu"]),
-        ("remedy: {config: CONFIG, only: [relu], tune: 2, holdout: 50}", "relu: test_acc >= 0", ["relu"]),
+        (
+            "remedy: {config: CONFIG, only: [relu], over: {optimizer.lr: [1, 2]}}",
+            "relu, lr 1: val_acc >= 0",
+            ["relu, lr 1"],
+        ),
         ("sweep: {config: CONFIG, over: {optimizer.lr: [0.1, 1]}}", "lr 1: val_acc >= 0", ["lr 1"]),
     ],
 )

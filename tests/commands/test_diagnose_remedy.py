@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -13,12 +14,13 @@ import pytest
 from optilab.config.load import load
 from optilab.config.presets import presets
 from optilab.config.training import TrainConfig
-from optilab.config.tree import override_from_text
-from optilab.diagnose.remedies import REMEDIES
+from optilab.diagnose.remedies import AS_IT_IS, REMEDIES, REMEDY
+from optilab.lab import Lab
 from optilab.runs import read, read_diagnostics
-from optilab.study.judge import alpha, judge
-from optilab.study.remedy import AS_IT_IS, UNCHANGED, Result, Variant, results, smallest_fix
-from optilab.study.trials import Outcome, Trial
+from optilab.study.comparison import compare_runs
+from optilab.study.judge import alpha
+from optilab.study.measure import Measure
+from optilab.study.remedy import UNCHANGED, Variant, smallest_fix
 from tests.processes import wait_until
 from tests.study.generated import training
 
@@ -79,18 +81,18 @@ def test_remedies_are_compared_side_by_side(optilab, small, tmp_path):
     arguments = ["remedy", small, "--only", "tanh,batchnorm,skip", "--seeds", 2, "--epochs", 2, "--name", "table"]
     document = json.loads(optilab(*arguments, "--json").stdout)
     assert not (tmp_path / "canary").exists()
-    rows = {result["remedy"]: result for result in document["results"]}
+    rows = {row["remedy"]: row for row in document["remedies"]}
     assert list(rows) == ["as it is", "tanh", "batchnorm", "skip"]
     assert rows["tanh"]["changes"] == {"model.activation": "tanh"}
-    assert len(rows["tanh"]["val_acc"]) == 2
-    assert [result["verdict"] for result in document["results"]] == [None, "cannot tell", "cannot tell", None]
+    assert [group["group"] for group in document["comparison"]["groups"]] == ["as it is", "tanh", "batchnorm"]
+    assert document["comparison"]["baseline"] == "as it is"
     assert "expected two hidden layers" in rows["skip"]["state"]  # the network has no layers 3 and 5
     # Each trial is a run that repeats alone to the same bits.
     path = _trial(tmp_path / "runs" / "table", "tanh-s42")
     again = optilab("train", "--config", path / "config.yaml", "--quiet", "--name", "again").stdout.strip()
     assert (tmp_path / again / "metrics.csv").read_bytes() == (path / "metrics.csv").read_bytes()
     # The same name goes on with what is missing: nothing. Other settings are not the same study.
-    assert json.loads(optilab(*arguments, "--json").stdout)["results"] == document["results"]
+    assert json.loads(optilab(*arguments, "--json").stdout)["remedies"] == document["remedies"]
     optilab(*arguments, "--set", "optimizer.lr=0.001", code=4)
     arguments[arguments.index("--seeds") + 1] = 3
     assert "compared once before with other trainings" in optilab(*arguments).stdout
@@ -98,6 +100,48 @@ def test_remedies_are_compared_side_by_side(optilab, small, tmp_path):
     assert len(json.loads(optilab("runs", "show", "table", "--json").stdout)["runs"]) == 9
     optilab("runs", "rm", "table", "--yes")
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["again"]
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_every_view_of_a_remedy_study_states_the_same(seeds, optilab, small, tmp_path):
+    """At its end, in `runs compare`, in the report, by `lab.load` and in `--json`."""
+    arguments = ["remedy", small, "--only", "relu,adam", "--seeds", seeds, "--epochs", 2, "--name", "cure"]
+    end = optilab(*arguments).stdout
+    compared = optilab("runs", "compare", "cure").stdout
+    document = json.loads(optilab(*arguments, "--json").stdout)["comparison"]
+    assert json.loads(optilab("runs", "compare", "cure", "--json").stdout)["groups"] == document["groups"]
+    assert json.loads(optilab("report", "cure", "--json").stdout)["comparison"] == document | {
+        "notes": [note for note in document["notes"] if "data.holdout" not in note]  # on the choice of a sweep
+    }
+    loaded = Lab(tmp_path / "runs").load("cure")
+    assert loaded.verdict == document["verdict"]
+    assert {row["group"]: row["mean"] for row in loaded.answer.rows} == {
+        group["group"]: group["summary"]["mean"] for group in document["groups"]
+    }
+    page = re.sub(r"<[^>]+>", "", (tmp_path / "report.html").read_text())
+    for text in (end, compared, optilab("report", "cure").stdout, page):
+        assert document["verdict"] in text
+    table = end.partition("\n\n")[2].partition("\n\n")[0]
+    assert table in compared
+    assert [*table.split("\n")[0].split()][:2] == ["group", "n"]
+    assert {group["group"] for group in document["groups"]} == {"as it is", "relu", "adam"}
+    assert document["baseline"] == "as it is"
+    assert document["verdict"].startswith("one seed gives no verdict, three may;") == (seeds == 1)
+
+
+def test_a_remedy_at_its_best_rate(optilab, small):
+    """Every remedy at every value of an axis; one that changes nothing else takes no part."""
+    rates = ["--over", "optimizer.lr=0.01,1", "--seeds", 2, "--epochs", 1, "--name", "rates"]
+    document = json.loads(optilab("remedy", small, "--only", "tanh,lr", *rates, "--json").stdout)
+    groups = [group["group"] for group in document["comparison"]["groups"]]
+    assert groups == ["as it is, lr 0.01", "as it is, lr 1", "tanh, lr 0.01", "tanh, lr 1"]
+    assert document["remedies"][-1]["state"] == "an axis (--over) takes its place"
+    assert document["smallest_fix"] is None
+    best = json.loads(optilab("runs", "compare", "rates", "--by", "remedy", "--best", "--json").stdout)
+    assert [group["group"] for group in best["groups"]] == ["as it is", "tanh"]
+    assert best["baseline"] == "as it is"
+    assert best["sample"] == "best"
+    assert "lr is an axis" in optilab("remedy", small, "--lr", 1, *rates, code=2).stderr
 
 
 def test_steps_are_those_of_the_trainings(optilab, tmp_path):
@@ -141,10 +185,9 @@ def test_remedy_stands_above_what_is_set(optilab, small, tmp_path):
     assert trained == expected
 
 
-@pytest.mark.parametrize(("tuned", "trials"), [([], 3 * 2), (["--tune", "2"], 3 * (2 + 2 + 2))])
-def test_dry_run_counts_trainings(tuned, trials, optilab, small, tmp_path):
-    """With --tune, settings, finalists and seeds of each of three networks."""
-    command = ["remedy", small, "--only", "adam,relu", "--seeds", 2, "--epochs", 3, *tuned, "--dry-run"]
+@pytest.mark.parametrize(("axis", "trials"), [([], 3 * 2), (["--over", "optimizer.lr=0.1:1:4"], 3 * 4 * 2)])
+def test_dry_run_counts_trainings(axis, trials, optilab, small, tmp_path):
+    command = ["remedy", small, "--only", "adam,relu", "--seeds", 2, "--epochs", 3, *axis, "--dry-run"]
     cost = json.loads(optilab(*command, "--set", "data.holdout=50", "--json").stdout)
     assert (cost["trials"], cost["missing"], cost["epochs"]) == (trials, trials, trials * 3)
     assert not (tmp_path / "runs").exists()
@@ -156,7 +199,7 @@ def test_failed_trial_takes_no_other_with_it(optilab, small, tmp_path):
     broken = _trial(tmp_path / "runs" / "broken", "tanh-s42")
     (broken / "manifest.json").write_text("{")
     done = optilab(*arguments, code=8)
-    states = {result["remedy"]: result for result in json.loads(done.stdout)["results"]}
+    states = {result["remedy"]: result for result in json.loads(done.stdout)["remedies"]}
     assert states["tanh"]["state"] == "failed"
     assert states["batchnorm"]["state"] == states["as it is"]["state"] == "done"
 
@@ -167,13 +210,16 @@ def _trial(study, label):
     return path
 
 
-def _results(table):
-    """The results of remedies, by name; None is the config as it is."""
-    variants = {name: Variant(REMEDIES[name] if name else UNCHANGED, None) for name in table}
-    values = {variants[name].name: dict(enumerate(row)) for name, row in table.items() if row}
-    judged = judge(values, baseline=AS_IT_IS) if table[None] else None
-    rows = {row.key: row for row in judged.rows} if judged else {}
-    return {name: Result(variant, rows.get(variant.name), None, 0.0, "done") for name, variant in variants.items()}
+def compared(folder, table, looks=0):
+    """The comparison of remedies that reached these accuracies, and the remedies; None is the config as it is."""
+    records = []
+    for name, accuracies in table.items():
+        for seed, accuracy in enumerate(accuracies):
+            label = f"{name or 'as-it-is'}-{seed}"
+            remedy = {REMEDY: name or AS_IT_IS}
+            records.append(read(training(folder, label, f"seed={seed}", accuracies=(accuracy,), **remedy)))
+    variants = [Variant(REMEDIES[name] if name else UNCHANGED, ()) for name in table]
+    return compare_runs(records, Measure("val_acc"), looks=looks), variants
 
 
 BASE, GOOD, BETTER = (0.1, 0.1, 0.11), (0.79, 0.8, 0.81), (0.86, 0.88, 0.87)
@@ -191,23 +237,27 @@ BASE, GOOD, BETTER = (0.1, 0.1, 0.11), (0.79, 0.8, 0.81), (0.86, 0.88, 0.87)
         ({None: BASE, "kitchen-sink": BETTER, "batchnorm": GOOD, "tanh": BASE}, "kitchen-sink"),
     ],
 )
-def test_smallest_fix_is_better_than_nothing_and_not_worse_than_the_best(table, fix):
-    measured = _results(table)
-    assert smallest_fix([*measured.values()], 0.05) is (fix and measured[fix])
+def test_smallest_fix_is_better_than_nothing_and_not_worse_than_the_best(table, fix, tmp_path):
+    found = smallest_fix(*compared(tmp_path, table))
+    assert (found and found.name) == fix
+
+
+@pytest.mark.parametrize(("looks", "fix"), [(0, "kitchen-sink"), (1, "batchnorm")])
+def test_both_tests_of_the_smallest_fix_are_at_one_level(looks, fix, tmp_path):
+    """Only the largest change is among the best, until a further look halves the level of both tests."""
+    table = {None: BASE, "kitchen-sink": (0.8, 0.83, 0.9), "batchnorm": (0.7, 0.7, 0.7)}  # p = 0.045
+    comparison, variants = compared(tmp_path, table, looks)
+    assert comparison.judgment.level == alpha(looks)
+    assert {row.verdict for row in comparison.judgment.rows if row.difference} == {"better"}
+    assert smallest_fix(comparison, variants).name == fix
 
 
 @pytest.mark.parametrize(("looks", "verdict"), [(0, "better"), (1, "cannot tell")])
 def test_a_further_look_is_at_half_the_level(looks, verdict, tmp_path):
-    variants, outcomes = [Variant(UNCHANGED, None), Variant(REMEDIES["tanh"], None)], []
-    for variant, ends in zip(variants, ((0.1, 0.1, 0.1), (0.2, 0.23, 0.3)), strict=True):  # p = 0.045
-        for seed, end in enumerate(ends):
-            config = load(TrainConfig, "sigmoid", [override_from_text(f"seed={seed}")])
-            trial = Trial(variant.name.replace(" ", "-"), config, {"remedy": variant.name})
-            training(tmp_path, trial.name, f"seed={seed}", accuracies=(end,))
-            outcomes.append(Outcome(trial, {"status": "done"}))
-    measured = results(variants, outcomes, tmp_path, alpha(looks))
-    assert measured[1].verdict == verdict
-    assert smallest_fix(measured, alpha(looks)) is (measured[1] if verdict == "better" else None)
+    table = {None: (0.1, 0.1, 0.1), "tanh": (0.2, 0.23, 0.3)}  # p = 0.045
+    comparison, variants = compared(tmp_path, table, looks)
+    assert comparison.judgment.rows[1].verdict == verdict
+    assert (smallest_fix(comparison, variants) is None) == (verdict != "better")
 
 
 def test_trainings_end_with_their_study(small, tmp_path):

@@ -31,7 +31,7 @@ KINDS = [
     contract.TestReport,
     contract.TestPlayground,
     pytest.param(contract.TestFunctionRace, marks=pytest.mark.nightly),
-    pytest.param(contract.TestNetworkRace, marks=pytest.mark.nightly),
+    pytest.param(contract.TestBenchmark, marks=pytest.mark.nightly),
 ]
 
 

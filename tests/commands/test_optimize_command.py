@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from optilab.commands.charts.paths import suboptimality
-from optilab.config.study import FunctionRaceConfig
+from optilab.config.study import RaceConfig
 from optilab.errors import DataError
 from optilab.lab import Lab
 from optilab.optimize import OBJECTIVES, RULES, descend
@@ -20,7 +20,7 @@ def test_tuned_rules_are_those_of_a_race(optilab):
     ravine = OBJECTIVES["ravine"]()
     for result in document["results"]:
         rule = RULES[result["algo"]]()
-        best = tune(rule, ravine, FunctionRaceConfig(budget=20, gradients=30), np.array([ravine.start]))
+        best = tune(rule, ravine, RaceConfig(budget=20, gradients=30), np.array([ravine.start]))
         assert result["params"]["lr"] == best.lr
         assert result["values"][-1] < 1  # both get near; lion's default lr does not move
 

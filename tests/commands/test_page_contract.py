@@ -8,7 +8,7 @@ from optilab.commands.race_tables import LabRace
 from optilab.commands.results import LabStudy
 from optilab.config.load import load
 from optilab.config.optimize import OptimizeConfig
-from optilab.config.study import FunctionRaceConfig
+from optilab.config.study import RaceConfig
 from optilab.errors import printable
 from optilab.lab import Lab
 from optilab.optimize.functions import Booth
@@ -42,7 +42,7 @@ class TestFunctionRace(PageContract):
             for function in functions
         ]
         race = Race(
-            FunctionRaceConfig(budget=2, starts=2, repeats=1),
+            RaceConfig(budget=2, starts=2, repeats=1),
             [r.name for r in rules],
             [f.name for f in functions],
             tunings,
@@ -50,7 +50,7 @@ class TestFunctionRace(PageContract):
         return LabRace(race, rules, functions, text).page(text)
 
 
-class TestNetworkRace(PageContract):
+class TestBenchmark(PageContract):
     def page(self, folder, text):
         race, rows, safe = folder / "runs" / "cup", [], printable(text)  # as the tables of a study have it
         for number, rule in enumerate((safe, "sgd")):
@@ -61,7 +61,7 @@ class TestNetworkRace(PageContract):
                 rows.append({"trial": name, **facts, "seed": 11})
         planned(race, rows)
         (race / "study.yaml").write_text(f"budget: 1\nseeds: 1\n# {safe}\n")
-        manifest = {**runs.read(race / "final-0").manifest, "command": "race", "argv": ["optilab", text]}
+        manifest = {**runs.read(race / "final-0").manifest, "command": "benchmark", "argv": ["optilab", text]}
         (race / "manifest.json").write_text(json.dumps(manifest))
         return LabStudy(runs.read_study(race)).page(text)
 

@@ -1,4 +1,4 @@
-"""The pages of races, on functions and on trainings, in a browser: their numbers are those of --json."""
+"""The pages of races, and of benchmarks, in a browser: their numbers are those of --json."""
 
 import json
 import shutil
@@ -78,7 +78,7 @@ def test_rules_are_switched_off(race):
     assert last["rule"] not in hover(page, TUNING, 0.9)
 
 
-# --- races on trainings --------------------------------------------------------------------------------------
+# --- benchmarks -----------------------------------------------------------------------------------------------
 
 TABLES = (
     "return [...document.querySelectorAll('table')].filter((t) => t.innerText.startsWith('optimizer'))"
@@ -95,18 +95,18 @@ class Mine:
 
 
 def raced(optilab, tmp_path, small, *options):
-    """A small race on two trainings, with a rule from a file that is gone afterwards; its document."""
+    """A small benchmark of two trainings, with a rule from a file that is gone afterwards; its document."""
     (tmp_path / "mine.py").write_text(MINE)
     second = tmp_path / "second.yaml"
     second.write_text(f"{small.read_text()}name: second\n")
-    on = ["--on", f"{small},{second}", "--algo", "sgd,mine.py:Mine", "--set", "data.holdout=50"]
+    on = [f"{small},{second}", "--algo", "sgd,mine.py:Mine", "--set", "data.holdout=50"]
     sizes = ["--epochs", 2, "--budget", 2, "--seeds", 2, "--name", "cup"]
-    document = json.loads(optilab("race", *on, *sizes, *options, "--out", "first.html", "--json").stdout)
+    document = json.loads(optilab("benchmark", *on, *sizes, *options, "--out", "first.html", "--json").stdout)
     (tmp_path / "mine.py").unlink()
     return document
 
 
-def test_race_on_trainings_has_one_row_per_rule(optilab, tmp_path, small, page):
+def test_benchmark_has_one_row_per_rule(optilab, tmp_path, small, page):
     document = raced(optilab, tmp_path, small, "--repeats", 2)
     optilab("report", "cup")
     assert (tmp_path / "report.html").read_bytes() == (tmp_path / "first.html").read_bytes()
@@ -115,7 +115,7 @@ def test_race_on_trainings_has_one_row_per_rule(optilab, tmp_path, small, page):
     assert compared["measure"]["metric"] == "test_acc"
     assert {seed for group in compared["groups"] for seed in group["runs"]} <= {"10042", "10043", "30042", "30043"}
     assert str(tmp_path) not in optilab("runs", "ls", "cup", "--format", "csv").stdout
-    reported = json.loads(optilab("report", "cup", "--json").stdout)["race"]
+    reported = json.loads(optilab("report", "cup", "--json").stdout)["benchmark"]
     assert reported == {key: value for key, value in document.items() if key in reported}
     page.open(tmp_path / "report.html", width=1600)
     tables = page.script(TABLES)
@@ -129,18 +129,18 @@ def test_race_on_trainings_has_one_row_per_rule(optilab, tmp_path, small, page):
             for setting in row["settings"]:
                 assert f"lr {setting['lr']:.3g} " in text
                 assert f"schedule {setting['schedule']}" in text
-    step = json.loads(optilab("report", "cup", "--json").stdout)["race"]["next_step"]
+    step = json.loads(optilab("report", "cup", "--json").stdout)["benchmark"]["next_step"]
     assert page.text("pre.command") == step["command"]
     for width in (1600, 400):
         page.resize(width)
         assert page.overflow() == 0
 
 
-def test_grown_race_reports_the_settings_chosen_now(optilab, tmp_path, small):
+def test_grown_benchmark_reports_the_settings_chosen_now(optilab, tmp_path, small):
     raced(optilab, tmp_path, small)
     (tmp_path / "mine.py").write_text(MINE)
-    document = json.loads(optilab("race", "--resume", "cup", "--budget", 4, "--seeds", 3, "--json").stdout)
-    reported = json.loads(optilab("report", "cup", "--json").stdout)["race"]
+    document = json.loads(optilab("benchmark", "--resume", "cup", "--budget", 4, "--seeds", 3, "--json").stdout)
+    reported = json.loads(optilab("report", "cup", "--json").stdout)["benchmark"]
     assert reported == {key: value for key, value in document.items() if key in reported}
     measured = json.loads(optilab("report", "cup", "--metric", "val_loss", "--json").stdout)
     assert measured["comparison"]["measure"]["metric"] == "val_loss"
@@ -151,7 +151,7 @@ def test_grown_race_reports_the_settings_chosen_now(optilab, tmp_path, small):
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("network", ["second", ""])
-def test_stopped_race_is_reported_as_far_as_it_went(optilab, tmp_path, small, page, network):
+def test_stopped_benchmark_is_reported_as_far_as_it_went(optilab, tmp_path, small, page, network):
     raced(optilab, tmp_path, small)
     manifest = tmp_path / "runs" / "cup" / "manifest.json"  # a study that was stopped has not all of its runs
     manifest.write_text(manifest.read_text().replace('"status": "done"', '"status": "interrupted"'))

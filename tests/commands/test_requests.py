@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optilab.commands import COMMANDS, GONE
-from optilab.commands.request import options, options_of
+from optilab.commands.request import options
 from optilab.config.section import build
 from optilab.config.tree import Tree, yaml_bytes
 from optilab.errors import ConfigError, OptilabError
@@ -18,10 +18,9 @@ from tests.run import run
 
 MODULES = {name: import_module(f"optilab.commands.{name}") for name in COMMANDS}
 REQUESTS = [
-    request
+    command
     for module in MODULES.values()
     for command in getattr(module, "PARTS", {"": getattr(module, "COMMAND", None)}).values()
-    for request in command.requests()
 ]
 TEXTS = st.sampled_from(["x", "a-b", "1", "val_acc", "relu.yaml", "ß", "=", "-1"])
 HOSTILE = {
@@ -43,7 +42,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize(("name", "option"), [(name, option) for name in GONE for option in GONE[name]])
 def test_option_that_is_gone_is_refused_in_a_transcript(name, option):
-    assert option not in options_of(MODULES[name].COMMAND)
+    assert option not in options(MODULES[name].COMMAND)
     typed, transcript = f"--{option.replace('_', '-')}", ROOT / "tests" / "transcripts" / "refused-line.txt"
     lines = transcript.read_text().split("\n$ ")
     (line,) = [line for line in lines if line.startswith(f"optilab {name} ") and f" {typed}" in line]

@@ -54,7 +54,8 @@ BASES = {
     "optimize": {"algo": {"name": "adam"}, "function": "ravine"},
     "sweep": {"config": {"optimizer": "sgd"}, "seeds": 2},
     "remedy": {"config": "relu"},
-    "race": {"on": ["relu"], "algos": ["sgd", "adam"]},
+    "benchmark": {"config": ["relu"], "algos": ["sgd", "adam"]},
+    "race": {},
     "check": {"checks": [{"name": "a", "train": "relu"}]},
 }
 VALUES = [None, True, 0, -1, 3, 0.5, "soon", "sgd", [], [3], {}, {"name": "adam"}, {"a": 1}]

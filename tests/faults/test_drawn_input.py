@@ -37,7 +37,7 @@ optimize adam.yaml --name a1 --expect "f < 1"
 train lab.yaml --epochs 2 --seeds 2 --expect "val_acc > 0.5" --out page.html
 sweep lab.yaml --over optimizer.lr=0.1,1 --epochs 2 --seeds 2 --dry-run
 remedy lab.yaml --only tanh --seeds 2 --epochs 1
-race --on lab.yaml --algo sgd,adam --budget 1 --set data.holdout=50 --epochs 2
+benchmark lab.yaml --algo sgd,adam --budget 1 --set data.holdout=50 --epochs 2
 lr lab.yaml --steps 100 --seed 3
 explain adam --step 2
 map --algo momentum --x algo.lr=0.1:0.5:3 --y algo.beta=0.1:0.5:3
@@ -208,6 +208,7 @@ def right_calls(config: Path, folder: Path) -> dict[str, dict[str, Any]]:
         "lr": {"config": str(config), "steps": 100},
         "sweep": {"config": str(config), "over": {"optimizer.lr": [0.1, 0.2]}, "dry_run": True, "epochs": 1},
         "remedy": {"config": str(config), "dry_run": True, "epochs": 1},
+        "benchmark": {"config": str(config), "algos": "sgd,adam", "set": {"data.holdout": 50}, "dry_run": True},
         "compare": {"names": ["one", "two"]},
         "diagnose": {"target": "one"},
         "check": {"targets": ["one"], "expect": ["val_acc > 0.1"]},

@@ -33,8 +33,8 @@ LINES = {
     "grid": "sweep lab.yaml --over optimizer.lr=0.001,0.01 --seeds 2 --epochs 4",
     "search": "sweep lab.yaml --over optimizer.lr=0.001:1:log --search tpe --samples 6 --epochs 2",
     "halving": "sweep lab.yaml --over optimizer.lr=0.001,0.003,0.01,0.03 --halving 2 --seeds 2 --epochs 8",
-    "race": "race --on lab.yaml --algo sgd,adam --budget 3 --seeds 2 --repeats 1 --epochs 4",
-    "tuned remedies": "remedy lab.yaml --only batchnorm,tanh --tune 2 --seeds 2 --epochs 3",
+    "benchmark": "benchmark lab.yaml --algo sgd,adam --budget 3 --seeds 2 --repeats 1 --epochs 4",
+    "remedies": "remedy lab.yaml --only batchnorm,tanh --over optimizer.lr=0.01,0.1 --seeds 2 --epochs 3",
     "seeds": "train lab.yaml --seeds 4 --epochs 8",
 }
 SMALL = "--set data.batch_size=10 --set data.holdout=60 --quiet --jobs 2 --name"

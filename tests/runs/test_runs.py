@@ -342,7 +342,7 @@ def test_a_study_is_one_entry(tmp_path):
     with pytest.raises(RunError, match="running in another process"):
         runs.remove(study.path)
     run.release()
-    for folder, name, command in ((tmp_path, "s", "race"), (study.path, "x", "remedy")):
+    for folder, name, command in ((tmp_path, "s", "benchmark"), (study.path, "x", "remedy")):
         with pytest.raises(RunError, match="already exists"):
             runs.open_study(folder, name, b"", {**manifest, "command": command})
     with pytest.raises(RunError, match="is a study of `optilab remedy`, not one run"):

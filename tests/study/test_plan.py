@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from optilab.config.load import load
 from optilab.config.section import dump
-from optilab.config.study import RemedyConfig, SweepConfig, TrainingRaceConfig
+from optilab.config.study import BenchmarkConfig, RemedyConfig, SweepConfig
 from optilab.config.training import TrainConfig
 from optilab.config.tree import override_from_text
-from optilab.study import network_race, remedy, sweep
+from optilab.study import benchmark, remedy, sweep
 from optilab.study.plan import Batch, Outcomes, follow
 from optilab.study.study import StudySpec, ahead_with_confirmation
 from optilab.study.trials import Outcome
@@ -28,8 +28,8 @@ def swept(**keys) -> StudySpec:
 
 
 def raced(**keys) -> StudySpec:
-    asked = TrainingRaceConfig(on=["relu", "tanh"], algos=["sgd", "adam"], budget=3, seeds=2, repeats=1, **keys)
-    return network_race.spec_of(asked)
+    asked = BenchmarkConfig(config=["relu", "tanh"], algos=["sgd", "adam"], budget=3, seeds=2, repeats=1, **keys)
+    return benchmark.spec_of(asked)
 
 
 def remedied(**keys) -> StudySpec:
@@ -43,10 +43,10 @@ PLANS = {
     "confirmed by loss": swept(confirm=2, metric="val_loss"),
     "confirmed by the test set": swept(config=HELD_OUT, confirm=2, metric="test_acc"),
     "halving, confirmed": swept(halving=3),
-    "race": raced(),
-    "race with finalists": raced(finalists=2, eps=True),
+    "benchmark": raced(),
+    "benchmark with finalists": raced(finalists=2, eps=True),
     "remedy": remedied(),
-    "tuned remedies": remedied(tune=3),
+    "remedies and rates": remedied(over=RATES),
 }
 
 
@@ -127,8 +127,8 @@ HALVED = 2 * (9 * 34 + 3 * (100 - 34) + 1 * (300 - 100))
         ("confirmed by loss", 18 + 2 * 5, (18 + 2 * 5) * EPOCHS),
         ("confirmed by the test set", 18 + 2 * 5, (18 + 2 * 5) * EPOCHS),
         ("halving, confirmed", 18 + 5, HALVED + 5 * EPOCHS),
-        ("race", 4 * (3 + 2), 4 * (3 + 2) * EPOCHS),
-        ("tuned remedies", 3 * (3 + 2), 15 * EPOCHS),
+        ("benchmark", 4 * (3 + 2), 4 * (3 + 2) * EPOCHS),
+        ("remedies and rates", 3 * 9 * 2, 54 * EPOCHS),
         ("search", 36, 36 * EPOCHS),
     ],
 )

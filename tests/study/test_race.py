@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from optilab.commands import race_tables
-from optilab.config.study import FunctionRaceConfig
+from optilab.config.study import RaceConfig
 from optilab.optimize import OBJECTIVES, RULES
 from optilab.study.function_race import Race, expected_best, profile, run
 from optilab.study.tuning import Tuning, measure
 
-CONDITIONS = FunctionRaceConfig(budget=7, starts=5, repeats=2, gradients=60)
+CONDITIONS = RaceConfig(budget=7, starts=5, repeats=2, gradients=60)
 CHOSEN_RULES = [RULES[name]() for name in ("sgd", "momentum", "adam")]
 WHERE = [OBJECTIVES[name]() for name in ("ravine", "rosenbrock")]
 
@@ -59,7 +59,7 @@ def made(costs, gradients=200):
         for function, row in zip(functions, table, strict=True)
     ]
     return Race(
-        FunctionRaceConfig(budget=1, starts=costs.shape[2], repeats=1, gradients=gradients),
+        RaceConfig(budget=1, starts=costs.shape[2], repeats=1, gradients=gradients),
         rules,
         functions,
         tunings,

@@ -211,14 +211,15 @@ def test_a_study_keeps_the_command_that_makes_it(study, optilab, small):
 def test_seeds_of_one_training_are_a_study(optilab, small, tmp_path):
     options = ["train", small, "--set", "data.holdout=50", "--epochs", 2, "--device", "cpu", "--json"]
     together = json.loads(optilab(*options, "--seed", 7, "--seeds", 3, "--name", "study").stdout)
-    assert [run["seed"] for run in together["runs"]] == [7, 8, 9]
-    accuracies = [run["rows"][-1]["val_acc"] for run in together["runs"]]
-    assert together["summary"]["val_acc"] == pytest.approx(
-        {"mean": mean(accuracies), "std": stdev(accuracies)}, rel=1e-15
-    )
+    assert [trial["seed"] for trial in together["trials"]] == [7, 8, 9]
+    accuracies = [trial["val_acc"] for trial in together["trials"]]
+    (group,) = together["comparison"]["groups"]
+    summary = {key: group["summary"][key] for key in ("mean", "std")}
+    assert summary == pytest.approx({"mean": mean(accuracies), "std": stdev(accuracies)}, rel=1e-15)
     alone = json.loads(optilab(*options, "--seed", 8).stdout)
-    assert alone["rows"] == together["runs"][1]["rows"]
-    manifest = json.loads((tmp_path / together["runs"][1]["run"] / "manifest.json").read_text())
+    same = runs.read(tmp_path / group["runs"]["8"])
+    assert alone["rows"] == same.rows()
+    manifest = same.manifest
     assert (manifest["test_loss"], manifest["test_acc"]) == (alone["test_loss"], alone["test_acc"])
 
 

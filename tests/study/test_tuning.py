@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from optilab.config.study import FunctionRaceConfig
+from optilab.config.study import RaceConfig
 from optilab.optimize import OBJECTIVES, RULES, descend
 from optilab.optimize.user_code import rule_class
 from optilab.study import tuning, tuning_space
 from optilab.study.tuning import measure, tune
 
-CONDITIONS = FunctionRaceConfig(budget=7, starts=5, repeats=2, gradients=60)
+CONDITIONS = RaceConfig(budget=7, starts=5, repeats=2, gradients=60)
 
 
 def cost_by_descend(rule, function, start, conditions):
@@ -57,10 +57,8 @@ def test_every_rule_meets_the_same_starts_and_every_repeat_and_function_other_on
 
 def test_a_tuned_rule_is_better_than_its_default():
     rule, function = RULES["sgd"](), OBJECTIVES["ravine"]()
-    better = tune(rule, function, FunctionRaceConfig(budget=30))
-    cost = [
-        cost_by_descend(one, function, np.array(function.start), FunctionRaceConfig()) for one in (rule, better)
-    ]
+    better = tune(rule, function, RaceConfig(budget=30))
+    cost = [cost_by_descend(one, function, np.array(function.start), RaceConfig()) for one in (rule, better)]
     assert 0 < cost[1] < 60
     assert cost[0] == -1
     assert tune(RULES["polyak"](), OBJECTIVES["goldstein-price"](), CONDITIONS).f_min == 3.0
@@ -69,14 +67,14 @@ def test_a_tuned_rule_is_better_than_its_default():
 @pytest.mark.parametrize("name", ["sam", "lookahead"])
 def test_a_rule_around_another_is_tuned_in_that_one(name):
     rule = RULES[name]()
-    better = tune(rule, OBJECTIVES["ravine"](), FunctionRaceConfig(budget=30))
+    better = tune(rule, OBJECTIVES["ravine"](), RaceConfig(budget=30))
     assert better.base != rule.base
     assert replace(better, base=rule.base) == rule
 
 
 def test_where_no_minimum_is_known_the_lowest_final_value_decides():
     rule, function = RULES["sgd"](), OBJECTIVES["expression"](formula="0.1*w1^2 + 2*w2^2 + w1")
-    conditions = FunctionRaceConfig(budget=20, gradients=30)
+    conditions = RaceConfig(budget=20, gradients=30)
     start = np.array([[-5.0, -2.0]])
     chosen = tune(rule, function, conditions, start)
     tried = tuning._settings(rule, function, 0, conditions)["lr"]
@@ -88,17 +86,17 @@ def test_an_escape_below_the_minimum_is_not_nearer_to_it():
     """McCormick's function is lower outside its box, and a path that ends there has not come near."""
     rule, function = RULES["lion"](), OBJECTIVES["mccormick"]()
     settings = {"lr": np.array([0.3, 1e-4])}  # one escapes, the other hardly moves
-    costs, left = tuning._solve(rule, function, np.array([[3.0, -3.0]]), settings, FunctionRaceConfig())
+    costs, left = tuning._solve(rule, function, np.array([[3.0, -3.0]]), settings, RaceConfig())
     assert costs.tolist() == [[-1, -1]]
     assert left[0, 0] == 16
     assert -1 < left[0, 1] < 0
-    assert tuning._best_first(costs, left, FunctionRaceConfig())[0] == 1
+    assert tuning._best_first(costs, left, RaceConfig())[0] == 1
 
 
 def test_a_rule_that_needs_the_hessian_pays_for_it():
     rule, function = RULES["newton"](), OBJECTIVES["booth"]()
     assert tuning.gradients_per_step(rule, function) == 3
-    result = measure(rule, function, 0, FunctionRaceConfig(budget=20, starts=5, gradients=60))
+    result = measure(rule, function, 0, RaceConfig(budget=20, starts=5, gradients=60))
     assert all(cost % 3 == 0 and cost <= 60 for cost in result.costs)
     assert tuning.extra_knowledge(rule) == ["H"]
     assert tuning.extra_knowledge(RULES["polyak"]()) == ["f", "f_min"]

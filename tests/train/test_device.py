@@ -188,7 +188,7 @@ def test_a_remedys_trials_run_on_the_device_that_is_named():
     """Without one they run on the CPU, several at once."""
     named = remedy.variants_of(RemedyConfig(config="sigmoid.yaml", set={"device": "cuda"}, only=["lr"]))
     default = remedy.variants_of(RemedyConfig(config="sigmoid.yaml", only=["lr"]))
-    assert [variants[0].config.device for variants in (named, default)] == ["cuda", "cpu"]
+    assert [variants[0].trials[0].config.device for variants in (named, default)] == ["cuda", "cpu"]
 
 
 # --- its generator, its versions, its failures -------------------------------------------------------------

@@ -10,6 +10,8 @@ import sys
 
 import pytest
 
+from optilab.runs import read_study
+
 
 def rows(optilab, *arguments):
     return json.loads(optilab("train", *arguments, "--json").stdout)["rows"]
@@ -58,3 +60,18 @@ def test_a_divergence_with_json_is_one_document(optilab, small):
     assert document["status"] == "diverged"
     assert document["schema_version"] == 4
     assert document["error"]["code"] == 6
+
+
+def test_several_seeds_are_a_sweep_without_an_axis(optilab, small, tmp_path):
+    """It continues as one; a single group is compared with nothing, which counts no look."""
+    trained = json.loads(optilab("train", small, "--seeds", 2, "--epochs", 1, "--name", "s", "--json").stdout)
+    swept = json.loads(optilab("sweep", small, "--seeds", 2, "--epochs", 1, "--name", "w", "--json").stdout)
+    assert trained.keys() == swept.keys()
+    assert trained["trials"] == swept["trials"]
+    optilab("sweep", "--resume", "s", "--seeds", 3, "--quiet")
+    study = read_study(tmp_path / "runs" / "s")
+    assert study.manifest["command"] == "sweep"
+    assert len(study.trials) == 3
+    assert "looks" not in study.manifest
+    optilab("sweep", "--resume", "s", "--over", "optimizer.lr=0.1,0.2", "--quiet")
+    assert len(read_study(study.path).manifest["looks"]) == 1

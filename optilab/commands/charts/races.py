@@ -1,4 +1,4 @@
-"""Races as charts: on functions performance profiles and the cost after more and more tuning, on networks curves."""
+"""Charts: of a race performance profiles and the cost after more and more tuning, of a benchmark curves."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,9 +9,9 @@ from optilab.errors import DataError
 from optilab.optimize.objective import Floats
 from optilab.runs.metrics import METRICS
 from optilab.show.chart import Band, Chart, Mark, Panel, PanelRow, Polyline, Scale
+from optilab.study.benchmark import BenchmarkResult, BenchmarkTable
 from optilab.study.curves import history
 from optilab.study.function_race import Race, profile
-from optilab.study.network_race import RaceResult, RaceTable
 
 FACTORS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
 COSTS = (*FACTORS, 500.0, 1000.0)
@@ -52,7 +52,7 @@ def _series(x: Any, rows: Floats, step: bool = False) -> tuple[Polyline, ...]:
     return tuple(Polyline(x, row, i, width=1.9, dash="series", marker=5, step=step) for i, row in lines)
 
 
-def network_race_chart(result: RaceResult) -> Chart:
+def benchmark_chart(result: BenchmarkResult) -> Chart:
     """The evaluated trainings of each network: validation accuracy with its 95% band. DataError if there are none."""
     networks = [table for table in result.networks if table.judgment]
     if not networks:
@@ -67,7 +67,7 @@ def _multiples(label: str, highest: float, lowest: float = 1.0) -> Scale:
     return Scale(label, lowest, highest, log=True, ticks=tuple(tick for tick in FACTORS if tick <= highest))
 
 
-def _judged(table: RaceTable, rules: Sequence[str]) -> Panel:
+def _judged(table: BenchmarkTable, rules: Sequence[str]) -> Panel:
     """The curves of a network."""
     marks, longest = list[Mark](), 1
     for rule, raced in table.raced.items():

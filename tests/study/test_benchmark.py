@@ -1,4 +1,4 @@
-"""Races on trainings: equal budgets, settings that grow, verdicts about equal and about worse rules."""
+"""Benchmarks: equal budgets, settings that grow, verdicts about equal and about worse rules."""
 
 import json
 import re
@@ -11,20 +11,20 @@ import numpy as np
 import pytest
 
 from optilab import runs
-from optilab.commands import comparison_details, race_tables
+from optilab.commands import benchmark_tables, comparison_details
 from optilab.config.claims import expectations
 from optilab.config.keys import shipped
 from optilab.config.load import load
-from optilab.config.study import RemedyConfig, TrainingRaceConfig
+from optilab.config.study import BenchmarkConfig
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
 from optilab.optimize import RULES
 from optilab.show.chart import Band
-from optilab.study import claims, network_race, remedy, tuning_space
+from optilab.study import benchmark, claims, tuning_space
+from optilab.study.benchmark import benchmark_plan
 from optilab.study.curves import history
 from optilab.study.groups import Group
 from optilab.study.judge import summarize
-from optilab.study.network_race import race_plan
 from tests.run import run
 from tests.study.generated import backwards
 
@@ -48,8 +48,14 @@ def lazy(w, g, lr=0.01, tiny=1e-6):
 
 
 def plan(**settings):
-    asked = {"on": ["relu", "tanh"], "algos": ["sgd", "adam", "rmsprop"], "budget": 4, "repeats": 1, **settings}
-    return network_race.spec_of(TrainingRaceConfig(**asked))
+    asked = {
+        "config": ["relu", "tanh"],
+        "algos": ["sgd", "adam", "rmsprop"],
+        "budget": 4,
+        "repeats": 1,
+        **settings,
+    }
+    return benchmark.spec_of(BenchmarkConfig(**asked))
 
 
 # --- the plan ----------------------------------------------------------------------------------------------
@@ -57,7 +63,7 @@ def plan(**settings):
 
 def test_the_settings_of_a_wrapped_rule_are_tuned():
     """And of muon both learning rates."""
-    sgd, sam, muon, lookahead = plan(on=["relu"], algos=["sgd", "sam", "muon", "lookahead"]).entrants
+    sgd, sam, muon, lookahead = plan(config=["relu"], algos=["sgd", "sam", "muon", "lookahead"]).entrants
     rates = [trial.config.optimizer.lr for trial in sgd.tuning]
     assert len(set(rates)) == 4
     assert [trial.config.optimizer.base.lr for trial in sam.tuning] == rates
@@ -73,7 +79,7 @@ def test_the_settings_of_a_wrapped_rule_are_tuned():
 def test_own_hyperparameters_are_tuned_by_their_names(tmp_path):
     """`rho` of 0.05 is no decay."""
     (tmp_path / "own.py").write_text(OWN)
-    planned = plan(on=["relu"], algos=["momentum", f"{tmp_path}/own.py:momentum"], holdout=100)
+    planned = plan(config=["relu"], algos=["momentum", f"{tmp_path}/own.py:momentum"], holdout=100)
     known, own = planned.entrants
     both = zip(known.tuning, own.tuning, strict=True)
     assert all(a.config.optimizer.beta == b.config.optimizer.momentum for a, b in both)
@@ -81,10 +87,10 @@ def test_own_hyperparameters_are_tuned_by_their_names(tmp_path):
     assert "rho stays 0.05, push stays 0.5, warm stays 3" in planned.notes[0]
     assert f"{own.name}: the search space is lr 0.003 to 30, momentum 0 to 0.999" in planned.notes
     (tmp_path / "swapped.py").write_text(OWN.replace("lr=0.01, momentum=0.9", "momentum=0.9, lr=0.1"))
-    swapped = plan(on=["relu"], algos=["momentum", f"{tmp_path}/swapped.py:momentum"], holdout=100).entrants[1]
+    swapped = plan(config=["relu"], algos=["momentum", f"{tmp_path}/swapped.py:momentum"], holdout=100).entrants[1]
     assert swapped.draw() == own.draw()
     default = "lr 1e-05 to 0.1 (chosen by its default 0.001)"
-    planned = plan(on=["relu", "tanh"], algos=["sgd", "adam", "lookahead"], holdout=100, eps=True)
+    planned = plan(config=["relu", "tanh"], algos=["sgd", "adam", "lookahead"], holdout=100, eps=True)
     adam = f"the search space is {default}, beta1 0 to 0.999, beta2 0.5 to 0.9999, eps 1e-10 to 0.01"
     assert f"adam: {adam}" in planned.notes
     assert f"base.{default}" in planned.notes[-1]
@@ -94,15 +100,15 @@ def test_own_hyperparameters_are_tuned_by_their_names(tmp_path):
 @pytest.mark.parametrize(("key", "value", "held"), [("dir", None, 2000), ("images", 9, 1), ("holdout", 50, 50)])
 def test_a_small_dataset_holds_out_a_fifth(key, value, held):
     changes = [Override("--set", "data.dataset", "synthetic"), Override("--set", f"data.{key}", value)]
-    planned = network_race.spec_of(TrainingRaceConfig(on=["relu"], algos=["sgd", "adam"]), changes)
-    assert planned.race.on[0].data.holdout == held
+    planned = benchmark.spec_of(BenchmarkConfig(config=["relu"], algos=["sgd", "adam"]), changes)
+    assert planned.request.config[0].data.holdout == held
 
 
 def test_rules_share_budget_seeds_and_uniform_numbers():
     planned = plan(repeats=2)
     assert len(planned.entrants) == 2 * 3 * 2
     for own in planned.entrants:
-        first = 42 + own.repeat * network_race.SEEDS_PER_REPEAT
+        first = 42 + own.repeat * benchmark.SEEDS_PER_REPEAT
         assert [trial.config.seed for trial in own.tuning] == list(range(first, first + 4))
         assert {trial.config.data.holdout for trial in own.tuning} == {10_000}
     sgd, adam, rmsprop = (
@@ -113,7 +119,7 @@ def test_rules_share_budget_seeds_and_uniform_numbers():
     assert adam == rmsprop  # of the same space
     assert np.allclose(np.log10(sgd), np.log10(adam) + np.log10(300), atol=1e-5)
     assert len({trial.digest for trial in planned.trials}) == len(planned.trials)
-    larger = plan(on=["sigmoid", "relu", "tanh"], repeats=2, budget=6)
+    larger = plan(config=["sigmoid", "relu", "tanh"], repeats=2, budget=6)
     assert {t.name for t in planned.trials} < {t.name for t in larger.trials}
     others = plan(repeats=2, seed=1).trials
     assert not {t.settings["lr"] for t in planned.trials} & {t.settings["lr"] for t in others}
@@ -137,8 +143,8 @@ def rows_at(*scores):
 )
 def test_a_second_seed_decides_between_finalists(first, count, finalists, second, chosen):
     """By the mean of both seeds; one that diverges from the second seed loses to any that does not."""
-    entrant = plan(on=["relu"], budget=len(first)).entrants[0]
-    stages = race_plan([entrant], count, 2)
+    entrant = plan(config=["relu"], budget=len(first)).entrants[0]
+    stages = benchmark_plan([entrant], count, 2)
     batches = [("tuning", [*range(1, len(first) + 1)], [*range(42, 42 + len(first))], first)]
     batches += [("finalist", finalists, [20_041] * len(finalists), second)] if finalists else []
     batches += [("final", [chosen] * 2, [10_042, 10_043], [None, None])] if chosen else []
@@ -204,7 +210,7 @@ def test_decays_and_schedules_change_no_other_draw(tmp_path):
     """A schedule goes by batches; what a training sets itself stays; own code takes part by what it calls a decay."""
     more = {"weight_decay": True, "schedule": True}
     (tmp_path / "own.py").write_text("def mine(w, g, lr=0.1, wd=0.0):\n    return w - lr * (g + wd * w)\n")
-    asked = {"on": ["sigmoid"], "algos": ["sgd", "adamw", f"{tmp_path}/own.py:mine"], "budget": 12}
+    asked = {"config": ["sigmoid"], "algos": ["sgd", "adamw", f"{tmp_path}/own.py:mine"], "budget": 12}
     before, now = plan(**asked), plan(**asked, **more)
     for old, new in zip(before.entrants, now.entrants, strict=True):
         common = [{key: v for key, v in t.settings.items() if key not in (*more, "wd")} for t in new.tuning]
@@ -216,13 +222,13 @@ def test_decays_and_schedules_change_no_other_draw(tmp_path):
     assert [c.weight_decay for c in sgd] == [c.optimizer.wd for c in own]
     assert {c.weight_decay for c in (*adamw, *own)} == {0.0}
     changes = [Override("--set", "schedule", "cosine"), Override("--set", "weight_decay", 0.5)]
-    resolved = TrainingRaceConfig(on=["sigmoid"], algos=["sgd", "adam"], budget=4, **more)
-    resolved = network_race.spec_of(resolved, changes)
+    resolved = BenchmarkConfig(config=["sigmoid"], algos=["sgd", "adam"], budget=4, **more)
+    resolved = benchmark.spec_of(resolved, changes)
     assert {(t.config.schedule.name, t.config.weight_decay) for t in resolved.trials} == {("cosine", 0.5)}
 
 
 def test_presets_lie_a_decade_inside_the_range():
-    """Those of the presets were chosen by themselves, not by a race."""
+    """Those of the presets were chosen by themselves, not by a benchmark."""
     for path in sorted((shipped("configs") / "train").glob("optimizers/*.yaml")):
         rule = load(TrainConfig, str(path)).optimizer
         for field, owner in tuning_space.searched_fields(rule).items():
@@ -235,14 +241,14 @@ def test_presets_lie_a_decade_inside_the_range():
 def test_the_rates_cover_their_range_evenly(budget):
     """The largest gap is that of the Sobol sequence, on a circle: 1/4 for five numbers, not 0.39 as of random ones."""
     for seed in range(20):
-        race = TrainingRaceConfig(on=["relu"], algos=["sgd", "adam"], budget=budget, seed=seed)
-        entrant = network_race.Entrant(race, "relu", "sgd", "", {}, None, {}, {"lr": RULES["sgd"]()}, "--algo")
+        asked = BenchmarkConfig(config=["relu"], algos=["sgd", "adam"], budget=budget, seed=seed)
+        entrant = benchmark.Entrant(asked, "relu", "sgd", "", {}, None, {}, {"lr": RULES["sgd"]()}, "--algo")
         drawn = entrant.draw()
         places = np.sort([np.log(own["lr"] / 3e-3) / np.log(1e4) for own in drawn])
         gaps = np.diff([*places, places[0] + 1])
         assert gaps.max() <= 2 / budget
-        larger = race.model_copy(update={"budget": budget + 7})
-        assert replace(entrant, race=larger).draw()[:budget] == drawn
+        larger = asked.model_copy(update={"budget": budget + 7})
+        assert replace(entrant, asked=larger).draw()[:budget] == drawn
 
 
 def test_another_seed_draws_other_settings():
@@ -253,26 +259,14 @@ def test_another_seed_draws_other_settings():
 
 def test_finalists_and_eps_leave_the_other_settings_as_they_are():
     """They are 1 and false where a study.yaml does not have them."""
-    before, now = plan(on=["relu"]), plan(on=["relu"], finalists=3, eps=True)
+    before, now = plan(config=["relu"]), plan(config=["relu"], finalists=3, eps=True)
     for old, new in zip(before.entrants, now.entrants, strict=True):
         fields = [{key: v for key, v in trial.settings.items() if key != "eps"} for trial in new.tuning]
         assert [trial.settings for trial in old.tuning] == fields
-    assert before.race.finalists == 1
+    assert before.request.finalists == 1
 
 
-def test_remedies_are_tuned_at_the_same_rates():
-    asked = RemedyConfig(config="sigmoid", only=["batchnorm", "relu", "tanh", "lr"], pairs=True, tune=2, seeds=2)
-    planned = remedy.spec_of(asked)
-    rates: dict[str, list[float]] = {}
-    for entrant in planned.entrants:
-        for trial in entrant.tuning:
-            rates.setdefault(trial.settings["remedy"], []).append(trial.config.optimizer.lr)
-    pairs = {"batchnorm-and-relu", "batchnorm-and-tanh"}  # of other keys
-    assert {*rates} == {"as it is", "batchnorm", "relu", "tanh", *pairs}  # lr is no remedy here
-    assert len({tuple(values) for values in rates.values()}) == 1
-
-
-# --- the race ----------------------------------------------------------------------------------------------
+# --- the benchmark -----------------------------------------------------------------------------------------
 
 CLAIMS = {
     "test_acc >= 0": {"sgd": "holds", "sam": "holds", "lost.py:lost": "holds"},
@@ -284,10 +278,10 @@ SIZES = ["--set", "data.holdout=50", "--epochs", "1", "--budget", "2", "--seeds"
 
 @pytest.fixture(scope="module")
 def raced(small, tmp_path_factory):
-    """The line of a race of three optimizers, one of which always diverges, its directory and its document."""
+    """The line of a benchmark of three optimizers, one of which always diverges, its directory and its document."""
     folder = tmp_path_factory.mktemp("raced")
     (folder / "lost.py").write_text("def lost(w, g, lr=0.1):\n    return w - lr * g * float('nan')\n")
-    line = ["race", "--on", str(small), "--algo", f"sgd,sam,{folder}/lost.py:lost", *SIZES, "--name", "r"]
+    line = ["benchmark", str(small), "--algo", f"sgd,sam,{folder}/lost.py:lost", *SIZES, "--name", "r"]
     done = run([*line, *(word for claim in CLAIMS for word in ("--expect", claim)), "--json"], folder, {})
     assert done.returncode == 9, done.stderr  # claims fail
     return SimpleNamespace(line=line, folder=folder / "runs", document=json.loads(done.stdout), log=done.stderr)
@@ -295,7 +289,7 @@ def raced(small, tmp_path_factory):
 
 @pytest.fixture
 def study(raced, tmp_path):
-    """A copy of the race."""
+    """A copy of the benchmark."""
     shutil.copytree(raced.folder, tmp_path / "runs")
     return runs.read_study(tmp_path / "runs" / "r")
 
@@ -322,9 +316,9 @@ def test_a_chosen_setting_is_the_best_of_its_tuning(rule, key, raced):
 
 
 def test_the_result_does_not_depend_on_the_order_of_keys(study):
-    before = network_race.read(study)
+    before = benchmark.read(study)
     backwards(study.path / "plan.jsonl")
-    assert network_race.read(runs.read_study(study.path)) == before
+    assert benchmark.read(runs.read_study(study.path)) == before
 
 
 def test_the_verdict_begins_with_the_best_mean(raced):
@@ -337,14 +331,14 @@ def test_the_verdict_begins_with_the_best_mean(raced):
 def test_the_repeats_are_the_sample(raced, study, monkeypatch):
     """Of one repeat there is a table, but no interval and no verdict."""
     own = rows_of(raced.document)["sgd"]
-    table = network_race.read(study).networks[0]
+    table = benchmark.read(study).networks[0]
     blocks = [
-        fmean(own["test_acc"][str(r * network_race.SEEDS_PER_REPEAT + 10_042 + seed)] for seed in (0, 1))
+        fmean(own["test_acc"][str(r * benchmark.SEEDS_PER_REPEAT + 10_042 + seed)] for seed in (0, 1))
         for r in range(3)
     ]
     assert [*table.raced["sgd"].repeats.values()] == pytest.approx(blocks)
     assert (own["n"], own["mean"]) == (3, pytest.approx(fmean(blocks)))
-    view = race_tables.RaceView(network_race.read(study), study)
+    view = benchmark_tables.BenchmarkView(benchmark.read(study), study)
     bands = [mark for panel in view.chart().panels for mark in panel.marks if isinstance(mark, Band)]
     seen: list[Group] = []
     monkeypatch.setattr(comparison_details, "of_groups", lambda chosen, *_: seen.extend(chosen) or ())
@@ -359,36 +353,38 @@ def test_the_repeats_are_the_sample(raced, study, monkeypatch):
     (study.path / "plan.jsonl").write_text("".join(line for line in lines if '"repeat": 1,' in line))
     manifest = study.path / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"status": "done"', '"status": "interrupted"'))
-    result = network_race.read(runs.read_study(study.path))
+    result = benchmark.read(runs.read_study(study.path))
     sentence = "; one repeat gives no verdict, because the repeats are the sample: use at least three"
-    best = max(own["mean"] for own in race_tables.rows(result.networks[0]))
-    view = race_tables.RaceView(result, runs.read_study(study.path))
+    best = max(own["mean"] for own in benchmark_tables.rows(result.networks[0]))
+    view = benchmark_tables.BenchmarkView(result, runs.read_study(study.path))
     assert f" has the highest test_acc: {best:.1%}" in view.verdict
     assert sentence in view.verdict
     (network,) = view.document()["networks"]
     assert network["verdict"] is None
     assert all(row[key] is None for row in network["rules"] for key in ("verdict", "low", "high"))
     assert [row["difference_low"] for row in network["rules"][1:]] == [None] * 2
-    assert not {"95%", "verdict"} & {column.title for column in race_tables.columns(result) if not column.only}
+    assert not {"95%", "verdict"} & {
+        column.title for column in benchmark_tables.columns(result) if not column.only
+    }
 
 
-def test_a_race_is_plotted_as_it_is_drawn_at_its_end(study, optilab, tmp_path):
-    shown = optilab("runs", "plot", "r", "--out", "race.svg", "--size", "column", "--json")
+def test_a_benchmark_is_plotted_as_it_is_drawn_at_its_end(study, optilab, tmp_path):
+    shown = optilab("runs", "plot", "r", "--out", "benchmark.svg", "--size", "column", "--json")
     assert not shown.stderr
-    picture = (tmp_path / "race.svg").read_text()
+    picture = (tmp_path / "benchmark.svg").read_text()
     assert re.search(r'viewBox="0 0 [\d.]+ [\d.]+"', picture)
     assert "evaluated, mean and 95%" in picture
     assert "lr " not in picture
 
 
-def test_a_race_is_compared_as_it_is_judged_at_its_end(raced, study, optilab):
+def test_a_benchmark_is_compared_as_it_is_judged_at_its_end(raced, study, optilab):
     """Its optimizers, not the settings of their repeats; with another metric, the evaluated trainings."""
     text = optilab("runs", "compare", "r").stdout
     assert "the search space is lr 0.003 to 30, weight_decay 1e-06 to 0.01 (or 0), schedule " in text
     compared = json.loads(optilab("runs", "compare", "r", "--json").stdout)
     assert compared["search_space"] == raced.document["search_space"]
     assert compared["networks"] == raced.document["networks"]
-    possible = [*network_race.read(study).networks[0].judgment.possible_best]
+    possible = [*benchmark.read(study).networks[0].judgment.possible_best]
     assert optilab("runs", "compare", "r", "--quiet").stdout.splitlines() == possible
     assert json.loads(optilab("runs", "compare", "r", "--metric", "val_acc", "--json").stdout)["groups"]
 
@@ -414,7 +410,7 @@ def test_what_always_diverges_has_the_chance_level(raced):
         ended("final", 10_000, test_acc=0.6),
         ended("tuning", 20_000, "diverged", repeat=2),
     ]
-    result = network_race._raced(trials, budget=1, seeds=1)
+    result = benchmark._raced(trials, budget=1, seeds=1)
     assert (result.repeats, result.accuracy.imputed) == ({1: 0.6, 2: 0.1}, {30_000: "every setting diverged"})
 
 
@@ -426,12 +422,12 @@ def test_claims_about_rules_are_judged_and_kept(raced, study, optilab):
     confident = judged["test_acc > 0.99 confidence 0.95", "sgd"]
     assert confident["measured"] == pytest.approx(rows["sgd"]["mean"])
     assert judged["test_acc >= 0", "sam"]["measured"] == min(rows["sam"]["test_acc"].values())
-    optilab("race", "--resume", "r", "--quiet", code=9)  # the claims are in study.yaml
+    optilab("benchmark", "--resume", "r", "--quiet", code=9)  # the claims are in study.yaml
     checked = json.loads(optilab("check", "r", "--json", code=9).stdout)["checks"][0]["claims"]
     assert checked == raced.document["expect"]
 
 
-def test_a_race_grows_and_its_second_look_costs(raced, study, optilab):
+def test_a_benchmark_grows_and_its_second_look_costs(raced, study, optilab):
     done = {path: path.stat().st_mtime_ns for path in runs.directories(study.path)}
     line = [*raced.line, "--budget", 3, "--seeds", 3]
     claims = ("--expect", "sgd: test_acc > 0 confidence 0.95", "--json")
@@ -450,17 +446,17 @@ def test_equal_rules_cannot_be_told_apart_and_a_worse_is_found(optilab, tmp_path
     small = ["--set", "model.hidden=[32]", "--set", "data.images=1500", "--set", "data.holdout=500", "--epochs", 2]
     sizes = ["--budget", 2, "--seeds", 1, "--repeats", 3, "--set", "data.batch_size=50"]
     names = "adam,mine.py:twin,mine.py:lazy"
-    line = ("race", "--on", "relu", "--algo", names, *small, *sizes, "--name", "a", "--json")
+    line = ("benchmark", "relu", "--algo", names, *small, *sizes, "--name", "a", "--json")
     rows = {name.rpartition(":")[2]: row for name, row in rows_of(json.loads(optilab(*line).stdout)).items()}
     assert rows["twin"]["settings"] == rows["adam"]["settings"]
     verdicts = {name: row["verdict"] for name, row in rows.items()}
     assert verdicts == {"twin": "cannot tell", "adam": "cannot tell", "lazy": "worse"}
     # If the best rate of lazy were the last one tried, a better one might lie beyond.
-    (claim,) = expectations("race --on", ["mine.py:lazy: verdict == worse"])
+    (claim,) = expectations("benchmark", ["mine.py:lazy: verdict == worse"])
     monkeypatch.setattr(
-        network_race, "_boundary_note", lambda n, trial, _: {n: "lr 1"} if "lazy" in trial.settings["rule"] else {}
+        benchmark, "_boundary_note", lambda n, trial, _: {n: "lr 1"} if "lazy" in trial.settings["rule"] else {}
     )
-    result = network_race.read(runs.read_study(tmp_path / "runs" / "a"))
-    assert [row["verdict"] for row in race_tables.rows(result.networks[0])] == ["cannot tell"] * 3
-    (judged,) = claims.judge_claims([claim], claims.results_of_network_race(result))
+    result = benchmark.read(runs.read_study(tmp_path / "runs" / "a"))
+    assert [row["verdict"] for row in benchmark_tables.rows(result.networks[0])] == ["cannot tell"] * 3
+    (judged,) = claims.judge_claims([claim], claims.results_of_benchmark(result))
     assert (judged.measured, judged.result) == ("cannot tell", "fails")

@@ -1,4 +1,4 @@
-"""A fair race of rules on trainings: each is tuned with the same budget, then evaluated from seeds it was not
+"""A fair comparison of rules on trainings: each is tuned with the same budget, then evaluated from seeds it was not
 tuned on.
 
 Settings are drawn from one space (`tuning_space.network_space`) and chosen by the accuracy on held-out training images,
@@ -17,7 +17,7 @@ from typing import Any
 from optilab import runs
 from optilab.config.load import load
 from optilab.config.presets import rules_named
-from optilab.config.study import RemedyConfig, TrainingRaceConfig
+from optilab.config.study import BenchmarkConfig
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
 from optilab.errors import DataError, UsageError
@@ -37,10 +37,8 @@ from optilab.words import plural
 TUNED_BY = "val_acc"
 """The metric that a setting is chosen by."""
 JUDGED = Measure("test_acc")
-KINDS = {"race": ("optimizer", "optimizers"), "remedy": ("remedy", "variants")}
-"""The noun for what a command compares, in singular and plural."""
-PLACE = ("network", "rule", "remedy", "repeat", "setting", STAGE)
-"""The settings of a trial that say where it stands in the race; the others are the tuned fields."""
+PLACE = ("network", "rule", "repeat", "setting", STAGE)
+"""The settings of a trial that say where it stands in the benchmark; the others are the tuned fields."""
 
 Settings = Mapping[str, Any]
 
@@ -50,9 +48,9 @@ Settings = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Entrant:
-    """A rule or a remedy that races on a network: a training, and its tuned fields."""
+    """A rule that takes part on a network: a training, and its tuned fields."""
 
-    race: TrainingRaceConfig
+    asked: BenchmarkConfig
     network: str
     name: str
     label: str
@@ -77,7 +75,7 @@ class Entrant:
     @cached_property
     def tuning(self) -> list[Trial]:
         """One trial per setting."""
-        return [self.trial("tuning", place, self.first + place) for place in range(self.race.budget)]
+        return [self.trial("tuning", place, self.first + place) for place in range(self.asked.budget)]
 
     def trial(self, stage: str, place: int, seed: int) -> Trial:
         """A training of the setting at that place."""
@@ -108,20 +106,20 @@ class Entrant:
         """
         import numpy as np
 
-        race, columns = self.race, dict[str, Sequence[Any]]()
+        asked, columns = self.asked, dict[str, Sequence[Any]]()
         for key, rule in self.fields.items():
             name = tuning_space.name_in_space(key)
             stream = ".".join([*(part for part in key.split(".")[:-1] if part != "base"), name])
             names = (zlib.crc32(text.encode()) for text in (self.network, stream))
-            generator = np.random.default_rng([race.seed, self.repeat, *names])
-            distributions = tuning_space.network_space(rule) | tuning_space.ranges(race.over)
-            numbers = tuning_space.sobol(race.budget, stream, generator, race.over)
+            generator = np.random.default_rng([asked.seed, self.repeat, *names])
+            distributions = tuning_space.network_space(rule) | tuning_space.ranges(asked.over)
+            numbers = tuning_space.sobol(asked.budget, stream, generator, asked.over)
             values = tuning_space.distribution_of(key, distributions)(numbers).tolist()
             columns[key] = [v if isinstance(v, str) else float(f"{v:.6g}") for v in values]
-        return [{key: column[place] for key, column in columns.items()} for place in range(race.budget)]
+        return [{key: column[place] for key, column in columns.items()} for place in range(asked.budget)]
 
 
-def race_plan(entrants: Sequence[Entrant], finalists: int, seeds: int) -> Plan:
+def benchmark_plan(entrants: Sequence[Entrant], finalists: int, seeds: int) -> Plan:
     """Tune every entrant with its own settings, choose, and train the chosen one of each from new seeds.
 
     Every setting is trained from one seed; the best `finalists` of an entrant from one more seed, which is the same for
@@ -153,65 +151,65 @@ def race_plan(entrants: Sequence[Entrant], finalists: int, seeds: int) -> Plan:
 
 
 @dataclass(frozen=True)
-class RaceSpec(StudySpec):
-    """The trials of a race; `trials` are those of the tuning."""
+class BenchmarkSpec(StudySpec):
+    """The trials of a benchmark; `trials` are those of the tuning."""
 
-    race: TrainingRaceConfig = field(kw_only=True)
+    request: BenchmarkConfig
     entrants: tuple[Entrant, ...] = field(kw_only=True)
     """The entrants of every repeat."""
 
 
-def race_of(
-    race: TrainingRaceConfig, entered: Sequence[Entrant], request: TrainingRaceConfig | RemedyConfig
-) -> RaceSpec:
-    """A race of these entrants, each tuned and evaluated in every repeat; `request` is what its study.yaml keeps."""
+def _benchmark_of(asked: BenchmarkConfig, entered: Sequence[Entrant]) -> BenchmarkSpec:
+    """A benchmark of these entrants, each tuned and evaluated in every repeat."""
     names = list(dict.fromkeys(entrant.name for entrant in entered))
     by_name = (entrant for name in names for entrant in entered if entrant.name == name)
     columns = list(dict.fromkeys(key for entrant in by_name for key in entrant.fields))
-    entrants = tuple(replace(c, columns=columns, repeat=r) for c in entered for r in range(race.repeats))
+    entrants = tuple(replace(c, columns=columns, repeat=r) for c in entered for r in range(asked.repeats))
     trials = tuple(trial for entrant in entrants for trial in entrant.tuning)
     networks = list(dict.fromkeys(entrant.network for entrant in entrants))
-    counts = [f"{len(names)} {KINDS[request.kind][1]}", plural(len(networks), "network")]
-    counts += [f"{race.repeats} repeats"] if race.repeats > 1 else []
-    each = [plural(race.budget, "setting"), *([f"{race.finalist_count} finalists"] if race.finalist_count else [])]
-    each.append(plural(race.seeds, "seed"))
+    counts = [plural(len(names), "optimizer"), plural(len(networks), "network")]
+    counts += [f"{asked.repeats} repeats"] if asked.repeats > 1 else []
+    each = [
+        plural(asked.budget, "setting"),
+        *([f"{asked.finalist_count} finalists"] if asked.finalist_count else []),
+    ]
+    each.append(plural(asked.seeds, "seed"))
     notes = dict.fromkeys(
         note for c in entrants for note in untuned(c.name, vars(c.tuning[0].config.optimizer), c.fields)
     )
     spaces = {
-        network: {c.name: tuning_space.searched(c.fields, race.over) for c in entered if c.network == network}
+        network: {c.name: tuning_space.searched(c.fields, asked.over) for c in entered if c.network == network}
         for network in networks
     }
     places = [f"{network}/{name}" for network in networks for name in names] if len(networks) > 1 else []
-    return RaceSpec(
-        request.kind,
-        request,
-        lambda study, dry: race_plan(entrants, race.finalists, race.seeds),
+    return BenchmarkSpec(
+        asked.kind,
+        asked,
+        lambda study, dry: benchmark_plan(entrants, asked.finalists, asked.seeds),
         trials,
         " x ".join([*counts, f"({' + '.join(each)})"]),
-        keep=race.keep,
+        keep=asked.keep,
         labels=[*names, *places],
-        sample=race.repeats,
+        sample=asked.repeats,
         unit="repeats",
         notes=[*notes, *tuning_space.search_notes(spaces)],
         facts={"search_space": spaces},
-        race=race,
         entrants=entrants,
     )
 
 
-def _resolved(request: TrainingRaceConfig, changes: Sequence[Override]) -> TrainingRaceConfig:
+def _resolved(request: BenchmarkConfig, changes: Sequence[Override]) -> BenchmarkConfig:
     """`request` with its trainings as keys, changed, each with images held out and one thread."""
-    loaded = [load(TrainConfig, training, changes) for training in request.on]
+    loaded = [load(TrainConfig, training, changes) for training in request.config]
     configs = [as_trial(config, data=config.data.holding_out(request.holdout)) for config in loaded]
     names = [config.name for config in configs]
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
-        raise UsageError(f"two trainings have the name {', '.join(twice)}", "--on")
-    return request.model_copy(update={"on": configs, "name": request.name or "-".join(names[:3])})
+        raise UsageError(f"two trainings have the name {', '.join(twice)}", "config")
+    return request.model_copy(update={"config": configs, "name": request.name or "-".join(names[:3])})
 
 
-def spec_of(request: TrainingRaceConfig, changes: Sequence[Override] = ()) -> RaceSpec:
-    """The tunings of a race, with `changes` of its trainings. UsageError for rules that cannot train, or too many
+def spec_of(request: BenchmarkConfig, changes: Sequence[Override] = ()) -> BenchmarkSpec:
+    """The tunings of a benchmark, with `changes` of its trainings. UsageError for rules that cannot train, or too many
     trials."""
     request = _resolved(request, changes)
     names = dict.fromkeys(request.algos)
@@ -222,7 +220,10 @@ def spec_of(request: TrainingRaceConfig, changes: Sequence[Override] = ()) -> Ra
         raise UsageError(text, "--algo")
     tuning_space.require_tunable(request.over, [*rules.values()])
     count = (
-        len(rules) * len(request.on) * request.repeats * (request.budget + request.finalist_count + request.seeds)
+        len(rules)
+        * len(request.config)
+        * request.repeats
+        * (request.budget + request.finalist_count + request.seeds)
     )
     if count > MAX_TRIALS:
         raise UsageError(f"expected at most {MAX_TRIALS:,} trials, got {count:,}", "--budget")
@@ -238,13 +239,13 @@ def spec_of(request: TrainingRaceConfig, changes: Sequence[Override] = ()) -> Ra
             tuning_space.searched_fields(rule, _extra_search_keys(request, config)),
             "--algo",
         )
-        for config in request.on
+        for config in request.config
         for name, rule in rules.items()
     ]
-    return race_of(request, entrants, request)
+    return _benchmark_of(request, entrants)
 
 
-def _extra_search_keys(request: TrainingRaceConfig, config: TrainConfig) -> set[str]:
+def _extra_search_keys(request: BenchmarkConfig, config: TrainConfig) -> set[str]:
     """Further hyperparameters to tune, without those that the training sets."""
     more = {*request.over, *(key for key in tuning_space.NETWORK_KEYS if getattr(request, key))}
     more -= {"weight_decay"} if config.weight_decay else set()
@@ -256,7 +257,7 @@ def _extra_search_keys(request: TrainingRaceConfig, config: TrainConfig) -> set[
 
 @dataclass(frozen=True)
 class Raced:
-    """A rule or a remedy on one network, as far as its trials have ended."""
+    """A rule on one network, as far as its trials have ended."""
 
     settings: Sequence[Settings]
     """The chosen settings, per repeat."""
@@ -281,7 +282,7 @@ class Raced:
 
 
 @dataclass(frozen=True)
-class RaceTable:
+class BenchmarkTable:
     """The verdicts on one network, or over all of them."""
 
     network: str
@@ -310,17 +311,15 @@ class RaceTable:
 
 
 @dataclass(frozen=True)
-class RaceResult:
+class BenchmarkResult:
     """The table of each network, and with several networks the one over all of them."""
 
     budget: int
     seeds: int
     finalists: int
     """The largest number of the best settings that were trained from a second seed before one was chosen."""
-    kinds: tuple[str, str]
-    """The noun for what is compared, in singular and plural."""
-    networks: Sequence[RaceTable]
-    overall: RaceTable | None
+    networks: Sequence[BenchmarkTable]
+    overall: BenchmarkTable | None
     looks: int
     """The number of earlier comparisons, with other trainings."""
 
@@ -335,27 +334,24 @@ class RaceResult:
         return max((len(raced.repeats) for table in self.networks for raced in table.raced.values()), default=0)
 
 
-def read(study: runs.Study) -> RaceResult | None:
-    """The result of a study that raced on trainings so far, from its tables; None for another study.
+def read(study: runs.Study) -> BenchmarkResult | None:
+    """The result of a benchmark so far, from its tables; None for another study.
 
     What has no evaluated training has no row. A user's rule is not loaded. DataError for a damaged table or run,
     ConfigError for a damaged study.yaml.
     """
-    trials, race = study.ended, study.manifest["command"] == "race"
-    word, kinds = ("rule" if race else "remedy"), KINDS["race" if race else "remedy"]
-    if not trials or any(key not in trials[0].settings for key in (word, "setting", "stage")):
+    trials = study.ended
+    if not trials or any(key not in trials[0].settings for key in ("network", "rule", "setting", "stage")):
         return None
     study.completed()  # DataError where one cannot be evaluated
     request = request_of(study)
-    sizes = ("budget" if race else "tune", "finalists", "seeds")
-    budget, finalists, seeds = (int(request.get(key) or 1) for key in sizes)
-    only = (request["config"] if isinstance(request.get("config"), dict) else {}).get("name", study.name)
+    budget, finalists, seeds = (int(request.get(key) or 1) for key in ("budget", "finalists", "seeds"))
     networks: dict[str, dict[str, list[runs.StudyTrial]]] = {}
     for trial in trials:
         place = trial.settings
         if type(place.get("setting")) is not int or place.get("stage") not in ("tuning", "finalist", "final"):
             raise DataError(f"{study.path}: expected the number of a setting and its stage of {trial.name}")
-        networks.setdefault(str(place.get("network", only)), {}).setdefault(str(place.get(word)), []).append(trial)
+        networks.setdefault(str(place.get("network")), {}).setdefault(str(place.get("rule")), []).append(trial)
     level = alpha(study.earlier_looks)
     tables = []
     for network, rules in networks.items():
@@ -364,14 +360,14 @@ def read(study: runs.Study) -> RaceResult | None:
         boundary_notes = {rule: result.boundary_notes for rule, result in raced.items()}
         judged = any(result.runs for result in raced.values())
         judgment = judge(means, level=level, limits=JUDGED.limits, improvable=boundary_notes) if judged else None
-        tables.append(RaceTable(network, raced, judgment))
-    return RaceResult(budget, seeds, finalists, kinds, tables, _over_all(tables, level), study.earlier_looks)
+        tables.append(BenchmarkTable(network, raced, judgment))
+    return BenchmarkResult(budget, seeds, finalists, tables, _over_all(tables, level), study.earlier_looks)
 
 
 def _raced(trials: Sequence[runs.StudyTrial], budget: int, seeds: int) -> Raced:
-    """The result of the trials of a rule or a remedy on a network, of `budget` settings, judged from `seeds` seeds.
+    """The result of the trials of a rule on a network, of `budget` settings, judged from `seeds` seeds.
 
-    A race that has grown may have chosen other settings before; the trials of its plan now come first. A repeat of
+    A benchmark that has grown may have chosen other settings before; the trials of its plan now come first. A repeat of
     which every setting diverged has the accuracy of the chance level, as has an evaluated training.
     """
     settings, judged, boundary_notes = list[Settings](), dict[int, runs.Record](), dict[int, str]()
@@ -419,7 +415,7 @@ def _boundary_note(repeat: int, chosen: runs.StudyTrial, tuning: Sequence[runs.S
     return {}
 
 
-def _over_all(tables: Sequence[RaceTable], level: float) -> RaceTable | None:
+def _over_all(tables: Sequence[BenchmarkTable], level: float) -> BenchmarkTable | None:
     """The table with the networks as the sample; None for a single network, and if a row lacks a result."""
     rules = dict.fromkeys(rule for table in tables for rule in table.raced)
     judged = [table for table in tables if table.judgment]
@@ -432,4 +428,4 @@ def _over_all(tables: Sequence[RaceTable], level: float) -> RaceTable | None:
     boundary_notes = {
         rule: [table.network for table in tables if table.raced[rule].boundary_notes] for rule in rules
     }
-    return RaceTable("", {}, judge(means, level=level, limits=JUDGED.limits, improvable=boundary_notes))
+    return BenchmarkTable("", {}, judge(means, level=level, limits=JUDGED.limits, improvable=boundary_notes))
