@@ -291,7 +291,7 @@ def test_the_working_directory_is_put_back_after_each_call(optilab, project, net
     change = "os.chdir('elsewhere')"
     asked = network(**{place: change, "forward": f"{change}; x = x * float(pathlib.Path('scale').read_text())"})
     done = optilab("train", "cnn.yaml", *asked, "--epochs", 2, "--name", "here", "--out", "plot.png")
-    assert done.stdout.split()[-2:] == ["plot.png", "runs/here"]
+    assert done.stdout.split()[-2:] == ["runs/here", "plot.png"]
     assert (project / "runs" / "here" / "metrics.csv").is_file()
     assert {file.name for file in (project / "elsewhere").iterdir()} == {"scale"}
 
