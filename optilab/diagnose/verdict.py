@@ -266,6 +266,9 @@ def sentence(evidence: Evidence, findings: Sequence[Finding]) -> str:
         others = len(named) - 2
         more = f", and {plural(others, 'more finding')}" if others > 0 else ""
         part = f"; {missed}" if (missed := missed_steps(evidence)) else ""
+        unproved = evidence.setup.loop and findings[0].severity < Severity.CRITICAL and len(named) > 1
+        if unproved:  # symptoms of a loop have one cause, as a rule
+            return f"cannot tell: {' or '.join(named[:2])}{more}; the remedy that helps tells which{part}"
         return f"{findings[0].severity.name.lower()}: {' and '.join(named[:2])}{more}{part}"
     if evidence.setup.loop and not evidence.steps:
         return f"nothing was seen: {reason_without_epochs(evidence)}"

@@ -14,7 +14,8 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 import optilab
-from optilab.diagnose import CHECKS, Severity, diagnose
+from optilab.diagnose import CHECKS, Finding, Severity, diagnose
+from optilab.diagnose.verdict import sentence
 from optilab.loop.loss import has_compiled
 
 
@@ -1342,3 +1343,15 @@ def test_a_loss_without_a_chance_level_makes_no_symptom_a_fault(kind):
     assert bool(faults) == (kind == "one term"), diagnosis
     assert ("cannot tell" in str(diagnosis)) == (kind != "one term")
     assert ("from a loss of this kind" in str(diagnosis)) == (kind != "one term")
+
+
+def test_two_symptoms_of_a_loop_are_alternatives():
+    evidence = learn(mlp(), X[:16], Y[:16]).evidence()
+    names = ("dead-units", "vanishing-gradient")
+    verdicts = {
+        Severity.WARNING: f"cannot tell: {' or '.join(names)}; the remedy that helps tells which",
+        Severity.CRITICAL: f"critical: {' and '.join(names)}",
+    }
+    for severity, verdict in verdicts.items():
+        findings = [Finding(names[0], severity, "", "", ""), Finding(names[1], Severity.WARNING, "", "", "")]
+        assert sentence(evidence, findings) == verdict
