@@ -148,7 +148,8 @@ class Chance:
             self._compare(loss, means, len(labels), len(labels))
 
     def _compare(self, loss: float, means: dict[str, float], samples: int, values: int) -> None:
-        if len(self._comparisons) < MAX_BATCHES:
+        finite = all(map(math.isfinite, (loss, *means.values())))  # after a divergence nothing is comparable
+        if finite and len(self._comparisons) < MAX_BATCHES:
             self._comparisons.append(Comparison(loss, means, {"mean": 1, "samples": samples, "values": values}))
 
     @property

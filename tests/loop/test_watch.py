@@ -1355,3 +1355,21 @@ def test_two_symptoms_of_a_loop_are_alternatives():
     for severity, verdict in verdicts.items():
         findings = [Finding(names[0], severity, "", "", ""), Finding(names[1], Severity.WARNING, "", "", "")]
         assert sentence(evidence, findings) == verdict
+
+
+def test_a_sum_that_diverges_is_a_sum():
+    torch.manual_seed(0)
+    model = nn.Linear(4, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=10.0)
+    with optilab.watch(model, optimizer) as watch:
+        for _ in range(60):
+            x = torch.randn(24, 4)
+            target = x[:, :1] + 0.1
+            loss = F.mse_loss(model(x), target, reduction="sum")
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            watch.step(loss, target=target)
+    findings = watch.diagnosis().findings
+    assert findings[0].name == "loss-is-a-sum"
+    assert "24 values" in findings[0].text
