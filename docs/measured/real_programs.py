@@ -380,11 +380,13 @@ SETTINGS: dict[str, Callable[[str], dict[str, Any]]] = {
 """The key of a remedy -> what it changes in a program."""
 ADVICE: dict[str, Callable[[Program], Program]] = {
     "replace the softmax by nn.Sigmoid()": lambda program: program.ending_in("sigmoid"),
+    "put nn.Sigmoid() in its place": lambda program: program.ending_in("sigmoid"),
+    "remove it: the targets are values": lambda program: program.ending_in(""),
+    "remove the activation after the last layer and use nn.CrossEntropyLoss()": lambda program: program.ending_in(
+        "softmax" if program.kind == "classes" else "sigmoid"  # as the losses of Keras take probabilities
+    ),
     "remove the activation after the last layer": lambda program: program.ending_in(""),
     "remove the ReLU after the last layer": lambda program: program.ending_in(""),
-    "end the network in nn.Softmax(-1) or nn.Sigmoid()": lambda program: program.ending_in(
-        "softmax" if program.kind == "classes" else "sigmoid"
-    ),
     "standardize the targets": lambda program: replace(program, targets="standardize"),
     "standardize each column of the inputs": lambda program: replace(program, inputs="standardize"),
 }
@@ -405,7 +407,7 @@ def remedied(question: Question, program: Program, seen: Seen) -> Program:
         return replace(program, **{key: value for change in changes for key, value in change.items()})
     if times := re.match(r"train for (?:about ([\d.]+) times|)", advice):
         return replace(program, epochs=math.ceil(float(times[1] or LONGER) * question.broken.epochs))
-    if advice == "check the labels":  # whoever looks at them mends them
+    if advice.startswith("print y.unique()"):  # whoever looks at them mends them
         return replace(program, **question.mends.get("data prep", {}))
     follow = next((ADVICE[words] for words in ADVICE if advice.startswith(words)), None)
     return follow(program) if follow else program

@@ -194,14 +194,11 @@ class Chance:
     def _add_pairs(self, output: Tensor, target: Tensor, loss: float) -> None:
         """Note a loss that compares every output with every target."""
         n = len(output)
-        for of in ELEMENTWISE.values():
-            matched, every = (
-                float(of(output, target)),
-                float(of(output.expand(n, n), target[:, None].expand(n, n))),
-            )
-            # Equal outputs have the same loss with every target.
-            pairs = math.isclose(loss, every, rel_tol=1e-4) and not math.isclose(matched, every, rel_tol=1e-4)
-            self._facts |= {"pairs": True} if pairs else {}
+        matched = [float(of(output, target)) for of in ELEMENTWISE.values()]
+        every = [float(of(output.expand(n, n), target[:, None].expand(n, n))) for of in ELEMENTWISE.values()]
+        # Equal outputs have the same loss with every target, and one loss of all pairs may be another of those matched.
+        if not any(math.isclose(loss, mean, rel_tol=1e-4) for mean in matched):
+            self._facts |= {"pairs": True} if any(math.isclose(loss, mean, rel_tol=1e-4) for mean in every) else {}
 
     def facts(self) -> dict[str, Any]:
         """The facts that the checks of loops read."""

@@ -1373,3 +1373,12 @@ def test_a_sum_that_diverges_is_a_sum():
     findings = watch.diagnosis().findings
     assert findings[0].name == "loss-is-a-sum"
     assert "24 values" in findings[0].text
+
+
+def test_a_loss_that_another_one_has_over_all_pairs_compares_no_pairs():
+    from optilab.loop.chance import Chance
+
+    chance = Chance()
+    output, target = torch.tensor([[0.0], [1.0], [0.0], [0.0]]), torch.tensor([[0.0], [1.0], [0.0], [1.0]])
+    chance.add_batch(output, target, 0.25, ["L1Loss"])  # as is the smooth loss of all pairs
+    assert "pairs" not in chance.facts()

@@ -11,7 +11,7 @@ MIN_BATCHES = 3
 """Sampled batches whose targets are all the same."""
 
 
-@check("one-class", fix="check the labels")
+@check("one-class", fix="print y.unique() before the loss: labels are neither divided nor rounded")
 def single_class(evidence: Evidence) -> Observation | None:
     """All training labels are the same."""
     loss = evidence.loop.entered

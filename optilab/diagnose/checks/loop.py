@@ -159,7 +159,7 @@ def softmax_twice(evidence: Evidence) -> Observation | None:
 
 @check(
     "logits-as-probabilities",
-    fix="cross_entropy takes logits of any size and sign, without an activation after the last layer; nll_loss takes "
+    fix="remove the activation after the last layer: cross_entropy takes its raw outputs; nll_loss takes "
     "log-probabilities, of log_softmax",
 )
 def logits_as_probabilities(evidence: Evidence) -> Observation | None:
@@ -182,8 +182,8 @@ NO_PROBABILITIES = ("Relu", "LeakyRelu", "Elu", "Tanh", "Addmm", "Convolution")
 
 @check(
     "logits-as-probabilities",
-    fix="end the network in nn.Softmax(-1) or nn.Sigmoid(), or give the outputs of its last layer to "
-    "nn.CrossEntropyLoss() or nn.BCEWithLogitsLoss()",
+    fix="remove the activation after the last layer and use nn.CrossEntropyLoss() (yes or no: nn.BCEWithLogitsLoss()), "
+    "or keep the loss and put nn.Softmax(-1) (yes or no: nn.Sigmoid()) in its place",
 )
 def logarithm_of_no_probabilities(evidence: Evidence) -> Observation | None:
     """A loss takes the logarithm of outputs that a ReLU, a tanh or a linear layer has made."""

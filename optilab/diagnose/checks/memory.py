@@ -15,7 +15,7 @@ MAX_GAP = 0.15
 """Training accuracy minus validation accuracy."""
 
 
-@check("too-few-images", fix="collect more images")
+@check("too-few-images", fix="collect more samples")
 def too_few_images(evidence: Evidence) -> Observation | None:
     """There are fewer than {MIN_IMAGES} training images per class, and training accuracy is {MAX_GAP} or more above
     validation accuracy."""

@@ -27,7 +27,11 @@ def softmax_of_one_output(evidence: Evidence) -> Observation | None:
     if loss is None or loss.last != "Softmax" or loss.axis is None or loss.shape[loss.axis] != 1:
         return None
     text = "the network ends in a softmax over one output, which is 1 whatever the weights are"
-    fix = "replace the softmax by nn.Sigmoid(), or leave it out and use nn.BCEWithLogitsLoss()"
+    fix = (
+        "put nn.Sigmoid() in its place, or remove it and use nn.BCEWithLogitsLoss() (then 1 is an output above 0)"
+    )
+    if loss.outside:
+        fix = f"remove it: the targets are values, from {loss.target_low:.3g} to {loss.target_high:.3g}"
     return Observation(text, {"axis": loss.axis}, fix=fix, certain=True)
 
 
@@ -97,7 +101,7 @@ cannot learn, and of one that loses a part."""
 
 @check(
     "targets-out-of-reach",
-    fix="remove the activation after the last layer, or scale the targets into its range",
+    fix="remove the activation after the last layer",
 )
 def targets_out_of_reach(evidence: Evidence) -> Observation | None:
     """The last operation bounds the outputs, and the mean square of what it cannot reach of the targets is
