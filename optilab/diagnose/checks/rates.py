@@ -223,8 +223,8 @@ def no_gradient_left(evidence: Evidence) -> Observation | None:
     # much higher one, and seems to be well.
     if not last or any(last) or not any(first) or evidence.loss < MIN_LOSS:
         return None
-    # A network that has solved its task has no gradient left either.
-    if evidence.training_skill >= MIN_FULL_SKILL:
+    # A network that has solved its task has no gradient left either; its loss is below that of its initial weights.
+    if evidence.training_skill >= MIN_FULL_SKILL and evidence.loss < evidence.start.get("first_loss", math.inf):
         return None
     if any(sees(evidence, name) for name in ("weight-decay-too-strong", "symmetric-init", "dead-units")):
         return None
