@@ -127,9 +127,10 @@ class ConfigError(UsageError):
 SYNONYMS = {
     "learning_rate": "lr", "eta": "lr", "betas": "beta1", "batch": "batch_size", "bs": "batch_size",
     "wd": "weight_decay", "optim": "optimizer", "scheduler": "schedule", "steps": "epochs", "iters": "epochs",
+    "gd": "sgd", "gradient_descent": "sgd", "sgd_momentum": "momentum",
     "n_trials": "budget", "output": "out", "layers": "hidden", "acc": "val_acc", "accuracy": "val_acc",
 }  # fmt: skip
-"""Names of keys and options that other libraries use, and those of optilab."""
+"""Names of keys, options and optimizers that other libraries and books use, and those of optilab."""
 MAX_LISTED = 12
 """Accepted names that a message lists."""
 MAX_LONGER = 3

@@ -9,7 +9,7 @@ from optilab.commands.benchmark_tables import BenchmarkView
 from optilab.commands.compare import LabComparison
 from optilab.commands.diagnose import Diagnosis
 from optilab.commands.explain import WorkedSteps
-from optilab.commands.grade import Grades
+from optilab.commands.grade import Grades, Template
 from optilab.commands.lr import LabRate
 from optilab.commands.map import LabMap
 from optilab.commands.optimize import LabPaths
@@ -72,17 +72,20 @@ class Methods:
     ) -> LabVerification: ...
     def grade(
         self,
-        submissions: Any,
+        submissions: Any = ...,
         memory: int | None = ...,
         *,
         feedback: Text | None = ...,
+        points: Any = ...,
+        partial: float | None = ...,
+        template: Text | None = ...,
         against: Text | None = ...,
         function: Any = ...,
         epochs: Any = ...,
         timeout: float | None = ...,
         set: Text | Sequence[Any] | Mapping[str, Any] | None = ...,
         progress: bool | None = ...,
-    ) -> Grades: ...
+    ) -> Grades | Template: ...
     def map(
         self,
         algo: Any = ...,

@@ -154,15 +154,17 @@ class ComparisonSetup:
     """The keys that were set."""
 
     @classmethod
-    def of(cls, request: Against) -> "ComparisonSetup":
-        """ConfigError for a rule that does not exist, and for settings that it does not have.
+    def of(cls, request: Against, against: str = "") -> "ComparisonSetup":
+        """The comparison with one of several references, `against`, or with that of the request.
+
+        ConfigError for a rule that does not exist, and for settings that it does not have.
 
         UsageError for something around the rule, and for a function where it works on matrices.
         """
         from optilab.config.optimize import OptimizeConfig
         from optilab.verify.candidate import STEPS
 
-        changes, spec = request.changes, str(request.against).strip()
+        changes, spec = request.changes, (against or str(request.against)).strip()
         overrides = [
             Override(request.flag("against"), "algo", spec.lower() if spec.lower() in RULES else spec),
             *(

@@ -162,6 +162,13 @@ def settings_of(rule: Any) -> dict[str, Any]:
     return settings
 
 
+def as_function(rule: Any, name: str) -> tuple[str, str]:
+    """The first and the last line of a user's function for the rule: its state, the step, the hyperparameters."""
+    used = [key for key in ("t", *settings_of(rule)) if re.search(rf"\b{key}\b", rule.formula)]
+    header = f"def {name}({', '.join(['w', 'g', *rule.states, *used])}):"
+    return header, f"return {', '.join(['w', *rule.states])}"
+
+
 def with_settings(rule: Any, settings: Mapping[str, Any]) -> Any:
     """The rule with other settings; those of a rule that it wraps are named after its field, as `base.lr`."""
     changes = {name: value for name, value in settings.items() if "." not in name}

@@ -34,16 +34,27 @@ from pathlib import Path
 from types import FunctionType, MemberDescriptorType, ModuleType
 from typing import Any, ClassVar
 
-from optilab.errors import Interrupted, SystemFailure, UsageError, did_you_mean, printable, shown
+from optilab.errors import SYNONYMS, Interrupted, SystemFailure, UsageError, did_you_mean, printable, shown
 from optilab.optimize import formula as formulas
 from optilab.optimize.arrays import Array
 from optilab.optimize.operations import FUNCTIONS
-from optilab.optimize.rule import COMMON_VALUES, RESERVED_SETTINGS, Rule, State, formula_rule, is_formula
+from optilab.optimize.rule import (
+    COMMON_VALUES,
+    RESERVED_SETTINGS,
+    RULES,
+    Rule,
+    State,
+    as_function,
+    formula_rule,
+    is_formula,
+)
 
 MAX_ERROR, MAX_LINE = 500, 80
 """Characters of an exception and of a line of code that are repeated."""
 GRADIENTS = {"g", "grad", "gradient", "dw", "dW", "dx", "gradients", "grads"}
 """Names of the second parameter, the gradient, of a function that is an optimizer."""
+CONTAINERS = {"config", "hparams", "hyperparams", "hyperparameters", "params", "states"}
+"""Parameters of a function that are lists or dicts in textbooks."""
 STEP_NUMBER = {"t", "step", "epoch", "k", "iteration"}
 """Parameters of a function that receive the number of the step, from 1."""
 HYPERPARAMETERS = {*COMMON_VALUES, "alpha", "beta3", "nu", "damping"}
@@ -281,9 +292,15 @@ def find_optimizer(code: UserCode, preferred: str = "") -> UserCode:
     return replace(code, name=choose_name(code.file, optimizer_names(code), preferred))
 
 
-def choose_name(file: str, names: Sequence[str], preferred: str) -> str:
-    """The only one of the names, or the one that is the optimizer `preferred`. UsageError for several."""
-    names = [name for name in names if _letters(name) == _letters(preferred)] or names
+def choose_name(file: str, names: Sequence[str], preferred: str, by_name: bool = False) -> str:
+    """The one of the names that is the optimizer `preferred`, or unless `by_name` the only one. UsageError for
+    several, and for none.
+    """
+    matched = [name for name in names if _letters(name) == _letters(preferred)]
+    matched = matched or [name for name in names if _optimizer(name) == _letters(preferred)]
+    if by_name and not matched:
+        raise UsageError(f"{file} has no {preferred}; it has {', '.join(names)}")
+    names = matched or names
     if len(names) == 1:
         return names[0]
     raise UsageError(f"{file} has {', '.join(names)}: choose one, as in {file}:{names[0]}")
@@ -306,7 +323,7 @@ def optimizer_names(code: UserCode) -> list[str]:
 def _takes_gradient(item: Any) -> bool:
     """True for a function or a class with an interface of a rule whose gradient is called like one."""
     if isinstance(item, FunctionType):
-        return not GRADIENTS.isdisjoint([*inspect.signature(item).parameters][1:2])
+        return not (GRADIENTS | {"states"}).isdisjoint([*inspect.signature(item).parameters][1:2])
     if (torch := sys.modules.get("torch")) and issubclass(item, torch.optim.Optimizer):
         return True
     method = getattr(item, "update", getattr(item, "step", None))
@@ -319,6 +336,12 @@ def _takes_gradient(item: Any) -> bool:
 def _letters(name: str) -> str:
     """A name as `adam_w`, `AdamW` and `adamw` have it in common."""
     return "".join(filter(str.isalnum, name)).lower()
+
+
+def _optimizer(name: str) -> str:
+    """The letters of the optimizer that a name, such as `gd`, stands for in other libraries and books."""
+    letters = _letters(name)
+    return next((optimizer for other, optimizer in SYNONYMS.items() if _letters(other) == letters), letters)
 
 
 def _file_of_module(name: str) -> Path:
@@ -423,6 +446,12 @@ class Function(Interface):
         others = self.parameters[2:]
         if len(self.parameters) < 2:
             raise UsageError(f"{code.place} needs at least two parameters, w (the point) and g (its gradient)")
+        if containers := [p.name for p in self.parameters if p.name in CONTAINERS and p.default is EMPTY]:
+            kind = RULES.get(_optimizer(code.name), RULES["momentum"])
+            required = {f.name: COMMON_VALUES.get(f.name) for f in fields(kind) if f.default is MISSING}
+            header, end = as_function(kind(**required), code.name)
+            problem = f"{code.place} takes a list or dict, {', '.join(containers)}"
+            raise UsageError(f"{problem}; expected each number and array by its name: {header} ... {end}")
         known = HYPERPARAMETERS | STEP_NUMBER
         states = {p.name for p in others if p.default is EMPTY and not scalar_type(p) and p.name not in known}
         states |= _returned_states(code, others, states)

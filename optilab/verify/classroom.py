@@ -9,9 +9,10 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from glob import glob
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,8 @@ class Graded:
     name: str = ""
     """The class or function that was graded."""
     compared: "CodeComparison | None" = None
+    against: str = ""
+    """The optimizer that it was compared with."""
 
 
 def is_pattern(spec: str) -> bool:
@@ -100,24 +103,24 @@ def unsearched(specs: Sequence[str]) -> list[str]:
 
 def grade_all(
     submissions: Mapping[Path, str],
-    compare: "Callable[[Candidate], CodeComparison]",
+    comparisons: "Mapping[str, Callable[[Candidate], CodeComparison]]",
     sandbox: "Sandbox",
     jobs: int,
-    like: str = "",
 ) -> Iterator[Graded]:
-    """Grade the name in each file, `jobs` at a time, in their order; `compare` compares a candidate with the rule,
-    which is called `like`."""
+    """Grade the name in each file, `jobs` at a time, in their order, by the name of each optimizer with the function
+    that compares a candidate with it; of several optimizers each is compared with the code of its name."""
     from optilab.verify.sandbox import end_all
 
-    def graded(path: Path, name: str, program: "Future[bytes]") -> Graded:
-        return grade_file(path, name, program.result, compare, sandbox, like)
+    def graded(path: Path, like: str) -> Graded:
+        read, by_name = programs[path].result, len(comparisons) > 1
+        return grade_file(path, submissions[path], read, comparisons[like], sandbox, like, by_name)
 
     pool = ThreadPoolExecutor(jobs)
     common = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in submissions])
-    programs = [pool.submit(read_submission, path, common) for path in submissions]
-    wait(programs)  # before any of them runs, which changes the others where nothing isolates it
+    programs = {path: pool.submit(read_submission, path, common) for path in submissions}
+    wait(programs.values())  # before any of them runs, which changes the others where nothing isolates it
     try:
-        yield from pool.map(graded, submissions, submissions.values(), programs)
+        yield from pool.map(lambda pair: graded(*pair), product(submissions, comparisons))
     finally:  # after Ctrl-C, too: nothing else begins, and what runs ends
         pool.shutdown(wait=False, cancel_futures=True)
         end_all()
@@ -131,6 +134,7 @@ def grade_file(
     compare: "Callable[[Candidate], CodeComparison]",
     sandbox: "Sandbox",
     like: str = "",
+    by_name: bool = False,
 ) -> Graded:
     """The row of one file, whose program is what `read` returns."""
     from optilab.verify.sandbox import TimeLimit, running
@@ -138,7 +142,7 @@ def grade_file(
     started, output, graded_name = time.monotonic(), "", ""
     verdict, compared, explanation = "error", None, ""
     try:
-        with running(path, read(), name, like, sandbox) as submission:
+        with running(path, read(), name, like, sandbox, by_name) as submission:
             try:
                 candidate = submission.load()
                 graded_name = candidate.name.rpartition(":")[2][:MAX_NAME]
@@ -157,7 +161,7 @@ def grade_file(
         verdict = "equal" if compared.equal else "explained" if compared.explanation else "differs"
     facts = (compared.first_step, compared.function) if compared else (None, None)
     explanation, seconds = printable(explanation)[:MAX_EXPLANATION], round(time.monotonic() - started, 2)
-    return Graded(str(path), verdict, *facts, explanation, output, seconds, graded_name, compared)
+    return Graded(str(path), verdict, *facts, explanation, output, seconds, graded_name, compared, like)
 
 
 def read_submission(path: Path, directory: str) -> bytes:

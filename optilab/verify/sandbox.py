@@ -175,11 +175,13 @@ _processes: set["subprocess.Popen[bytes]"] = set()
 
 
 @contextmanager
-def running(file: Path, code: bytes | None, name: str, like: str, sandbox: Sandbox) -> Iterator["Submission"]:
+def running(
+    file: Path, code: bytes | None, name: str, like: str, sandbox: Sandbox, by_name: bool = False
+) -> Iterator["Submission"]:
     """A submission, not loaded yet; its process is gone at the end, and if it is enclosed all that it has started.
 
     `code`: the program, if `file` itself is not executed. `name`: the class or function; if it is empty, the only class
-    or function that fits, or that has the name `like`.
+    or function that fits, or that has the name `like`; `by_name`: the latter alone.
     """
     copied = "" if sandbox.level in ENCLOSED or code is None else tempfile.mkdtemp(prefix="optilab-")
     path = file if code is None else Path(copied or DIRECTORY, "submission.py")
@@ -202,7 +204,8 @@ def running(file: Path, code: bytes | None, name: str, like: str, sandbox: Sandb
             _processes.add(process)
             try:
                 request |= {"name": name}
-                yield Submission(file, path, request, like, sandbox.seconds, parent_socket, log.fileno(), process)
+                channel, seconds = (parent_socket, log.fileno(), process), sandbox.seconds
+                yield Submission(file, path, request, like, by_name, seconds, *channel)
             finally:
                 _kill(process)
                 process.wait()
@@ -237,6 +240,7 @@ class Submission:
     path: Path
     request: Mapping[str, Any]
     like: str
+    by_name: bool
     seconds: float
     channel: socket.socket
     log: int
@@ -264,7 +268,7 @@ class Submission:
         if not (isinstance(names, list) and names):
             raise self._wrong()
         names = [self._printable(str(name)[:MAX_ERROR]) for name in names[:MAX_PARTS]]
-        chosen = choose_name(self._printable(str(self.path)), names, self.like)
+        chosen = choose_name(self._printable(str(self.path)), names, self.like, self.by_name)
         reply = self._request({"name": chosen}, "loading the file")
         parts: list[Any] = [reply.get(key) for key in CANDIDATE]
         if [type(part) for part in parts] != [*CANDIDATE.values()]:

@@ -132,6 +132,71 @@ def test_file_without_a_name(optilab, tmp_path):
     assert [verdict for _, verdict in verdicts(done)] == ["equal", "error", *["equal"] * 6]
 
 
+FOUR = """
+import numpy as np
+
+def gd(w, g, lr): return w - lr * g
+
+def sgd_momentum(w, dw, config=None):
+    config = config or {"learning_rate": 0.01, "momentum": 0.9, "velocity": 0}
+    config["velocity"] = config["momentum"] * config["velocity"] + dw
+    return w - config["learning_rate"] * config["velocity"], config
+
+def adam(w, g, V, S, lr, beta1, beta2, eps):
+    V = beta1 * V + (1 - beta1) * g
+    S = beta2 * S + (1 - beta2) * g**2
+    return w - lr * V / (np.sqrt(S) + eps), V, S
+"""
+
+
+def test_several_optimizers_are_a_row_with_points(optilab, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "ana.py").write_text(FOUR)
+    (tmp_path / "in" / "kim.py").write_text("retrun")
+    (tmp_path / "in" / "one.py").write_text(RULE.replace("SGD", "mine"))
+    line = ["grade", "in", "--against", "sgd,momentum,adam", "--points", "2,2,3"]
+    done = optilab(*line, "--partial", "0.5", "--feedback", "out", "--json", code=9)
+    ana, kim, one = json.loads(done.stdout)["submissions"]
+    assert [ana[key] for key in ("sgd", "momentum", "adam", "points")] == ["equal", "equal", "explained", 5.5]
+    assert ana["explanation"].startswith("adam: no bias correction")
+    assert (kim["adam"], kim["points"]) == ("error", 0)
+    assert kim["explanation"].count("NameError") == 1
+    assert "sgd: one.py has no sgd; it has mine" in one["explanation"]
+    assert (tmp_path / "out" / "ana.py.txt").read_text().startswith("# sgd\nequal\n")
+    cells = optilab(*line, "--format", "csv", "--columns", "submission,points", code=9).stdout.splitlines()
+    assert cells == ["submission,points", "in/ana.py,4.0", "in/kim.py,0.0", "in/one.py,0.0"]
+    assert "gd against sgd" in optilab("verify", "in/ana.py", "--against", "sgd").stdout
+    assert "expected 3 numbers >= 0, for sgd, momentum, adam" in optilab(*line[:-1], "2,2", code=2).stderr
+    assert "expected files without :NAME" in optilab("grade", "in/ana.py:gd", *line[2:], code=2).stderr
+
+
+def test_the_template_can_be_filled_in(optilab, tmp_path):
+    optilab("grade", "--template", "new", "--against", "sgd,momentum,adam")
+    text = (tmp_path / "new" / "optimizers.py").read_text()
+    assert "def adam(w, g, V, S, t, lr, beta1, beta2, eps):" in text
+    assert "return w, V, S" in text
+    (tmp_path / "new" / "optimizers.py").write_text(
+        text.replace("    return w\n", "    return w - lr * g\n").replace(
+            "    return w, V\n", "    V = beta * V + g\n    return w - lr * V, V\n"
+        )
+    )
+    rows = json.loads(optilab("grade", "new", "--against", "sgd,momentum,adam", "--json", code=9).stdout)
+    assert [rows["submissions"][0][name] for name in ("sgd", "momentum", "adam")] == ["equal", "equal", "differs"]
+    assert "expected PATTERN or --template" in optilab("grade", "--against", "sgd", code=2).stderr
+
+
+def test_lists_and_dicts_are_refused_with_the_line_to_write(optilab, tmp_path):
+    books = {"adam": "w, grad, params", "sgd_momentum": "params, states, hyperparams", "mine": "w, g, states"}
+    lines = {
+        "adam": "def adam(w, g, V, S, t, lr, beta1, beta2, eps): ... return w, V, S",
+        "sgd_momentum": "def sgd_momentum(w, g, V, lr, beta): ... return w, V",
+        "mine": "def mine(w, g, V, lr, beta): ... return w, V",
+    }
+    for name, parameters in books.items():
+        (tmp_path / f"{name}.py").write_text(f"def {name}({parameters}):\n    return {parameters.split(',')[0]}\n")
+        assert lines[name] in optilab("verify", f"{name}.py", "--against", "adam", code=2).stderr
+
+
 def test_no_submission_is_told_the_reference(optilab, tmp_path):
     search = """
 import sys

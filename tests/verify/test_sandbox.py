@@ -174,7 +174,7 @@ def test_a_changed_neighbor_is_graded_as_it_was(tmp_path):
         others = [str(tmp_path / f"{other}.py") for other in "abc" if other != name]
         (tmp_path / f"{name}.py").write_text(f"import os\nfor path in {others}:\n    open(path, 'w')\n{RULE}")
     submissions = {tmp_path / f"{name}.py": "SGD" for name in "abc"}
-    rows = grade_all(submissions, against_sgd, Sandbox(20.0, 2048, "limits"), 2)
+    rows = grade_all(submissions, {"sgd": against_sgd}, Sandbox(20.0, 2048, "limits"), 2)
     assert [result.verdict for result in rows] == ["equal"] * 3
 
 
