@@ -15,6 +15,8 @@ LEFT_OUT = {"torch", "torchvision"}
 project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
 extras = [requirement for extra in project["optional-dependencies"].values() for requirement in extra]
 for requirement in sorted({*project["dependencies"], *extras}):
+    if requirement.startswith("optilab["):  # an extra of other extras
+        continue
     name, lowest = re.fullmatch(r"([\w-]+)>=([\d.]+)", requirement).groups()
     if name not in LEFT_OUT:
         print(f"{name}=={lowest}")

@@ -10,6 +10,7 @@ from textwrap import dedent
 
 import pytest
 
+from tests.conftest import PUSH
 from tests.data.idx import write_idx_dataset
 from tests.faults.test_foreign_files import tree
 from tests.pages import ROOT
@@ -55,6 +56,8 @@ def test_what_the_user_has_is_not_touched(place, optilab, tmp_path):
         "tests/faults/test_foreign_files.py::test_foreign_directories_are_left_alone[another_tools_run]",
         "tests/test_conftest.py::test_no_setting_of_the_user_reaches_a_test",
         tmp_path / "test_finds.py",
+        "-m",
+        "",
         OPTILAB_RUNS=mine / "runs",
         HOME=mine,
         **({"XDG_CACHE_HOME": mine} if place == "cache" else {"OPTILAB_DATA": mine / "optilab"}),
@@ -94,6 +97,20 @@ def test_where_ci_is_set_a_skipped_test_has_failed(ci, tmp_path):
     expected = ("1 failed", "1 xfailed", "2 errors") if ci else ("3 skipped", "1 xfailed")
     assert ", ".join(expected) + " in" in shown
     assert shown.count("; CI must not skip") >= 3 or not ci
+
+
+def test_the_halves_add_up_to_the_whole():
+    """What README's command runs, and what .ci/run adds; and each name in PUSH is that of a test."""
+    nothing_else = "not nightly and not release and not gpu"
+    short, rest, whole = (
+        {line for line in outcome_of("--collect-only", "tests", *mark).splitlines() if "::" in line}
+        for mark in ((), ("-m", "push"), ("-m", nothing_else))
+    )
+    assert short
+    assert not short & rest
+    assert short | rest == whole
+    names = [name.removeprefix("tests/") for name in rest]
+    assert [start for start in PUSH if not any(name.startswith(start) for name in names)] == []
 
 
 def test_what_the_tests_name_is_there():

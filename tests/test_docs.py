@@ -166,7 +166,6 @@ def test_the_own_images_of_the_page(tmp_path, monkeypatch):
 @pytest.mark.nightly
 def test_the_cluster_of_the_page_on_one_machine(tmp_path):
     """Its two blocks as they are, with `dask` and `optilab` of this environment."""
-    pytest.importorskip("distributed")
     section = (ROOT / "docs" / "clusters.md").read_text().split("## On one machine")[1].split("\n## ")[0]
     start, study = re.findall(r"^```bash\n(.*?)^```", section, flags=re.DOTALL | re.MULTILINE)
     for program in ("dask", "optilab"):

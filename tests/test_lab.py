@@ -17,11 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
 import torch
-from nbclient import NotebookClient
 
 from optilab import Lab, runs
 from optilab import lab as lab_module
@@ -330,7 +328,8 @@ def test_every_result_has_every_form(results, tmp_path):
 
 
 def test_frames(results):
-    frames = pytest.importorskip("pandas")
+    import pandas as frames
+
     for kind, result in results.items():
         frame = result.frame()
         assert isinstance(frame, frames.DataFrame)
@@ -418,7 +417,11 @@ CELLS = [
 ]
 
 
+@pytest.mark.nightly
 def test_a_notebook_with_nothing_but_cells(tmp_path):
+    import nbformat
+    from nbclient import NotebookClient
+
     cells = [nbformat.v4.new_code_cell(cell) for cell in CELLS]
     notebook = nbformat.v4.new_notebook(cells=cells)
     NotebookClient(notebook, resources={"metadata": {"path": str(tmp_path)}}).execute()

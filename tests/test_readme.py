@@ -25,7 +25,9 @@ def test_the_tour(block, tmp_path):
 def test_the_two_setup_commands_are_what_ci_runs():
     assert len(SETUP) == 2
     assert all("\n" not in command for command in SETUP)
-    assert "README" in (ROOT / ".ci" / "run").read_text()
+    script = (ROOT / ".ci" / "run").read_text()
+    assert "README" in script
+    assert "-m pytest -q -m push" in script
 
 
 def test_the_message_about_a_config_is_what_the_tool_prints(tmp_path):

@@ -109,7 +109,6 @@ def kill(process: "subprocess.Popen[bytes]", machine: bool = True) -> None:
 
 @pytest.fixture
 def cluster(sandbox: Sandbox, tmp_path: Path) -> Iterator[Cluster]:
-    pytest.importorskip("distributed")
     made = Cluster(sandbox, tmp_path)
     yield made
     for process in [*made.workers, made.scheduler]:

@@ -38,7 +38,6 @@ def test_callbacks_with_metrics_that_are_wrong(monkeypatch):
 @pytest.mark.nightly
 @pytest.mark.parametrize("faulty", [False, True], ids=["healthy", "softmax twice"])
 def test_a_training_of_lightning(faulty, tmp_path):
-    pytest.importorskip("pytorch_lightning")
     warnings.simplefilter("ignore")
     import pytorch_lightning as lightning
 
@@ -82,8 +81,6 @@ def test_a_training_of_lightning(faulty, tmp_path):
 @pytest.mark.nightly
 @pytest.mark.parametrize("faulty", [False, True], ids=["healthy", "rate too high"])
 def test_a_training_of_transformers(faulty, tmp_path):
-    pytest.importorskip("transformers")
-    pytest.importorskip("accelerate")
     warnings.simplefilter("ignore")
     import transformers
 

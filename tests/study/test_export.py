@@ -15,7 +15,7 @@ from tests.hostile import HOSTILE, LIVE
 from tests.pages import ROOT
 from tests.study.generated import planned, training
 
-FORMATS = (".csv", ".parquet")
+FORMATS = (".csv", pytest.param(".parquet", marks=pytest.mark.nightly))
 PAGE = ROOT / "docs" / "report.md"
 
 
@@ -39,7 +39,8 @@ def read(file):
     if file.suffix == ".csv":
         with file.open(newline="") as text:
             return list(csv.DictReader(text))
-    parquet = pytest.importorskip("pyarrow.parquet")
+    from pyarrow import parquet
+
     return parquet.read_table(file).to_pylist()
 
 
@@ -78,9 +79,10 @@ def test_the_same_runs_make_the_same_bytes_and_nothing_is_overwritten(optilab, s
 # --- other tools -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.nightly
 @pytest.mark.filterwarnings("default")
 def test_tensorboard_reads_it(optilab, some, tmp_path):
-    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    from tensorboard.backend.event_processing import event_accumulator as accumulator
     from tensorboard.plugins.hparams import metadata
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
@@ -97,9 +99,11 @@ def test_tensorboard_reads_it(optilab, some, tmp_path):
     assert (tmp_path / "logs" / "s" / "t1").is_dir()
 
 
+@pytest.mark.nightly
 @pytest.mark.filterwarnings("default")
 def test_tensorboard_gets_the_rows_that_it_lacks(optilab, some, tmp_path):
-    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    from tensorboard.backend.event_processing import event_accumulator as accumulator
+
     line, logs = ("runs", "export", "adam", "--tensorboard", "logs"), tmp_path / "logs"
 
     def epochs(run):
@@ -151,9 +155,11 @@ def test_the_recipe_for_sqlite(optilab, some, tmp_path, monkeypatch):
     assert rows == [("adam", 1, 0.5, 0.9), ("adam", 2, 0.6, 0.9), ("adam", 3, 0.7, 0.9), ("s/t1", 1, 0.2, None)]
 
 
+@pytest.mark.nightly
 @pytest.mark.filterwarnings("default")
 def test_the_recipe_for_mlflow(optilab, some, tmp_path, monkeypatch):
-    tracking = pytest.importorskip("mlflow.tracking")
+    from mlflow import tracking
+
     optilab("runs", "export", "adam", "s", "--out", "rows.csv")
     recipe("to_mlflow.py", tmp_path, monkeypatch)
     client = tracking.MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")

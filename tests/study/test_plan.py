@@ -103,7 +103,6 @@ def test_every_prefix_of_outcomes_gives_the_same_next_batch(kind, drawn, tmp_pat
 @given(drawn=DRAWN)
 def test_every_prefix_of_a_search_gives_the_same_points(drawn, tmp_path_factory):
     """Also with the journal of a study that was stopped, which has points that were asked for and not told."""
-    pytest.importorskip("optuna")
     spec, folder = swept(**SEARCH), tmp_path_factory.mktemp("search")
     (folder / "whole").mkdir()
     whole = [names(batch) for batch in batches(spec, folder / "whole", drawn)]
@@ -133,8 +132,6 @@ HALVED = 2 * (9 * 34 + 3 * (100 - 34) + 1 * (300 - 100))
     ],
 )
 def test_a_dry_run_counts_trials_and_epochs_and_writes_nothing(kind, trials, epochs, tmp_path):
-    if kind == "search":
-        pytest.importorskip("optuna")
     spec = swept(**SEARCH) if kind == "search" else PLANS[kind]
     ahead = ahead_with_confirmation(spec, tmp_path)
     assert (len(ahead.trials), len(ahead.missing), ahead.epochs) == (trials, trials, epochs)

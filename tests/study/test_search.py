@@ -5,6 +5,7 @@ from math import log10
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pytest
 
 from optilab import runs
@@ -13,8 +14,6 @@ from optilab.study.search import GENERATION, tpe
 from optilab.study.trials import Outcome, Trial
 from tests.run import run
 from tests.study.test_sweep import files, plan
-
-optuna = pytest.importorskip("optuna")
 
 OVER = ["--over", "optimizer=sgd,adam", "--over", "optimizer.lr=1e-4:10:log", "--over", "data.batch_size=16:64"]
 BUDGET = ["--epochs", 1, "--samples", 18, "--search", "tpe", "--confirm", 0, "--quiet", "--name"]

@@ -333,7 +333,8 @@ def test_the_stages_of_a_growing_network_go_on_at_the_average(small):
     ],
 )
 def test_a_preconditioner_on_a_network_is_that_of_pytorch_optimizer(name, settings, theirs):
-    package = pytest.importorskip("pytorch_optimizer")
+    import pytorch_optimizer as package
+
     kind = {"shampoo": "Shampoo", "soap": "SOAP"}[name]
     ours, reference = network(), network()
     rule = RULES[name](lr=0.05, **settings)
