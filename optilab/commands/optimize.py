@@ -12,6 +12,7 @@ from annotated_types import Ge, Le
 
 from optilab import runs
 from optilab.call import Call, Command
+from optilab.code import described, sources
 from optilab.commands.answer import FILMS, Answer
 from optilab.commands.options import OUT, FileOptions, OutputOptions, SaveOptions, SetOptions
 from optilab.commands.paths import (
@@ -36,7 +37,7 @@ from optilab.numbers import column, point
 from optilab.optimize import Status
 from optilab.optimize.formula import spelled_coordinates
 from optilab.optimize.rule import FormulaRule, Rule, short_name
-from optilab.optimize.user_code import UserRule, described, sources
+from optilab.optimize.user_rule import UserRule
 from optilab.show import terminal
 from optilab.show.blocks import Block, Hint, Sentence, Verbatim
 from optilab.show.table import Column, Table, grid

@@ -13,7 +13,7 @@ from optilab.config.presets import optimizer_names
 from optilab.config.tree import Override, decimal
 from optilab.errors import UsageError
 from optilab.marks import ConfigKey, Flag, Read
-from optilab.optimize.user_code import UserRule
+from optilab.optimize.user_rule import UserRule
 from optilab.show import terminal
 from optilab.words import listed, plural
 

@@ -47,7 +47,7 @@ from optilab.optimize.objective import label_of
 from optilab.optimize.operations import OPERATIONS
 from optilab.optimize.program import MULTIPLIED_EXPONENTS, compiled
 from optilab.optimize.rule import RESERVED_SETTINGS, settings_in_formula
-from optilab.optimize.user_code import UserRule
+from optilab.optimize.user_rule import UserRule
 from optilab.show import terminal
 from optilab.show.page import asset, document, page_file, write_page
 from optilab.words import plural

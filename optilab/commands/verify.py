@@ -12,6 +12,7 @@ from annotated_types import Ge, Le
 
 from optilab import signals
 from optilab.call import Call, Command
+from optilab.code import user_code
 from optilab.commands.answer import Answer
 from optilab.commands.options import SetOptions, SilentOptions
 from optilab.commands.paths import read_function, require_bare
@@ -22,8 +23,9 @@ from optilab.config.tree import Override
 from optilab.errors import ExitCode, UsageError, shown
 from optilab.marks import Argument, ConfigKey, Flag, Read
 from optilab.optimize import OBJECTIVES, RULES
+from optilab.optimize.interfaces import find_optimizer
 from optilab.optimize.rule import is_formula, settings_of, with_settings
-from optilab.optimize.user_code import UserRule, find_optimizer, rule_class, user_code
+from optilab.optimize.user_rule import UserRule, rule_class
 from optilab.show import terminal
 from optilab.show.blocks import Block, Sentence
 from optilab.show.table import grid

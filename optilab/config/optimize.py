@@ -12,9 +12,8 @@ from pydantic import Strict
 from optilab.config.claims import PATH, Claims, measured
 from optilab.config.section import OneOf, OneRule, ScalarOrList, Section
 from optilab.optimize import OBJECTIVES, SCHEDULES, Objective, Regime, Rule, schedules
-from optilab.optimize.objective import label_of
+from optilab.optimize.objective import formula_of, label_of
 from optilab.optimize.schedules import Constant
-from optilab.optimize.user_code import formula_of
 from optilab.words import plural, short_setting
 
 

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from optilab import runs
+from optilab.code import is_user_code
 from optilab.config.keys import schema_file, shipped
 from optilab.config.tree import Tree
 from optilab.errors import UsageError, did_you_mean, shown, unknown
 from optilab.optimize import RULES, Rule
 from optilab.optimize.formula import outside_brackets
 from optilab.optimize.rule import COMMON_VALUES, formula_rule, is_formula
-from optilab.optimize.user_code import is_user_code, rule_class
+from optilab.optimize.user_rule import rule_class
 from optilab.runs.record import CONFIG, MANIFEST
 
 REMEDIES = "remedies"

@@ -21,20 +21,14 @@ from annotated_doc import Doc
 from pydantic import AfterValidator, BaseModel, ConfigDict, Strict, ValidationError, create_model, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
+from optilab.code import UserCode, is_user_code, user_code
 from optilab.config import SCHEMAS
 from optilab.config.keys import Key, keys_of
 from optilab.config.tree import KeyPath, Override, Tree, decimal, dotted, yaml_bytes
 from optilab.errors import MAX_LISTED, ConfigError, Problem, UsageError, did_you_mean, shown, unknown
 from optilab.optimize import RULES, Rule
 from optilab.optimize.rule import formula_rule, is_formula
-from optilab.optimize.user_code import (
-    UserCode,
-    UserRule,
-    is_user_code,
-    recorded_rule,
-    rule_class,
-    user_code,
-)
+from optilab.optimize.user_rule import UserRule, recorded_rule, rule_class
 from optilab.runs import run_name
 from optilab.words import some
 

@@ -17,6 +17,7 @@ from annotated_types import Ge, Gt, Le, Len, Lt, MinLen
 from pydantic import AfterValidator, Field, Strict
 
 from optilab.call import flow
+from optilab.code import UserCode, sources
 from optilab.config.claims import TRAINING, Claims, measured
 from optilab.config.model import ModelConfig
 from optilab.config.section import Name, OneOf, OneRule, Pattern, ScalarOrList, Section, dump
@@ -27,7 +28,7 @@ from optilab.errors import UsageError, shown
 from optilab.optimize import Rule
 from optilab.optimize.rule import follows_schedule, innermost
 from optilab.optimize.schedules import SCHEDULES, Constant
-from optilab.optimize.user_code import UserCode, UserRule, sources
+from optilab.optimize.user_rule import UserRule
 
 MAX_SEED = 2**63 - 1
 

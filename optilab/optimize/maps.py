@@ -31,7 +31,7 @@ from optilab.optimize.rule import (
     settings_of,
     with_settings,
 )
-from optilab.optimize.user_code import UserRule
+from optilab.optimize.user_rule import UserRule
 
 BLOCK = 32_768  # cells: 256 KiB an array, a handful of arrays in the L2 cache
 USER_BLOCK = 64  # cells, where a user's code runs in each of them by itself

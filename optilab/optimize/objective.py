@@ -12,9 +12,11 @@ from itertools import product
 from operator import add
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from optilab.code import EMPTY, user_code
+from optilab.errors import UsageError, shown
 from optilab.optimize import formula as formulas
 from optilab.optimize.formula import Node, number, symbol, symbols
-from optilab.optimize.operations import NOT_SMOOTH
+from optilab.optimize.operations import FUNCTIONS, NOT_SMOOTH
 
 if TYPE_CHECKING:
     import numpy as np
@@ -274,3 +276,31 @@ def is_near_minimum(function: Objective, points: Sequence[Floats]) -> Any:
             close = np.logical_and(np.abs(x - m) <= NEAR * (high - low), close)
         near = np.logical_or(close, near)
     return near
+
+
+def formula_of(function: Callable[..., Any]) -> str:
+    """The formula of a Python function of a point w, or of x, y, ...: what it does to symbols in place of numbers.
+
+    UsageError where it needs a number, as a branch on a value does, or a function that symbols do not have.
+    """
+    import numpy as np
+
+    code = user_code(function)
+    symbols = [formulas.symbol(f"w{n}") for n in range(1, 10)]
+    count = sum(p.default is EMPTY for p in code.parameters)
+    points: list[Any] = [[np.array(symbols[:n], dtype=object)] for n in range(2, 10)]
+    failure, value = UsageError(f"{code.place}: expected a function of one or more coordinates"), None
+    available = ", ".join(name for name in FUNCTIONS if hasattr(formulas.Node, name))
+    for point in [symbols[:count]] if count > 1 else [points[0], symbols[:1], *points[1:]][: 9 * count]:
+        try:
+            with code.running(f"as a formula, which has {available} of NumPy and no branch on a value"):
+                value = function(*point)
+        except UsageError as error:  # such as w[2] of a point with two coordinates
+            failure = UsageError(f"{error}".replace("Node", "symbol")) if value is None else failure
+        if isinstance(value, formulas.Node):
+            return formulas.text(value)
+    raise (
+        failure
+        if value is None
+        else UsageError(f"{code.place} returned {shown(value)}; expected a number that depends on the point")
+    )

@@ -16,7 +16,7 @@ from optilab.optimize.program import evaluate, moving_at_start, written_out
 from optilab.optimize.rule import RULES, Rule, State, quantities_for, settings_in_formula
 from optilab.optimize.schedules import Regime, modified_step
 from optilab.optimize.status import Status
-from optilab.optimize.user_code import UserRule
+from optilab.optimize.user_rule import UserRule
 
 DIVERGENCE_FACTOR = 10.0
 """A path that ends this many times higher above the minimum than it started has diverged. Without a known minimum: one

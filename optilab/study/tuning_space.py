@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from annotated_types import Le, Lt
 
+from optilab.code import is_user_code
 from optilab.config.axes import read_range
 from optilab.config.load import load
 from optilab.config.section import OneRule
@@ -19,7 +20,7 @@ from optilab.config.tree import Override, Tree
 from optilab.errors import UsageError, unknown
 from optilab.optimize.objective import Floats, Objective
 from optilab.optimize.rule import ALIASES, follows_schedule, learning_rates
-from optilab.optimize.user_code import UserRule, is_user_code
+from optilab.optimize.user_rule import UserRule
 from optilab.words import listed
 
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ from optilab.optimize.rules import (
 )
 from optilab.optimize.schedules import scheduled
 from optilab.optimize.theory import LinearStep, frozen_step, is_adaptive
-from optilab.optimize.user_code import UserRule
+from optilab.optimize.user_rule import UserRule
 from optilab.train import user_optimizer
 from optilab.train.curvature import Hessian
 from optilab.train.device import generators, set_generators

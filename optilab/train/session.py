@@ -11,12 +11,12 @@ from typing import Any, Protocol
 import torch
 
 from optilab import runs
+from optilab.code import described, sources
 from optilab.config.section import dump, to_yaml
 from optilab.config.training import TrainConfig
 from optilab.config.user_network import UserNetwork
 from optilab.data.read import Dataset
 from optilab.errors import CheckpointError, DivergedError, OptilabError, RunError, SystemFailure, UsageError
-from optilab.optimize.user_code import described, sources
 from optilab.runs.tables import json_line
 from optilab.train import checkpoint, engine
 from optilab.train.device import configure, explain_device_errors, resolve_device

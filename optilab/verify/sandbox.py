@@ -27,9 +27,10 @@ from typing import Any
 
 import numpy as np
 
+from optilab.code import UserCode, exception_text, user_code
 from optilab.errors import SystemFailure, UsageError, printable
+from optilab.optimize.interfaces import choose_name, optimizer_names
 from optilab.optimize.objective import Floats
-from optilab.optimize.user_code import UserCode, choose_name, exception_text, optimizer_names, user_code
 from optilab.verify import candidate as candidates
 from optilab.verify.candidate import MAX_MAGNITUDE, Candidate, Walk
 

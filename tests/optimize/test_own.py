@@ -17,7 +17,7 @@ from optilab.errors import ConfigError, UsageError
 from optilab.lab import Lab
 from optilab.optimize import OBJECTIVES, RULES, SCHEDULES, Regime, descend, maps
 from optilab.optimize.maps import run_grid
-from optilab.optimize.user_code import rule_class
+from optilab.optimize.user_rule import rule_class
 from optilab.show import terminal
 
 ADAM = """

@@ -7,7 +7,7 @@ import pytest
 
 from optilab.config.study import RaceConfig
 from optilab.optimize import OBJECTIVES, RULES, descend
-from optilab.optimize.user_code import rule_class
+from optilab.optimize.user_rule import rule_class
 from optilab.study import tuning, tuning_space
 from optilab.study.tuning import measure, tune
 

@@ -5,7 +5,7 @@ import textwrap
 
 import pytest
 
-from optilab.optimize.user_code import UserCode
+from optilab.code import UserCode
 
 SOURCE = """
 import numpy as np

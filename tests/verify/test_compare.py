@@ -12,7 +12,7 @@ import yaml
 from optilab.errors import UsageError
 from optilab.lab import Lab
 from optilab.optimize import RULES
-from optilab.optimize.user_code import rule_class
+from optilab.optimize.user_rule import rule_class
 from optilab.verify.candidate import STEPS, load
 from optilab.verify.compare import (
     SETTINGS,

@@ -21,7 +21,7 @@ from optilab.diagnose.checks.weights import MAX_DEAD, MAX_UNFIT_SKILL, dead_from
 from optilab.diagnose.evidence import FIRST_STEPS, MIN_FALL, PROBE_BATCHES, Evidence
 from optilab.numbers import percent, points
 from optilab.optimize.rule import rules_with_lr
-from optilab.optimize.user_code import UserRule
+from optilab.optimize.user_rule import UserRule
 
 FIRST_STEP = 0.1
 """Learning rate times gradient, of single images, over weights, at initialization, of the layer where it is largest: of
