@@ -3,6 +3,7 @@
 python .ci/generate.py            write them
 python .ci/generate.py --check    name those that differ, and fail
 python .ci/generate.py --outputs  also the outputs of commands that pages show; it runs these commands
+python .ci/generate.py --pictures also the pictures of docs/gallery.md, by its commands
 """
 
 import inspect
@@ -19,6 +20,8 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 import schema  # noqa: E402
+import yaml  # noqa: E402
+from PIL import Image  # noqa: E402
 
 from docs.measured import figures  # noqa: E402
 from optilab import commands  # noqa: E402
@@ -27,7 +30,7 @@ from optilab.diagnose.checks import CHECKS, loop, outputs  # noqa: E402
 from optilab.lab import METHODS, Lab, command_of, keywords  # noqa: E402
 from optilab.marks import Argument, ConfigKey, Flag, Read  # noqa: E402
 from optilab.optimize import OBJECTIVES, RULES  # noqa: E402
-from tests.pages import PAGES, renewed  # noqa: E402
+from tests.pages import PAGES, answer, renewed, scripts  # noqa: E402
 from tests.reference.calls import EQUATIONS, FORMS, LIBRARIES  # noqa: E402
 
 SCHEMA = ROOT / "configs" / "schema"
@@ -41,9 +44,8 @@ START, END = "<!-- {} -->\n", "<!-- end of {} -->\n"
 
 
 def rules():
-    """One row per rule: name, formula with these settings, fields, what it is, the same in other libraries."""
-    heads = ["optimizer", "formula", "fields and their defaults", "what it is", "the same as"]
-    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    """One entry per rule: what it is, its formula with these settings, its fields, the same in other libraries."""
+    entries = []
     for name, kind in RULES.items():
         hints, rule = get_type_hints(kind), kind()
         texts = []
@@ -53,9 +55,11 @@ def rules():
             shown_value = value.name if f.name == "base" else f"{value:g}" if isinstance(value, float) else value
             texts.append(f"`{f.name}` {shown_value}{choices}")
         title = kind.__doc__.split("\n\n")[0].replace("\n    ", " ")
-        cells = [f"`{name}`", f"`{rule.formula}`", "; ".join(texts), title, elsewhere(name)]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        formula = rule.formula.replace(";  ", "\n")
+        defaults = [f"Defaults: {', '.join(texts)}."] if texts else []
+        parts = [f"### {name}", title, f"```text\n{formula}\n```", *defaults]
+        entries += [*parts, "\n".join(f"* {line}" for line in elsewhere(name))]
+    return "\n\n".join(entries) + "\n\n"
 
 
 def elsewhere(name):
@@ -68,7 +72,7 @@ def elsewhere(name):
             texts = [call if library in call else f"{library}.{call}" for library, call in calls.items()]
             text = ", ".join(f"`{text}`" for text in texts) or EQUATIONS[form].__doc__.rstrip(".")
             lines.append(f"`{settings}`: {text}" if settings else text)
-    return "<br>".join(lines)
+    return lines
 
 
 def functions():
@@ -97,7 +101,7 @@ OF_LOOPS = (loop.__name__, outputs.__name__)
 
 
 def findings():
-    """One row per finding of a training: what its checks see, and what helps."""
+    """One entry per finding of a training: what its checks see, and what helps."""
     return _findings([check for check in CHECKS if check.run.__module__ not in OF_LOOPS])
 
 
@@ -107,20 +111,50 @@ def findings_of_loops():
 
 
 def _findings(of):
-    lines = ["| finding | meaning | fix |", "|---|---|---|"]
+    entries = []
     for name in dict.fromkeys(check.name for check in of):
         same = [check for check in of if check.name == name]
-        first, *others = (check.text.replace("|dw|/|w|", "dw/w").rstrip(".") for check in same)
-        meaning = "; or: ".join([first, *(text[0].lower() + text[1:] for text in others)])
-        lines.append(f"| `{name}` | {meaning} | {same[0].fix} |")
+        texts = "\n".join(f"* {check.text.replace('|dw|/|w|', 'dw/w').rstrip('.')}." for check in same)
+        entries += [f"### {name}", texts, f"Remedy: {same[0].fix}."]
+    return "\n\n".join(entries) + "\n\n"
+
+
+def documents():
+    """One heading per document of `--json`: the commands that print it, and its keys."""
+    _, *blocks = (ROOT / "tests" / "golden" / "documents.txt").read_text().rstrip().split("\n\n")
+    names = (block.partition("\n") for block in blocks)
+    return "".join(f"## {name}\n\n```text\n{lines}\n```\n\n" for name, _, lines in names)
+
+
+LISTED = yaml.safe_load((ROOT / "docs" / "pages.yaml").read_text())["pages"]
+
+
+def pages():
+    """One row per page."""
+    lines = ["| page | subject |", "|---|---|"]
+    for group, names in LISTED.items():
+        lines.append(f"| **{group}** | |")
+        lines += [f"| [{name}.md]({name}.md) | {subject} |" for name, subject in names.items()]
+    return "\n".join(lines) + "\n"
+
+
+def groups():
+    """One row per group of pages."""
+    lines = ["| | |", "|---|---|"]
+    for group, names in LISTED.items():
+        lines.append(f"| **{group}** | {', '.join(f'[{name}](docs/{name}.md)' for name in names)} |")
     return "\n".join(lines) + "\n"
 
 
 TABLES = {
-    "data": {"datasets": datasets},
-    "optimizers": {"rules": rules, "functions": functions},
-    "diagnose": {"findings": findings},
-    "watch": {"findings": findings_of_loops},
+    "README.md": {"pages": groups},
+    "docs/README.md": {"pages": pages},
+    "docs/data.md": {"datasets": datasets},
+    "docs/optimizers.md": {"rules": rules},
+    "docs/functions.md": {"functions": functions},
+    "docs/documents.md": {"documents": documents},
+    "docs/diagnose.md": {"findings": findings},
+    "docs/watch.md": {"findings": findings_of_loops},
 }
 
 
@@ -197,12 +231,24 @@ def generated() -> dict[Path, str]:
     for kind in SCHEMAS:
         texts[SCHEMA / f"{kind}.schema.json"] = schema.schema_of_kind(kind)
     for page, tables in TABLES.items():
-        path = ROOT / "docs" / f"{page}.md"
+        path = ROOT / page
         text = path.read_text()
         for name, table in tables.items():
             text = place(name).sub(lambda _, name=name, table=table: written(name, table), text)
         texts[path] = text
     return texts
+
+
+def pictures(folder: Path) -> None:
+    """Run the commands of the gallery, and put what they draw next to the other pictures."""
+    gallery = ROOT / "docs" / "gallery.md"
+    for block in scripts(gallery):
+        for line in block.splitlines():
+            answer(line, folder)
+    for picture in folder.glob("*.png"):
+        with Image.open(picture) as image:
+            image.thumbnail((1600, 1600))
+            image.convert("RGB").quantize(64).save(gallery.parent / "pictures" / picture.name, optimize=True)
 
 
 def main() -> None:
@@ -218,6 +264,9 @@ def main() -> None:
     for page in PAGES if "--outputs" in sys.argv else ():
         with tempfile.TemporaryDirectory() as folder:
             page.write_text(renewed(page, Path(folder)))
+    if "--pictures" in sys.argv:
+        with tempfile.TemporaryDirectory() as folder:
+            pictures(Path(folder))
 
 
 if __name__ == "__main__":

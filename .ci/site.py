@@ -6,16 +6,25 @@ from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
+import yaml
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
 
 
+def on_config(config: Any) -> Any:
+    """Order the pages as docs/pages.yaml does."""
+    listed = yaml.safe_load((ROOT / "docs" / "pages.yaml").read_text())["pages"]
+    groups = {group: [f"{name}.md" for name in pages] for group, pages in listed.items()}
+    groups["Reference"] += [f"reference/{name}.md" for name in GENERATED]
+    config.nav = ["README.md", *({group: pages} for group, pages in groups.items())]
+    return config
+
+
 def on_files(files: Files, config: Any) -> Files:
     """Add the generated pages."""
-    pages = {"commands": commands(), "keys": keys(), "api": api(), **topics(), "documents": documents()}
-    for name, content in pages.items():
-        files.append(File.generated(config, f"reference/{name}.md", content=content))
+    for name, content in GENERATED.items():
+        files.append(File.generated(config, f"reference/{name}.md", content=content()))
     return files
 
 
@@ -64,26 +73,10 @@ def keys() -> str:
     return "\n".join(parts)
 
 
-def topics() -> dict[str, str]:
-    """The sections of pages that are a reference, as `optilab help` prints them: one page each."""
-    from optilab.commands.help import TOPICS, section
-
-    pages = {}
-    for name in ("claims", "exit-codes", "diagnosis", "own"):
-        page, heading = TOPICS[name]
-        text = "\n".join(section(page, heading))
-        title = f"# {heading}\n\nFrom [{page}.md](../{page}.md), where it stands in its context.\n"
-        pages[name] = title + re.sub(r"\]\((?=[\w.-]+\.(?:md|json))", "](../", text.partition("\n")[2])
-    return pages
-
-
-def documents() -> str:
-    """Every document of `--json`: the commands that print it, and its keys."""
-    listed = (ROOT / "tests" / "golden" / "documents.txt").read_text()
-    return f"# JSON documents\n\n[What they promise](../ci.md#json-documents).\n\n```text\n{listed}```\n"
-
-
 def api() -> str:
     """The library's front doors, from their docstrings."""
     doors = ("optilab.lab.Lab", "optilab.loop.Watch", "optilab.errors")
     return "\n".join(["# Python API", *(f"\n## {door}\n\n::: {door}" for door in doors)])
+
+
+GENERATED = {"commands": commands, "keys": keys, "api": api}

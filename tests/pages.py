@@ -19,7 +19,7 @@ from pathlib import Path
 from tests.run import run
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([ROOT / "README.md", ROOT / ".github" / "SECURITY.md", *(ROOT / "docs").rglob("*.md")])
 TUTORIALS = [ROOT / "docs" / f"{name}.md" for name in ("first-steps", "does-not-learn")]
 """Pages whose commands are typed one after the other, in one folder."""
 LEFT_OUT = re.compile(r"\[(\d+) lines left out\]")

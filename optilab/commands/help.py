@@ -8,6 +8,7 @@ from inspect import cleandoc
 from itertools import groupby
 from typing import Annotated, Any
 
+import yaml
 from annotated_doc import Doc
 
 from optilab.commands import COMMANDS
@@ -22,19 +23,8 @@ from optilab.optimize import OBJECTIVES, RULES
 from optilab.runs.metrics import METRICS
 from optilab.words import listed
 
-TOPICS = {
-    "claims": ("ci", "What a claim is made of"),
-    "exit-codes": ("ci", "Scripts and CI"),
-    "configs": ("configs", "Which value counts"),
-    "data": ("data", "Offline"),
-    "diagnosis": ("diagnose", "Findings"),
-    "documents": ("ci", "JSON documents"),
-    "glossary": ("glossary", "Glossary"),
-    "own": ("invent", "What a file may define"),
-    "resume": ("runs", "Runs and resume"),
-    "sweeps": ("sweeps", "What can be swept"),
-    "verdicts": ("compare", "The procedure"),
-}
+_LISTED = yaml.safe_load(shipped("docs/pages.yaml").read_text(encoding="utf-8"))["topics"]
+TOPICS: dict[str, tuple[str, str]] = {topic: next(iter(place.items())) for topic, place in _LISTED.items()}
 """Topic -> page of docs/, and the heading of the section that is printed."""
 
 

@@ -21,7 +21,7 @@ from optilab.study.claims import judge_claims, judge_mean, results_of_trainings
 from tests.pages import ROOT
 from tests.study.generated import training
 
-CI = ROOT / "docs" / "ci.md"
+PAGES = [ROOT / "docs" / f"{name}.md" for name in ("claims", "ci")]
 
 
 def write_runs(folder, *values, status="done", lr=0.01):
@@ -331,9 +331,11 @@ def test_annotations_are_where_github_reads_them(optilab):
 
 
 def blocks(language):
-    """The blocks of docs/ci.md in a language whose first line names a file: name -> text."""
+    """The blocks of the two pages in a language whose first line names a file: name -> text."""
     code_by_name = re.findall(
-        rf"^```{language}\n# (\S+)\n(.*?)^```", CI.read_text(), flags=re.DOTALL | re.MULTILINE
+        rf"^```{language}\n# (\S+)\n(.*?)^```",
+        "".join(page.read_text() for page in PAGES),
+        flags=re.DOTALL | re.MULTILINE,
     )
     return dict(code_by_name)
 

@@ -48,10 +48,10 @@ def test_an_option_has_a_text(word, optilab):
     assert "--confirm-seeds: New seeds for each of these K" in optilab("help", word).stdout
 
 
-def test_the_wheel_has_the_pages_of_all_topics():
+def test_the_wheel_has_the_pages_of_all_topics_and_their_list():
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
-    pages = {path for path in wheel["force-include"] if path.endswith(".md")}
-    assert pages == {f"docs/{page}.md" for page, _ in TOPICS.values()}
+    pages = {path for path in wheel["force-include"] if path.startswith("docs/")}
+    assert pages == {"docs/pages.yaml", *(f"docs/{page}.md" for page, _ in TOPICS.values())}
 
 
 def test_messages_refer_to_topics_that_exist():
