@@ -66,8 +66,9 @@ class Explain(SetOptions, OutputOptions):
         """The worked steps. UsageError for a step that does not exist, and where the config puts something around
         the optimizer.
         """
-        steps, name = _steps(self.step, self.flag("step")), str(self.arguments.get("algo"))
-        if name not in RULES and os.path.isfile((run := place.folder / name) / MANIFEST):
+        steps, algo = _steps(self.step, self.flag("step")), self.arguments.get("algo")
+        name = algo if isinstance(algo, str) else ""
+        if name and name not in RULES and os.path.isfile((run := place.folder / name) / MANIFEST):
             raise UsageError(
                 f"expected an optimizer or a config, got {shown(name)}; the run of that name is {run}"
             )

@@ -17,7 +17,7 @@ from optilab.config.axes import read_range
 from optilab.config.load import load
 from optilab.config.section import OneRule
 from optilab.config.tree import Override, Tree
-from optilab.errors import UsageError, unknown
+from optilab.errors import UsageError, shown, unknown
 from optilab.optimize.objective import Floats, Objective
 from optilab.optimize.rule import ALIASES, follows_schedule, learning_rates
 from optilab.optimize.user_rule import UserRule
@@ -209,7 +209,7 @@ def ranges(over: Mapping[str, Any]) -> dict[str, Distribution]:
     """The ranges that `--over` gives to hyperparameters. UsageError for what is not one."""
     distributions = dict[str, Distribution]()
     for key, span in over.items():
-        axis = read_range(f"--over {key}", key, str(span), 0)
+        axis = read_range(f"--over {key}", key, span if isinstance(span, str) else shown(span), 0)
         if axis.count:
             raise UsageError(f"expected {key}=LOW:HIGH[:log], got a COUNT", "--over")
         distributions[key] = (LogUniform if axis.log else Uniform)(axis.low, axis.high)
