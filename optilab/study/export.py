@@ -169,13 +169,13 @@ WRITERS: dict[str, Callable[[Path, Rows], None]] = {".csv": _csv, ".parquet": _p
 
 def require_own(directory: Path) -> None:
     """UsageError without TensorBoard, for an address, or if the directory holds what no export has written."""
-    require("tensorboard", "--tensorboard DIR", "tensorboard")
     expected = "expected a new directory, or one of an earlier export"
     if re.match(r"\w\w+:/", str(directory)):
         raise UsageError(f"{expected}, got the address {directory}", "--tensorboard")
     found = directory.rglob("*") if directory.is_dir() else [directory] if os.path.lexists(directory) else []
     if not all(path.is_dir() or path.name.endswith(SUFFIX) for path in found):
         raise UsageError(f"{expected}, got {directory}", "--tensorboard")
+    require("tensorboard", "--tensorboard DIR", "tensorboard")
 
 
 def tensorboard(directory: Path, exported: Sequence[ExportedRun]) -> None:
