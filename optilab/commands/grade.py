@@ -112,11 +112,12 @@ class Grade(Against, TableOptions):
 
     def _points(self, names: Sequence[str]) -> dict[str, float]:
         """The points of each optimizer; empty where none are asked for. UsageError for any other numbers."""
-        if self.points is None:
+        if (given := self.points) is None:
             return {}
+        items = given.split(",") if isinstance(given, str) else given
         try:
-            points = [float(text) for text in str(self.points).strip("[]()").split(",")]
-        except ValueError:
+            points = [float(item) for item in (items if isinstance(items, list | tuple) else [items])]
+        except (TypeError, ValueError, OverflowError):
             points = []
         if len(points) != len(names) or not all(0 <= number < inf for number in points):
             expected = f"expected {plural(len(names), 'number')} >= 0, for {', '.join(names)}"

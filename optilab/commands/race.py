@@ -19,7 +19,7 @@ from optilab.commands.request import Place, plain
 from optilab.config.presets import rules_named
 from optilab.config.study import FUNCTIONS, OPTIMIZERS, RaceConfig
 from optilab.config.tree import Tree
-from optilab.errors import UsageError, chosen_names, shell
+from optilab.errors import UsageError, chosen_names, shell, shown
 from optilab.optimize import OBJECTIVES
 from optilab.show import terminal
 from optilab.show.table import Table
@@ -43,7 +43,10 @@ class RaceOptions(FormatOptions, FileOptions, OutputOptions):
         """The request, whose ranges may be tuples of Python."""
         if isinstance(over := plain(values.get("over")), dict):
             spans = {
-                key: ":".join(map(str, span)) if isinstance(span, list) else span for key, span in over.items()
+                key: ":".join(part if isinstance(part, str) else shown(part) for part in span)
+                if isinstance(span, list)
+                else span
+                for key, span in over.items()
             }
             values = {**values, "over": spans}
         return super().of(values, typed)

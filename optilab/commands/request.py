@@ -66,6 +66,8 @@ class Request(Section):
             field = known.get(name)
             where = (field.flag if field else f"--{name.replace('_', '-')}") if typed else name
             try:
+                if isinstance(item, str):
+                    _check_encoding(where, item)
                 if in_processes and (in_this_process := [*objects(plain(item))]):
                     expected = "expected FILE.py:NAME, which the other processes of a study can read"
                     problems.append(Problem(where, "", f"{expected}, got {shown(in_this_process[0])}"))
@@ -272,10 +274,18 @@ def _are_texts(item: Any) -> bool:
 def _change(field: Field, where: str, key: str, item: Any, typed: bool) -> Override:
     """The key of a config that an option sets."""
     if key == "expect":
-        return Override(where, key, item if isinstance(item, list) else [item], adds=True)
+        return Override(where, key, plain(item) if isinstance(item, list) else [plain(item)], adds=True)
     if field.mark(Read):
         return Override(where, key, _read(field, where, item, typed))
     return override(where, key, item) if typed else Override(where, key, plain(item))
+
+
+def _check_encoding(where: str, text: str) -> None:
+    """ConfigError for half a character, which no file and no path can have."""
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise ConfigError("", [Problem(where, "", f"expected text, got {shown(text)}")]) from None
 
 
 def _set(value: Any) -> list[Override]:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -216,10 +216,9 @@ def right_calls(config: Path, folder: Path) -> dict[str, dict[str, Any]]:
     }
 
 
-@FEW_OR_MANY
-def test_the_library_raises_only_its_own_errors(
-    examples: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def lab_and_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Lab, Mapping[str, Any]]:
+    """A lab with two runs, and a right call of every method."""
     monkeypatch.chdir(tmp_path)
     write_idx_dataset(tmp_path / "data", 240, 100)
     config = tmp_path / "lab.yaml"
@@ -227,13 +226,24 @@ def test_the_library_raises_only_its_own_errors(
     (tmp_path / "mine.py").write_text("def plain_rule(w, g, lr=0.1): return w - lr * g", encoding="utf-8")
     for number, name in enumerate(("one", "two")):
         training(tmp_path / "runs", name, f"seed={number}")
-    lab, right, kinds = Lab(tmp_path / "runs"), right_calls(config, tmp_path), Counter[str]()
-    calls = [
-        (verb, key) for verb, method in vars(Lab).items() if isinstance(method, Method) for key in keywords(verb)
-    ]
+    return Lab(tmp_path / "runs"), right_calls(config, tmp_path)
+
+
+KEYWORDS = [
+    (verb, key) for verb, method in vars(Lab).items() if isinstance(method, Method) for key in keywords(verb)
+]
+WITHOUT_TEXT = (Mute(), "\ud800", ITSELF, 10**400, float("nan"), ..., [[]])
+
+
+@FEW_OR_MANY
+def test_the_library_raises_only_its_own_errors(
+    examples: int, lab_and_calls: tuple[Lab, Mapping[str, Any]]
+) -> None:
+    lab, right = lab_and_calls
+    kinds = Counter[str]()
 
     @settings(max_examples=examples)
-    @given(call=st.sampled_from(calls), value=VALUES)
+    @given(call=st.sampled_from(KEYWORDS), value=VALUES)
     def check(call: tuple[str, str], value: Any) -> None:
         verb, key = call
         try:
@@ -244,3 +254,18 @@ def test_the_library_raises_only_its_own_errors(
 
     check()
     assert kinds["with a sentence"] == kinds["refused"] > examples / 2
+
+
+@pytest.mark.nightly
+def test_no_keyword_asks_an_odd_value_for_its_text(lab_and_calls: tuple[Lab, Mapping[str, Any]]) -> None:
+    lab, right = lab_and_calls
+    sentences = list[str]()
+    for verb, key in KEYWORDS:
+        for odd in WITHOUT_TEXT:
+            for value in (odd, [odd], {"optimizer.lr": odd}, {"optimizer.lr": [odd]}, {1: odd}):
+                try:
+                    getattr(lab, verb)(**{**right[verb], key: value})
+                except OptilabError as error:
+                    sentences.append(str(error))
+    assert all(sentences)
+    assert len(sentences) > len(KEYWORDS) * len(WITHOUT_TEXT)
