@@ -121,12 +121,12 @@ def _findings(of):
 
 def documents():
     """One heading per document of `--json`: the commands that print it, and its keys."""
-    _, *blocks = (ROOT / "tests" / "golden" / "documents.txt").read_text().rstrip().split("\n\n")
+    _, *blocks = (ROOT / "tests" / "golden" / "documents.txt").read_text(encoding="utf-8").rstrip().split("\n\n")
     names = (block.partition("\n") for block in blocks)
     return "".join(f"## {name}\n\n```text\n{lines}\n```\n\n" for name, _, lines in names)
 
 
-LISTED = yaml.safe_load((ROOT / "docs" / "pages.yaml").read_text())["pages"]
+LISTED = yaml.safe_load((ROOT / "docs" / "pages.yaml").read_text(encoding="utf-8"))["pages"]
 
 
 def pages():
@@ -232,7 +232,7 @@ def generated() -> dict[Path, str]:
         texts[SCHEMA / f"{kind}.schema.json"] = schema.schema_of_kind(kind)
     for page, tables in TABLES.items():
         path = ROOT / page
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         for name, table in tables.items():
             text = place(name).sub(lambda _, name=name, table=table: written(name, table), text)
         texts[path] = text
@@ -253,17 +253,19 @@ def pictures(folder: Path) -> None:
 
 def main() -> None:
     different = {
-        path: text for path, text in generated().items() if not path.is_file() or path.read_text() != text
+        path: text
+        for path, text in generated().items()
+        if not path.is_file() or path.read_text(encoding="utf-8") != text
     }
     if "--check" in sys.argv:
         for path in different:
             print(f"{path.relative_to(ROOT)} is not what .ci/generate.py writes")
         raise SystemExit(bool(different))
     for path, text in different.items():
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8", newline="\n")
     for page in PAGES if "--outputs" in sys.argv else ():
         with tempfile.TemporaryDirectory() as folder:
-            page.write_text(renewed(page, Path(folder)))
+            page.write_text(renewed(page, Path(folder)), encoding="utf-8", newline="\n")
     if "--pictures" in sys.argv:
         with tempfile.TemporaryDirectory() as folder:
             pictures(Path(folder))

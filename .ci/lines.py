@@ -83,12 +83,14 @@ def tree(commit: str | None) -> dict[str, str]:
         if name.endswith((".py", ".js", ".md", ".txt", ".json", ".yaml"))
     ]
     if commit is None:
-        return {name: (ROOT / name).read_text() for name in names if (ROOT / name).is_file()}
+        return {name: (ROOT / name).read_text(encoding="utf-8") for name in names if (ROOT / name).is_file()}
     return {name: _git("show", f"{commit}:{name}") for name in names}
 
 
 def _git(*arguments: str) -> str:
-    return subprocess.run(["git", "-C", ROOT, *arguments], check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        ["git", "-C", ROOT, *arguments], check=True, capture_output=True, encoding="utf-8"
+    ).stdout
 
 
 def main() -> None:

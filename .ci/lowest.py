@@ -12,7 +12,7 @@ from pathlib import Path
 
 LEFT_OUT = {"torch", "torchvision"}
 
-project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 extras = [requirement for extra in project["optional-dependencies"].values() for requirement in extra]
 for requirement in sorted({*project["dependencies"], *extras}):
     if requirement.startswith("optilab["):  # an extra of other extras

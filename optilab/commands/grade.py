@@ -153,7 +153,7 @@ class Template(Answer):
         functions = [as_function(setup.rule, setup.rule.name) for setup in setups]
         bodies = [f"{header}\n    # w, g: arrays\n    {end}\n" for header, end in functions]
         file = directory / "optimizers.py"
-        file.write_text("\n\n".join(["import numpy as np\n", *bodies]), encoding="utf-8")
+        file.write_text("\n\n".join(["import numpy as np\n", *bodies]), encoding="utf-8", newline="\n")
         return cls(file, functions)
 
     @property
@@ -264,7 +264,7 @@ class Grades(Answer):
             target = directory / file.relative_to(common)
             target.parent.mkdir(parents=True, exist_ok=True)
             target = target.with_name(f"{target.name}.txt")
-            target.write_text("\n".join([*text, ""]), encoding="utf-8")
+            target.write_text("\n".join([*text, ""]), encoding="utf-8", newline="\n")
 
     def _feedback(self, row: classroom.Graded) -> Iterator[str]:
         yield row.verdict

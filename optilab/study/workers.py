@@ -243,7 +243,7 @@ def cores() -> int:
     siblings = set()
     for number in allowed:
         try:
-            text = (_SYSTEM_CPUS / f"cpu{number}/topology/thread_siblings_list").read_text()
+            text = (_SYSTEM_CPUS / f"cpu{number}/topology/thread_siblings_list").read_text(encoding="ascii")
         except OSError:
             return len(allowed)
         siblings.add(text)

@@ -368,7 +368,7 @@ def answer(channel: socket.socket) -> None:
     """Answer until the grader has left."""
     channel.sendall(b"{}\n")  # from here on the time is the submission's
     code, candidate, walk, step, reply = None, None, None, 0, dict[str, Any]()
-    for message in map(json.loads, channel.makefile("r")):
+    for message in map(json.loads, channel.makefile("r", encoding="utf-8")):
         try:
             if walk and "gradient" in message:
                 step += 1
