@@ -262,7 +262,7 @@ class Checker:
 
     def _race(self, source: Any, claimed: Sequence[Override]) -> Question:
         from optilab.commands.race import RunRace, race_on_functions
-        from optilab.study.claims import results_of_race
+        from optilab.study.function_race import results_of_race
 
         request = RunRace(**dict(load(RaceConfig, source, claimed)))
         claims = _require(request.expect)
@@ -274,7 +274,7 @@ class Checker:
         """The study that a training, a sweep, remedies or a benchmark mean."""
         from optilab.config.training import TrainConfig
         from optilab.study import benchmark, remedy, sweep
-        from optilab.study.claims import results_of_study
+        from optilab.study.results import results_of_study
 
         if kind == "train":
             trained = load(TrainConfig, source, [*changes, *claimed])
@@ -293,8 +293,9 @@ class Checker:
 
     def _read(self, path: Path, texts: Sequence[Any] = ()) -> Question:
         from optilab.config.optimize import OptimizeConfig
-        from optilab.study.claims import results_of_paths, results_of_study, results_of_training
+        from optilab.study.claims import results_of_paths, results_of_training
         from optilab.study.groups import request_of, settings
+        from optilab.study.results import results_of_study
 
         entry = runs.read_entry(path)
         command = entry.manifest["command"]

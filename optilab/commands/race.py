@@ -80,7 +80,7 @@ def race_on_functions(request: RunRace, place: Place) -> "LabRace | SimpleAnswer
     tests = [OBJECTIVES[name]() for name in chosen]
     from optilab.commands.race_tables import COLUMNS, LabRace
     from optilab.study import function_race as study
-    from optilab.study.claims import judge_claims, require_judgeable, results_of_race
+    from optilab.study.claims import judge_claims, require_judgeable
 
     tree = Tree(places={("over",): request.flag("over")})
     studies.with_location(tree, study.require_raceable, rules, tests, request.over)
@@ -100,7 +100,7 @@ def race_on_functions(request: RunRace, place: Place) -> "LabRace | SimpleAnswer
         studies.StepProgress(tunings, place.silent, f"tuning 1 of {tunings}") as progress,
     ):
         race = study.run(rules, tests, request, lambda done: progress.step(f"tuning {done} of {tunings}"))
-    judged = judge_claims(request.expect, results_of_race(race))
+    judged = judge_claims(request.expect, study.results_of_race(race))
     again = shell(*place.argv[1:]) if request.typed else str(request.call("race"))
     return LabRace(race, rules, tests, again, request.settings, judged)
 

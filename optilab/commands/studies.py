@@ -140,7 +140,8 @@ def run_or_plan(
 
     `label` ends the name of a study that is given none.
     """
-    from optilab.study.claims import judge_claims, results_of_study
+    from optilab.study.claims import judge_claims
+    from optilab.study.results import results_of_study
 
     spec = with_location(tree, spec_of, study_config(request, tree), request.changes)
     config = getattr(request, "config", None)

@@ -318,13 +318,14 @@ def _train_seeds(config: "TrainConfig", request: Train, place: Place) -> "EndedS
     """Train from several seeds: a sweep without an axis."""
     from optilab.commands.sweep import EndedSweep
     from optilab.config.study import SweepConfig
-    from optilab.study import claims
+    from optilab.study.claims import judge_claims
+    from optilab.study.results import results_of_study
     from optilab.study.sweep import spec_of
 
     spec = spec_of(SweepConfig(config=config, seeds=request.seeds or 1), alone=True)
     ran = studies.run(spec, runs.chosen_name(request.name, spec.name), request, place)
     study = runs.read_study(ran.path)
-    judged = claims.judge_claims(spec.request.expect, claims.results_of_study(study))
+    judged = judge_claims(spec.request.expect, results_of_study(study))
     answer = EndedSweep(study, ran, spec, request.picture, judged=judged)
     _save(request, answer, study.completed())
     return answer
