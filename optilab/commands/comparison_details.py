@@ -14,9 +14,9 @@ from optilab.runs import STUDY, Record, Study
 from optilab.runs.metrics import EPOCH_METRICS, TESTED, metric_of
 from optilab.show.blocks import Block, Details, Sentence, Verbatim
 from optilab.show.table import Column, Table, grid
+from optilab.study.circumstances import circumstances, varying
 from optilab.study.comparison import RunComparison
 from optilab.study.curves import MEASURED, History, history, title
-from optilab.study.diff import circumstances, varying
 from optilab.study.groups import DATA_DIGEST, Group, Grouping, value_text
 from optilab.study.importance import effects
 from optilab.words import listed, plural, ranges

@@ -12,7 +12,7 @@ from optilab.config.load import NOT_SETTINGS
 from optilab.diagnose.remedies import AS_IT_IS, REMEDY
 from optilab.errors import UsageError, did_you_mean, shown
 from optilab.runs import Record
-from optilab.study.diff import circumstances, varying
+from optilab.study.circumstances import circumstances, varying
 from optilab.study.groups import (
     DATA_DIGEST,
     Group,

@@ -81,7 +81,7 @@ def spec_of(request: RemedyConfig, changes: Sequence[Override] = ()) -> RemedySp
         lambda study, dry: grid(trials),
         trials,
         " x ".join([*counts, plural(request.seeds, "seed")]),
-        labels=[*(group.label for group in planned_groups(trials).groups), BEST],
+        labels=[*(group.label for group in planned_groups(trial.tree for trial in trials).groups), BEST],
         sample=request.seeds,
         base=base.model_copy(update={"name": request.config.name}),
         axes=[Choices(REMEDY, [variant.name for variant in compatible]), *axes],

@@ -202,7 +202,7 @@ def _labels(request: SweepConfig, trials: Sequence[Trial], confirmed: int) -> li
     several = len({trial.config.data.source for trial in trials}) > 1
     if chosen or several or not any(claim.of for claim in request.expect):
         return None
-    return [*(group.label for group in planned_groups(trials).groups), BEST]
+    return [*(group.label for group in planned_groups(trial.tree for trial in trials).groups), BEST]
 
 
 def _shape(request: SweepConfig, axes: Sequence[AxisLike]) -> str:
