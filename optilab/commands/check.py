@@ -38,7 +38,7 @@ from optilab.show.table import Column, Table
 from optilab.words import listed, plural, some
 
 if TYPE_CHECKING:
-    from optilab.study.claims import ClaimResult, Results
+    from optilab.judge.claims import ClaimResult, Results
     from optilab.study.study import StudySpec
 
 
@@ -251,7 +251,7 @@ class Checker:
         from optilab.commands.lr import range_test
         from optilab.config.training import TrainConfig
         from optilab.data import fetch
-        from optilab.study.claims import require_judgeable, results_of_rate
+        from optilab.judge.claims import require_judgeable, results_of_rate
         from optilab.study.rates import rate_ramp
 
         claims, config = _require(expectations("lr", texts)), load(TrainConfig, source, changes)
@@ -293,8 +293,8 @@ class Checker:
 
     def _read(self, path: Path, texts: Sequence[Any] = ()) -> Question:
         from optilab.config.optimize import OptimizeConfig
-        from optilab.study.claims import results_of_paths, results_of_training
-        from optilab.study.groups import request_of, settings
+        from optilab.judge.claims import results_of_paths, results_of_training
+        from optilab.judge.groups import request_of, settings
         from optilab.study.results import results_of_study
 
         entry = runs.read_entry(path)
@@ -333,7 +333,7 @@ def _require(claims: Sequence[Claim]) -> Sequence[Claim]:
 
 def _judged(target: str, ask: Callable[[], Question]) -> CheckedTarget:
     """The checked claims of a target, with the time that they took; an error of one leaves the others."""
-    from optilab.study.claims import judge_claims
+    from optilab.judge.claims import judge_claims
 
     started, judged, errors, paths = perf_counter(), list["ClaimResult"](), list[OptilabError](), list[str]()
     try:

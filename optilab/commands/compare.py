@@ -21,9 +21,9 @@ from optilab.show.table import Table
 
 if TYPE_CHECKING:
     from optilab.commands.benchmark_tables import BenchmarkView
+    from optilab.judge.comparison import RunComparison
+    from optilab.judge.groups import Selection
     from optilab.show.chart import Chart
-    from optilab.study.comparison import RunComparison
-    from optilab.study.groups import Selection
 
 MAX_GROUPS_DRAWN = 12
 """Groups that a picture shows: the best ones by the comparison."""
@@ -76,7 +76,7 @@ class ComparisonOptions(Request):
 
     @model_validator(mode="after")
     def _measure_is_known(self) -> Self:
-        from optilab.study.measure import read_measure
+        from optilab.judge.measure import read_measure
 
         read_measure(self.metric or "val_acc", str(self.at), self.target, self.until)
         return self
@@ -129,8 +129,8 @@ def compare_selection(
     selection: "Selection", metric: str, options: ComparisonOptions | None = None
 ) -> "LabComparison":
     """The comparison that options ask for. UsageError for what they do not accept."""
-    from optilab.study.comparison import compare_runs
-    from optilab.study.measure import read_measure
+    from optilab.judge.comparison import compare_runs
+    from optilab.judge.measure import read_measure
 
     options, looks = options or ComparisonOptions.of({}), selection.looks
     measure = read_measure(metric, str(options.at), options.target, options.until)
@@ -158,7 +158,7 @@ def trainings_and_metric(
     For a benchmark those are the evaluated trainings, not those of its tuning, by the test set unless `metric` is
     another or times to a target are compared (`timed`); a single sweep is compared by its own metric.
     """
-    from optilab.study.groups import request_of, select_runs
+    from optilab.judge.groups import request_of, select_runs
 
     selection = select_runs(folder, names)
     entries, tuned = selection.entries, tables.tuning(selection.entries)
@@ -315,7 +315,7 @@ def missing_epoch(records: Sequence[Record]) -> DataError:
 def curves(records: Sequence[Record]) -> "Chart":
     """Loss, accuracy and layers of trainings. DataError where none has an epoch."""
     from optilab.commands.charts.training import training_chart
-    from optilab.study.curves import histories
+    from optilab.judge.curves import histories
 
     curves_of_groups = histories(records) if records else None
     if curves_of_groups is None or not curves_of_groups.groups:
@@ -326,7 +326,7 @@ def curves(records: Sequence[Record]) -> "Chart":
 def drawn(records: Sequence[Record], picture: bool | None) -> Iterator[Block]:
     """The curves and layers of runs, or on a terminal that is too narrow the option that shows them."""
     from optilab.commands.charts.training import training_chart
-    from optilab.study.curves import histories
+    from optilab.judge.curves import histories
 
     shown = terminal.out.is_terminal if picture is None else picture
     if shown:

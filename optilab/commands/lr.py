@@ -39,7 +39,7 @@ from optilab.show.chart import Chart, Mark, Panel, PanelRow, Points, Polyline, R
 if TYPE_CHECKING:
     from optilab.config.training import TrainConfig
     from optilab.data.read import Dataset
-    from optilab.study.claims import ClaimResult
+    from optilab.judge.claims import ClaimResult
     from optilab.study.rates import RangeTest, RateRamp
 
 SEEDS, EPOCHS, EPOCHS_UNMOVED = 3, 3, 30
@@ -84,8 +84,8 @@ class Lr(SetOptions, DataOptions, FileOptions, OutputOptions):
         studies.note_origin(self.config, place)
         claims = expectations("lr", self.expect or [])
         from optilab.data import fetch
+        from optilab.judge.claims import judge_claims, require_judgeable, results_of_rate
         from optilab.study import rates
-        from optilab.study.claims import judge_claims, require_judgeable, results_of_rate
 
         if rate := next((change for change in self.changes if change.key == "optimizer.lr"), None):
             terminal.note(f"{rate.where} changes nothing here: lr finds the learning rate")

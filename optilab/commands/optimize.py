@@ -45,9 +45,9 @@ from optilab.words import plural, setting, settings_text
 
 if TYPE_CHECKING:
     from optilab.config.optimize import OptimizeConfig
+    from optilab.judge.claims import ClaimResult
     from optilab.optimize import Trajectory
     from optilab.show.chart import Chart
-    from optilab.study.claims import ClaimResult
 
 HEAD, TAIL = 12, 8
 """Rows shown of a path that is longer than both."""

@@ -19,8 +19,8 @@ from optilab.words import listed, plural
 
 if TYPE_CHECKING:
     from optilab.config.optimize import OptimizeConfig
+    from optilab.judge.claims import ClaimResult, Results
     from optilab.optimize import Trajectory
-    from optilab.study.claims import ClaimResult, Results
 
 
 def note_if_code_is_slow(rules: Iterable[Any], silent: bool) -> AbstractContextManager[None]:
@@ -94,7 +94,7 @@ def follow(config: "OptimizeConfig") -> "dict[str, Trajectory]":
     from optilab.optimize import descend
 
     if config.expect:
-        from optilab.study.claims import require_judgeable
+        from optilab.judge.claims import require_judgeable
 
         require_judgeable(config.expect, config.labels, epochs=config.epochs)
     return {
@@ -118,7 +118,7 @@ def rows(paths: "Mapping[str, Trajectory]") -> Iterator[dict[str, Any]]:
 
 def results_of(config: "OptimizeConfig", paths: "Mapping[str, Trajectory]") -> "Results":
     """The results of the paths, as claims read them."""
-    from optilab.study.claims import results_of_paths
+    from optilab.judge.claims import results_of_paths
 
     return results_of_paths(config, list(rows(paths)), {label: path.status.value for label, path in paths.items()})
 
@@ -127,7 +127,7 @@ def judge_paths(config: "OptimizeConfig", paths: "Mapping[str, Trajectory]") -> 
     """The results of the config's claims about its paths."""
     if not config.expect:
         return []
-    from optilab.study.claims import judge_claims
+    from optilab.judge.claims import judge_claims
 
     return judge_claims(config.expect, results_of(config, paths))
 

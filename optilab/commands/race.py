@@ -79,8 +79,8 @@ def race_on_functions(request: RunRace, place: Place) -> "LabRace | SimpleAnswer
         raise UsageError(text, request.flag("algos"))
     tests = [OBJECTIVES[name]() for name in chosen]
     from optilab.commands.race_tables import COLUMNS, LabRace
+    from optilab.judge.claims import judge_claims, require_judgeable
     from optilab.study import function_race as study
-    from optilab.study.claims import judge_claims, require_judgeable
 
     tree = Tree(places={("over",): request.flag("over")})
     studies.with_location(tree, study.require_raceable, rules, tests, request.over)

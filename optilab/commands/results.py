@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from optilab.commands.diagnose import Diagnosis
     from optilab.commands.optimize import LabPaths
     from optilab.diagnose import Evidence
+    from optilab.judge.claims import ClaimResult
     from optilab.show.chart import Chart
     from optilab.study.benchmark import BenchmarkResult
-    from optilab.study.claims import ClaimResult
     from optilab.study.study import StudyResult
 
 
@@ -141,7 +141,7 @@ class LabRun(LabEntry[Record]):
     @property
     def _view(self) -> "LabComparison | LabPaths":
         """The training alone, as a comparison of one group; or the paths of an `optimize` run."""
-        from optilab.study.groups import Selection
+        from optilab.judge.groups import Selection
 
         if not self._is_training:
             return self._paths

@@ -140,7 +140,7 @@ def run_or_plan(
 
     `label` ends the name of a study that is given none.
     """
-    from optilab.study.claims import judge_claims
+    from optilab.judge.claims import judge_claims
     from optilab.study.results import results_of_study
 
     spec = with_location(tree, spec_of, study_config(request, tree), request.changes)
@@ -184,7 +184,7 @@ def run(spec: "StudySpec", name: str, request: JobOptions, place: Place) -> "Stu
 
 def _require_possible(spec: "StudySpec", path: Path) -> None:
     """Refuse claims that can never be checked, and the name of a run."""
-    from optilab.study.claims import require_judgeable
+    from optilab.judge.claims import require_judgeable
 
     trainings = [trial.config for trial in spec.trials]
     require_judgeable(spec.request.expect, spec.labels, trainings, spec.sample, unit=spec.unit)

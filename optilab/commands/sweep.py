@@ -31,8 +31,8 @@ from optilab.show.table import grid
 from optilab.words import plural
 
 if TYPE_CHECKING:
-    from optilab.study.comparison import RunComparison
-    from optilab.study.importance import Effect
+    from optilab.judge.comparison import RunComparison
+    from optilab.judge.importance import Effect
     from optilab.study.sweep import SweepSpec
 
 
@@ -90,8 +90,8 @@ class EndedSweep(EndedStudy):
     @cached_property
     def comparison(self) -> LabComparison:
         """The comparison of the completed trainings by their settings."""
-        from optilab.study.comparison import compare_runs
-        from optilab.study.measure import Measure
+        from optilab.judge.comparison import compare_runs
+        from optilab.judge.measure import Measure
 
         comparison = compare_runs(self.completed, Measure(self.spec.metric), looks=self.entry.earlier_looks)
         notes = (*comparison.notes, *self._choice_notes(comparison))
@@ -100,7 +100,7 @@ class EndedSweep(EndedStudy):
     @cached_property
     def effects(self) -> "list[Effect]":
         """The effects of the axes, largest first, and of pairs of them; empty for fewer than two axes."""
-        from optilab.study.importance import effects
+        from optilab.judge.importance import effects
 
         if len(self.spec.axes) < 2 or not self.completed:
             return []
@@ -171,7 +171,7 @@ class EndedSweep(EndedStudy):
         """The last epoch of every seed of the only group, their mean and standard deviation, the curves, and why none
         learns."""
         from optilab.diagnose import evidence_of, verdict
-        from optilab.study.judge import summarize
+        from optilab.judge.judge import summarize
 
         trained = [record for record in self.completed if record.last_row()]
         if trained:

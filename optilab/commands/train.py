@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from optilab.commands.sweep import EndedSweep
     from optilab.config.training import TrainConfig
     from optilab.data.read import Dataset
-    from optilab.study.claims import ClaimResult
+    from optilab.judge.claims import ClaimResult
     from optilab.train.engine import Training
     from optilab.train.resume import Fork
 
@@ -165,7 +165,7 @@ def _train(
     """
     from optilab.config.claims import BEST
     from optilab.data import fetch
-    from optilab.study.claims import require_judgeable
+    from optilab.judge.claims import require_judgeable
 
     require_judgeable(config.expect, [config.name, BEST], [config], sample=1)
     dataset = fetch.load_or_fetch(*config.data.source)
@@ -228,7 +228,7 @@ def _run(
 
 def _result(path: Path, config: "TrainConfig", request: Train, plot: bool = True) -> "LabTraining":
     """The result of the run on disk, with its claims checked and its files written."""
-    from optilab.study import claims
+    from optilab.judge import claims
 
     record = runs.read(path)
     judged = claims.judge_claims(config.expect, claims.results_of_trainings([record]))
@@ -318,7 +318,7 @@ def _train_seeds(config: "TrainConfig", request: Train, place: Place) -> "EndedS
     """Train from several seeds: a sweep without an axis."""
     from optilab.commands.sweep import EndedSweep
     from optilab.config.study import SweepConfig
-    from optilab.study.claims import judge_claims
+    from optilab.judge.claims import judge_claims
     from optilab.study.results import results_of_study
     from optilab.study.sweep import spec_of
 

@@ -7,9 +7,9 @@ from typing import Any
 from optilab.config.load import NOT_SETTINGS
 from optilab.config.tree import flat
 from optilab.errors import UsageError
+from optilab.judge.circumstances import circumstances
+from optilab.judge.variant import listed_config
 from optilab.runs import Record, Row, Study
-from optilab.study.circumstances import circumstances
-from optilab.study.variant import listed_config
 
 MAX_ROUNDING_ERROR = 1e-3
 """A first difference below this, relative to the value, is one that rounding can make within an epoch."""

@@ -16,12 +16,12 @@ import numpy as np
 from optilab.config.claims import At
 from optilab.config.study import RaceConfig
 from optilab.errors import UsageError
+from optilab.judge.claims import Measured, Results
+from optilab.judge.judge import Judgment, judge
+from optilab.judge.measure import Missing
 from optilab.optimize.objective import Floats, Objective, label_of, minima_inside
 from optilab.optimize.rule import Rule, reject_matrix_rule
 from optilab.study import tuning_space
-from optilab.study.claims import Measured, Results
-from optilab.study.judge import Judgment, judge
-from optilab.study.measure import Missing
 from optilab.study.tuning import Tuning, extra_knowledge, log_costs, measure
 
 CONDITIONS = ("budget", "starts", "repeats", "gradients", "accuracy", "seed", "over")

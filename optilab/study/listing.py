@@ -18,9 +18,9 @@ from optilab.call import flow
 from optilab.config.keys import is_within
 from optilab.config.tree import decimal, flat
 from optilab.errors import SYNONYMS, OptilabError, UsageError, did_you_mean, shown
+from optilab.judge.groups import request_of
+from optilab.judge.variant import PresetDiff, listed_config, variant_of
 from optilab.runs import Record, Row, Study
-from optilab.study.groups import request_of
-from optilab.study.variant import PresetDiff, listed_config, variant_of
 
 RESULTS = ("run", "command", "state", "created", "finished", "epoch", "val_acc", "best_val_acc", "best_epoch")
 """Facts besides the config by which runs can be filtered and sorted."""

@@ -12,9 +12,9 @@ from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
 from optilab.diagnose.remedies import AS_IT_IS, BASE, REMEDY, Remedy, chosen_remedies, pairs
 from optilab.errors import ConfigError, UsageError
-from optilab.study.comparison import RunComparison
-from optilab.study.groups import planned_groups
-from optilab.study.judge import judge
+from optilab.judge.comparison import RunComparison
+from optilab.judge.groups import planned_groups
+from optilab.judge.judge import judge
 from optilab.study.plan import grid
 from optilab.study.sweep import AxisLike, SweepSpec, axes_of, trials_of
 from optilab.study.trials import Trial, as_trial

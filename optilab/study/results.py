@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Mapping
 
 from optilab.config.claims import At
+from optilab.judge.claims import Measured, Results, results_of_trainings
+from optilab.judge.measure import Missing
 from optilab.runs import Study, read_study, sweep_of
 from optilab.study.benchmark import BenchmarkResult, read
-from optilab.study.claims import Measured, Results, results_of_trainings
-from optilab.study.measure import Missing
 
 
 def results_of_study(study: Study) -> Results:

@@ -26,10 +26,10 @@ from optilab.config.study import RemedyConfig, SweepConfig
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
 from optilab.errors import ConfigError, OptilabError, Problem, RunError, UsageError, unknown
+from optilab.judge.groups import planned_groups, request_of
+from optilab.judge.judge import smallest_difference
 from optilab.marks import RANGE
 from optilab.runs.metrics import EPOCH_METRICS, METRICS, TESTED
-from optilab.study.groups import planned_groups, request_of
-from optilab.study.judge import smallest_difference
 from optilab.study.plan import Outcomes, Plan, best_settings, final_seeds, grid, halving, rungs
 from optilab.study.search import require_optuna, tpe
 from optilab.study.study import StudySpec

@@ -18,13 +18,14 @@ from optilab.config.load import load
 from optilab.config.study import BenchmarkConfig
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
+from optilab.judge import claims
+from optilab.judge.curves import history
+from optilab.judge.groups import Group
+from optilab.judge.judge import summarize
 from optilab.optimize import RULES
 from optilab.show.chart import Band
-from optilab.study import benchmark, claims, results, tuning_space
+from optilab.study import benchmark, results, tuning_space
 from optilab.study.benchmark import benchmark_plan
-from optilab.study.curves import history
-from optilab.study.groups import Group
-from optilab.study.judge import summarize
 from tests.run import run
 from tests.study.generated import backwards
 

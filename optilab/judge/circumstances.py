@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from optilab.config.tree import flat
+from optilab.judge.groups import value_text
 from optilab.runs import Record
-from optilab.study.groups import value_text
 
 SECTIONS = ("versions", "host", "numerics", "environment")
 

@@ -18,11 +18,11 @@ from optilab.config.optimize import OptimizeConfig
 from optilab.config.training import TrainConfig
 from optilab.diagnose import diagnose, evidence_of, reason_unreadable, verdict
 from optilab.errors import UsageError, shown, unknown
+from optilab.judge.groups import Group, groups, settings
+from optilab.judge.judge import alpha, judge
+from optilab.judge.measure import Measure, Missing, values_of
 from optilab.runs import Record, Row
 from optilab.runs.metrics import TESTED
-from optilab.study.groups import Group, groups, settings
-from optilab.study.judge import alpha, judge
-from optilab.study.measure import Measure, Missing, values_of
 from optilab.words import plural
 
 

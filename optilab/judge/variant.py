@@ -12,9 +12,9 @@ from optilab.config.presets import presets
 from optilab.config.section import dump, handling_user_code, schema_for
 from optilab.config.tree import decimal, flat
 from optilab.errors import OptilabError
+from optilab.judge.groups import without_directory
 from optilab.optimize import RULES
 from optilab.runs import Record
-from optilab.study.groups import without_directory
 
 HIDDEN = frozenset({"name", "data.dir"})
 """Keys that change no number and are of no interest in a list."""
