@@ -29,7 +29,7 @@ from optilab.optimize.user_rule import UserRule, rule_class
 from optilab.show import terminal
 from optilab.show.blocks import Block, Sentence
 from optilab.show.table import grid
-from optilab.verify import classroom
+from optilab.verify import submissions
 from optilab.words import listed, plural
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ Exit status 9: something differs.
 
         candidate = self._candidate()
         setup: Any = ComparisonSetup.of(self)
-        file, name = classroom.split(candidate) if isinstance(candidate, str) else ("", "")
+        file, name = submissions.split(candidate) if isinstance(candidate, str) else ("", "")
         if file.endswith(".py"):
             user_code(f"{file}:{name}" if name else file)  # it is refused before a process starts
         if not place.library and Path(file).is_file():
@@ -112,11 +112,11 @@ Exit status 9: something differs.
         several = self.candidate if isinstance(self.candidate, list) else [self.candidate]
         candidate = several[0] if len(several) == 1 else several
         if len(several) > 1 or (
-            isinstance(candidate, str) and (classroom.is_pattern(candidate) or Path(candidate).is_dir())
+            isinstance(candidate, str) and (submissions.is_pattern(candidate) or Path(candidate).is_dir())
         ):
             raise UsageError(f"expected one file, got {listed(map(shown, several))}; `grade` compares many")
         if isinstance(candidate, str) and (candidate in RULES or is_config(candidate)):
-            if not candidate.endswith(classroom.NOTEBOOK):
+            if not candidate.endswith(submissions.NOTEBOOK):
                 raise UsageError(f"expected FILE.py:NAME, got {shown(candidate)}")
         elif not (isinstance(candidate, str) or callable(candidate)):
             expected = "expected a class, a function or FILE.py:NAME"
@@ -128,7 +128,7 @@ def _verify_file(file: Path, name: str, setup: "ComparisonSetup", request: Verif
     """One file, in a separate process; its output goes to stderr."""
     from optilab.verify.sandbox import Sandbox, running
 
-    program = classroom.read_program(file) if file.suffix == classroom.NOTEBOOK else None
+    program = submissions.read_program(file) if file.suffix == submissions.NOTEBOOK else None
     with running(file, program, name, setup.rule.name, Sandbox(request.timeout)) as submission:
         try:
             candidate = submission.load()
@@ -214,8 +214,8 @@ class ComparisonSetup:
 
     def compare(self, candidate: "candidates.Candidate") -> "CodeComparison":
         """Follow both step by step."""
+        from optilab.verify.cause import explain
         from optilab.verify.compare import ProblemInstance, compare
-        from optilab.verify.explain import explain
 
         config, keys = self.config, self.chosen
         chosen = keys & {"function", "start"} or any(key.startswith("function.") for key in keys)
