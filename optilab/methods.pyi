@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from optilab.commands.answer import SimpleAnswer
 from optilab.commands.benchmark_tables import BenchmarkView
-from optilab.commands.compare import LabComparison
+from optilab.commands.comparison import LabComparison
 from optilab.commands.diagnose import Diagnosis
 from optilab.commands.explain import WorkedSteps
 from optilab.commands.grade import Grades, Template

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from optilab import runs
 from optilab.commands.answer import Answer
-from optilab.commands.compare import LabComparison, compare_selection, curves, missing_epoch, trainings_and_metric
+from optilab.commands.comparison import (
+    LabComparison,
+    compare_selection,
+    curves,
+    missing_epoch,
+    trainings_and_metric,
+)
 from optilab.config.tree import yaml_bytes
 from optilab.errors import DataError, ExitCode, OptilabError, RunError, UsageError
 from optilab.numbers import percent
@@ -142,11 +148,12 @@ class LabRun(LabEntry[Record]):
     def _view(self) -> "LabComparison | LabPaths":
         """The training alone, as a comparison of one group; or the paths of an `optimize` run."""
         from optilab.judge.groups import Selection
+        from optilab.judge.measure import Measure
 
         if not self._is_training:
             return self._paths
         metric = "test_acc" if "test_acc" in self.manifest else best_column(self.rows)
-        return compare_selection(Selection([self.entry], entries=[self.entry]), metric)
+        return compare_selection(Selection([self.entry], entries=[self.entry]), Measure(metric))
 
     @cached_property
     def _paths(self) -> "LabPaths":
@@ -191,9 +198,11 @@ class LabStudy(LabEntry[Study]):
     @cached_property
     def comparison(self) -> LabComparison:
         """The comparison of the completed trainings by their settings; of a benchmark that of the evaluated ones."""
+        from optilab.judge.measure import Measure
+
         selection, metric = trainings_and_metric(self.path.parent, [str(self.path)], None)
         ended = [record for record in selection.records if record.state in ("done", "diverged")]
-        return compare_selection(selection._replace(records=ended), metric)
+        return compare_selection(selection._replace(records=ended), Measure(metric))
 
     @cached_property
     def confirmation(self) -> LabComparison | None:

@@ -10,8 +10,10 @@ from annotated_doc import Doc
 
 from optilab import runs
 from optilab.call import Call, Command
-from optilab.commands import compare
+from optilab.commands import comparison
 from optilab.commands.answer import Answer, SimpleAnswer
+from optilab.commands.compare import CompareRuns
+from optilab.commands.comparison_options import Labels
 from optilab.commands.options import QUIET, FileOptions, FolderOptions, OutputOptions, RunNames, TableOptions
 from optilab.commands.request import Conflicts, Place
 from optilab.commands.results import LabRun, LabStudy
@@ -414,7 +416,7 @@ class PlotRuns(FileOptions, FolderOptions, OutputOptions):
         Flag("PART"),
         Doc("Draw only the loss, accuracy, curvature or layers of the runs"),
     ] = None
-    label: compare.Labels = None
+    label: Labels = None
     title: Annotated[str | None, Flag("TEXT"), Doc("Title, '' for none [the settings that all runs share]")] = None
     quiet: Annotated[bool, QUIET, Doc("Print the plot's file and nothing else")] = False
 
@@ -432,7 +434,7 @@ class PlotRuns(FileOptions, FolderOptions, OutputOptions):
         if chart is None:
             groups = histories(selection.records, self.label or ())
             if not groups.groups:
-                raise compare.missing_epoch(groups.without_epochs)
+                raise comparison.missing_epoch(groups.without_epochs)
             chart, facts = training_chart(groups, self.panel), _plot_document(groups, file)
             left_out = {
                 "no epoch yet": groups.without_epochs,
@@ -466,16 +468,21 @@ def _of_settings(chosen: "Selection") -> "Chart | None":
     """The chart over the settings of one sweep that has tried three or more, or that of a benchmark; else None."""
     from optilab.commands.charts.settings import settings_chart
     from optilab.judge.groups import request_of
+    from optilab.judge.measure import Measure
 
     entries = chosen.entries
     if len(entries) != 1 or not isinstance(entries[0], Study):
         return None
-    if view := compare.benchmark_view(entries):
+    if view := comparison.benchmark_view(entries):
         return view.chart()
     if entries[0].manifest["command"] != "sweep":
         return None
     metric = str(request_of(entries[0]).get("metric", "val_acc"))
-    return settings_chart(compare.compare_selection(chosen, metric).comparison) if chosen.records else None
+    return (
+        settings_chart(comparison.compare_selection(chosen, Measure(metric)).comparison)
+        if chosen.records
+        else None
+    )
 
 
 def _plot_document(curves: "Histories", picture: str | None) -> dict[str, Any]:
@@ -689,7 +696,7 @@ PARTS = {
     "plot": PlotRuns,
     "path": FindRun,
     "rm": RemoveRuns,
-    "compare": compare.COMMAND,
+    "compare": CompareRuns,
     "diff": DiffRuns,
     "export": ExportRuns,
 }

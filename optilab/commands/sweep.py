@@ -10,7 +10,7 @@ from annotated_doc import Doc
 
 from optilab.commands import comparison_tables as tables
 from optilab.commands import studies
-from optilab.commands.compare import LabComparison, drawn
+from optilab.commands.comparison import LabComparison, drawn
 from optilab.commands.options import (
     Config,
     LearningRate,

@@ -15,7 +15,7 @@ from optilab import runs, signals
 from optilab.call import Command
 from optilab.commands import studies
 from optilab.commands.answer import Answer
-from optilab.commands.compare import drawn
+from optilab.commands.comparison import drawn
 from optilab.commands.options import (
     BatchSize,
     ClusterOptions,
