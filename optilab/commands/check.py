@@ -234,8 +234,8 @@ class Checker:
             if added
         ]
         if kind == "optimize":
-            from optilab.commands.paths import follow, results_of
             from optilab.config.optimize import OptimizeConfig
+            from optilab.study.paths import follow, results_of
 
             config = load(OptimizeConfig, source, [*changes, *claimed])
             return Question(_require(config.expect), results_of(config, follow(config)))

@@ -15,8 +15,8 @@ from annotated_types import Ge, Le
 from optilab import signals
 from optilab.commands.answer import Answer
 from optilab.commands.options import TableOptions
+from optilab.commands.progress import StepProgress
 from optilab.commands.request import Conflicts, Place
-from optilab.commands.studies import StepProgress
 from optilab.commands.verify import Against, ComparisonSetup, LabVerification
 from optilab.errors import ExitCode, UsageError, printable, shown
 from optilab.marks import Argument, Flag

@@ -15,6 +15,7 @@ from optilab.commands.options import (
     TableOptions,
 )
 from optilab.commands.paths import note_if_code_is_slow
+from optilab.commands.progress import StepProgress
 from optilab.commands.request import Place, plain
 from optilab.config.presets import rules_named
 from optilab.config.study import FUNCTIONS, OPTIMIZERS, RaceConfig
@@ -97,7 +98,7 @@ def race_on_functions(request: RunRace, place: Place) -> "LabRace | SimpleAnswer
         terminal.note(plan)
     with (
         note_if_code_is_slow(rules, place.silent),
-        studies.StepProgress(tunings, place.silent, f"tuning 1 of {tunings}") as progress,
+        StepProgress(tunings, place.silent, f"tuning 1 of {tunings}") as progress,
     ):
         race = study.run(rules, tests, request, lambda done: progress.step(f"tuning {done} of {tunings}"))
     judged = judge_claims(request.expect, study.results_of_race(race))

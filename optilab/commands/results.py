@@ -30,8 +30,8 @@ from optilab.words import listed, plural
 
 if TYPE_CHECKING:
     from optilab.commands.benchmark_tables import BenchmarkView
-    from optilab.commands.diagnose import Diagnosis
-    from optilab.commands.optimize import LabPaths
+    from optilab.commands.diagnosis import Diagnosis
+    from optilab.commands.trajectories import LabPaths
     from optilab.diagnose import Evidence
     from optilab.judge.claims import ClaimResult
     from optilab.show.chart import Chart
@@ -77,7 +77,7 @@ class LabRun(LabEntry[Record]):
     @property
     def diagnosis(self) -> "Diagnosis":
         """The findings of `optilab diagnose`: causes that keep the network from learning, or that it is healthy."""
-        from optilab.commands.diagnose import Diagnosis
+        from optilab.commands.diagnosis import Diagnosis
         from optilab.diagnose import diagnose, evidence_of
 
         evidence = evidence_of(self.entry)
@@ -158,7 +158,7 @@ class LabRun(LabEntry[Record]):
     @cached_property
     def _paths(self) -> "LabPaths":
         """The paths, from the rows, with the config of the start; a user's code is not executed."""
-        from optilab.commands.optimize import LabPaths
+        from optilab.commands.trajectories import LabPaths
         from optilab.config.load import load
         from optilab.config.optimize import OptimizeConfig
         from optilab.config.section import handling_user_code

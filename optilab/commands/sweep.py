@@ -18,9 +18,9 @@ from optilab.commands.options import (
     Seed,
     StudyOptions,
 )
+from optilab.commands.planned import PlannedStudy
 from optilab.commands.request import Conflicts, Place
 from optilab.commands.results import EndedStudy, LabRun, LabStudy
-from optilab.commands.studies import PlannedStudy
 from optilab.config.study import SweepConfig
 from optilab.marks import ConfigKey, Flag
 from optilab.numbers import decimals

@@ -33,6 +33,7 @@ from optilab.commands.options import (
     Threads,
     present,
 )
+from optilab.commands.progress import starting
 from optilab.commands.request import Conflicts, Place
 from optilab.commands.results import LabRun, LabStudy
 from optilab.config.load import load
@@ -206,7 +207,7 @@ def _run(
     fork: "Fork | None",
 ) -> "tuple[Training, str]":
     """Train until the end or until `stop` is requested; raises what `session` raises, with the run on disk by then."""
-    with studies.starting(config.name) if not place.silent else nullcontext():
+    with starting(config.name) if not place.silent else nullcontext():
         from optilab.train import session  # torch comes in here, after everything that can be refused without it
         from optilab.train.device import exclusive_torch
 

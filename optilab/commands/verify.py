@@ -15,7 +15,7 @@ from optilab.call import Call, Command
 from optilab.code import user_code
 from optilab.commands.answer import Answer
 from optilab.commands.options import SetOptions, SilentOptions
-from optilab.commands.paths import read_function, require_bare
+from optilab.commands.paths import read_function
 from optilab.commands.request import Place
 from optilab.config.load import load
 from optilab.config.presets import is_config, usual_settings
@@ -29,6 +29,7 @@ from optilab.optimize.user_rule import UserRule, rule_class
 from optilab.show import terminal
 from optilab.show.blocks import Block, Sentence
 from optilab.show.table import grid
+from optilab.study.paths import require_bare
 from optilab.verify import submissions
 from optilab.words import listed, plural
 

@@ -45,7 +45,7 @@ from optilab.train.tensors import BATCH_NORMS, DROPOUTS, as_real, finite, first_
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from optilab.commands.diagnose import Diagnosis
+    from optilab.commands.diagnosis import Diagnosis
     from optilab.commands.results import LabRun
     from optilab.diagnose import Evidence, Setup
 
@@ -193,7 +193,7 @@ class Watch:
 
     def diagnosis(self) -> "Diagnosis":
         """The findings that explain why the network does not learn, most severe first. Print it, or look at `rows`."""
-        from optilab.commands.diagnose import Diagnosis
+        from optilab.commands.diagnosis import Diagnosis
         from optilab.diagnose import diagnose
 
         evidence = self.evidence()
