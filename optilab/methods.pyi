@@ -18,7 +18,7 @@ from optilab.commands.race_tables import LabRace
 from optilab.commands.report import Written
 from optilab.commands.results import LabRun, LabStudy
 from optilab.commands.trajectories import LabPaths
-from optilab.commands.verify import LabVerification
+from optilab.commands.verification import LabVerification
 
 Text = str | float | os.PathLike[str]
 

@@ -15,9 +15,10 @@ from annotated_types import Ge, Le
 from optilab import signals
 from optilab.commands.answer import Answer
 from optilab.commands.options import TableOptions
+from optilab.commands.paths import Against
 from optilab.commands.progress import StepProgress
 from optilab.commands.request import Conflicts, Place
-from optilab.commands.verify import Against, ComparisonSetup, LabVerification
+from optilab.commands.verification import ComparisonSetup, LabVerification
 from optilab.errors import ExitCode, UsageError, printable, shown
 from optilab.marks import Argument, Flag
 from optilab.optimize.rule import as_function, is_formula
@@ -76,7 +77,10 @@ class Grade(Against, TableOptions):
         files = submissions.files(self.submissions or [])
         spec = str(self.against)
         references = [spec] if is_formula(spec) else spec.split(",")
-        setups = {(setup := ComparisonSetup.of(self, name)).rule.name: setup for name in references}
+        setups = {
+            (setup := ComparisonSetup.of(name, self.changes, self.flag("against"))).rule.name: setup
+            for name in references
+        }
         points = self._points([*setups])
         if self.template is not None:
             return Template.written(self._new_directory("template"), [*setups.values()])

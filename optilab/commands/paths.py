@@ -1,21 +1,31 @@
 """What commands that follow trajectories read: optimizer, function, start, learning rate."""
 
-import re
-from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_doc import Doc
+from annotated_types import Ge, Le
 
-from optilab.commands.request import Request, plain
+from optilab.commands.options import SetOptions, SilentOptions
 from optilab.config.load import load
-from optilab.config.presets import optimizer_names
-from optilab.config.tree import Override, decimal
+from optilab.config.tree import Override
 from optilab.errors import UsageError
 from optilab.marks import ConfigKey, Flag, Read
 from optilab.optimize.user_rule import UserRule
 from optilab.show import terminal
 from optilab.words import listed
+
+if TYPE_CHECKING:
+    from optilab.config.optimize import OptimizeConfig
+
+
+import re
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+from optilab.commands.request import Request, plain
+from optilab.config.presets import optimizer_names
+from optilab.config.tree import decimal
 
 if TYPE_CHECKING:
     from optilab.config.optimize import OptimizeConfig
@@ -79,3 +89,24 @@ def chosen_config(request: Request, epochs: int | None = None, *more: Override) 
         raise UsageError(f"expected an optimizer{' or a config' * ('config' in type(request).model_fields)}")
     rules: Any = "tuned" if getattr(request, "tune", None) else "exercise"
     return load(OptimizeConfig, plain(config), [*steps, *changes, *more], rules)
+
+
+class Against(SetOptions, SilentOptions):
+    """Options of `verify` and `grade`: the reference, and the limits of the time."""
+
+    against: Annotated[str | None, Flag("NAME", complete="rule"), Doc("The reference optimizer")] = None
+    function: Annotated[
+        Any,
+        ConfigKey("function"),
+        Read(read_function),
+        Flag("NAME|FORMULA", complete="objective"),
+        Doc("Compare on this function only"),
+    ] = None
+    epochs: Annotated[Any, ConfigKey("epochs"), Flag("N"), Doc("Steps to compare")] = None
+    timeout: Annotated[
+        float,
+        Ge(0.1),
+        Le(86_400),
+        Flag("SECONDS"),
+        Doc("Limit of one step, and of loading the file, on the clock"),
+    ] = 30.0

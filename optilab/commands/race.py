@@ -1,7 +1,6 @@
 """`optilab race`: which optimizer is the best after the same tuning, on test functions."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated
 
 from annotated_doc import Doc
 
@@ -9,18 +8,16 @@ from optilab.commands import studies
 from optilab.commands.answer import SimpleAnswer
 from optilab.commands.options import (
     QUIET,
-    FileOptions,
-    FormatOptions,
-    OutputOptions,
+    RaceOptions,
     TableOptions,
 )
 from optilab.commands.paths import note_if_code_is_slow
 from optilab.commands.progress import StepProgress
-from optilab.commands.request import Place, plain
+from optilab.commands.request import Place
 from optilab.config.presets import rules_named
 from optilab.config.study import FUNCTIONS, OPTIMIZERS, RaceConfig
 from optilab.config.tree import Tree
-from optilab.errors import UsageError, chosen_names, shell, shown
+from optilab.errors import UsageError, chosen_names, shell
 from optilab.optimize import OBJECTIVES
 from optilab.show import terminal
 from optilab.show.table import Table
@@ -34,23 +31,6 @@ EXAMPLES = (
     "optilab race --budget 50 --starts 20 --out race.png --out race.html",
     "optilab race --settings",
 )
-
-
-class RaceOptions(FormatOptions, FileOptions, OutputOptions):
-    """The options of a race and of a benchmark."""
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any], typed: bool = False) -> Self:
-        """The request, whose ranges may be tuples of Python."""
-        if isinstance(over := plain(values.get("over")), dict):
-            spans = {
-                key: ":".join(part if isinstance(part, str) else shown(part) for part in span)
-                if isinstance(span, list)
-                else span
-                for key, span in over.items()
-            }
-            values = {**values, "over": spans}
-        return super().of(values, typed)
 
 
 class RunRace(RaceOptions, TableOptions, RaceConfig):

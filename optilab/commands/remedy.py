@@ -18,7 +18,7 @@ from optilab.commands.options import (
 from optilab.commands.planned import PlannedStudy
 from optilab.commands.request import Place
 from optilab.commands.results import LabStudy
-from optilab.commands.sweep import EndedSweep
+from optilab.commands.sweeps import EndedSweep
 from optilab.config.study import RemedyConfig
 from optilab.marks import ConfigKey, Flag
 from optilab.runs import read_timings

@@ -49,7 +49,7 @@ from optilab.show.table import grid
 from optilab.words import duration, pace, plural, settings_text
 
 if TYPE_CHECKING:
-    from optilab.commands.sweep import EndedSweep
+    from optilab.commands.sweeps import EndedSweep
     from optilab.config.training import TrainConfig
     from optilab.data.read import Dataset
     from optilab.judge.claims import ClaimResult
@@ -317,7 +317,7 @@ def _summary(rows: Sequence[Row], record: Record) -> Iterator[Block]:
 
 def _train_seeds(config: "TrainConfig", request: Train, place: Place) -> "EndedSweep":
     """Train from several seeds: a sweep without an axis."""
-    from optilab.commands.sweep import EndedSweep
+    from optilab.commands.sweeps import EndedSweep
     from optilab.config.study import SweepConfig
     from optilab.judge.claims import judge_claims
     from optilab.study.results import results_of_study
