@@ -6,19 +6,19 @@ from typing import Any, Literal
 
 from optilab.commands.answer import SimpleAnswer
 from optilab.commands.benchmark_tables import BenchmarkView
-from optilab.commands.compare import LabComparison
-from optilab.commands.diagnose import Diagnosis
+from optilab.commands.comparison import LabComparison
+from optilab.commands.diagnosis import Diagnosis
 from optilab.commands.explain import WorkedSteps
 from optilab.commands.grade import Grades, Template
 from optilab.commands.lr import LabRate
 from optilab.commands.map import LabMap
-from optilab.commands.optimize import LabPaths
+from optilab.commands.planned import PlannedStudy
 from optilab.commands.play import Playground
 from optilab.commands.race_tables import LabRace
 from optilab.commands.report import Written
 from optilab.commands.results import LabRun, LabStudy
-from optilab.commands.studies import PlannedStudy
-from optilab.commands.verify import LabVerification
+from optilab.commands.trajectories import LabPaths
+from optilab.commands.verification import LabVerification
 
 Text = str | float | os.PathLike[str]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from optilab.judge.judge import alpha, judge
 from optilab.optimize import OBJECTIVES, RULES
-from optilab.study.judge import alpha, judge
 from tests.contracts import forms, symmetric, walk
 from tests.data.idx import write_idx_dataset
 from tests.run import run

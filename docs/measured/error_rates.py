@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 from docs.measured import figures
-from optilab.study.judge import alpha, judge, quantile
+from optilab.judge.judge import alpha, judge, quantile
 from tests.study import simulated
 from tests.study.simulated import SimulatedComparisons, generator_of, percentage
 

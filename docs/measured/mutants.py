@@ -327,7 +327,7 @@ def submission(rule: Any, program: Any = None) -> Any:
 def forms_with_switches(kind: Any) -> list[Any]:
     """The rule in every form and, where switches depend on numbers, with these on."""
     from optilab.optimize import RULES
-    from optilab.verify.explain import forms_of
+    from optilab.verify.cause import forms_of
 
     forms = [replace(kind(), **form) for form in forms_of(kind())]
     if kind.name == "lookahead":

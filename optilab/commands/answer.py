@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from optilab.study.claims import ClaimResult
+    from optilab.judge.claims import ClaimResult
 
 MAX_ROWS = 16
 """Rows of a table that a notebook shows."""

@@ -1,6 +1,6 @@
 """The answer of a benchmark, as tables and sentences for the terminal, the pages and `--json`.
 
-All verdicts are those of `study.judge`.
+All verdicts are those of `judge.judge`.
 """
 
 from collections import Counter
@@ -13,14 +13,14 @@ from optilab.call import Call
 from optilab.commands.answer import Answer
 from optilab.commands.charts.races import benchmark_chart
 from optilab.commands.comparison_tables import best_clauses, judged_values, more_advice, purpose_of_more
+from optilab.judge.comparison import looked_before
+from optilab.judge.judge import alpha, confidence_of
 from optilab.numbers import Units, brief, digits
 from optilab.runs import Study, resume_command
 from optilab.show.blocks import Block, Hint, NextStep, Sentence, Verbatim, Verdict
 from optilab.show.chart import Chart
 from optilab.show.table import Column, Table, interval_columns
 from optilab.study.benchmark import JUDGED, BenchmarkResult, BenchmarkTable, Raced
-from optilab.study.comparison import looked_before
-from optilab.study.judge import alpha, confidence_of
 from optilab.study.tuning_space import search_notes, untuned
 from optilab.words import listed, plural, some
 
@@ -120,7 +120,7 @@ def _chosen(raced: Raced) -> str:
 
 def verdict_of(table: BenchmarkTable, result: BenchmarkResult) -> Verdict:
     """The best mean of a table, and what limits it: how many more repeats or networks would say more, and the option
-    that tries more rates. What is the best has been decided by `study.judge`.
+    that tries more rates. What is the best has been decided by `judge.judge`.
     """
     judgment = table.judgment
     if judgment is None:
@@ -232,7 +232,7 @@ class BenchmarkView(Answer):
     def details(self) -> Iterator[Block]:
         """The trainings that were judged, best first."""
         from optilab.commands.comparison_details import failed, of_groups
-        from optilab.study.groups import Group, groups
+        from optilab.judge.groups import Group, groups
 
         result = self.result
         chosen = [

@@ -38,7 +38,7 @@ from optilab.show.table import Column, Table
 from optilab.words import listed, plural, some
 
 if TYPE_CHECKING:
-    from optilab.study.claims import ClaimResult, Results
+    from optilab.judge.claims import ClaimResult, Results
     from optilab.study.study import StudySpec
 
 
@@ -234,8 +234,8 @@ class Checker:
             if added
         ]
         if kind == "optimize":
-            from optilab.commands.paths import follow, results_of
             from optilab.config.optimize import OptimizeConfig
+            from optilab.study.paths import follow, results_of
 
             config = load(OptimizeConfig, source, [*changes, *claimed])
             return Question(_require(config.expect), results_of(config, follow(config)))
@@ -251,7 +251,7 @@ class Checker:
         from optilab.commands.lr import range_test
         from optilab.config.training import TrainConfig
         from optilab.data import fetch
-        from optilab.study.claims import require_judgeable, results_of_rate
+        from optilab.judge.claims import require_judgeable, results_of_rate
         from optilab.study.rates import rate_ramp
 
         claims, config = _require(expectations("lr", texts)), load(TrainConfig, source, changes)
@@ -262,7 +262,7 @@ class Checker:
 
     def _race(self, source: Any, claimed: Sequence[Override]) -> Question:
         from optilab.commands.race import RunRace, race_on_functions
-        from optilab.study.claims import results_of_race
+        from optilab.study.function_race import results_of_race
 
         request = RunRace(**dict(load(RaceConfig, source, claimed)))
         claims = _require(request.expect)
@@ -274,7 +274,7 @@ class Checker:
         """The study that a training, a sweep, remedies or a benchmark mean."""
         from optilab.config.training import TrainConfig
         from optilab.study import benchmark, remedy, sweep
-        from optilab.study.claims import results_of_study
+        from optilab.study.results import results_of_study
 
         if kind == "train":
             trained = load(TrainConfig, source, [*changes, *claimed])
@@ -293,8 +293,9 @@ class Checker:
 
     def _read(self, path: Path, texts: Sequence[Any] = ()) -> Question:
         from optilab.config.optimize import OptimizeConfig
-        from optilab.study.claims import results_of_paths, results_of_study, results_of_training
-        from optilab.study.groups import request_of, settings
+        from optilab.judge.claims import results_of_paths, results_of_training
+        from optilab.judge.groups import request_of, settings
+        from optilab.study.results import results_of_study
 
         entry = runs.read_entry(path)
         command = entry.manifest["command"]
@@ -332,7 +333,7 @@ def _require(claims: Sequence[Claim]) -> Sequence[Claim]:
 
 def _judged(target: str, ask: Callable[[], Question]) -> CheckedTarget:
     """The checked claims of a target, with the time that they took; an error of one leaves the others."""
-    from optilab.study.claims import judge_claims
+    from optilab.judge.claims import judge_claims
 
     started, judged, errors, paths = perf_counter(), list["ClaimResult"](), list[OptilabError](), list[str]()
     try:

@@ -9,16 +9,16 @@ from optilab.commands.charts.settings import importance_table, outcomes, setting
 from optilab.commands.charts.training import curvature_chart, curves_chart, layers_chart
 from optilab.commands.comparison_tables import ranked
 from optilab.errors import shell
+from optilab.judge.circumstances import circumstances, varying
+from optilab.judge.comparison import RunComparison
+from optilab.judge.curves import MEASURED, History, history, title
+from optilab.judge.groups import DATA_DIGEST, Group, Grouping, value_text
+from optilab.judge.importance import effects
 from optilab.numbers import percent
 from optilab.runs import STUDY, Record, Study
 from optilab.runs.metrics import EPOCH_METRICS, TESTED, metric_of
 from optilab.show.blocks import Block, Details, Sentence, Verbatim
 from optilab.show.table import Column, Table, grid
-from optilab.study.comparison import RunComparison
-from optilab.study.curves import MEASURED, History, history, title
-from optilab.study.diff import circumstances, varying
-from optilab.study.groups import DATA_DIGEST, Group, Grouping, value_text
-from optilab.study.importance import effects
 from optilab.words import listed, plural, ranges
 
 MAX_NAMED = 4

@@ -14,9 +14,9 @@ from optilab.show.table import Column, interval_columns, interval_values
 from optilab.words import SEVERAL, plural, ranges, some
 
 if TYPE_CHECKING:
-    from optilab.study.comparison import ComparedRuns, RunComparison
-    from optilab.study.judge import JudgedGroup, Judgment
-    from optilab.study.measure import Measure
+    from optilab.judge.comparison import ComparedRuns, RunComparison
+    from optilab.judge.judge import JudgedGroup, Judgment
+    from optilab.judge.measure import Measure
 
 MAX_CONFIRMED = 8
 """Settings that the command after an open answer trains again, at most."""
@@ -65,7 +65,7 @@ def ranked(comparison: "RunComparison") -> "list[ComparedRuns]":
 
 def differences(comparison: "RunComparison") -> list[str]:
     """Lines about the settings, versions and hosts that differ between the runs, and about those that are equal."""
-    from optilab.study.groups import distinguishing_keys, value_text
+    from optilab.judge.groups import distinguishing_keys, value_text
 
     grouping = comparison.grouping
     varied = []
@@ -287,7 +287,7 @@ def next_step(comparison: "RunComparison", entries: "Sequence[Record | Study]") 
     None where no row has an outcome, and for loops that were watched.
     """
     from optilab.config.study import MAX_SEEDS
-    from optilab.study.groups import request_of
+    from optilab.judge.groups import request_of
     from optilab.study.sweep import new_seeds
 
     judgment = comparison.judgment

@@ -53,9 +53,7 @@ def preset(kind: str | None = None) -> Completer:
 
 def config(incomplete: str) -> list[str]:
     """The commands that read configs, and the presets of all."""
-    from optilab.commands.config import KINDS
-
-    return [*_starting(KINDS, incomplete), *preset()(incomplete)]
+    return [*_starting(SCHEMAS, incomplete), *preset()(incomplete)]
 
 
 def run(ctx: typer.Context, incomplete: str) -> list[str]:

@@ -11,7 +11,7 @@ from annotated_doc import Doc
 
 from optilab.commands.answer import Answer
 from optilab.commands.options import QUIET, OutputOptions, SetOptions
-from optilab.commands.paths import Function, LearningRate, Optimizers, Source, Start, chosen_config, require_bare
+from optilab.commands.paths import Function, LearningRate, Optimizers, Source, Start, chosen_config
 from optilab.commands.request import Conflicts, Place
 from optilab.errors import UsageError, shown
 from optilab.marks import Flag
@@ -23,6 +23,7 @@ from optilab.optimize.operations import OPERATIONS
 from optilab.optimize.program import evaluate
 from optilab.optimize.rule import FormulaRule
 from optilab.runs.record import MANIFEST
+from optilab.study.paths import require_bare
 from optilab.words import settings_text
 
 if TYPE_CHECKING:

@@ -15,16 +15,17 @@ from annotated_types import Ge, Le
 from optilab import signals
 from optilab.commands.answer import Answer
 from optilab.commands.options import TableOptions
+from optilab.commands.paths import Against
+from optilab.commands.progress import StepProgress
 from optilab.commands.request import Conflicts, Place
-from optilab.commands.studies import StepProgress
-from optilab.commands.verify import Against, ComparisonSetup, LabVerification
+from optilab.commands.verification import ComparisonSetup, LabVerification
 from optilab.errors import ExitCode, UsageError, printable, shown
 from optilab.marks import Argument, Flag
 from optilab.optimize.rule import as_function, is_formula
 from optilab.show import terminal
 from optilab.show.blocks import Block, lines
 from optilab.show.table import Column, Table
-from optilab.verify import classroom
+from optilab.verify import submissions
 from optilab.words import plural, some
 
 
@@ -73,16 +74,19 @@ class Grade(Against, TableOptions):
         """A row for each submission."""
         if not self.submissions and self.template is None:
             raise UsageError("expected PATTERN or --template")
-        files = classroom.files(submissions := self.submissions or [])
+        files = submissions.files(self.submissions or [])
         spec = str(self.against)
         references = [spec] if is_formula(spec) else spec.split(",")
-        setups = {(setup := ComparisonSetup.of(self, name)).rule.name: setup for name in references}
+        setups = {
+            (setup := ComparisonSetup.of(name, self.changes, self.flag("against"))).rule.name: setup
+            for name in references
+        }
         points = self._points([*setups])
         if self.template is not None:
             return Template.written(self._new_directory("template"), [*setups.values()])
         if len(setups) > 1 and (named := [name for name in files.values() if name]):
             raise UsageError(f"expected files without :NAME for several optimizers, got :{named[0]}")
-        if skipped := classroom.unsearched(submissions):
+        if skipped := submissions.unsearched(self.submissions or []):
             terminal.note(f"not searched: {some([printable(name) for name in skipped], 5)}")
         if self.columns:
             Grades([], setups, all(files.values()), "", points, self.partial).table().choose(
@@ -94,8 +98,8 @@ class Grade(Against, TableOptions):
         sandbox, jobs = Sandbox(self.timeout, self.memory, strongest_level()), max(1, (os.cpu_count() or 2) // 2)
         comparisons = {name: setup.compare for name, setup in setups.items()}
         count = len(files) * len(setups)
-        rows = classroom.grade_all(files, comparisons, sandbox, min(jobs, count))
-        graded = list[classroom.Graded]()
+        rows = submissions.grade_all(files, comparisons, sandbox, min(jobs, count))
+        graded = list[submissions.Graded]()
         with (
             signals.without_sigpipe(),  # a submission may close its end
             StepProgress(count, False, f"grading {plural(len(files), 'submission')}") as progress,
@@ -169,7 +173,7 @@ class Template(Answer):
 class Grades(Answer):
     """The grades of many submissions, a row for each file."""
 
-    graded: Sequence[classroom.Graded]
+    graded: Sequence[submissions.Graded]
     """One for each file and optimizer; those of a file follow each other."""
     setups: Mapping[str, ComparisonSetup]
     """The comparison with each optimizer, by its name."""
@@ -190,7 +194,7 @@ class Grades(Answer):
     @property
     def headline(self) -> str:
         counts = Counter(row.verdict for row in self.graded)
-        summary = ", ".join(f"{counts[name]} {name}" for name in classroom.VERDICTS if counts[name])
+        summary = ", ".join(f"{counts[name]} {name}" for name in submissions.VERDICTS if counts[name])
         count = len(self.graded) // len(self.setups)
         return f"{plural(count, 'submission')} against {', '.join(self.setups)}: {summary}"
 
@@ -199,7 +203,7 @@ class Grades(Answer):
         count = len(self.setups)
         return [self._row(self.graded[n : n + count]) for n in range(0, len(self.graded), count)]
 
-    def _row(self, graded: Sequence[classroom.Graded]) -> dict[str, Any]:
+    def _row(self, graded: Sequence[submissions.Graded]) -> dict[str, Any]:
         """The row of a file: of one optimizer with every fact, of several with a verdict for each."""
         credits = {"equal": 1.0, "explained": self.partial}
         earned = sum(credits.get(row.verdict, 0.0) * self.points[row.against] for row in graded if self.points)
@@ -266,7 +270,7 @@ class Grades(Answer):
             target = target.with_name(f"{target.name}.txt")
             target.write_text("\n".join([*text, ""]), encoding="utf-8", newline="\n")
 
-    def _feedback(self, row: classroom.Graded) -> Iterator[str]:
+    def _feedback(self, row: submissions.Graded) -> Iterator[str]:
         yield row.verdict
         yield ""
         if row.compared is None:

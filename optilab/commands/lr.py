@@ -24,6 +24,7 @@ from optilab.commands.options import (
     SetOptions,
     Threads,
 )
+from optilab.commands.progress import StepProgress, starting
 from optilab.commands.request import Place, plain
 from optilab.config.load import load
 from optilab.config.section import dump
@@ -38,7 +39,7 @@ from optilab.show.chart import Chart, Mark, Panel, PanelRow, Points, Polyline, R
 if TYPE_CHECKING:
     from optilab.config.training import TrainConfig
     from optilab.data.read import Dataset
-    from optilab.study.claims import ClaimResult
+    from optilab.judge.claims import ClaimResult
     from optilab.study.rates import RangeTest, RateRamp
 
 SEEDS, EPOCHS, EPOCHS_UNMOVED = 3, 3, 30
@@ -83,8 +84,8 @@ class Lr(SetOptions, DataOptions, FileOptions, OutputOptions):
         studies.note_origin(self.config, place)
         claims = expectations("lr", self.expect or [])
         from optilab.data import fetch
+        from optilab.judge.claims import judge_claims, require_judgeable, results_of_rate
         from optilab.study import rates
-        from optilab.study.claims import judge_claims, require_judgeable, results_of_rate
 
         if rate := next((change for change in self.changes if change.key == "optimizer.lr"), None):
             terminal.note(f"{rate.where} changes nothing here: lr finds the learning rate")
@@ -110,7 +111,7 @@ def range_test(config: "TrainConfig", ramp: "RateRamp", dataset: "Dataset", sile
     """Run the range test, with an estimate of its cost and with progress; it ends where the loss runs away."""
     from optilab.study import rates
 
-    with studies.starting(config.name) if not silent else nullcontext():
+    with starting(config.name) if not silent else nullcontext():
         from optilab.train import session  # torch comes in here
         from optilab.train.device import exclusive_torch
 
@@ -122,7 +123,7 @@ def range_test(config: "TrainConfig", ramp: "RateRamp", dataset: "Dataset", sile
             epochs = steps * config.data.batch_size / len(training.train)
             count = f"{steps:,} steps ({max(round(epochs, 1), 0.1):,g} epochs)"
             terminal.note(f"range test: at most {count}, lr {low:g} to {high:g}; nothing is written")
-        with studies.StepProgress(len(ramp.rates), silent, "range test") as progress:
+        with StepProgress(len(ramp.rates), silent, "range test") as progress:
             for rate, loss in zip(ramp.rates, training.ramp(rate / ramp.lr for rate in ramp.rates), strict=False):
                 losses.append(loss)
                 progress.step(f"range test   lr {rate:.2g}   loss {loss:.4g}")

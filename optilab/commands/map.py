@@ -10,15 +10,7 @@ from annotated_doc import Doc
 
 from optilab.commands.answer import Answer
 from optilab.commands.options import FileOptions, SetOptions, SilentOptions
-from optilab.commands.paths import (
-    Function,
-    LearningRate,
-    Source,
-    Start,
-    chosen_config,
-    note_if_code_is_slow,
-    require_bare,
-)
+from optilab.commands.paths import Function, LearningRate, Source, Start, chosen_config, note_if_code_is_slow
 from optilab.commands.request import Place
 from optilab.config.axes import Axis, read_map_axis
 from optilab.config.presets import optimizer_names
@@ -29,6 +21,7 @@ from optilab.optimize.objective import label_of
 from optilab.optimize.rule import is_formula, rule_setting, settings_of
 from optilab.show.blocks import Sentence
 from optilab.show.chart import Chart, Contour, Heatmap, Mark, Panel, PanelRow, Points, Scale
+from optilab.study.paths import require_bare
 from optilab.words import plural, setting, short_setting
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from annotated_doc import Doc
 from annotated_types import Ge, Le, MinLen
@@ -12,8 +12,8 @@ from pydantic import AfterValidator
 
 from optilab import runs
 from optilab.commands.answer import FILMS, PAGES, PICTURES, Answer, show_claims
-from optilab.commands.request import Conflicts, Request
-from optilab.errors import UsageError, shell
+from optilab.commands.request import Conflicts, Request, plain
+from optilab.errors import UsageError, shell, shown
 from optilab.marks import Argument, ConfigKey, Flag, Read, claim_doc
 from optilab.show import terminal
 from optilab.show.blocks import paint, with_columns
@@ -251,3 +251,20 @@ def present(answer: Answer, request: OutputOptions) -> int:
         paint(with_columns(blocks, answer.table(), columns, "--columns") if columns else blocks)
         paint(answer.saved)
     return max(answer.code, show_claims(answer.judged, request.silent))
+
+
+class RaceOptions(FormatOptions, FileOptions, OutputOptions):
+    """The options of a race and of a benchmark."""
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], typed: bool = False) -> Self:
+        """The request, whose ranges may be tuples of Python."""
+        if isinstance(over := plain(values.get("over")), dict):
+            spans = {
+                key: ":".join(part if isinstance(part, str) else shown(part) for part in span)
+                if isinstance(span, list)
+                else span
+                for key, span in over.items()
+            }
+            values = {**values, "over": spans}
+        return super().of(values, typed)

@@ -1,26 +1,34 @@
-"""Shared code of the commands that follow paths: options for rule, function and start; following and tuning."""
+"""What commands that follow trajectories read: optimizer, function, start, learning rate."""
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_doc import Doc
+from annotated_types import Ge, Le
 
-from optilab.commands.request import Request, plain
+from optilab.commands.options import SetOptions, SilentOptions
 from optilab.config.load import load
-from optilab.config.presets import optimizer_names
-from optilab.config.tree import Override, decimal
+from optilab.config.tree import Override
 from optilab.errors import UsageError
 from optilab.marks import ConfigKey, Flag, Read
 from optilab.optimize.user_rule import UserRule
 from optilab.show import terminal
-from optilab.words import listed, plural
+from optilab.words import listed
 
 if TYPE_CHECKING:
     from optilab.config.optimize import OptimizeConfig
-    from optilab.optimize import Trajectory
-    from optilab.study.claims import ClaimResult, Results
+
+
+import re
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+from optilab.commands.request import Request, plain
+from optilab.config.presets import optimizer_names
+from optilab.config.tree import decimal
+
+if TYPE_CHECKING:
+    from optilab.config.optimize import OptimizeConfig
 
 
 def note_if_code_is_slow(rules: Iterable[Any], silent: bool) -> AbstractContextManager[None]:
@@ -83,76 +91,22 @@ def chosen_config(request: Request, epochs: int | None = None, *more: Override) 
     return load(OptimizeConfig, plain(config), [*steps, *changes, *more], rules)
 
 
-def require_bare(config: "OptimizeConfig", subject: str) -> None:
-    """UsageError where the config puts something around the optimizer, which `subject` runs as it is."""
-    if around := config.regime.changed:
-        raise UsageError(f"{subject} runs an optimizer as it is, without {listed(around)}")
+class Against(SetOptions, SilentOptions):
+    """Options of `verify` and `grade`: the reference, and the limits of the time."""
 
-
-def follow(config: "OptimizeConfig") -> "dict[str, Trajectory]":
-    """The path of each rule, by its label. UsageError for a claim that they cannot meet or fail."""
-    from optilab.optimize import descend
-
-    if config.expect:
-        from optilab.study.claims import require_judgeable
-
-        require_judgeable(config.expect, config.labels, epochs=config.epochs)
-    return {
-        label: descend(rule, config.function, config.start, config.epochs, config.tolerance, config.regime)
-        for label, rule in zip(config.labels, config.algo, strict=True)
-    }
-
-
-def rows(paths: "Mapping[str, Trajectory]") -> Iterator[dict[str, Any]]:
-    """One row per optimizer and epoch, as in metrics.csv."""
-    for label, path in paths.items():
-        for epoch, norm in enumerate(path.gradient_norms):
-            yield {
-                "algo": label,
-                "epoch": epoch,
-                **{f"w{i + 1}": float(value) for i, value in enumerate(path.points[epoch])},
-                "f": float(path.values[epoch]),
-                "gradient_norm": float(norm),
-            }
-
-
-def results_of(config: "OptimizeConfig", paths: "Mapping[str, Trajectory]") -> "Results":
-    """The results of the paths, as claims read them."""
-    from optilab.study.claims import results_of_paths
-
-    return results_of_paths(config, list(rows(paths)), {label: path.status.value for label, path in paths.items()})
-
-
-def judge_paths(config: "OptimizeConfig", paths: "Mapping[str, Trajectory]") -> "list[ClaimResult]":
-    """The results of the config's claims about its paths."""
-    if not config.expect:
-        return []
-    from optilab.study.claims import judge_claims
-
-    return judge_claims(config.expect, results_of(config, paths))
-
-
-def tune_rules(
-    config: "OptimizeConfig", budget: int, changes: Sequence[Override] = ()
-) -> "tuple[OptimizeConfig, str]":
-    """The config with every rule at the best of `budget` settings from the path's own start, and the sentence on it.
-
-    UsageError for `changes` of what is tuned.
-    """
-    import numpy as np
-
-    from optilab.config.study import RaceConfig
-    from optilab.study import tuning_space
-    from optilab.study.tuning import tune
-
-    require_bare(config, "--tune")
-    searched = {f"algo.{name}" for rule in config.algo for name in tuning_space.searched_fields(rule)}
-    for change in changes:
-        if change.key in searched:
-            raise UsageError(f"--tune searches {change.key.removeprefix('algo.')}", change.where)
-    conditions = RaceConfig.model_construct(budget=budget, gradients=config.epochs)
-    start = np.array([config.function.start if config.start is None else config.start], dtype=float)
-    rules = tuple(tune(rule, config.function, conditions, start) for rule in config.algo)
-    cost = f"{plural(budget, 'path')} of {plural(config.epochs, 'epoch')} each"
-    note = f"tuned: the best of {budget} random settings per optimizer from this start ({cost})"
-    return config.model_copy(update={"algo": rules}), note
+    against: Annotated[str | None, Flag("NAME", complete="rule"), Doc("The reference optimizer")] = None
+    function: Annotated[
+        Any,
+        ConfigKey("function"),
+        Read(read_function),
+        Flag("NAME|FORMULA", complete="objective"),
+        Doc("Compare on this function only"),
+    ] = None
+    epochs: Annotated[Any, ConfigKey("epochs"), Flag("N"), Doc("Steps to compare")] = None
+    timeout: Annotated[
+        float,
+        Ge(0.1),
+        Le(86_400),
+        Flag("SECONDS"),
+        Doc("Limit of one step, and of loading the file, on the clock"),
+    ] = 30.0

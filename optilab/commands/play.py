@@ -24,17 +24,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from optilab.call import flow
 from optilab.commands.answer import Answer
 from optilab.commands.options import QUIET, OutputOptions, SetOptions
-from optilab.commands.paths import (
-    Function,
-    LearningRate,
-    Optimizers,
-    Source,
-    Start,
-    chosen_config,
-    follow,
-    require_bare,
-    tune_rules,
-)
+from optilab.commands.paths import Function, LearningRate, Optimizers, Source, Start, chosen_config
 from optilab.commands.request import Place
 from optilab.config.load import load
 from optilab.config.section import dump
@@ -50,6 +40,7 @@ from optilab.optimize.rule import RESERVED_SETTINGS, settings_in_formula
 from optilab.optimize.user_rule import UserRule
 from optilab.show import terminal
 from optilab.show.page import asset, document, page_file, write_page
+from optilab.study.paths import follow, require_bare, tune_rules
 from optilab.words import plural
 
 if TYPE_CHECKING:

@@ -1,7 +1,6 @@
 """`optilab race`: which optimizer is the best after the same tuning, on test functions."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated
 
 from annotated_doc import Doc
 
@@ -9,17 +8,16 @@ from optilab.commands import studies
 from optilab.commands.answer import SimpleAnswer
 from optilab.commands.options import (
     QUIET,
-    FileOptions,
-    FormatOptions,
-    OutputOptions,
+    RaceOptions,
     TableOptions,
 )
 from optilab.commands.paths import note_if_code_is_slow
-from optilab.commands.request import Place, plain
+from optilab.commands.progress import StepProgress
+from optilab.commands.request import Place
 from optilab.config.presets import rules_named
 from optilab.config.study import FUNCTIONS, OPTIMIZERS, RaceConfig
 from optilab.config.tree import Tree
-from optilab.errors import UsageError, chosen_names, shell, shown
+from optilab.errors import UsageError, chosen_names, shell
 from optilab.optimize import OBJECTIVES
 from optilab.show import terminal
 from optilab.show.table import Table
@@ -33,23 +31,6 @@ EXAMPLES = (
     "optilab race --budget 50 --starts 20 --out race.png --out race.html",
     "optilab race --settings",
 )
-
-
-class RaceOptions(FormatOptions, FileOptions, OutputOptions):
-    """The options of a race and of a benchmark."""
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any], typed: bool = False) -> Self:
-        """The request, whose ranges may be tuples of Python."""
-        if isinstance(over := plain(values.get("over")), dict):
-            spans = {
-                key: ":".join(part if isinstance(part, str) else shown(part) for part in span)
-                if isinstance(span, list)
-                else span
-                for key, span in over.items()
-            }
-            values = {**values, "over": spans}
-        return super().of(values, typed)
 
 
 class RunRace(RaceOptions, TableOptions, RaceConfig):
@@ -79,8 +60,8 @@ def race_on_functions(request: RunRace, place: Place) -> "LabRace | SimpleAnswer
         raise UsageError(text, request.flag("algos"))
     tests = [OBJECTIVES[name]() for name in chosen]
     from optilab.commands.race_tables import COLUMNS, LabRace
+    from optilab.judge.claims import judge_claims, require_judgeable
     from optilab.study import function_race as study
-    from optilab.study.claims import judge_claims, require_judgeable, results_of_race
 
     tree = Tree(places={("over",): request.flag("over")})
     studies.with_location(tree, study.require_raceable, rules, tests, request.over)
@@ -97,10 +78,10 @@ def race_on_functions(request: RunRace, place: Place) -> "LabRace | SimpleAnswer
         terminal.note(plan)
     with (
         note_if_code_is_slow(rules, place.silent),
-        studies.StepProgress(tunings, place.silent, f"tuning 1 of {tunings}") as progress,
+        StepProgress(tunings, place.silent, f"tuning 1 of {tunings}") as progress,
     ):
         race = study.run(rules, tests, request, lambda done: progress.step(f"tuning {done} of {tunings}"))
-    judged = judge_claims(request.expect, results_of_race(race))
+    judged = judge_claims(request.expect, study.results_of_race(race))
     again = shell(*place.argv[1:]) if request.typed else str(request.call("race"))
     return LabRace(race, rules, tests, again, request.settings, judged)
 

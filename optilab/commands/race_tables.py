@@ -1,6 +1,6 @@
 """The answer of a race, as tables and sentences for the terminal, the page and `--json`.
 
-All verdicts are those of `study.judge`.
+All verdicts are those of `judge.judge`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,6 +14,7 @@ from optilab.call import Call
 from optilab.commands.answer import Answer
 from optilab.commands.charts.races import race_chart
 from optilab.config.study import RaceConfig
+from optilab.judge.claims import ClaimResult
 from optilab.numbers import ratio
 from optilab.optimize import OBJECTIVES, RULES, Objective, Rule
 from optilab.optimize.objective import minima_inside
@@ -21,7 +22,6 @@ from optilab.show.blocks import Block, Details, Hint, NextStep, Sentence, Verbat
 from optilab.show.chart import Chart
 from optilab.show.table import Column, Table, grid, interval_columns, interval_values
 from optilab.study import function_race
-from optilab.study.claims import ClaimResult
 from optilab.study.function_race import CONDITIONS, ENOUGH_FUNCTIONS, Race
 from optilab.study.tuning import UNSOLVED, extra_knowledge, gradients_per_step
 from optilab.words import plural, some
@@ -97,7 +97,7 @@ def _ends(race: Race) -> list[str]:
 
 
 def race_verdict(race: Race) -> list[str]:
-    """The answer of a race on functions, which `study.judge` has decided, and what limits it."""
+    """The answer of a race on functions, which `judge.judge` has decided, and what limits it."""
     if not np.isfinite(race.costs).any():
         return ["no optimizer solved any problem: try more gradient evaluations or a larger accuracy"]
     lowest, possible = race.standings[0], race.judgment.possible_best

@@ -15,10 +15,10 @@ from optilab.commands.options import (
     Optimizer,
     StudyOptions,
 )
+from optilab.commands.planned import PlannedStudy
 from optilab.commands.request import Place
 from optilab.commands.results import LabStudy
-from optilab.commands.studies import PlannedStudy
-from optilab.commands.sweep import EndedSweep
+from optilab.commands.sweeps import EndedSweep
 from optilab.config.study import RemedyConfig
 from optilab.marks import ConfigKey, Flag
 from optilab.runs import read_timings

@@ -8,14 +8,8 @@ from annotated_doc import Doc
 from pydantic import Field
 
 from optilab.commands.answer import SimpleAnswer
-from optilab.commands.compare import (
-    ComparisonOptions,
-    LabComparison,
-    Metric,
-    benchmark_view,
-    compare_selection,
-    trainings_and_metric,
-)
+from optilab.commands.comparison import LabComparison, trainings_and_metric
+from optilab.commands.comparison_options import ComparisonOptions, Metric
 from optilab.commands.options import QUIET, ColumnOptions, FolderOptions, OutputOptions, RunNames
 from optilab.commands.request import Place
 from optilab.marks import Flag
@@ -71,9 +65,7 @@ def _answer(request: Report, place: Place) -> "tuple[LabComparison | BenchmarkVi
     """The answer that the page shows, and a sentence for each trial left out."""
     timed = request.target is not None
     selection, metric = trainings_and_metric(place.folder, request.names, request.metric, timed)
-    if view := benchmark_view(selection.entries, request):
-        return view, selection.notes
-    return compare_selection(selection, metric, request), selection.notes
+    return request.compare(selection, metric), selection.notes
 
 
 COMMAND = Report

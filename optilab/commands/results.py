@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from optilab import runs
 from optilab.commands.answer import Answer
-from optilab.commands.compare import LabComparison, compare_selection, curves, missing_epoch, trainings_and_metric
+from optilab.commands.comparison import (
+    LabComparison,
+    compare_selection,
+    curves,
+    missing_epoch,
+    trainings_and_metric,
+)
 from optilab.config.tree import yaml_bytes
 from optilab.errors import DataError, ExitCode, OptilabError, RunError, UsageError
 from optilab.numbers import percent
@@ -24,12 +30,12 @@ from optilab.words import listed, plural
 
 if TYPE_CHECKING:
     from optilab.commands.benchmark_tables import BenchmarkView
-    from optilab.commands.diagnose import Diagnosis
-    from optilab.commands.optimize import LabPaths
+    from optilab.commands.diagnosis import Diagnosis
+    from optilab.commands.trajectories import LabPaths
     from optilab.diagnose import Evidence
+    from optilab.judge.claims import ClaimResult
     from optilab.show.chart import Chart
     from optilab.study.benchmark import BenchmarkResult
-    from optilab.study.claims import ClaimResult
     from optilab.study.study import StudyResult
 
 
@@ -71,7 +77,7 @@ class LabRun(LabEntry[Record]):
     @property
     def diagnosis(self) -> "Diagnosis":
         """The findings of `optilab diagnose`: causes that keep the network from learning, or that it is healthy."""
-        from optilab.commands.diagnose import Diagnosis
+        from optilab.commands.diagnosis import Diagnosis
         from optilab.diagnose import diagnose, evidence_of
 
         evidence = evidence_of(self.entry)
@@ -141,17 +147,18 @@ class LabRun(LabEntry[Record]):
     @property
     def _view(self) -> "LabComparison | LabPaths":
         """The training alone, as a comparison of one group; or the paths of an `optimize` run."""
-        from optilab.study.groups import Selection
+        from optilab.judge.groups import Selection
+        from optilab.judge.measure import Measure
 
         if not self._is_training:
             return self._paths
         metric = "test_acc" if "test_acc" in self.manifest else best_column(self.rows)
-        return compare_selection(Selection([self.entry], entries=[self.entry]), metric)
+        return compare_selection(Selection([self.entry], entries=[self.entry]), Measure(metric))
 
     @cached_property
     def _paths(self) -> "LabPaths":
         """The paths, from the rows, with the config of the start; a user's code is not executed."""
-        from optilab.commands.optimize import LabPaths
+        from optilab.commands.trajectories import LabPaths
         from optilab.config.load import load
         from optilab.config.optimize import OptimizeConfig
         from optilab.config.section import handling_user_code
@@ -191,9 +198,11 @@ class LabStudy(LabEntry[Study]):
     @cached_property
     def comparison(self) -> LabComparison:
         """The comparison of the completed trainings by their settings; of a benchmark that of the evaluated ones."""
+        from optilab.judge.measure import Measure
+
         selection, metric = trainings_and_metric(self.path.parent, [str(self.path)], None)
         ended = [record for record in selection.records if record.state in ("done", "diverged")]
-        return compare_selection(selection._replace(records=ended), metric)
+        return compare_selection(selection._replace(records=ended), Measure(metric))
 
     @cached_property
     def confirmation(self) -> LabComparison | None:

@@ -10,8 +10,10 @@ from annotated_doc import Doc
 
 from optilab import runs
 from optilab.call import Call, Command
-from optilab.commands import compare
+from optilab.commands import comparison
 from optilab.commands.answer import Answer, SimpleAnswer
+from optilab.commands.compare import CompareRuns
+from optilab.commands.comparison_options import Labels
 from optilab.commands.options import QUIET, FileOptions, FolderOptions, OutputOptions, RunNames, TableOptions
 from optilab.commands.request import Conflicts, Place
 from optilab.commands.results import LabRun, LabStudy
@@ -27,10 +29,10 @@ from optilab.show.table import Column, Table, grid
 from optilab.words import FEW, SEVERAL, duration, of_key, plural, some
 
 if TYPE_CHECKING:
+    from optilab.judge.curves import Curve, Histories
+    from optilab.judge.groups import Selection
     from optilab.show.chart import Chart
-    from optilab.study.curves import Curve, Histories
     from optilab.study.diff import Diff, Pairs
-    from optilab.study.groups import Selection
     from optilab.study.listing import ListedRun
 
 _RUN = "20261124-143512-sigmoid-1c2d9e05"  # a name as `train` makes them
@@ -155,7 +157,7 @@ def _columns(lines: "Sequence[ListedRun]") -> list[Column]:
 
 
 def _row(line: "ListedRun") -> dict[str, Any]:
-    from optilab.study.groups import without_directory
+    from optilab.judge.groups import without_directory
 
     facts = {key: without_directory(value) for key, value in line.facts.items()}
     changed = _changes(line, limit=len(line.variant.changed))
@@ -186,7 +188,7 @@ def _document(line: "ListedRun") -> dict[str, Any]:
 def _configured(line: "ListedRun") -> str:
     """`sigmoid, lr 0.1, norm batch`; of a study also its axes: `sigmoid, 9 values of lr x 3 seeds`, or before all
     of its trials have ended `sigmoid, over lr`."""
-    from optilab.study.groups import short_names
+    from optilab.judge.groups import short_names
 
     if "stage" in line.axes:  # a benchmark: its settings and seeds depend on each other
         kinds = [key for key in ("rule", "network", "repeat", "setting") if key in line.axes]
@@ -205,7 +207,7 @@ def _configured(line: "ListedRun") -> str:
 
 def _changes(line: "ListedRun", limit: int) -> str:
     """At most `limit` settings that differ from the preset and that no axis varies: `lr 0.1, norm batch`."""
-    from optilab.study.groups import short_names, value_text, without_directory
+    from optilab.judge.groups import short_names, value_text, without_directory
 
     fixed = ("threads", "device") if isinstance(line.entry, Study) else ()  # of all trials: they run on one thread
     varied = [key for key in line.variant.changed if any(is_within(key, axis) for axis in line.axes)]
@@ -239,7 +241,7 @@ def _progress(line: "ListedRun") -> str:
 
 def _trials(lines: "Sequence[ListedRun]", axes: Sequence[str]) -> Table:
     """The trials of a study."""
-    from optilab.study.groups import short_names, value_text
+    from optilab.judge.groups import short_names, value_text
 
     def axis_text(value: Any) -> str:
         """The value of an axis as text; empty for null, a hyperparameter that an optimizer of a benchmark lacks."""
@@ -360,7 +362,7 @@ class ShownStudy(LabStudy):
 
 
 def _facts(entry: Record | Study) -> Iterator[Block]:
-    from optilab.study.groups import value_text
+    from optilab.judge.groups import value_text
     from optilab.study.listing import lines
 
     manifest = entry.manifest
@@ -414,14 +416,14 @@ class PlotRuns(FileOptions, FolderOptions, OutputOptions):
         Flag("PART"),
         Doc("Draw only the loss, accuracy, curvature or layers of the runs"),
     ] = None
-    label: compare.Labels = None
+    label: Labels = None
     title: Annotated[str | None, Flag("TEXT"), Doc("Title, '' for none [the settings that all runs share]")] = None
     quiet: Annotated[bool, QUIET, Doc("Print the plot's file and nothing else")] = False
 
     def run(self, place: Place) -> "Plot":
         from optilab.commands.charts.training import training_chart
-        from optilab.study.curves import histories
-        from optilab.study.groups import select_runs
+        from optilab.judge.curves import histories
+        from optilab.judge.groups import select_runs
 
         selection, file = select_runs(place.folder, self.names), next(iter(self.out or ()), None)
         for note in selection.notes:
@@ -432,7 +434,7 @@ class PlotRuns(FileOptions, FolderOptions, OutputOptions):
         if chart is None:
             groups = histories(selection.records, self.label or ())
             if not groups.groups:
-                raise compare.missing_epoch(groups.without_epochs)
+                raise comparison.missing_epoch(groups.without_epochs)
             chart, facts = training_chart(groups, self.panel), _plot_document(groups, file)
             left_out = {
                 "no epoch yet": groups.without_epochs,
@@ -465,17 +467,22 @@ class Plot(SimpleAnswer):
 def _of_settings(chosen: "Selection") -> "Chart | None":
     """The chart over the settings of one sweep that has tried three or more, or that of a benchmark; else None."""
     from optilab.commands.charts.settings import settings_chart
-    from optilab.study.groups import request_of
+    from optilab.judge.groups import request_of
+    from optilab.judge.measure import Measure
 
     entries = chosen.entries
     if len(entries) != 1 or not isinstance(entries[0], Study):
         return None
-    if view := compare.benchmark_view(entries):
+    if view := comparison.benchmark_view(entries):
         return view.chart()
     if entries[0].manifest["command"] != "sweep":
         return None
     metric = str(request_of(entries[0]).get("metric", "val_acc"))
-    return settings_chart(compare.compare_selection(chosen, metric).comparison) if chosen.records else None
+    return (
+        settings_chart(comparison.compare_selection(chosen, Measure(metric)).comparison)
+        if chosen.records
+        else None
+    )
 
 
 def _plot_document(curves: "Histories", picture: str | None) -> dict[str, Any]:
@@ -629,7 +636,7 @@ def _pairs(section: str, pairs: "Pairs") -> list[dict[str, str]]:
 
 
 def _value(value: Any) -> str:
-    from optilab.study.groups import value_text
+    from optilab.judge.groups import value_text
 
     words = "-" if value is None else value_text(value) if not isinstance(value, str) else value
     return words if len(words) <= 40 else f"{words[:37]}..."
@@ -658,8 +665,8 @@ class ExportRuns(FolderOptions, OutputOptions):
     quiet: Annotated[bool, QUIET, Doc("Do not name runs that are left out")] = False
 
     def run(self, place: Place) -> SimpleAnswer:
+        from optilab.judge.groups import select_runs
         from optilab.study import export
-        from optilab.study.groups import select_runs
 
         selection = select_runs(place.folder, self.names)
         if self.out is None and self.tensorboard is None:
@@ -689,7 +696,7 @@ PARTS = {
     "plot": PlotRuns,
     "path": FindRun,
     "rm": RemoveRuns,
-    "compare": compare.COMMAND,
+    "compare": CompareRuns,
     "diff": DiffRuns,
     "export": ExportRuns,
 }

@@ -1,35 +1,28 @@
-"""Shared parts of the commands that train many networks: where a study starts, its settings, its progress."""
+"""The study that a request means: where it starts, its settings, and its run or its plan."""
 
-import contextlib
 import os
-import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from optilab import runs
 from optilab.call import Command
-from optilab.commands.answer import Answer
 from optilab.commands.options import JobOptions, StudyOptions
+from optilab.commands.planned import PlannedStudy
+from optilab.commands.progress import TerminalView
 from optilab.commands.request import Place, plain
 from optilab.config.load import at_place, tree_of
 from optilab.config.section import build
 from optilab.config.tree import Tree
 from optilab.errors import RunError, UsageError, shown
 from optilab.runs import Record
-from optilab.runs.metrics import metric_of
 from optilab.runs.record import CONFIG
 from optilab.show import terminal
-from optilab.show.progress import Bar
-from optilab.show.table import Table
-from optilab.words import duration, pace, plural
 
 if TYPE_CHECKING:
     from optilab.commands.results import EndedStudy
-    from optilab.study.study import Cost, StudyResult, StudySpec
-    from optilab.study.trials import Outcome
+    from optilab.study.study import StudyResult, StudySpec
 
 
 def tree_and_name(
@@ -140,7 +133,8 @@ def run_or_plan(
 
     `label` ends the name of a study that is given none.
     """
-    from optilab.study.claims import judge_claims, results_of_study
+    from optilab.judge.claims import judge_claims
+    from optilab.study.results import results_of_study
 
     spec = with_location(tree, spec_of, study_config(request, tree), request.changes)
     config = getattr(request, "config", None)
@@ -183,7 +177,7 @@ def run(spec: "StudySpec", name: str, request: JobOptions, place: Place) -> "Stu
 
 def _require_possible(spec: "StudySpec", path: Path) -> None:
     """Refuse claims that can never be checked, and the name of a run."""
-    from optilab.study.claims import require_judgeable
+    from optilab.judge.claims import require_judgeable
 
     trainings = [trial.config for trial in spec.trials]
     require_judgeable(spec.request.expect, spec.labels, trainings, spec.sample, unit=spec.unit)
@@ -198,180 +192,3 @@ def dry_run(spec: "StudySpec", name: str, request: JobOptions, place: Place) -> 
     _require_possible(spec, place.folder / name)
     cost = study.dry_run(spec, place.folder / name, study.ExecutionOptions(request.jobs))
     return PlannedStudy(spec.shape, cost, spec.detectable, spec.notes)
-
-
-@contextlib.contextmanager
-def starting(name: str, soon: bool = True) -> Iterator[None]:
-    """The first line, while PyTorch is loaded, which takes seconds: on a terminal at once where it is `soon`, else
-    after ten seconds."""
-    text = f"starting {name}: loading PyTorch, which takes long on a busy machine"
-    if soon and terminal.err.is_terminal:
-        terminal.note(text)
-        yield
-    else:
-        with terminal.note_if_slow(text):
-            yield
-
-
-@dataclass(frozen=True, repr=False)
-class PlannedStudy(Answer):
-    """The answer of a dry run."""
-
-    shape: str
-    cost: "Cost"
-    detectable: float | None
-    """The smallest difference to the best that is found in 8 of 10 cases, in standard deviations over the seeds."""
-    remarks: Sequence[str] = ()
-
-    schema_version: ClassVar[int] = 2
-
-    @property
-    def headline(self) -> str:
-        return announcement(self.shape, self.cost)
-
-    @property
-    def notes(self) -> list[str]:
-        if self.detectable is None:
-            return [*self.remarks]
-        difference = f"a difference to the best setting of {self.detectable:.2g} standard deviations over seeds"
-        return [*self.remarks, f"would find, with a probability of 80%, {difference}"]
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        return [dict(self.document())]
-
-    def blocks(self) -> Iterable[str]:
-        return (self.headline, *self.notes)
-
-    def table(self) -> Table:
-        return Table([], [], self.notes)
-
-    def document(self) -> Mapping[str, Any]:
-        cost = {key: value for key, value in asdict(self.cost).items() if key != "problem"}
-        return {"plan": self.shape, **cost, "detectable": self.detectable, "notes": self.notes}
-
-
-# --- what is shown meanwhile --------------------------------------------------------------------------------
-
-
-class TerminalView:
-    """A study on the terminal or in a notebook; `silent`: only errors and notes."""
-
-    def __init__(self, silent: bool = False) -> None:
-        self._silent = silent
-
-    def announce(self, shape: str, cost: "Callable[[], Cost]") -> None:
-        if not self._silent:
-            with starting(shape, soon=False):
-                estimate = cost()
-            terminal.note(announcement(shape, estimate))
-
-    def progress(self, trials: int, epochs: int, metric: str) -> "StudyProgress":
-        return StudyProgress(trials, epochs, metric, self._silent)
-
-    def note(self, message: str) -> None:
-        terminal.note(message)
-
-
-def announcement(shape: str, cost: "Cost") -> str:
-    """The trials of a study and their estimated cost: `54 trials: 9 values of optimizer.lr x 3 seeds, ...`."""
-    same_length = cost.epochs == cost.longest * cost.trials
-    each = (
-        f"{plural(cost.longest, 'epoch')}{' each' * (cost.trials > 1)}"
-        if same_length
-        else f"up to {cost.longest:,} epochs"
-    )
-    parts = [f"{plural(cost.trials, 'trial')}: {shape}, {each}"]
-    if cost.missing < cost.trials:
-        parts.append(f"{cost.trials - cost.missing:,} done already")
-    if cost.seconds is not None and cost.seconds_per_epoch is not None:
-        at_once = f"{cost.at_once} at a time, {cost.seconds_per_epoch:.2g} s per epoch"
-        parts.append(f"at least {duration(cost.seconds)} ({at_once})")  # measured alone: others slow it down
-    if cost.bytes is not None:
-        parts.append(f"about {max(0.1, cost.bytes / 2**20):,.1f} MiB on disk")
-    return "; ".join(parts)
-
-
-class StudyProgress(Bar):
-    """Trials and epochs done, the best trial so far, time left: a bar on a terminal and in a notebook, a line per trial
-    in a log.
-    """
-
-    def __init__(self, trials: int, epochs: int, metric: str, quiet: bool) -> None:
-        super().__init__(epochs, quiet)
-        self._trials = trials
-        self._metric, self._best = metric_of(metric), list[float]()
-        self._statuses = dict[str, str]()
-        self._epochs = self._first = 0
-        self._started, self._begun, self._moves = time.monotonic(), False, False
-
-    def recount(self, trials: int, epochs: int) -> None:
-        """Count to other numbers from now on."""
-        self._trials, self._total = trials, epochs
-        self.update(self._task, total=epochs)
-
-    def epochs(self, done: int) -> None:
-        """Report the number of epochs that are on disk; time counts from the first one here, without the start."""
-        self._epochs = done
-        moves = self._begun and done > self._first
-        if not self._begun or (moves and not self._moves):
-            self._first, self._started = done, time.monotonic()
-        self._begun, self._moves = True, self._moves or moves
-        self._draw()
-
-    def known(self, outcomes: "Iterable[Outcome]") -> None:
-        """Count trials that had ended before this command."""
-        for outcome in outcomes:
-            self._statuses[outcome.trial.name] = outcome.status
-            value = outcome.row.get(self._metric.name)
-            if outcome.status in ("done", "stopped") and isinstance(value, int | float):
-                self._best = [max([*self._best, value], key=lambda v: v * self._metric.sign)]
-
-    def done(self, outcome: "Outcome") -> None:
-        """Count and report a trial that has ended."""
-        self.known([outcome])
-        self._draw()
-        if outcome.failed or self.in_log:
-            reason = f": {outcome.reason}" if outcome.failed else ""
-            left = f", {left}" if (left := self._left()) else ""
-            count = f"{len(self._statuses)}/{self._trials}"
-            terminal.note(f"{count} {outcome.trial.name} {outcome.status}{reason}{left}")
-
-    def _left(self) -> str:
-        """`about 2:30 left`, from the epochs since the first ones; empty while nothing is known."""
-        fresh, elapsed = self._epochs - self._first, time.monotonic() - self._started
-        ended = len(self._statuses) == self._trials and "stopped" not in self._statuses.values()
-        if fresh <= 0 or ended or self._epochs >= self._total:
-            return ""
-        return f"about {duration((self._total - self._epochs) * elapsed / fresh)} left"
-
-    def _draw(self) -> None:
-        counts, name = Counter(self._statuses.values()), self._metric.name
-        bad = [f"{counts[status]} {status}" for status in ("failed", "diverged") if counts[status]]
-        best = [f"best {name} {self._metric.text(float(value))}" for value in self._best]
-        speed = pace(self._epochs - self._first, time.monotonic() - self._started)
-        text = "   ".join([f"{len(self._statuses)} of {self._trials} trials", *bad, *best, speed])
-        self.show(self._epochs, text, self._left())
-
-
-class StepProgress(Bar):
-    """A number of steps and the time left: a bar on a terminal and in a notebook, a line every ten seconds in a log."""
-
-    def __init__(self, total: int, silent: bool, text: str) -> None:
-        super().__init__(total, silent)
-        self._done, self._started = 0, time.monotonic()
-        self._noted = self._started
-        self.show(0, text, "")
-
-    def step(self, text: str) -> None:
-        """Count one more step; time counts from the first one, which warms up."""
-        self._done, now, left = self._done + 1, time.monotonic(), ""
-        if self._done == 1:
-            self._started = now
-        else:
-            seconds = (self._total - self._done) * (now - self._started) / (self._done - 1)
-            left = f"{duration(seconds)} left"
-        self.show(self._done, text, left)
-        if self.in_log and now - self._noted >= terminal.MAX_SILENCE_SECONDS:
-            self._noted = now
-            terminal.note(", ".join(filter(None, (text, left))))

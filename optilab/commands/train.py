@@ -15,7 +15,7 @@ from optilab import runs, signals
 from optilab.call import Command
 from optilab.commands import studies
 from optilab.commands.answer import Answer
-from optilab.commands.compare import drawn
+from optilab.commands.comparison import drawn
 from optilab.commands.options import (
     BatchSize,
     ClusterOptions,
@@ -33,6 +33,7 @@ from optilab.commands.options import (
     Threads,
     present,
 )
+from optilab.commands.progress import starting
 from optilab.commands.request import Conflicts, Place
 from optilab.commands.results import LabRun, LabStudy
 from optilab.config.load import load
@@ -48,10 +49,10 @@ from optilab.show.table import grid
 from optilab.words import duration, pace, plural, settings_text
 
 if TYPE_CHECKING:
-    from optilab.commands.sweep import EndedSweep
+    from optilab.commands.sweeps import EndedSweep
     from optilab.config.training import TrainConfig
     from optilab.data.read import Dataset
-    from optilab.study.claims import ClaimResult
+    from optilab.judge.claims import ClaimResult
     from optilab.train.engine import Training
     from optilab.train.resume import Fork
 
@@ -165,7 +166,7 @@ def _train(
     """
     from optilab.config.claims import BEST
     from optilab.data import fetch
-    from optilab.study.claims import require_judgeable
+    from optilab.judge.claims import require_judgeable
 
     require_judgeable(config.expect, [config.name, BEST], [config], sample=1)
     dataset = fetch.load_or_fetch(*config.data.source)
@@ -206,7 +207,7 @@ def _run(
     fork: "Fork | None",
 ) -> "tuple[Training, str]":
     """Train until the end or until `stop` is requested; raises what `session` raises, with the run on disk by then."""
-    with studies.starting(config.name) if not place.silent else nullcontext():
+    with starting(config.name) if not place.silent else nullcontext():
         from optilab.train import session  # torch comes in here, after everything that can be refused without it
         from optilab.train.device import exclusive_torch
 
@@ -228,7 +229,7 @@ def _run(
 
 def _result(path: Path, config: "TrainConfig", request: Train, plot: bool = True) -> "LabTraining":
     """The result of the run on disk, with its claims checked and its files written."""
-    from optilab.study import claims
+    from optilab.judge import claims
 
     record = runs.read(path)
     judged = claims.judge_claims(config.expect, claims.results_of_trainings([record]))
@@ -316,15 +317,16 @@ def _summary(rows: Sequence[Row], record: Record) -> Iterator[Block]:
 
 def _train_seeds(config: "TrainConfig", request: Train, place: Place) -> "EndedSweep":
     """Train from several seeds: a sweep without an axis."""
-    from optilab.commands.sweep import EndedSweep
+    from optilab.commands.sweeps import EndedSweep
     from optilab.config.study import SweepConfig
-    from optilab.study import claims
+    from optilab.judge.claims import judge_claims
+    from optilab.study.results import results_of_study
     from optilab.study.sweep import spec_of
 
     spec = spec_of(SweepConfig(config=config, seeds=request.seeds or 1), alone=True)
     ran = studies.run(spec, runs.chosen_name(request.name, spec.name), request, place)
     study = runs.read_study(ran.path)
-    judged = claims.judge_claims(spec.request.expect, claims.results_of_study(study))
+    judged = judge_claims(spec.request.expect, results_of_study(study))
     answer = EndedSweep(study, ran, spec, request.picture, judged=judged)
     _save(request, answer, study.completed())
     return answer

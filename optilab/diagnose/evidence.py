@@ -116,7 +116,7 @@ class Setup:
 
     @classmethod
     def of(cls, config: TrainConfig, network: Mapping[str, Any] = MappingProxyType({})) -> "Setup":
-        """The settings of a config; `network`: the facts of a user's network (`train.inside.network_facts`)."""
+        """The settings of a config; `network`: the facts of a user's network (`train.probe.network_facts`)."""
         depth, rule = 0, config.optimizer
         while hasattr(rule, "base"):
             depth, rule = depth + 1, rule.base

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from optilab.diagnose.seen import Columns, Entered
-from optilab.train.inside import precise
+from optilab.train.tensors import precise
 
 LOSSES = {
     "mse_loss": "squared", "l1_loss": "absolute", "smooth_l1_loss": "absolute", "huber_loss": "absolute",

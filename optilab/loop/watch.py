@@ -25,16 +25,27 @@ from torch import Tensor, nn
 
 from optilab.diagnose.seen import Seen
 from optilab.errors import DataError, UsageError, library_errors, shown
+from optilab.loop import bugs
 from optilab.loop.chance import Chance
 from optilab.loop.loss import MAX_COLUMNS, Call, LossMode, Table, entered, is_linear
 from optilab.runs.metrics import metric_of
-from optilab.train import inside
-from optilab.train.inside import BATCH_NORMS, DROPOUTS, Probe, as_real, finite, first_tensor, operations, spaced
+from optilab.train import tensors
+from optilab.train.probe import (
+    Diagnostics,
+    Probe,
+    batch_as_time,
+    epoch_diagnostics,
+    first_layers,
+    fraction_below_eps,
+    network_facts,
+    without_gradient,
+)
+from optilab.train.tensors import BATCH_NORMS, DROPOUTS, as_real, finite, first_tensor, operations, spaced
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from optilab.commands.diagnose import Diagnosis
+    from optilab.commands.diagnosis import Diagnosis
     from optilab.commands.results import LabRun
     from optilab.diagnose import Evidence, Setup
 
@@ -152,7 +163,7 @@ class Watch:
         self._closed = True
         self._loss_mode.stop()
         self._unhook()
-        inside.remove_hooks(self._hooks)
+        tensors.remove_hooks(self._hooks)
         self._gradient.close()
         _keep_scriptable(self._model)
 
@@ -182,7 +193,7 @@ class Watch:
 
     def diagnosis(self) -> "Diagnosis":
         """The findings that explain why the network does not learn, most severe first. Print it, or look at `rows`."""
-        from optilab.commands.diagnose import Diagnosis
+        from optilab.commands.diagnosis import Diagnosis
         from optilab.diagnose import diagnose
 
         evidence = self.evidence()
@@ -255,7 +266,7 @@ class Watch:
 
     def _unhook(self) -> None:
         """Take the hooks off the model, until the next step."""
-        inside.remove_hooks(self._model_hooks)
+        tensors.remove_hooks(self._model_hooks)
         if self._probe is not None:
             self._probe.close()
             self._probe = None
@@ -274,7 +285,7 @@ class Watch:
             return
         while self._next <= number:
             self._next = next(self._schedule)
-        self._probe = Probe(self._model, self._guard, hooked=not self._compiled, weights=inside.WEIGHTS)
+        self._probe = Probe(self._model, self._guard, hooked=not self._compiled, weights=tensors.WEIGHTS)
         _keep_scriptable(self._model)
         if number < FIRST:
             optimized = self._optimized
@@ -326,7 +337,7 @@ class Watch:
         axis = self._seen.next_inputs
         if axis is None or embedded is None or output is None or len(self._probes) > FIRST:
             return
-        gradient = inside.future_gradient(embedded, output, axis)
+        gradient = bugs.future_gradient(embedded, output, axis)
         if gradient.get("later", 0.0) > self._seen.future.get("later", 0.0):
             self._seen.future = gradient
 
@@ -355,7 +366,7 @@ class Watch:
         """
         optimized, stepped = self._optimized, {id(p) for group in optimizer.param_groups for p in group["params"]}
         named = [(name, p) for name, p in self._model.named_parameters() if p.requires_grad]
-        hidden = [(name, p) for name, p in inside.unregistered(self._model) if p.requires_grad]
+        hidden = [(name, p) for name, p in bugs.unregistered(self._model) if p.requires_grad]
         some = any(p.grad is not None for _, p in named)
         # Without any gradient, another model was called, or the loop steps before its first backward pass. Within the
         # pass, as where the optimizer steps in a hook, gradients are still to come.
@@ -363,7 +374,7 @@ class Watch:
         seen = self._seen
         seen.trained, seen.held = len(named), sum(id(p) in optimized for _, p in named)
         seen.unheld = [n for n, p in [*named, *hidden] if id(p) not in optimized and p.grad is not None]
-        seen.no_gradient += inside.without_gradient(probe, optimized, optimized - stepped) if complete else []
+        seen.no_gradient += without_gradient(probe, optimized, optimized - stepped) if complete else []
         seen.backward = some
 
     @property
@@ -409,7 +420,7 @@ class Watch:
         accuracy, self._chance.accuracy = self._chance.accuracy, None
         self._probes.append({"step": step, "rows": rows, "lr": max(rates, default=None), "acc": accuracy})
         if rows and "first_weights" not in self._start and "weight_norm" in rows[0]:
-            self._start |= inside.first_layers(rows)
+            self._start |= first_layers(rows)
         self._normed_over += probe.normed_over
         self._activations += probe.activations
 
@@ -433,18 +444,18 @@ class Watch:
                 self._last_input = sample.clone() if seen.samples < FIRST else None
             seen.batch_size = seen.batch_size or (len(inputs) if inputs.dim() else 1)
             if target is not None and seen.next_inputs is None and seen.samples <= FIRST:
-                seen.next_inputs = inside.next_inputs(inputs, target)
+                seen.next_inputs = bugs.next_inputs(inputs, target)
         if isinstance(loss, Tensor) and not seen.loss_path:
             seen.loss_path = operations(loss)
             seen.backward = loss.requires_grad
-            seen.cut = loss.requires_grad and not inside.depends_on(loss, self._optimized)
+            seen.cut = loss.requires_grad and not bugs.depends_on(loss, self._optimized)
         if self._loss_mode.error is not None:
             raise self._loss_mode.error
         if isinstance(loss, Tensor) and (call := self._loss_mode.entry(loss)):
             self._loss_calls.append(call._replace(node=None))
         self._loss_mode.calls.clear()
         if seen.samples <= FIRST and not seen.crossed:
-            seen.crossed = inside.batch_as_time(probe, self._output)
+            seen.crossed = batch_as_time(probe, self._output)
         self._chance.add_batch(self._output, target, float(self._pending[-1]), seen.loss_path)
         self._output = None
 
@@ -489,7 +500,7 @@ class Watch:
             ends = [(round(count * (n + 1) / parts), {}) for n in range(parts)]
         elif count - ends[-1][0] > 0.5 * count / len(ends):  # an epoch that was not finished
             ends.append((count, {}))
-        rows, records, begin = list[dict[str, Any]](), list[inside.Diagnostics](), 0
+        rows, records, begin = list[dict[str, Any]](), list[Diagnostics](), 0
         steps = [probe["step"] for probe in self._probes]
         for number, (end, metrics) in enumerate(ends, 1):
             mean = sum(losses[begin:end]) / max(1, end - begin)
@@ -502,10 +513,10 @@ class Watch:
             rows.append(row | {key: value for key, value in metrics.items() if math.isfinite(value)})
             if probes:
                 layers = [probe["rows"] for probe in probes]
-                records.append(inside.epoch_diagnostics(number, layers, probes[-1]["lr"], None))
+                records.append(epoch_diagnostics(number, layers, probes[-1]["lr"], None))
             begin = end
         if records:
-            below = self._safely(lambda: [*map(inside.fraction_below_eps, self._optimizers)]) or []
+            below = self._safely(lambda: [*map(fraction_below_eps, self._optimizers)]) or []
             records[-1]["eps_share"] = next((fraction for fraction in below if fraction is not None), None)
         start = self._before(count, short, rows)
         return Evidence(self._setup(), rows, [start, *records], self._divergence(losses), probe_run=short)
@@ -578,7 +589,7 @@ class Watch:
             "validation": max(1, self._samples),
             "eps": group.get("eps"),
             "weight_decay": decay if coupled else 0.0,
-            **inside.network_facts(self._model, self._activations, self._normed_over),
+            **network_facts(self._model, self._activations, self._normed_over),
         }
         return Setup.of_loop(
             max(*rates, *(probe["lr"] or 0.0 for probe in self._probes)), decay * (not coupled), facts
@@ -651,7 +662,7 @@ class _Gradient:
         ]
 
     def close(self) -> None:
-        inside.remove_hooks(self._hooks)
+        tensors.remove_hooks(self._hooks)
 
     def _add_gradient(self, gradient: Tensor) -> None:
         gradient = as_real(gradient).float()

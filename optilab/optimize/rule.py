@@ -251,7 +251,9 @@ class Registry(Mapping[str, Any]):
         return len(self._entries)
 
 
-RULES = Registry("optimizer", "optilab.optimize.rules", "optilab.optimize.rules_in_code")
+RULES = Registry(
+    "optimizer", "optilab.optimize.rules", "optilab.optimize.matrix_rules", "optilab.optimize.line_search"
+)
 """The update rules. Where the literature has several forms of a rule, the form is a field; defaults are the
 literature's."""
 

@@ -21,12 +21,12 @@ from optilab.config.study import BenchmarkConfig
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
 from optilab.errors import DataError, UsageError
+from optilab.judge.comparison import no_better_than_chance
+from optilab.judge.groups import STAGE, request_of
+from optilab.judge.judge import Judgment, alpha, judge
+from optilab.judge.measure import GroupValues, Measure
 from optilab.optimize.rule import short_name
 from optilab.study import tuning_space
-from optilab.study.comparison import no_better_than_chance
-from optilab.study.groups import STAGE, request_of
-from optilab.study.judge import Judgment, alpha, judge
-from optilab.study.measure import GroupValues, Measure
 from optilab.study.plan import SEEDS_PER_REPEAT, Batch, Plan, final_seeds, mean_score, ranked
 from optilab.study.study import StudySpec
 from optilab.study.sweep import MAX_TRIALS

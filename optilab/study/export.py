@@ -22,9 +22,9 @@ from optilab import runs
 from optilab.call import flow
 from optilab.errors import OptilabError, UsageError, printable
 from optilab.files import cell, write_errors
+from optilab.judge.groups import settings
 from optilab.runs import Record, Row
 from optilab.runs.record import MANIFEST
-from optilab.study.groups import settings
 
 ROW_GROUP: Final = 20_000
 """Rows of a Parquet file that are in memory together."""

@@ -13,12 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from optilab.config.claims import At
 from optilab.config.study import RaceConfig
 from optilab.errors import UsageError
+from optilab.judge.claims import Measured, Results
+from optilab.judge.judge import Judgment, judge
+from optilab.judge.measure import Missing
 from optilab.optimize.objective import Floats, Objective, label_of, minima_inside
 from optilab.optimize.rule import Rule, reject_matrix_rule
 from optilab.study import tuning_space
-from optilab.study.judge import Judgment, judge
 from optilab.study.tuning import Tuning, extra_knowledge, log_costs, measure
 
 CONDITIONS = ("budget", "starts", "repeats", "gradients", "accuracy", "seed", "over")
@@ -191,3 +194,14 @@ def expected_best(scores: Floats) -> Floats:
     n = scores.shape[-1]
     weights = [[comb(n - i, k - 1) / comb(n, k) for i in range(1, n + 1)] for k in range(1, n + 1)]
     return np.asarray(scores @ np.array(weights).T)
+
+
+def results_of_race(race: Race) -> Results:
+    """The rules of a race."""
+    rows = {row["rule"]: row for row in race.standings}
+
+    def measured(metric: str, at: At) -> Mapping[str, Measured]:
+        facts = {name: row[metric] for name, row in rows.items()}
+        return {name: Measured.of({0: Missing("") if fact is None else fact}) for name, fact in facts.items()}
+
+    return Results(measured)

@@ -11,19 +11,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
 from optilab.call import flow
-from optilab.config.keys import is_within, keys_of
-from optilab.config.load import config_of, load
-from optilab.config.presets import presets
-from optilab.config.section import dump, handling_user_code, schema_for
+from optilab.config.keys import is_within
 from optilab.config.tree import decimal, flat
 from optilab.errors import SYNONYMS, OptilabError, UsageError, did_you_mean, shown
-from optilab.optimize import RULES
+from optilab.judge.groups import request_of
+from optilab.judge.variant import PresetDiff, listed_config, variant_of
 from optilab.runs import Record, Row, Study
-from optilab.study.groups import request_of, without_directory
 
 RESULTS = ("run", "command", "state", "created", "finished", "epoch", "val_acc", "best_val_acc", "best_epoch")
 """Facts besides the config by which runs can be filtered and sorted."""
@@ -94,96 +91,6 @@ def _rank(value: Any) -> tuple[bool, float, str]:
     """Numbers by their size, before text by its letters."""
     number = type(value) in (int, float)
     return not number, float(value) if number else 0.0, "" if number else flow(value)
-
-
-# --- what a config changed against its preset -----------------------------------------------------------------
-
-
-HIDDEN = frozenset({"name", "data.dir"})
-"""Keys that change no number and are of no interest in a list."""
-
-
-@dataclass(frozen=True)
-class PresetDiff:
-    """A config as a preset and its changes."""
-
-    preset: str
-    """The preset of the config's name; empty where there is none."""
-    changed: Mapping[str, Any]
-    """The settings, by dotted key, that differ from those of the preset, or without a preset from the defaults."""
-
-
-def listed_config(record: Record) -> tuple[dict[str, Any], str]:
-    """The config that a run was started with, several rules of `optimize` by their names; and what is wrong with its
-    config.yaml, such as that it was edited since."""
-    config, problem = record.manifest.get("config", {}), ""
-    try:
-        config = config_of(record)
-    except OptilabError as error:
-        problem = str(error)
-    rules = config.get("algo")
-    if not (isinstance(rules, list) and all(isinstance(rule, dict) for rule in rules)):
-        return config, problem
-    rest = {key: value for key, value in config.items() if key != "algo"}
-    named = {"algo": rules[0]} if len(rules) == 1 else {str(rule.get("name")): rule for rule in rules}
-    return {**named, **rest}, problem
-
-
-def variant_of(command: str, config: Mapping[str, Any]) -> PresetDiff:
-    """The variant of a config of `train`, or of one of `optimize` as `listed_config` returns it; other commands have no
-    presets. No code of a user's rule is run."""
-    if not config or command not in ("train", "optimize"):
-        return PresetDiff("", {})
-    preset = str(config.get("name"))
-    base = _training(preset) if command == "train" else _path("")
-    if command == "optimize":
-        names = {key: str(rule.get("name")) for key, rule in config.items() if isinstance(rule, dict)}
-        rules = {key: name for key, name in names.items() if key in ("algo", name)}
-        for key, name in rules.items():
-            base = base | {f"{key}.{setting}": value for setting, value in {**_path(name), "name": name}.items()}
-        preset = ",".join(without_directory(name) for name in rules.values())
-    return PresetDiff(preset if base else "", _changed(command, flat(config), base))
-
-
-@cache
-def _training(name: str) -> dict[str, Any]:
-    """The preset of trainings of this name; empty without one."""
-    with handling_user_code("recorded"):
-        paths = [str(preset.path) for preset in presets("train") if preset.name.replace("/", "-") == name]
-        return flat(dump(load(schema_for("train"), paths[0]))) if paths else {}
-
-
-@cache
-def _path(rule: str) -> dict[str, Any]:
-    """A rule of `optimize` with the settings of the exercise or the literature; without a rule the rest of a config."""
-    if rule and rule not in RULES:
-        return {}
-    config = dump(load(schema_for("optimize"), {"algo": [rule or "sgd"]}))
-    (settings,) = config.pop("algo")
-    return flat(settings if rule else config)
-
-
-@cache
-def _defaults(command: str) -> dict[tuple[str, str], str]:
-    """Key and the name of its entry, if it is one of an entry -> the default, as YAML."""
-    keys = keys_of(command)
-    names = {(f"{key.key}.name", key.of): key.default for key in keys if key.choices}
-    return names | {(key.key, key.of): key.default for key in keys}
-
-
-def _changed(command: str, config: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that differ from those of the base. An entry that the base does not have is named without its
-    defaults: `adam` in place of `sgd`, without its betas. Without a base, the values that differ from the defaults."""
-    entries = {key: str(value) for key, value in config.items() if key.endswith(".name")}
-
-    def is_default(key: str, value: Any) -> bool:
-        if key in HIDDEN or key.endswith(".sha256") or (key in base and base[key] == value):
-            return True
-        owners = [of for k, of in entries.items() if key.startswith(k.removesuffix("name")) and base.get(k) != of]
-        defaults = [_defaults(command).get((key, of)) for of in (*owners, *([] if base else [""]))]
-        return any(flow(value) == text or decimal(flow(value)) == decimal(text) for text in defaults if text)
-
-    return {key: value for key, value in config.items() if not is_default(key, value)}
 
 
 # --- lines ----------------------------------------------------------------------------------------------------

@@ -12,9 +12,9 @@ from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
 from optilab.diagnose.remedies import AS_IT_IS, BASE, REMEDY, Remedy, chosen_remedies, pairs
 from optilab.errors import ConfigError, UsageError
-from optilab.study.comparison import RunComparison
-from optilab.study.groups import planned_groups
-from optilab.study.judge import judge
+from optilab.judge.comparison import RunComparison
+from optilab.judge.groups import planned_groups
+from optilab.judge.judge import judge
 from optilab.study.plan import grid
 from optilab.study.sweep import AxisLike, SweepSpec, axes_of, trials_of
 from optilab.study.trials import Trial, as_trial
@@ -81,7 +81,7 @@ def spec_of(request: RemedyConfig, changes: Sequence[Override] = ()) -> RemedySp
         lambda study, dry: grid(trials),
         trials,
         " x ".join([*counts, plural(request.seeds, "seed")]),
-        labels=[*(group.label for group in planned_groups(trials).groups), BEST],
+        labels=[*(group.label for group in planned_groups(trial.tree for trial in trials).groups), BEST],
         sample=request.seeds,
         base=base.model_copy(update={"name": request.config.name}),
         axes=[Choices(REMEDY, [variant.name for variant in compatible]), *axes],

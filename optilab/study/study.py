@@ -24,8 +24,8 @@ from optilab.config.study import BenchmarkConfig, RemedyConfig, SweepConfig
 from optilab.config.training import TrainConfig, changed_keys
 from optilab.config.user_network import UserNetwork
 from optilab.errors import DataError, ExitCode, OptilabError, RunError, SystemFailure, UsageError, WriteFailure
+from optilab.judge.groups import STAGE, request_of
 from optilab.runs.provenance import provenance
-from optilab.study.groups import STAGE, request_of
 from optilab.study.plan import Batch, Forecast, Outcomes, Plan, follow, forecast
 from optilab.study.trials import DatasetPaths, Outcome, Trial, require_buildable, task_of
 from optilab.study.workers import Cluster, Processes, Reply, Workers, WorkersLost, cores

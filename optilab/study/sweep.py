@@ -26,10 +26,10 @@ from optilab.config.study import RemedyConfig, SweepConfig
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
 from optilab.errors import ConfigError, OptilabError, Problem, RunError, UsageError, unknown
+from optilab.judge.groups import planned_groups, request_of
+from optilab.judge.judge import smallest_difference
 from optilab.marks import RANGE
 from optilab.runs.metrics import EPOCH_METRICS, METRICS, TESTED
-from optilab.study.groups import planned_groups, request_of
-from optilab.study.judge import smallest_difference
 from optilab.study.plan import Outcomes, Plan, best_settings, final_seeds, grid, halving, rungs
 from optilab.study.search import require_optuna, tpe
 from optilab.study.study import StudySpec
@@ -202,7 +202,7 @@ def _labels(request: SweepConfig, trials: Sequence[Trial], confirmed: int) -> li
     several = len({trial.config.data.source for trial in trials}) > 1
     if chosen or several or not any(claim.of for claim in request.expect):
         return None
-    return [*(group.label for group in planned_groups(trials).groups), BEST]
+    return [*(group.label for group in planned_groups(trial.tree for trial in trials).groups), BEST]
 
 
 def _shape(request: SweepConfig, axes: Sequence[AxisLike]) -> str:

@@ -15,6 +15,7 @@ from optilab import runs
 from optilab.call import flow
 from optilab.config.section import dump
 from optilab.config.training import TrainConfig, digest
+from optilab.config.tree import flat
 from optilab.diagnose.remedies import REMEDY
 from optilab.errors import ExitCode, UsageError
 from optilab.runs.provenance import study_versions
@@ -51,6 +52,11 @@ class Trial:
     def facts(self) -> Mapping[str, Any]:
         """What the manifest of its run states besides: its remedy, where it has one."""
         return {REMEDY: self.settings[REMEDY]} if REMEDY in self.settings else {}
+
+    @property
+    def tree(self) -> dict[str, Any]:
+        """All settings of its config by dotted key, its remedy before them."""
+        return {**self.facts, **flat(dump(self.config))}
 
     @property
     def line(self) -> runs.Row:

@@ -19,8 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from optilab.train.device import generators, set_generators
-from optilab.train.inside import Diagnostics, finite, joined, train_without_dropout
 from optilab.train.network import Network
+from optilab.train.probe import Diagnostics
+from optilab.train.tensors import finite, joined, train_without_dropout
 
 TOLERANCE = 1e-4
 """Residual of the eigenvector over the eigenvalue; the error of the eigenvalue is of the order of its square."""

@@ -27,13 +27,21 @@ from optilab.optimize.schedules import scheduled
 from optilab.optimize.theory import stability_limit
 from optilab.runs import Row
 from optilab.runs.metrics import METRICS, QUANTITIES
-from optilab.train import curvature, inside, optimizers
+from optilab.train import curvature, first_batch, optimizers, tensors
 from optilab.train.batches import Images, as_input, draw_loaders, draw_order, finish_epoch_order, generator, split
 from optilab.train.device import explain_device_errors, generators
-from optilab.train.inside import Diagnostics, Probe, finite
 from optilab.train.model import MLP
 from optilab.train.network import Network, UserModel
 from optilab.train.optimizers import BatchStep
+from optilab.train.probe import (
+    Diagnostics,
+    LayerRow,
+    Probe,
+    epoch_diagnostics,
+    fraction_below_eps,
+    origin_of_overflow,
+)
+from optilab.train.tensors import finite
 from optilab.train.trees import all_finite
 
 
@@ -158,7 +166,7 @@ class Training:
     @property
     def chance_loss(self) -> float:
         """The loss of a network that gives each class its fraction of the training labels."""
-        return inside.prior_entropy(self.train.labels)
+        return first_batch.prior_entropy(self.train.labels)
 
     def enter_stage(self, stage: int) -> None:
         """Go on with the layers of that stage: a new output layer, a new optimizer."""
@@ -218,7 +226,7 @@ class Training:
                 "batch; a smaller optimizer.lr may help"
             )
 
-    def measure_curvature(self, rule: Any) -> inside.Diagnostics:
+    def measure_curvature(self, rule: Any) -> Diagnostics:
         """The curvature of the loss over the first training images, and its `limit` for the rule of the last step.
 
         The limit is that of theory, for `preconditioned` where the rule is adaptive; null for a rule without a formula.
@@ -262,7 +270,7 @@ class Training:
         loss_of = nn.CrossEntropyLoss()
         lowered = plateau_factor(self.rows, config.plateau)
         tally = Tally()
-        probed, rows, rate = _probed_batches(batches, config.probes), list[Sequence[inside.LayerRow]](), None
+        probed, rows, rate = _probed_batches(batches, config.probes), list[Sequence[LayerRow]](), None
         self.model.train()
         for batch, (images, labels) in enumerate(self.batches()):
             probe = Probe(_probed_part(self.model)) if batch in probed else None
@@ -270,7 +278,7 @@ class Training:
             logits = self.model(images)
             loss = loss_of(logits, labels)
             if not math.isfinite(value := loss.item()):
-                origin = inside.origin_of_overflow(self.model, images)
+                origin = origin_of_overflow(self.model, images)
                 where = f"epoch {self.epoch + 1}, batch {batch + 1}"
                 raise DivergedError(f"diverged at {where}: loss is {value}; {origin}")
             if math.isnan(self.first_loss):
@@ -288,8 +296,8 @@ class Training:
         self.last_rule = scheduled(rule, factor * lowered) if learning_rates(rule) else rule
         # Between epochs the rate is the config's: the schedule is no state to be saved.
         self.set_rate(1.0)
-        below_eps, named = inside.fraction_below_eps(self.optimizer), isinstance(self.model, UserModel)
-        self.diagnostics = inside.epoch_diagnostics(self.epoch + 1, rows, rate, below_eps, named) if probed else {}
+        below_eps, named = fraction_below_eps(self.optimizer), isinstance(self.model, UserModel)
+        self.diagnostics = epoch_diagnostics(self.epoch + 1, rows, rate, below_eps, named) if probed else {}
         return tally
 
     def ramp(self, factors: Iterable[float]) -> Iterator[float]:
@@ -406,7 +414,7 @@ def _refuse_batches(config: TrainConfig, model: Network, train: Images, evaluate
 
 def _accepts_single_image(model: Network, image: Tensor, training: bool) -> bool:
     """True if the network returns finite numbers for a batch of one image."""
-    with inside.preserving_state(model, image.device), torch.no_grad():
+    with tensors.preserving_state(model, image.device), torch.no_grad():
         model.train(training)
         try:
             return bool(torch.isfinite(model(image)).all())
@@ -482,7 +490,7 @@ def initial_diagnostics(training: Training) -> Diagnostics:
     return {
         "epoch": 0,
         **curved,
-        **inside.label_facts(train.labels, validation.labels),
+        **first_batch.label_facts(train.labels, validation.labels),
         "input_rms": finite(images.square().mean().sqrt()),
-        **inside.first_batch(model, _probed_part(model), images, labels),
+        **first_batch.first_batch(model, _probed_part(model), images, labels),
     }

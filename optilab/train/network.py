@@ -11,8 +11,9 @@ from optilab.config.training import size_problem
 from optilab.config.user_network import UserNetwork
 from optilab.errors import UsageError
 from optilab.train.device import explain_device_errors
-from optilab.train.inside import EMBEDDINGS, Probe, by_unit, layers_of, matrices
 from optilab.train.model import MLP, fill
+from optilab.train.probe import Probe
+from optilab.train.tensors import EMBEDDINGS, by_unit, layers_of, matrices
 from optilab.train.trees import require_data
 
 

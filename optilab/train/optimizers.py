@@ -43,8 +43,9 @@ from optilab.train import user_optimizer
 from optilab.train.curvature import Hessian
 from optilab.train.device import generators, set_generators
 from optilab.train.eager import EagerOptimizer, without_compiler
-from optilab.train.inside import STATE_NAMES, joined, restoring, split_like
 from optilab.train.network import Network
+from optilab.train.probe import STATE_NAMES
+from optilab.train.tensors import joined, restoring, split_like
 
 Parameters = Iterable[nn.Parameter]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from optilab.errors import CheckpointError
 from optilab.optimize.user_rule import UserRule
 from optilab.train.eager import EagerOptimizer, without_compiler
-from optilab.train.inside import joined, split_like
+from optilab.train.tensors import joined, split_like
 from optilab.train.trees import require_data
 
 PLAIN = (type(None), bool, int, float, str)

@@ -17,7 +17,7 @@ from optilab.config.load import load
 from optilab.config.section import dump
 from optilab.config.training import TrainConfig
 from optilab.errors import ConfigError
-from optilab.study.claims import judge_claims, judge_mean, results_of_trainings
+from optilab.judge.claims import judge_claims, judge_mean, results_of_trainings
 from tests.pages import ROOT
 from tests.study.generated import training
 

@@ -15,11 +15,11 @@ from optilab.config.load import load
 from optilab.config.presets import presets
 from optilab.config.training import TrainConfig
 from optilab.diagnose.remedies import AS_IT_IS, REMEDIES, REMEDY
+from optilab.judge.comparison import compare_runs
+from optilab.judge.judge import alpha
+from optilab.judge.measure import Measure
 from optilab.lab import Lab
 from optilab.runs import read, read_diagnostics
-from optilab.study.comparison import compare_runs
-from optilab.study.judge import alpha
-from optilab.study.measure import Measure
 from optilab.study.remedy import UNCHANGED, Variant, smallest_fix
 from tests.processes import wait_until
 from tests.study.generated import training

@@ -11,11 +11,11 @@ from matplotlib.collections import QuadMesh
 from optilab import Lab, runs
 from optilab.commands.charts.settings import settings_chart
 from optilab.commands.charts.training import training_chart
+from optilab.judge.comparison import compare_runs
+from optilab.judge.curves import histories
+from optilab.judge.groups import select_runs
+from optilab.judge.measure import Measure
 from optilab.show import chart_file
-from optilab.study.comparison import compare_runs
-from optilab.study.curves import histories
-from optilab.study.groups import select_runs
-from optilab.study.measure import Measure
 from tests.study.generated import layered, planned, training
 
 VANISHING = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0]

@@ -22,7 +22,7 @@ from optilab.config.study import SweepConfig
 from optilab.files import read_json
 from optilab.runs import record
 from optilab.runs.tables import outcome
-from optilab.study import claims, sweep
+from optilab.study import results, sweep
 from tests.faults.damage import DAMAGES, Damage
 from tests.run import Done, run
 from tests.study.generated import backwards, training
@@ -160,7 +160,7 @@ def test_each_trial_of_a_study_is_read_once(whole: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(
         record, "read_json", lambda path, *rest: reads.update([path.parent.name]) or read_json(path, *rest)
     )
-    claims.results_of_study(study := runs.read_study(whole / "runs" / "study"))
+    results.results_of_study(study := runs.read_study(whole / "runs" / "study"))
     assert (len(study.rows()), study.runs()[1]) == (4, {})
     assert reads == Counter(["study", *names])
 

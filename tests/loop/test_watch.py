@@ -842,9 +842,9 @@ def test_it_detaches_and_copies_have_no_hook():
 
 
 def test_its_own_errors_never_end_a_training(monkeypatch):
-    from optilab.train import inside
+    from optilab.train import probe
 
-    monkeypatch.setattr(inside.Probe, "before_step", lambda self, optimized: 1 / 0)
+    monkeypatch.setattr(probe.Probe, "before_step", lambda self, optimized: 1 / 0)
     net = mlp()
     diagnosis = learn(net, steps=80).diagnosis()
     assert not net._forward_hooks

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from optilab.study.importance import effects
-from optilab.study.judge import EXPONENT, MAX_ROWS, MAX_ROWS_NAMED, MIN_ERROR, alpha, judge, quantile
+from optilab.judge.importance import effects
+from optilab.judge.judge import EXPONENT, MAX_ROWS, MAX_ROWS_NAMED, MIN_ERROR, alpha, judge, quantile
 
 NUMBERS = 3_000_000
 """Drawn numbers at once."""

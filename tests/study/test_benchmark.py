@@ -18,13 +18,14 @@ from optilab.config.load import load
 from optilab.config.study import BenchmarkConfig
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
+from optilab.judge import claims
+from optilab.judge.curves import history
+from optilab.judge.groups import Group
+from optilab.judge.judge import summarize
 from optilab.optimize import RULES
 from optilab.show.chart import Band
-from optilab.study import benchmark, claims, tuning_space
+from optilab.study import benchmark, results, tuning_space
 from optilab.study.benchmark import benchmark_plan
-from optilab.study.curves import history
-from optilab.study.groups import Group
-from optilab.study.judge import summarize
 from tests.run import run
 from tests.study.generated import backwards
 
@@ -458,5 +459,5 @@ def test_equal_rules_cannot_be_told_apart_and_a_worse_is_found(optilab, tmp_path
     )
     result = benchmark.read(runs.read_study(tmp_path / "runs" / "a"))
     assert [row["verdict"] for row in benchmark_tables.rows(result.networks[0])] == ["cannot tell"] * 3
-    (judged,) = claims.judge_claims([claim], claims.results_of_benchmark(result))
+    (judged,) = claims.judge_claims([claim], results.results_of_benchmark(result))
     assert (judged.measured, judged.result) == ("cannot tell", "fails")

@@ -7,10 +7,10 @@ import pytest
 from optilab import runs
 from optilab.commands.comparison_tables import to_confirm
 from optilab.errors import UsageError
-from optilab.study.comparison import compare_runs
-from optilab.study.groups import select_runs
-from optilab.study.judge import judge
-from optilab.study.measure import Measure, Missing
+from optilab.judge.comparison import compare_runs
+from optilab.judge.groups import select_runs
+from optilab.judge.judge import judge
+from optilab.judge.measure import Measure, Missing
 from tests.study.generated import VERSIONS, training
 
 RELU = "model.activation=relu"

@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 
 from optilab.commands.charts.training import metric_scale
-from optilab.study.curves import curve, histories
-from optilab.study.groups import select_runs
+from optilab.judge.curves import curve, histories
+from optilab.judge.groups import select_runs
 from tests.study.generated import layered, training
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from optilab.study.judge import judge, smallest_difference, summarize
+from optilab.judge.judge import judge, smallest_difference, summarize
 from tests.study import simulated
 from tests.study.simulated import SimulatedComparisons
 

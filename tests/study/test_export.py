@@ -9,8 +9,8 @@ import sqlite3
 import pytest
 
 from optilab import runs
+from optilab.judge.groups import select_runs
 from optilab.study import export
-from optilab.study.groups import select_runs
 from tests.hostile import HOSTILE, LIVE
 from tests.pages import ROOT
 from tests.study.generated import planned, training

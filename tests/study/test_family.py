@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from optilab.study.judge import judge
+from optilab.judge.judge import judge
 
 STARTS = 20
 SETTINGS = [  # optimizers, functions, standard deviation of the effect of the optimizer on the function

@@ -7,8 +7,8 @@ import pytest
 
 from optilab import runs
 from optilab.errors import CheckpointError, RunError
-from optilab.study.groups import DATA_DIGEST, groups, select_runs, settings, short_names
-from optilab.study.measure import Measure, values_of
+from optilab.judge.groups import DATA_DIGEST, groups, select_runs, settings, short_names
+from optilab.judge.measure import Measure, values_of
 from tests.study.generated import DIGESTS, planned, training
 
 

@@ -7,8 +7,8 @@ from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
 from optilab.commands.charts.settings import importance_table
-from optilab.study.importance import BINS, effects, levels
-from optilab.study.measure import Measure
+from optilab.judge.importance import BINS, effects, levels
+from optilab.judge.measure import Measure
 from tests.study import simulated
 
 

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 
-from optilab.study.judge import MAX_ROWS, MAX_ROWS_NAMED, alpha, judge, summarize
+from optilab.judge.judge import MAX_ROWS, MAX_ROWS_NAMED, alpha, judge, summarize
 
 SLEEP = (
     # Extra hours of sleep of ten patients under two drugs: Cushny & Peebles 1905 as printed in Student 1908 and as the

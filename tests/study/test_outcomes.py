@@ -10,10 +10,10 @@ from optilab.config.load import load
 from optilab.config.training import TrainConfig
 from optilab.config.tree import override_from_text
 from optilab.errors import DataError, UsageError
+from optilab.judge.comparison import no_better_than_chance
+from optilab.judge.groups import groups, select_runs
+from optilab.judge.measure import Measure, read_measure, values_of
 from optilab.runs import best, read
-from optilab.study.comparison import no_better_than_chance
-from optilab.study.groups import groups, select_runs
-from optilab.study.measure import Measure, read_measure, values_of
 from optilab.study.plan import Batch
 from optilab.study.study import known
 from optilab.study.trials import Trial

@@ -15,10 +15,10 @@ from optilab import runs
 from optilab.config.section import to_yaml
 from optilab.config.study import RemedyConfig, SweepConfig
 from optilab.errors import RunError
+from optilab.judge.judge import smallest_difference
 from optilab.lab import Lab
 from optilab.runs.lock import hold
 from optilab.study import remedy, sweep
-from optilab.study.judge import smallest_difference
 from optilab.study.study import require_nothing_dropped
 from tests.run import run
 

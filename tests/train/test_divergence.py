@@ -13,7 +13,7 @@ from optilab.config.tree import Override
 from optilab.data import read as data
 from optilab.errors import DivergedError, UsageError
 from optilab.runs.provenance import provenance
-from optilab.train import checkpoint, device, engine, inside, session
+from optilab.train import checkpoint, device, engine, probe, session
 from tests.data.idx import write_idx_dataset
 from tests.train.test_device import Silent
 
@@ -144,7 +144,7 @@ def test_the_first_layer_that_spoils_finite_numbers_is_named():
         layers[1].weight.fill_(float("inf"))
     model = torch.nn.Sequential(*layers)
     model.named_parts = [(f"layer {number}", layer) for number, layer in enumerate(layers, 1)]
-    origin = inside.origin_of_overflow(model, torch.ones(1, 2))
+    origin = probe.origin_of_overflow(model, torch.ones(1, 2))
     assert origin == "layer 2 is the first whose output is not finite (largest weight inf)"
 
 
@@ -155,7 +155,7 @@ def test_a_network_that_spoils_finite_layers_is_named():
         def forward(self, x):
             return super().forward(x) * float("nan")
 
-    origin = inside.origin_of_overflow(Spoiled(2, 2), torch.zeros(1, 2))
+    origin = probe.origin_of_overflow(Spoiled(2, 2), torch.zeros(1, 2))
     assert (
         origin
         == "every layer's output is finite, the network's is not: look at what forward does after the layers"

@@ -16,7 +16,7 @@ from optilab.data import read as data
 from optilab.errors import ConfigError
 from optilab.optimize import RULES, Rule
 from optilab.optimize.rule import learning_rates
-from optilab.train import checkpoint, engine, inside, optimizers, trees
+from optilab.train import checkpoint, engine, optimizers, probe, trees
 from optilab.train.batches import Images, as_input
 from optilab.train.optimizers import BatchStep
 from optilab.train.trees import all_finite
@@ -111,7 +111,7 @@ def test_the_fraction_of_weights_whose_step_eps_shortens(name, settings, below):
     for _ in range(60):
         weight.grad = torch.full_like(weight, 1e-3)
         optimizer.step()
-    assert inside.fraction_below_eps(optimizer) == below
+    assert probe.fraction_below_eps(optimizer) == below
 
 
 def test_the_last_rule_of_a_wrapped_one_has_its_last_rate(small):
@@ -127,7 +127,7 @@ def test_the_last_rule_of_a_wrapped_one_has_its_last_rate(small):
 @pytest.mark.parametrize(("size", "probed"), [(150, 1), (75, 2), (50, 3), (30, 3)])
 def test_three_batches_of_an_epoch_are_probed_or_all_of_fewer(size, probed, small, monkeypatch):
     probes = []
-    monkeypatch.setattr(engine, "Probe", lambda part: probes.append(inside.Probe(part)) or probes[-1])
+    monkeypatch.setattr(engine, "Probe", lambda part: probes.append(probe.Probe(part)) or probes[-1])
     epochs(engine.Training.start(configured(epochs=1, optimizer="sgd", **{"data.batch_size": size}), small, CPU))
     assert len(probes) == probed
 

@@ -9,8 +9,8 @@ import json
 import os
 from pathlib import Path
 
-from optilab.verify.classroom import grade_file
 from optilab.verify.sandbox import Sandbox
+from optilab.verify.submissions import grade_file
 
 RULE = "def SGD(w, g, lr=0.01):\n    return w - lr * g\n"
 CONTINUED = """

@@ -14,6 +14,7 @@ from optilab.lab import Lab
 from optilab.optimize import RULES
 from optilab.optimize.user_rule import rule_class
 from optilab.verify.candidate import STEPS, load
+from optilab.verify.cause import explain, forms_of
 from optilab.verify.compare import (
     SETTINGS,
     PathComparison,
@@ -23,7 +24,6 @@ from optilab.verify.compare import (
     with_distinct_settings,
 )
 from optilab.verify.edits import edits, named_edits
-from optilab.verify.explain import explain, forms_of
 
 TABLE = yaml.safe_load((Path(__file__).parent / "slips.yaml").read_text())
 CODE = {name: entry["code"] for name, entry in TABLE.items()}

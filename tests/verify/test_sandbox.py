@@ -17,9 +17,9 @@ from optilab.errors import UsageError
 from optilab.optimize import RULES
 from optilab.verify import sandbox
 from optilab.verify.candidate import load
-from optilab.verify.classroom import grade_all, grade_file
 from optilab.verify.compare import compare
 from optilab.verify.sandbox import LEVELS, Sandbox, TimeLimit, running
+from optilab.verify.submissions import grade_all, grade_file
 from tests.pages import ROOT
 from tests.processes import missing_tools, wait_until
 

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from optilab.errors import DataError
+from optilab.judge.curves import history
 from optilab.optimize.objective import Floats
 from optilab.runs.metrics import METRICS
 from optilab.show.chart import Band, Chart, Mark, Panel, PanelRow, Polyline, Scale
 from optilab.study.benchmark import BenchmarkResult, BenchmarkTable
-from optilab.study.curves import history
 from optilab.study.function_race import Race, profile
 
 FACTORS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)

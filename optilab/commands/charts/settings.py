@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from optilab.judge.comparison import RunComparison
+from optilab.judge.groups import distinguishing_keys, short_names, value_text
+from optilab.judge.importance import Effect, Level, Point, levels
+from optilab.judge.measure import Measure, bounds
 from optilab.numbers import Units, whole_percents
 from optilab.show.chart import Chart, Heatmap, Mark, Panel, PanelRow, Points, Polyline, Scale
 from optilab.show.table import Column, Table, interval_columns, interval_values
-from optilab.study.comparison import RunComparison
-from optilab.study.groups import distinguishing_keys, short_names, value_text
-from optilab.study.importance import Effect, Level, Point, levels
-from optilab.study.measure import Measure, bounds
 from optilab.words import plural
 
 MIN_LOG_RATIO = 5.0

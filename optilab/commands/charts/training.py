@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from optilab.errors import DataError
+from optilab.judge.curves import MEASURED, Histories, History
 from optilab.optimize.objective import Floats
 from optilab.runs.metrics import QUANTITIES
 from optilab.show.chart import (
@@ -22,7 +23,6 @@ from optilab.show.chart import (
     ReferenceLine,
     Scale,
 )
-from optilab.study.curves import MEASURED, Histories, History
 
 HEADINGS = {
     "gradient_norm": "gradient |g|",

@@ -12,22 +12,18 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from optilab import runs
 from optilab.call import flow
 from optilab.code import is_user_code
 from optilab.config.load import NOT_SETTINGS, config_of
-from optilab.config.section import dump
 from optilab.config.tree import Tree, flat
 from optilab.diagnose.remedies import REMEDY
 from optilab.errors import UsageError, did_you_mean, shown
 from optilab.numbers import digits
 from optilab.runs import Record, Study
 from optilab.words import SEVERAL, listed, plural, some
-
-if TYPE_CHECKING:
-    from optilab.study.trials import Trial
 
 DATA_DIGEST = "data.files"
 """The setting that stands for the content of the dataset's files: the start of a checksum of their checksums."""
@@ -224,11 +220,10 @@ def relabeled(items: Sequence[L], labels: Sequence[str]) -> tuple[L, ...]:
     return tuple(replace(item, label=names[item.label]) for item in items)
 
 
-def planned_groups(trials: "Iterable[Trial]") -> Grouping:
-    """The groups, still without runs, that these trials, on the same images, will make."""
+def planned_groups(trees: Iterable[Mapping[str, Any]]) -> Grouping:
+    """The groups, still without runs, that trials of these settings (by dotted key), on the same images, will make."""
     distinct = _Distinct()
-    for trial in trials:
-        tree = {**trial.facts, **flat(dump(trial.config))}
+    for tree in map(dict, trees):
         if digest := tree.get("optimizer.sha256"):
             tree["optimizer.sha256"] = str(digest)[:8]
         distinct.add(tree, NOT_SETTINGS)

@@ -13,11 +13,11 @@ from typing import Literal, NamedTuple
 
 from optilab.config.claims import MOMENTS, At, fraction_problem
 from optilab.errors import DataError, UsageError, did_you_mean, shown, unknown
+from optilab.judge.groups import Group
+from optilab.judge.judge import UNLIMITED, Limits, Values
 from optilab.numbers import short_percent
 from optilab.runs import Record, Row, best, read_timings
 from optilab.runs.metrics import TESTED, metric_of
-from optilab.study.groups import Group
-from optilab.study.judge import UNLIMITED, Limits, Values
 from optilab.words import plural
 
 DIVERGED, NEVER = "diverged", "never reached"

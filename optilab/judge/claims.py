@@ -7,29 +7,23 @@ the difference to the bound lies on one side; where the seeds are too few for th
 of its own kind.
 """
 
-import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import ceil, inf, log2
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from optilab.config.claims import BEST, HEALTHY, At, Claim
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.training import TrainConfig
 from optilab.diagnose import diagnose, evidence_of, reason_unreadable, verdict
 from optilab.errors import UsageError, shown, unknown
-from optilab.runs import Record, Row, Study, read_study, sweep_of
+from optilab.judge.groups import Group, groups, settings
+from optilab.judge.judge import alpha, judge
+from optilab.judge.measure import Measure, Missing, values_of
+from optilab.runs import Record, Row
 from optilab.runs.metrics import TESTED
-from optilab.study.groups import Group, groups, settings
-from optilab.study.judge import alpha, judge
-from optilab.study.measure import Measure, Missing, values_of
 from optilab.words import plural
-
-if TYPE_CHECKING:
-    from optilab.study.benchmark import BenchmarkResult
-    from optilab.study.function_race import Race
 
 
 @dataclass(frozen=True)
@@ -229,25 +223,6 @@ def require_judgeable(
 # --- what was measured -------------------------------------------------------------------------------------
 
 
-def results_of_study(study: Study) -> Results:
-    """A study of any command, of a confirmed sweep its confirmation. DataError for a trial that cannot be read."""
-    from optilab.study.benchmark import read
-
-    ended = Counter(trial.status for trial in study.ended)
-    if study.state != "done" or ended["failed"]:
-        failed = f", {ended['failed']} of {ended.total()} trials failed" if ended["failed"] else ""
-        name = (sweep_of(study.path) or study).name
-        why = f"the study is {study.state}{failed}; its command with the name {name} trains what is missing"
-        return Results(lambda metric, at: {}, why)
-    records = study.completed()  # without those that halving has stopped
-    if (result := read(study)) is not None:
-        return results_of_benchmark(result)
-    if study.confirmation:
-        return results_of_study(read_study(study.confirmation))
-    tried = {json.dumps(trial.settings, sort_keys=True) for trial in study.ended}  # those that halving left, too
-    return results_of_trainings(records, len(tried), study.earlier_looks)
-
-
 def results_of_trainings(records: Sequence[Record], points: int = 0, looks: int = 0) -> Results:
     """Trainings, by group. `points`: settings that the best was chosen from, where they are more than the groups."""
     several = groups(records).groups if records else ()
@@ -337,34 +312,6 @@ def _measured_of_path(config: OptimizeConfig, rows: Sequence[Row], metric: str, 
         distances = [float(np.linalg.norm(np.subtract(point, minimum))) for minimum in config.function.minima]
         return min(distances) if distances else Missing("the function has no known minimum")
     return row.get(metric, Missing(f"no {metric}"))
-
-
-def results_of_race(race: "Race") -> Results:
-    """The rules of a race."""
-    rows = {row["rule"]: row for row in race.standings}
-
-    def measured(metric: str, at: At) -> Mapping[str, Measured]:
-        facts = {name: row[metric] for name, row in rows.items()}
-        return {name: Measured.of({0: Missing("") if fact is None else fact}) for name, fact in facts.items()}
-
-    return Results(measured)
-
-
-def results_of_benchmark(result: "BenchmarkResult") -> Results:
-    """The rules of a benchmark: RULE on every training, and with several trainings NETWORK/RULE."""
-
-    def measured(metric: str, at: At) -> Mapping[str, Measured]:
-        rules = {}
-        for table in result.networks:
-            for row in table.judgment.rows if table.judgment else ():
-                rule = Measured(table.raced[row.key].accuracy.values, sample=row.values, unit="repeat")
-                if metric == "verdict":
-                    missing = Missing("a verdict needs several repeats")
-                    rule = Measured.of({0: row.verdict if table.has_verdicts else missing})
-                rules[f"{table.network}/{row.key}" if len(result.networks) > 1 else row.key] = rule
-        return rules
-
-    return Results(measured, "no optimizer has an evaluated training", looks=result.looks)
 
 
 def results_of_rate(rate: float | None, of: str) -> Results:

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from optilab.judge.groups import Grouping, groups, relabeled, short_names, value_text
+from optilab.judge.judge import LEVEL, quantile
+from optilab.judge.measure import bounds
+from optilab.judge.variant import listed_config, variant_of
 from optilab.optimize.objective import Floats
 from optilab.runs import Record, Row, best_column, read_diagnostics
 from optilab.runs.metrics import EPOCH_METRICS, metric_of
-from optilab.study.groups import Grouping, groups, relabeled, short_names, value_text
-from optilab.study.judge import LEVEL, quantile
-from optilab.study.listing import listed_config, variant_of
-from optilab.study.measure import bounds
 
 MEASURED = ("gradient_norm", "update_to_weight", "saturated")
 """The quantities of a layer that are drawn; norms and ratios are averaged over the seeds as logarithms."""

@@ -11,9 +11,8 @@ from optilab.config.keys import is_within
 from optilab.config.load import NOT_SETTINGS
 from optilab.diagnose.remedies import AS_IT_IS, REMEDY
 from optilab.errors import UsageError, did_you_mean, shown
-from optilab.runs import Record
-from optilab.study.diff import circumstances, varying
-from optilab.study.groups import (
+from optilab.judge.circumstances import circumstances, varying
+from optilab.judge.groups import (
     DATA_DIGEST,
     Group,
     Grouping,
@@ -24,8 +23,9 @@ from optilab.study.groups import (
     short_names,
     value_text,
 )
-from optilab.study.judge import Judgment, alpha, confidence_of, judge
-from optilab.study.measure import GroupValues, Measure, length, values_of
+from optilab.judge.judge import Judgment, alpha, confidence_of, judge
+from optilab.judge.measure import GroupValues, Measure, length, values_of
+from optilab.runs import Record
 from optilab.words import FEW, SEVERAL, plural, some
 
 MIN_ABOVE_CHANCE = 0.02
