@@ -37,7 +37,7 @@ from optilab.verify.candidate import MAX_MAGNITUDE, Candidate, Walk
 LEVELS = {
     "bubblewrap": "isolated by bubblewrap",
     "namespaces": "isolated by namespaces of the system (unshare)",
-    "limits": "not isolated: install bubblewrap, or use a container",
+    "limits": "not isolated: a submission could read, change and delete your files",
 }
 """Levels of isolation, the strongest first, with the words of a report."""
 ENCLOSED = ("bubblewrap", "namespaces")

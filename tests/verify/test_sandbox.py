@@ -183,6 +183,17 @@ def test_numbers_that_are_not_finite_pass(row):
     assert row("def SGD(w, g, lr=0.01):\n    return w / 0\n").verdict == "differs"
 
 
+def test_a_system_that_isolates_nothing_grades_only_what_may_do_anything(optilab, tmp_path, monkeypatch):
+    monkeypatch.setattr(sandbox, "works", lambda level: level == "limits")
+    (tmp_path / "a.py").write_text(RULE)
+    words = ("grade", "a.py", "--against", "sgd", "--feedback", "texts")
+    refusal = optilab(*words, code=2).stderr
+    assert "--no-isolation, with which a submission could read, change and delete your files" in refusal
+    assert not (tmp_path / "texts").exists()
+    last = optilab(*words, "--no-isolation").stdout.splitlines()[-1]
+    assert last == "not isolated: a submission could read, change and delete your files"
+
+
 def test_a_killed_grader_leaves_nothing(tmp_path, level):
     """Limits alone leave the directory with the copy."""
     for name in ("in", "out"):
@@ -191,6 +202,7 @@ def test_a_killed_grader_leaves_nothing(tmp_path, level):
     program = f"from optilab.verify import sandbox\nsandbox.strongest_level = lambda: {level!r}\n"
     program += "from optilab.__main__ import main\nmain()"
     command = [sys.executable, "-c", program, "grade", "a.py", "--against", "sgd"]
+    command += ["--no-isolation"] * (level == "limits")
     environment = {**os.environ, "TMPDIR": str(tmp_path / "out"), "PYTHONPATH": str(ROOT)}
     grader = subprocess.Popen(command, cwd=tmp_path / "in", env=environment, stderr=subprocess.PIPE)
     wait_until(lambda: left() or grader.poll() is not None)
