@@ -13,6 +13,7 @@ import hypothesis
 import pytest
 
 from optilab.data.catalog import DATASETS, find
+from optilab.study.workers import cores
 from tests.browser import browser, page
 from tests.data.idx import write_idx_dataset
 from tests.processes import Forked, prepare
@@ -115,7 +116,7 @@ def pytest_terminal_summary(terminalreporter, config):
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
     """One more than there are cores: a test also waits, for processes and for a browser."""
-    return len(os.sched_getaffinity(0)) + 1
+    return cores() + 1
 
 
 @pytest.hookimpl(wrapper=True)
@@ -142,8 +143,8 @@ def pytest_addoption(parser):
 @pytest.fixture(scope="session", autouse=True)
 def signals_as_at_a_terminal():
     """What `nohup` and a script's `&` have left ignored would be ignored by every child."""
-    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
-        if signal.getsignal(number) is signal.SIG_IGN:
+    for name, handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+        if (number := getattr(signal, name, None)) and signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, handler)
 
 

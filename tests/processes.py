@@ -10,7 +10,6 @@ import gc
 import importlib
 import os
 import pkgutil
-import resource
 import select
 import shutil
 import signal
@@ -240,6 +239,8 @@ def _run_in_child(
     torch: bool,
     before: Callable[[], object] | None,
 ) -> NoReturn:
+    import resource  # which Windows does not have
+
     code: object = 1
     try:
         gc.freeze()  # a collection would write to all pages, and so copy them

@@ -13,7 +13,11 @@ from types import SimpleNamespace
 
 from optilab.study import workers
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGALRM)
+SIGNALS = [
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGPIPE", "SIGALRM")
+    if hasattr(signal, name)
+]
 PR_SET_NAME = 15
 
 TEMPLATE = b"template"

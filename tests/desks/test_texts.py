@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 CODE = "def rule(w, g, lr=0.1):\n    return w - lr * g\n"
 
 
+@pytest.mark.portable
 @pytest.mark.parametrize("name", ["con", "NUL", "com1", "lpt9.old", "a:b", "x?", "dot.", "blank ", "a\\b"])
 def test_a_name_that_windows_cannot_have_is_no_name_of_a_run(optilab, name):
     done = optilab("optimize", "sgd", "--epochs", 1, "--name", name, code=2)
@@ -23,13 +24,15 @@ def test_a_name_that_windows_cannot_have_is_no_name_of_a_run(optilab, name):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.portable
 def test_runs_do_not_differ_in_case_alone(optilab, tmp_path):
     optilab("optimize", "sgd", "--epochs", 1, "--name", "Adam")
     done = optilab("optimize", "sgd", "--epochs", 1, "--name", "adam", code=4)
-    assert done.stderr.startswith("optilab: runs/Adam already exists")
+    assert "Adam already exists; Windows and macOS take adam for the same name" in done.stderr
     assert os.listdir(tmp_path / "runs") == ["Adam"]
 
 
+@pytest.mark.portable
 def test_a_run_of_a_study_is_named_with_the_separator_of_the_system(tmp_path):
     study = runs.open_study(tmp_path, "s", b"config: relu\n", {"command": "sweep", "versions": {"optilab": "0"}})
     runs.claim(study.path, "x", {"config.yaml": b""}, {"command": "train", "versions": {"optilab": "0"}}).release()
