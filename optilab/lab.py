@@ -19,8 +19,8 @@ from optilab.errors import UsageError, in_keywords, library_errors, shown
 from optilab.words import plural
 
 if TYPE_CHECKING:
+    from optilab.answer.results import LabRun, LabStudy
     from optilab.commands.request import Request
-    from optilab.commands.results import LabRun, LabStudy
     from optilab.marks import Field
     from optilab.methods import Methods
 else:
@@ -55,7 +55,7 @@ class Lab(Methods):
     """A directory of runs: `folder`, else OPTILAB_RUNS, else ./runs.
 
     Each method does what the command of its name does, and takes its options as keywords. It returns an answer
-    (`optilab.commands.answer.Answer`): `.rows`, `.frame()`, `.plot()`, `.report("page.html")`, and a table with a
+    (`optilab.answer.answer.Answer`): `.rows`, `.frame()`, `.plot()`, `.report("page.html")`, and a table with a
     picture in a notebook. Errors are those of the commands, as exceptions (`optilab.errors`). `progress` shows how far
     a call has got: True or False; None: in a notebook only.
     """
@@ -68,8 +68,8 @@ class Lab(Methods):
 
     def load(self, name: "str | os.PathLike[str] | LabRun | LabStudy") -> "LabRun | LabStudy":
         """A run or study by name, path or `latest`. RunError, with the nearest names, where there is none."""
+        from optilab.answer.results import entry
         from optilab.commands.request import plain
-        from optilab.commands.results import entry
 
         if not isinstance(plain_name := plain(name), str) or "\0" in plain_name:
             raise UsageError(f"expected a run or study, got {shown(plain_name)}", "name")
@@ -78,7 +78,7 @@ class Lab(Methods):
 
     def runs(self) -> "list[LabRun | LabStudy]":
         """Every readable run and study of the directory, oldest first."""
-        from optilab.commands.results import entry
+        from optilab.answer.results import entry
 
         return [entry(item) for item in runs.entries(self.folder)[0]]
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from annotated_doc import Doc
 
+from optilab.answer.planned import PlannedStudy
+from optilab.answer.results import EndedStudy, LabStudy
 from optilab.commands import studies
 from optilab.commands.options import RaceOptions, StudyOptions
-from optilab.commands.planned import PlannedStudy
 from optilab.commands.request import Place
-from optilab.commands.results import EndedStudy, LabStudy
 from optilab.config.study import FINALISTS, NETWORK_OPTIMIZERS, BenchmarkConfig, BenchmarkRules, read_names
 from optilab.errors import UsageError
 from optilab.marks import Argument, ConfigKey, Flag, Read

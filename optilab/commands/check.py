@@ -13,8 +13,8 @@ from annotated_doc import Doc
 from pydantic import Field
 
 from optilab import runs
+from optilab.answer.answer import STYLES, SimpleAnswer, annotate, claim_lines, claim_sentence
 from optilab.commands import studies
-from optilab.commands.answer import STYLES, SimpleAnswer, annotate, claim_lines, claim_sentence
 from optilab.commands.options import Expect, FolderOptions, JobOptions, SilentOptions
 from optilab.commands.request import Place
 from optilab.config import presets

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_doc import Doc
 
-from optilab.commands.answer import SimpleAnswer
+from optilab.answer.answer import SimpleAnswer
 from optilab.commands.options import QUIET, OutputOptions, SilentOptions
 from optilab.commands.request import Place
 from optilab.config import SCHEMAS

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from annotated_doc import Doc
 
-from optilab.commands.answer import SimpleAnswer
+from optilab.answer.answer import SimpleAnswer
 from optilab.commands.options import QUIET, DataOptions, OutputOptions, SilentOptions
 from optilab.commands.request import Place
 from optilab.data.catalog import DATASETS, DatasetInfo

@@ -7,7 +7,7 @@ from annotated_doc import Doc
 from pydantic import Field
 
 from optilab import runs
-from optilab.commands.diagnosis import Diagnosis
+from optilab.answer.diagnosis import Diagnosis
 from optilab.commands.options import DataOptions, FolderOptions, SetOptions, SilentOptions
 from optilab.commands.request import Place
 from optilab.config import presets

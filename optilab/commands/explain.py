@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 from annotated_doc import Doc
 
-from optilab.commands.answer import Answer
+from optilab.answer.answer import Answer
 from optilab.commands.options import QUIET, OutputOptions, SetOptions
 from optilab.commands.paths import Function, LearningRate, Optimizers, Source, Start, chosen_config
 from optilab.commands.request import Conflicts, Place

@@ -13,12 +13,12 @@ from annotated_doc import Doc
 from annotated_types import Ge, Le
 
 from optilab import signals
-from optilab.commands.answer import Answer
+from optilab.answer.answer import Answer
+from optilab.answer.progress import StepProgress
+from optilab.answer.verification import ComparisonSetup, LabVerification
 from optilab.commands.options import TableOptions
 from optilab.commands.paths import Against
-from optilab.commands.progress import StepProgress
 from optilab.commands.request import Conflicts, Place
-from optilab.commands.verification import ComparisonSetup, LabVerification
 from optilab.errors import ExitCode, UsageError, printable, shown
 from optilab.marks import Argument, Flag
 from optilab.optimize.rule import as_function, is_formula

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import yaml
 from annotated_doc import Doc
 
+from optilab.answer.answer import SimpleAnswer
 from optilab.commands import COMMANDS
-from optilab.commands.answer import SimpleAnswer
 from optilab.commands.options import SilentOptions
 from optilab.commands.request import Place, options
 from optilab.config.keys import keys_of, shipped

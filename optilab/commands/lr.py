@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from annotated_doc import Doc
 from annotated_types import Ge, Le
 
+from optilab.answer.answer import Answer
+from optilab.answer.progress import StepProgress, starting
 from optilab.call import Call, Command, objects
 from optilab.commands import studies
-from optilab.commands.answer import Answer
 from optilab.commands.options import (
     QUIET,
     BatchSize,
@@ -25,7 +26,6 @@ from optilab.commands.options import (
     SetOptions,
     Threads,
 )
-from optilab.commands.progress import StepProgress, starting
 from optilab.commands.request import Place, plain
 from optilab.config.load import load
 from optilab.config.section import dump

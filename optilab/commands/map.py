@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_doc import Doc
 
-from optilab.commands.answer import Answer
+from optilab.answer.answer import Answer
 from optilab.commands.options import FileOptions, SetOptions, SilentOptions
 from optilab.commands.paths import Function, LearningRate, Source, Start, chosen_config, note_if_code_is_slow
 from optilab.commands.request import Place

@@ -8,12 +8,12 @@ from annotated_doc import Doc
 from annotated_types import Ge, Le
 
 from optilab import runs
+from optilab.answer.answer import FILMS
+from optilab.answer.trajectories import LabPaths
 from optilab.code import described, sources
-from optilab.commands.answer import FILMS
 from optilab.commands.options import OUT, FileOptions, OutputOptions, SaveOptions, SetOptions
 from optilab.commands.paths import Function, LearningRate, Optimizers, Source, Start, chosen_config
 from optilab.commands.request import Conflicts, Place
-from optilab.commands.trajectories import LabPaths
 from optilab.config.section import dump, to_yaml
 from optilab.marks import ConfigKey, Flag, claim_doc
 from optilab.optimize.rule import short_name
@@ -65,7 +65,7 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, FileOptions):
         """Follow the paths, write what is asked for, and the run; that of a script where it has a name."""
         config, note = chosen_config(self), ""
         if any(file.lower().endswith(FILMS) for file in self.out or ()):
-            from optilab.commands.charts.paths import require_plane
+            from optilab.answer.charts.paths import require_plane
 
             require_plane(config.function)  # before the run is written
         if self.tune:

@@ -11,7 +11,7 @@ from annotated_types import Ge, Le, MinLen
 from pydantic import AfterValidator
 
 from optilab import runs
-from optilab.commands.answer import FILMS, PAGES, PICTURES, Answer, show_claims
+from optilab.answer.answer import FILMS, PAGES, PICTURES, Answer, show_claims
 from optilab.commands.request import Conflicts, Request, plain
 from optilab.errors import UsageError, shell, shown
 from optilab.marks import Argument, ConfigKey, Flag, Read, claim_doc

@@ -22,7 +22,7 @@ from urllib.parse import quote
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Lt
 
-from optilab.commands.answer import Answer
+from optilab.answer.answer import Answer
 from optilab.commands.options import QUIET, OutputOptions, SetOptions
 from optilab.commands.paths import Function, LearningRate, Optimizers, Source, Start, chosen_config
 from optilab.commands.request import Place
@@ -177,7 +177,7 @@ def page(config: "OptimizeConfig", note: str = "", free: bool = False) -> bytes:
 
     `free`: an optimizer that diverges opens with another learning rate. Raises what `require_runnable` raises.
     """
-    from optilab.commands.charts.paths import paths_chart
+    from optilab.answer.charts.paths import paths_chart
     from optilab.optimize.path import CLOSE, DIVERGENCE_FACTOR, MAX_ROUNDING_ERROR, worked_steps
     from optilab.show import chart_svg
 

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_doc import Doc
 
+from optilab.answer.planned import PlannedStudy
+from optilab.answer.results import LabStudy
+from optilab.answer.sweeps import EndedSweep
 from optilab.commands import studies
 from optilab.commands.options import (
     Config,
@@ -15,10 +18,7 @@ from optilab.commands.options import (
     Optimizer,
     StudyOptions,
 )
-from optilab.commands.planned import PlannedStudy
 from optilab.commands.request import Place
-from optilab.commands.results import LabStudy
-from optilab.commands.sweeps import EndedSweep
 from optilab.config.study import RemedyConfig
 from optilab.marks import ConfigKey, Flag
 from optilab.runs import read_timings

@@ -24,7 +24,7 @@ from optilab.marks import Argument, ConfigKey, Field, FileOnly, Flag, Read
 from optilab.words import listed
 
 if TYPE_CHECKING:
-    from optilab.commands.answer import Answer
+    from optilab.answer.answer import Answer
     from optilab.errors import ExitCode
 
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from annotated_doc import Doc
 
 from optilab import runs
+from optilab.answer import comparison
+from optilab.answer.answer import Answer, SimpleAnswer
+from optilab.answer.results import LabRun, LabStudy
 from optilab.call import Call, Command
-from optilab.commands import comparison
-from optilab.commands.answer import Answer, SimpleAnswer
 from optilab.commands.compare import CompareRuns
 from optilab.commands.comparison_options import Labels
 from optilab.commands.options import QUIET, FileOptions, FolderOptions, OutputOptions, RunNames, TableOptions
 from optilab.commands.request import Conflicts, Place
-from optilab.commands.results import LabRun, LabStudy
 from optilab.config.keys import is_within
 from optilab.errors import ExitCode, RunError, UsageError, did_you_mean, printable, shell
 from optilab.marks import Argument, Flag
@@ -421,7 +421,7 @@ class PlotRuns(FileOptions, FolderOptions, OutputOptions):
     quiet: Annotated[bool, QUIET, Doc("Print the plot's file and nothing else")] = False
 
     def run(self, place: Place) -> "Plot":
-        from optilab.commands.charts.training import training_chart
+        from optilab.answer.charts.training import training_chart
         from optilab.judge.curves import histories
         from optilab.judge.groups import select_runs
 
@@ -466,7 +466,7 @@ class Plot(SimpleAnswer):
 
 def _of_settings(chosen: "Selection") -> "Chart | None":
     """The chart over the settings of one sweep that has tried three or more, or that of a benchmark; else None."""
-    from optilab.commands.charts.settings import settings_chart
+    from optilab.answer.charts.settings import settings_chart
     from optilab.judge.groups import request_of
     from optilab.judge.measure import Measure
 

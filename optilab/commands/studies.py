@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from optilab import runs
+from optilab.answer.planned import PlannedStudy
+from optilab.answer.progress import TerminalView
 from optilab.call import Command
 from optilab.commands.options import JobOptions, StudyOptions
-from optilab.commands.planned import PlannedStudy
-from optilab.commands.progress import TerminalView
 from optilab.commands.request import Place, plain
 from optilab.config.load import at_place, tree_of
 from optilab.config.section import build
@@ -21,7 +21,7 @@ from optilab.runs.record import CONFIG
 from optilab.show import terminal
 
 if TYPE_CHECKING:
-    from optilab.commands.results import EndedStudy
+    from optilab.answer.results import EndedStudy
     from optilab.study.study import StudyResult, StudySpec
 
 

@@ -4,6 +4,9 @@ from typing import Annotated, ClassVar
 
 from annotated_doc import Doc
 
+from optilab.answer.planned import PlannedStudy
+from optilab.answer.results import LabStudy
+from optilab.answer.sweeps import EndedSweep
 from optilab.commands import studies
 from optilab.commands.options import (
     Config,
@@ -12,10 +15,7 @@ from optilab.commands.options import (
     Seed,
     StudyOptions,
 )
-from optilab.commands.planned import PlannedStudy
 from optilab.commands.request import Conflicts, Place
-from optilab.commands.results import LabStudy
-from optilab.commands.sweeps import EndedSweep
 from optilab.config.study import SweepConfig
 from optilab.marks import ConfigKey, Flag
 

@@ -8,10 +8,10 @@ from typing import Annotated, Any, ClassVar
 from annotated_doc import Doc
 
 from optilab import signals
+from optilab.answer.verification import ComparisonSetup, LabVerification
 from optilab.code import user_code
 from optilab.commands.paths import Against
 from optilab.commands.request import Place
-from optilab.commands.verification import ComparisonSetup, LabVerification
 from optilab.config.presets import is_config
 from optilab.errors import UsageError, shown
 from optilab.marks import Argument

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from optilab.answer.charts.settings import importance_table, outcomes, settings_chart, tried_axes
+from optilab.answer.charts.training import curvature_chart, curves_chart, layers_chart
+from optilab.answer.comparison_tables import ranked
 from optilab.call import Call
-from optilab.commands.charts.settings import importance_table, outcomes, settings_chart, tried_axes
-from optilab.commands.charts.training import curvature_chart, curves_chart, layers_chart
-from optilab.commands.comparison_tables import ranked
 from optilab.errors import shell
 from optilab.judge.circumstances import circumstances, varying
 from optilab.judge.comparison import RunComparison
