@@ -20,9 +20,9 @@ from optilab.words import plural
 
 if TYPE_CHECKING:
     from optilab.answer.results import LabRun, LabStudy
-    from optilab.commands.request import Request
     from optilab.marks import Field
     from optilab.methods import Methods
+    from optilab.request.request import Request
 else:
     Methods = object  # a stub, written by .ci/generate.py: Python reads the requests themselves
 
@@ -69,7 +69,7 @@ class Lab(Methods):
     def load(self, name: "str | os.PathLike[str] | LabRun | LabStudy") -> "LabRun | LabStudy":
         """A run or study by name, path or `latest`. RunError, with the nearest names, where there is none."""
         from optilab.answer.results import entry
-        from optilab.commands.request import plain
+        from optilab.request.request import plain
 
         if not isinstance(plain_name := plain(name), str) or "\0" in plain_name:
             raise UsageError(f"expected a run or study, got {shown(plain_name)}", "name")
@@ -95,8 +95,8 @@ def command_of(name: str) -> "type[Request]":
 
 def keywords(name: str) -> "Mapping[str, Field]":
     """The keywords of a method, those first that need no name; not those of `PRINTING`."""
-    from optilab.commands.request import optimizers_of, options
     from optilab.marks import Argument, Flag
+    from optilab.request.request import optimizers_of, options
 
     command = command_of(name)
     known, rules = options(command).values(), optimizers_of(command)
@@ -135,7 +135,7 @@ def _answer(
     lab: Lab, name: str, values: tuple[Any, ...], arguments: Mapping[str, Any], progress: bool | None
 ) -> Any:
     """The answer of a command to what was given; None is as if it was not."""
-    from optilab.commands.request import Place, optimizers_of, options, plain, positional
+    from optilab.request.request import Place, optimizers_of, options, plain, positional
 
     command, known = command_of(name), keywords(name)
     names = [field.name for field in list(known.values())[:2] if not field.is_named]

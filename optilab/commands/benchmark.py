@@ -8,12 +8,12 @@ from annotated_doc import Doc
 
 from optilab.answer.planned import PlannedStudy
 from optilab.answer.results import EndedStudy, LabStudy
-from optilab.commands import studies
-from optilab.commands.options import RaceOptions, StudyOptions
-from optilab.commands.request import Place
 from optilab.config.study import FINALISTS, NETWORK_OPTIMIZERS, BenchmarkConfig, BenchmarkRules, read_names
 from optilab.errors import UsageError
 from optilab.marks import Argument, ConfigKey, Flag, Read
+from optilab.request import studies
+from optilab.request.options import RaceOptions, StudyOptions
+from optilab.request.request import Place
 
 if TYPE_CHECKING:
     from optilab.study.benchmark import BenchmarkSpec

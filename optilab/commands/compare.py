@@ -6,9 +6,9 @@ from annotated_doc import Doc
 from pydantic import Field
 
 from optilab.answer.comparison import LabComparison, trainings_and_metric
-from optilab.commands.comparison_options import ComparisonOptions
-from optilab.commands.options import QUIET, FileOptions, FolderOptions, OutputOptions, RunNames, TableOptions
-from optilab.commands.request import Place
+from optilab.request.comparison import ComparisonOptions
+from optilab.request.options import QUIET, FileOptions, FolderOptions, OutputOptions, RunNames, TableOptions
+from optilab.request.request import Place
 from optilab.show import terminal
 
 if TYPE_CHECKING:

@@ -8,8 +8,6 @@ from pydantic import Field
 
 from optilab import runs
 from optilab.answer.diagnosis import Diagnosis
-from optilab.commands.options import DataOptions, FolderOptions, SetOptions, SilentOptions
-from optilab.commands.request import Place
 from optilab.config import presets
 from optilab.config.load import load
 from optilab.config.training import TrainConfig
@@ -24,6 +22,8 @@ from optilab.diagnose import (
 from optilab.diagnose import diagnose as findings_of
 from optilab.errors import DataError, RunError, UsageError, shown
 from optilab.marks import Argument, Flag
+from optilab.request.options import DataOptions, FolderOptions, SetOptions, SilentOptions
+from optilab.request.request import Place
 
 
 class Diagnose(SetOptions, DataOptions, FolderOptions, SilentOptions):

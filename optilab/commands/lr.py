@@ -12,8 +12,14 @@ from annotated_types import Ge, Le
 from optilab.answer.answer import Answer
 from optilab.answer.progress import StepProgress, starting
 from optilab.call import Call, Command, objects
-from optilab.commands import studies
-from optilab.commands.options import (
+from optilab.config.load import load
+from optilab.config.section import dump
+from optilab.config.tree import Override
+from optilab.errors import ExitCode
+from optilab.marks import Flag, claim_doc
+from optilab.optimize.rule import learning_rates
+from optilab.request import studies
+from optilab.request.options import (
     QUIET,
     BatchSize,
     Config,
@@ -26,13 +32,7 @@ from optilab.commands.options import (
     SetOptions,
     Threads,
 )
-from optilab.commands.request import Place, plain
-from optilab.config.load import load
-from optilab.config.section import dump
-from optilab.config.tree import Override
-from optilab.errors import ExitCode
-from optilab.marks import Flag, claim_doc
-from optilab.optimize.rule import learning_rates
+from optilab.request.request import Place, plain
 from optilab.show import terminal
 from optilab.show.blocks import Block, Sentence
 from optilab.show.chart import Chart, Mark, Panel, PanelRow, Points, Polyline, ReferenceLine, Scale

@@ -11,12 +11,12 @@ from optilab import runs
 from optilab.answer.answer import FILMS
 from optilab.answer.trajectories import LabPaths
 from optilab.code import described, sources
-from optilab.commands.options import OUT, FileOptions, OutputOptions, SaveOptions, SetOptions
-from optilab.commands.paths import Function, LearningRate, Optimizers, Source, Start, chosen_config
-from optilab.commands.request import Conflicts, Place
 from optilab.config.section import dump, to_yaml
 from optilab.marks import ConfigKey, Flag, claim_doc
 from optilab.optimize.rule import short_name
+from optilab.request.on_functions import Function, LearningRate, Optimizers, Source, Start, chosen_config
+from optilab.request.options import OUT, FileOptions, OutputOptions, SaveOptions, SetOptions
+from optilab.request.request import Conflicts, Place
 from optilab.study.paths import follow, judge_paths, rows, tune_rules
 
 

@@ -23,9 +23,6 @@ from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Lt
 
 from optilab.answer.answer import Answer
-from optilab.commands.options import QUIET, OutputOptions, SetOptions
-from optilab.commands.paths import Function, LearningRate, Optimizers, Source, Start, chosen_config
-from optilab.commands.request import Place
 from optilab.config.load import load
 from optilab.config.section import dump
 from optilab.errors import UsageError
@@ -38,6 +35,9 @@ from optilab.optimize.operations import OPERATIONS
 from optilab.optimize.program import MULTIPLIED_EXPONENTS, compiled
 from optilab.optimize.rule import RESERVED_SETTINGS, settings_in_formula
 from optilab.optimize.user_rule import UserRule
+from optilab.request.on_functions import Function, LearningRate, Optimizers, Source, Start, chosen_config
+from optilab.request.options import QUIET, OutputOptions, SetOptions
+from optilab.request.request import Place
 from optilab.show import terminal
 from optilab.show.page import asset, document, page_file, write_page
 from optilab.study.paths import follow, require_bare, tune_rules

@@ -6,19 +6,19 @@ from annotated_doc import Doc
 
 from optilab.answer.answer import SimpleAnswer
 from optilab.answer.progress import StepProgress
-from optilab.commands import studies
-from optilab.commands.options import (
-    QUIET,
-    RaceOptions,
-    TableOptions,
-)
-from optilab.commands.paths import note_if_code_is_slow
-from optilab.commands.request import Place
 from optilab.config.presets import rules_named
 from optilab.config.study import FUNCTIONS, OPTIMIZERS, RaceConfig
 from optilab.config.tree import Tree
 from optilab.errors import UsageError, chosen_names, shell
 from optilab.optimize import OBJECTIVES
+from optilab.request import studies
+from optilab.request.on_functions import note_if_code_is_slow
+from optilab.request.options import (
+    QUIET,
+    RaceOptions,
+    TableOptions,
+)
+from optilab.request.request import Place
 from optilab.show import terminal
 from optilab.show.table import Table
 from optilab.words import plural

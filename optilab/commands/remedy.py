@@ -11,16 +11,16 @@ from annotated_doc import Doc
 from optilab.answer.planned import PlannedStudy
 from optilab.answer.results import LabStudy
 from optilab.answer.sweeps import EndedSweep
-from optilab.commands import studies
-from optilab.commands.options import (
+from optilab.config.study import RemedyConfig
+from optilab.marks import ConfigKey, Flag
+from optilab.request import studies
+from optilab.request.options import (
     Config,
     LearningRate,
     Optimizer,
     StudyOptions,
 )
-from optilab.commands.request import Place
-from optilab.config.study import RemedyConfig
-from optilab.marks import ConfigKey, Flag
+from optilab.request.request import Place
 from optilab.runs import read_timings
 from optilab.show.blocks import Block, Sentence
 from optilab.show.table import Column, Table

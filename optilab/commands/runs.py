@@ -14,13 +14,13 @@ from optilab.answer.answer import Answer, SimpleAnswer
 from optilab.answer.results import LabRun, LabStudy
 from optilab.call import Call, Command
 from optilab.commands.compare import CompareRuns
-from optilab.commands.comparison_options import Labels
-from optilab.commands.options import QUIET, FileOptions, FolderOptions, OutputOptions, RunNames, TableOptions
-from optilab.commands.request import Conflicts, Place
 from optilab.config.keys import is_within
 from optilab.errors import ExitCode, RunError, UsageError, did_you_mean, printable, shell
 from optilab.marks import Argument, Flag
 from optilab.numbers import exact, percent
+from optilab.request.comparison import Labels
+from optilab.request.options import QUIET, FileOptions, FolderOptions, OutputOptions, RunNames, TableOptions
+from optilab.request.request import Conflicts, Place
 from optilab.runs import Record, Study
 from optilab.runs.metrics import metric_of
 from optilab.show import terminal

@@ -7,17 +7,17 @@ from annotated_doc import Doc
 from optilab.answer.planned import PlannedStudy
 from optilab.answer.results import LabStudy
 from optilab.answer.sweeps import EndedSweep
-from optilab.commands import studies
-from optilab.commands.options import (
+from optilab.config.study import SweepConfig
+from optilab.marks import ConfigKey, Flag
+from optilab.request import studies
+from optilab.request.options import (
     Config,
     LearningRate,
     Optimizer,
     Seed,
     StudyOptions,
 )
-from optilab.commands.request import Conflicts, Place
-from optilab.config.study import SweepConfig
-from optilab.marks import ConfigKey, Flag
+from optilab.request.request import Conflicts, Place
 
 
 class Sweep(StudyOptions, SweepConfig):

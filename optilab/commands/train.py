@@ -17,8 +17,12 @@ from optilab.answer.comparison import drawn
 from optilab.answer.progress import starting
 from optilab.answer.results import LabRun, LabStudy
 from optilab.call import Command
-from optilab.commands import studies
-from optilab.commands.options import (
+from optilab.config.load import load
+from optilab.errors import DivergedError
+from optilab.marks import ConfigKey, Flag
+from optilab.numbers import decimals
+from optilab.request import studies
+from optilab.request.options import (
     BatchSize,
     ClusterOptions,
     Config,
@@ -35,11 +39,7 @@ from optilab.commands.options import (
     Threads,
     present,
 )
-from optilab.commands.request import Conflicts, Place
-from optilab.config.load import load
-from optilab.errors import DivergedError
-from optilab.marks import ConfigKey, Flag
-from optilab.numbers import decimals
+from optilab.request.request import Conflicts, Place
 from optilab.runs import Record, Row, best, read_timings
 from optilab.runs.provenance import provenance
 from optilab.show import terminal

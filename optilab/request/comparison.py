@@ -7,9 +7,9 @@ from annotated_doc import Doc
 from pydantic import BeforeValidator, model_validator
 
 from optilab.answer.comparison import benchmark_view, compare_selection
-from optilab.commands.request import Request
 from optilab.errors import UsageError, shown
 from optilab.marks import Flag
+from optilab.request.request import Request
 
 if TYPE_CHECKING:
     from optilab.answer.benchmarks import BenchmarkView

@@ -10,12 +10,12 @@ from optilab import runs
 from optilab.answer.planned import PlannedStudy
 from optilab.answer.progress import TerminalView
 from optilab.call import Command
-from optilab.commands.options import JobOptions, StudyOptions
-from optilab.commands.request import Place, plain
 from optilab.config.load import at_place, tree_of
 from optilab.config.section import build
 from optilab.config.tree import Tree
 from optilab.errors import RunError, UsageError, shown
+from optilab.request.options import JobOptions, StudyOptions
+from optilab.request.request import Place, plain
 from optilab.runs import Record
 from optilab.runs.record import CONFIG
 from optilab.show import terminal

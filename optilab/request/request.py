@@ -2,7 +2,7 @@
 
 A request is declared once, as a class of annotated fields with defaults. They are the options of the command, the
 keywords of the method of `Lab`, the keys of the study's file, and the text of the help. The fields that a class
-inherits from a group of `commands.options` say how it is executed and shown; those that it declares say what is asked.
+inherits from a group of `options` say how it is executed and shown; those that it declares say what is asked.
 """
 
 import os

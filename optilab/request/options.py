@@ -12,9 +12,9 @@ from pydantic import AfterValidator
 
 from optilab import runs
 from optilab.answer.answer import FILMS, PAGES, PICTURES, Answer, show_claims
-from optilab.commands.request import Conflicts, Request, plain
 from optilab.errors import UsageError, shell, shown
 from optilab.marks import Argument, ConfigKey, Flag, Read, claim_doc
+from optilab.request.request import Conflicts, Request, plain
 from optilab.show import terminal
 from optilab.show.blocks import paint, with_columns
 from optilab.show.table import FORMATS
