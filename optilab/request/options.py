@@ -268,3 +268,8 @@ class RaceOptions(FormatOptions, FileOptions, OutputOptions):
             }
             values = {**values, "over": spans}
         return super().of(values, typed)
+
+
+RunName = Annotated[
+    str, Argument("RUN", complete="run"), Doc("Name of a run or study, a path to one, or `latest`")
+]
