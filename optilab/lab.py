@@ -14,7 +14,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from optilab import runs
-from optilab.commands import GONE
+from optilab.commands import COMMANDS, GONE
 from optilab.errors import UsageError, in_keywords, library_errors, shown
 from optilab.words import plural
 
@@ -88,8 +88,9 @@ for _name in METHODS:
 
 
 def command_of(name: str) -> "type[Request]":
-    """The command of a method."""
-    request: type[Request] = import_module(f"optilab.commands.{name}").COMMAND
+    """The command of a method; `compare` is a part of `runs`."""
+    module = import_module(f"optilab.commands.{name if name in COMMANDS else f'runs.{name}'}")
+    request: type[Request] = module.COMMAND
     return request
 
 

@@ -21,7 +21,7 @@ from optilab.show.table import Column, Table
 from optilab.words import plural
 
 if TYPE_CHECKING:
-    from optilab.study.diff import Diff, Pairs
+    from optilab.commands.runs.differences import Diff, Pairs
 
 
 class DiffRuns(FolderOptions, OutputOptions):
@@ -34,7 +34,7 @@ class DiffRuns(FolderOptions, OutputOptions):
     quiet: Annotated[bool, QUIET, Doc("Print the number of equal rows and nothing else")] = False
 
     def run(self, place: Place) -> SimpleAnswer:
-        from optilab.study.diff import diff_runs
+        from optilab.commands.runs.differences import diff_runs
 
         entries = [runs.read_entry(runs.locate(place.folder, name)) for name in (self.a, self.b)]
         diff = diff_runs(*entries)

@@ -38,22 +38,22 @@ class ExportRuns(FolderOptions, OutputOptions):
     quiet: Annotated[bool, QUIET, Doc("Do not name runs that are left out")] = False
 
     def run(self, place: Place) -> SimpleAnswer:
+        from optilab.commands.runs import exported
         from optilab.judge.groups import select_runs
-        from optilab.study import export
 
         selection = select_runs(place.folder, self.names)
         if self.out is None and self.tensorboard is None:
             raise UsageError("expected --out FILE or --tensorboard DIR, as in --out rows.csv")
-        table = None if self.out is None else export.table_file(self.out, self.force)
+        table = None if self.out is None else exported.table_file(self.out, self.force)
         if self.tensorboard is not None:
-            export.require_own(Path(self.tensorboard))
-        rows, damaged = export.gather(selection.records, selection.left_out)
+            exported.require_own(Path(self.tensorboard))
+        rows, damaged = exported.gather(selection.records, selection.left_out)
         for note in selection._replace(left_out=damaged).notes if not self.quiet else ():
             terminal.note(note)
         if self.tensorboard is not None:
-            export.tensorboard(Path(self.tensorboard), rows.runs)
+            exported.tensorboard(Path(self.tensorboard), rows.runs)
         if table is not None:
-            export.write(table, rows)
+            exported.write(table, rows)
         written = [str(Path(path)) for path in (self.out, self.tensorboard) if path is not None]
         facts = {
             "written": written,

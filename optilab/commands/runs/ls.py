@@ -27,7 +27,7 @@ from optilab.show.table import Column, Table
 from optilab.words import FEW, SEVERAL, of_key, plural, some
 
 if TYPE_CHECKING:
-    from optilab.study.listing import ListedRun
+    from optilab.commands.runs.listing import ListedRun
 
 
 class ListRuns(TableOptions, FolderOptions, OutputOptions):
@@ -64,7 +64,7 @@ class ListRuns(TableOptions, FolderOptions, OutputOptions):
             near = did_you_mean(place.folder.name, [path.name for path in place.folder.parent.glob("*/")])
             raise RunError(f"no runs in {place.folder}: there is no such directory{near}", "--runs-dir")
         paths = runs.select(place.folder, names)
-        from optilab.study import listing
+        from optilab.commands.runs import listing
 
         conditions = listing.read_conditions(self.where or [])
         entries, unreadable = runs.read_each(paths) if names else runs.entries(place.folder)

@@ -102,7 +102,7 @@ class ShownStudy(LabStudy):
     """A study in full: its facts and its trials."""
 
     def blocks(self) -> Iterator[Block]:
-        from optilab.study.listing import lines
+        from optilab.commands.runs.listing import lines
 
         yield from _facts(self.entry)
         if (table := self.table()).rows:
@@ -111,7 +111,7 @@ class ShownStudy(LabStudy):
         yield from self.entry.notes
 
     def table(self) -> Table:
-        from optilab.study.listing import trials
+        from optilab.commands.runs.listing import trials
 
         return table_of_trials(*trials(self.entry))
 
@@ -121,8 +121,8 @@ class ShownStudy(LabStudy):
 
 
 def _facts(entry: Record | Study) -> Iterator[Block]:
+    from optilab.commands.runs.listing import lines
     from optilab.judge.groups import value_text
-    from optilab.study.listing import lines
 
     manifest = entry.manifest
     (line,) = lines([entry])
@@ -146,6 +146,6 @@ def _facts(entry: Record | Study) -> Iterator[Block]:
 
 
 def _entry_facts(entry: Record | Study) -> dict[str, Any]:
-    from optilab.study.listing import lines
+    from optilab.commands.runs.listing import lines
 
     return document_of(*lines([entry]))
