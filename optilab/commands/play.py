@@ -29,10 +29,11 @@ from optilab.errors import UsageError
 from optilab.marks import ConfigKey, Field, Flag
 from optilab.optimize import OBJECTIVES, RULES, Objective, Rule, Status
 from optilab.optimize import formula as formulas
+from optilab.optimize.expansion import MULTIPLIED_EXPONENTS
 from optilab.optimize.formula import MAX_LENGTH, Node
 from optilab.optimize.objective import label_of
 from optilab.optimize.operations import OPERATIONS
-from optilab.optimize.program import MULTIPLIED_EXPONENTS, compiled
+from optilab.optimize.program import compiled
 from optilab.optimize.rule import RESERVED_SETTINGS, settings_in_formula
 from optilab.optimize.user_rule import UserRule
 from optilab.request.on_functions import Function, LearningRate, Optimizers, Source, Start, chosen_config
