@@ -193,7 +193,7 @@ def methods():
             field, default = known.get(parameter.name), "" if parameter.default is parameter.empty else " = ..."
             text = "bool | None" if field is None else _type(field)
             lines.append(f"        {parameter.name}{f': {text}{default}' * (parameter.name != 'self')},")
-        if request.CONFIG and request.STUDY is None:  # other keywords are keys of the config
+        if request.READS and request.STUDY_KEYS is None:  # other keywords are keys of the config
             lines.append("        **keys: Any,")
         lines.append(f"    ) -> {answers[name]}: ...")
     return "\n".join([*lines, ""])

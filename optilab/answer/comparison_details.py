@@ -15,7 +15,7 @@ from optilab.judge.curves import MEASURED, History, history, title
 from optilab.judge.groups import DATA_DIGEST, Group, Grouping, value_text
 from optilab.judge.importance import effects
 from optilab.numbers import percent
-from optilab.runs import STUDY, Record, Study
+from optilab.runs import STUDY_FILE, Record, Study
 from optilab.runs.metrics import EPOCH_METRICS, TESTED, metric_of
 from optilab.show.blocks import Block, Details, Sentence, Verbatim
 from optilab.show.table import Column, Table, grid
@@ -224,5 +224,5 @@ def _sources(entries: Sequence[Record | Study]) -> Iterator[Block]:
     for study in (entry for entry in entries if isinstance(entry, Study)):
         command = study.manifest["command"]
         content = Verbatim(study.config.decode("utf-8", "replace"))
-        why = f"{study.name}: or save this as {STUDY} and run optilab {command} --study {STUDY}"
+        why = f"{study.name}: or save this as {STUDY_FILE} and run optilab {command} --study {STUDY_FILE}"
         yield Details(why, [content], folded=True)

@@ -25,7 +25,7 @@ class RunBenchmark(RaceOptions, StudyOptions, BenchmarkConfig):
     The same command with the same --name, or --resume, continues a stopped study.
     """
 
-    STUDY = BenchmarkConfig
+    STUDY_KEYS = BenchmarkConfig
     EXAMPLES = (
         "optilab benchmark sigmoid.yaml,relu.yaml --algo sgd,momentum,adam --budget 10 --epochs 5 --seeds 5 --dry-run",
         "optilab benchmark relu.yaml --algo sgd,adam --budget 5 --epochs 3 --seeds 3 --out benchmark.html",

@@ -33,7 +33,7 @@ class Diagnose(SetOptions, DataOptions, FolderOptions, SilentOptions):
     nothing.
     """
 
-    CONFIG = "train"
+    READS = "train"
     EXAMPLES = (
         "optilab diagnose sigmoid.yaml",
         "optilab diagnose 20261124-143512-sigmoid-1c2d9e05",

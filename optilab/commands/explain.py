@@ -37,7 +37,7 @@ MAX_STEPS = 100
 class Explain(SetOptions, OutputOptions):
     """Work out steps of an optimizer: every intermediate result with its numbers."""
 
-    CONFIG = "optimize"
+    READS = "optimize"
     EXAMPLES = (
         "optilab explain adam --step 2",
         "optilab explain sgd,momentum --step 1-3",

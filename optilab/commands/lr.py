@@ -57,7 +57,7 @@ class Lr(SetOptions, DataOptions, FileOptions, OutputOptions):
     9: there is no rate to recommend.
     """
 
-    CONFIG = "train"
+    READS = "train"
     EXAMPLES = (
         "optilab lr relu.yaml",
         "optilab lr relu.yaml --optimizer adam --out rates.png",

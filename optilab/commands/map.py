@@ -38,7 +38,7 @@ STARTS = 300
 class Map(SetOptions, FileOptions, SilentOptions):
     """Show where an optimizer converges: value or steps over a grid of settings, or the basins of minima."""
 
-    CONFIG = "optimize"
+    READS = "optimize"
     EXAMPLES = (
         "optilab map momentum --x lr=0.01:2:400 --y beta=0:0.99:200 --epochs 100",
         "optilab map --algo adam --x lr=1e-3:1:200:log --y beta1=0:0.99:200 --function beale --out adam.png",

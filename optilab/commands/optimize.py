@@ -23,7 +23,7 @@ from optilab.study.paths import follow, judge_paths, rows, tune_rules
 class Optimize(SetOptions, SaveOptions, OutputOptions, FileOptions):
     """Run optimizers on a test function, in float64: every w of the trajectory, reproducible to the last bit."""
 
-    CONFIG = "optimize"
+    READS = "optimize"
     EXAMPLES = (
         "optilab optimize adam --epochs 30",
         "optilab optimize sgd,momentum,rmsprop,adam",

@@ -59,7 +59,7 @@ MAX_DRAWN = 1e30
 class Play(SetOptions, OutputOptions):
     """Write an interactive HTML page: drag a setting, and the trajectory and the stability limit follow at once."""
 
-    CONFIG = "optimize"
+    READS = "optimize"
     EXAMPLES = (
         "optilab play sgd,momentum,adam",
         "optilab play --algo sgd,momentum,adam --function rosenbrock --tune 50 --epochs 200 --out play.html",

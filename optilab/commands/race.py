@@ -36,7 +36,7 @@ EXAMPLES = (
 class RunRace(RaceOptions, TableOptions, RaceConfig):
     """Compare optimizers after tuning each with the same budget, on held-out starting points."""
 
-    STUDY = RaceConfig
+    STUDY_KEYS = RaceConfig
     EXAMPLES = EXAMPLES
     CONFLICTS = (("json_", "settings"), ("quiet", "settings"))
 

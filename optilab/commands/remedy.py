@@ -37,8 +37,8 @@ class TryRemedies(StudyOptions, RemedyConfig):  # type: ignore[misc]  # `set` is
     command with the same --name, or --resume, continues a stopped study.
     """
 
-    CONFIG = "train"
-    STUDY = RemedyConfig
+    READS = "train"
+    STUDY_KEYS = RemedyConfig
     EXAMPLES = (
         "optilab remedy sigmoid.yaml --epochs 5 --only batchnorm,adam",
         "optilab remedy sigmoid.yaml --seeds 3 --epochs 30",

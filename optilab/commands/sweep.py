@@ -27,8 +27,8 @@ class Sweep(StudyOptions, SweepConfig):
     --threads 1` of its config. The same command with the same --name, or --resume, continues a stopped study.
     """
 
-    CONFIG = "train"
-    STUDY = SweepConfig
+    READS = "train"
+    STUDY_KEYS = SweepConfig
     CONFLICTS: ClassVar[Conflicts] = (("zip", "samples"),)
     EXAMPLES = (
         "optilab sweep sigmoid.yaml --over optimizer.lr=1e-3:10:9:log --over model.init=default,unit-gain --seeds 3 "

@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 class Train(ClusterOptions, SetOptions, DataOptions, SaveOptions, FileOptions, OutputOptions):
     """Train a network and measure it after each epoch; a run can be stopped and resumed."""
 
-    CONFIG = "train"
+    READS = "train"
     EXAMPLES = (
         "optilab train sigmoid.yaml",
         "optilab train sigmoid.yaml --epochs 10 --seed 42 --device cpu --threads 2 --json",
