@@ -24,6 +24,7 @@ import yaml  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from docs.measured import figures  # noqa: E402
+from optilab import answer as answers  # noqa: E402
 from optilab import commands  # noqa: E402
 from optilab.data.catalog import DATASETS  # noqa: E402
 from optilab.diagnose.checks import CHECKS, loop, outputs  # noqa: E402
@@ -35,7 +36,7 @@ from tests.reference.calls import EQUATIONS, FORMS, LIBRARIES  # noqa: E402
 
 SCHEMA = ROOT / "configs" / "schema"
 STUB = ROOT / "optilab" / "methods.pyi"
-PACKAGE = commands.__path__, "optilab.commands."
+PACKAGES = (answers.__path__, "optilab.answer."), (commands.__path__, "optilab.commands.")
 SCHEMAS = ("optimize", "train", "sweep", "remedy", "benchmark", "race", "check")
 
 # --- tables of pages ---
@@ -173,7 +174,7 @@ def methods():
     """The signatures of the methods of `Lab` for editors and type checkers: those that Python makes, with types."""
     lines = ['"""The methods of `Lab`, which .ci/generate.py writes from the requests of commands."""', ""]
     lines += ["import os", "from collections.abc import Mapping, Sequence", "from typing import Any, Literal", ""]
-    modules = [import_module(module.name) for module in iter_modules(*PACKAGE)]
+    modules = [import_module(module.name) for package in PACKAGES for module in iter_modules(*package)]
     requests = {name: command_of(name) for name in METHODS}
     answers = {name: _answer(request) for name, request in requests.items()}
     kinds = sorted({kind for answer in answers.values() for kind in answer.split(" | ")})
@@ -192,7 +193,7 @@ def methods():
             field, default = known.get(parameter.name), "" if parameter.default is parameter.empty else " = ..."
             text = "bool | None" if field is None else _type(field)
             lines.append(f"        {parameter.name}{f': {text}{default}' * (parameter.name != 'self')},")
-        if request.CONFIG and request.STUDY is None:  # other keywords are keys of the config
+        if request.READS and request.STUDY_KEYS is None:  # other keywords are keys of the config
             lines.append("        **keys: Any,")
         lines.append(f"    ) -> {answers[name]}: ...")
     return "\n".join([*lines, ""])

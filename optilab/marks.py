@@ -27,7 +27,7 @@ class Flag:
     names: tuple[str, ...] = ()
     """Names in place of `--` and the field's name."""
     complete: str = ""
-    """Its completion, where its type has no choices: a function of `commands.completion`, or NAME,NAME,..."""
+    """Its completion, where its type has no choices: a function of `request.completion`, or NAME,NAME,..."""
     repeated: bool = False
     """It may be typed several times; a list without `Read` may always."""
     path: bool = False

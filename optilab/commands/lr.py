@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from annotated_doc import Doc
 from annotated_types import Ge, Le
 
+from optilab.answer.answer import Answer
+from optilab.answer.progress import StepProgress, starting
 from optilab.call import Call, Command, objects
-from optilab.commands import studies
-from optilab.commands.answer import Answer
-from optilab.commands.options import (
+from optilab.config.load import load
+from optilab.config.section import dump
+from optilab.config.tree import Override
+from optilab.errors import ExitCode, quoted
+from optilab.marks import Flag, claim_doc
+from optilab.optimize.rule import learning_rates
+from optilab.request import studies
+from optilab.request.options import (
     QUIET,
     BatchSize,
     Config,
@@ -24,14 +31,7 @@ from optilab.commands.options import (
     SetOptions,
     Threads,
 )
-from optilab.commands.progress import StepProgress, starting
-from optilab.commands.request import Place, plain
-from optilab.config.load import load
-from optilab.config.section import dump
-from optilab.config.tree import Override
-from optilab.errors import ExitCode, quoted
-from optilab.marks import Flag, claim_doc
-from optilab.optimize.rule import learning_rates
+from optilab.request.request import Place, plain
 from optilab.show import terminal
 from optilab.show.blocks import Block, Sentence
 from optilab.show.chart import Chart, Mark, Panel, PanelRow, Points, Polyline, ReferenceLine, Scale
@@ -56,7 +56,7 @@ class Lr(SetOptions, DataOptions, FileOptions, OutputOptions):
     9: there is no rate to recommend.
     """
 
-    CONFIG = "train"
+    READS = "train"
     EXAMPLES = (
         "optilab lr relu.yaml",
         "optilab lr relu.yaml --optimizer adam --out rates.png",

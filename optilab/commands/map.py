@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_doc import Doc
 
-from optilab.commands.answer import Answer
-from optilab.commands.options import FileOptions, SetOptions, SilentOptions
-from optilab.commands.paths import Function, LearningRate, Source, Start, chosen_config, note_if_code_is_slow
-from optilab.commands.request import Place
+from optilab.answer.answer import Answer
 from optilab.config.axes import Axis, read_map_axis
 from optilab.config.presets import optimizer_names
 from optilab.config.tree import Override
@@ -19,6 +16,9 @@ from optilab.errors import UsageError, unknown
 from optilab.marks import RANGE, ConfigKey, Flag, Read
 from optilab.optimize.objective import label_of
 from optilab.optimize.rule import is_formula, rule_setting, settings_of
+from optilab.request.on_functions import Function, LearningRate, Source, Start, chosen_config, note_if_code_is_slow
+from optilab.request.options import FileOptions, SetOptions, SilentOptions
+from optilab.request.request import Place
 from optilab.show.blocks import Sentence
 from optilab.show.chart import Chart, Contour, Heatmap, Mark, Panel, PanelRow, Points, Scale
 from optilab.study.paths import require_bare
@@ -38,7 +38,7 @@ STARTS = 300
 class Map(SetOptions, FileOptions, SilentOptions):
     """Show where an optimizer converges: value or steps over a grid of settings, or the basins of minima."""
 
-    CONFIG = "optimize"
+    READS = "optimize"
     EXAMPLES = (
         "optilab map momentum --x lr=0.01:2:400 --y beta=0:0.99:200 --epochs 100",
         "optilab map --algo adam --x lr=1e-3:1:200:log --y beta1=0:0.99:200 --function beale --out adam.png",

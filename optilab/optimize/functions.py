@@ -530,7 +530,7 @@ class Expression(Formula):
     def __post_init__(self) -> None:
         tree = self.trees["f"]
         names = sorted(symbols(tree))
-        from optilab.optimize.program import divides_by_zero
+        from optilab.optimize.expansion import divides_by_zero
 
         if divides_by_zero(tree):
             raise self._refusal(r"/\s*\(*\s*0", f"{self.formula!r} divides by 0 everywhere")

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from optilab.errors import UsageError
 from optilab.optimize import theory
 from optilab.optimize.arrays import in_float64
+from optilab.optimize.expansion import moving_at_start, written_out
 from optilab.optimize.formula import ZERO, Node, symbol
 from optilab.optimize.objective import Floats, Objective, is_near_minimum
 from optilab.optimize.path import has_risen, lowest
-from optilab.optimize.program import moving_at_start, written_out
 from optilab.optimize.rule import (
     Rule,
     quantities_for,

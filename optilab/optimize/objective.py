@@ -160,7 +160,7 @@ def trees_of(function: Formula) -> Trees:
 @cache
 def _compiled(function: Formula) -> tuple[Callable[[Floats], Floats], Callable[[Floats], Floats]]:
     """Value and gradient; on whole vectors where there are many coordinates."""
-    from optilab.optimize.program import ON_VECTORS, function_of
+    from optilab.optimize.expansion import ON_VECTORS, function_of
 
     if nodes := function.nodes():
         return function_of(nodes[0], _names(function)), function_of(nodes[1], _names(function))
@@ -187,7 +187,7 @@ def is_quadratic(function: Objective) -> bool:
 
 @cache
 def _hessian(function: Objective) -> Callable[[Floats], Floats]:
-    from optilab.optimize.program import function_of
+    from optilab.optimize.expansion import function_of
 
     return function_of(second_derivatives(function), _names(function))
 

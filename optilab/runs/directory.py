@@ -44,11 +44,11 @@ from optilab.files import (
 from optilab.runs.find import timestamp
 from optilab.runs.lock import WAIT_SECONDS, Lock, hold, is_held
 from optilab.runs.record import (
-    CONFIG,
+    CONFIG_FILE,
     MANIFEST,
     PLAN,
     SCHEMA_VERSION,
-    STUDY,
+    STUDY_FILE,
     TRIALS,
     Record,
     config_digest,
@@ -250,7 +250,7 @@ def write(
 def replaceable(path: Path, command: str) -> bool:
     """Tell whether a directory is a run that this command wrote at once, without files of anyone else."""
     try:
-        files = {file.name for file in path.iterdir()} - {MANIFEST, CONFIG}
+        files = {file.name for file in path.iterdir()} - {MANIFEST, CONFIG_FILE}
         is_run = not path.is_symlink() and isinstance(entry := read_entry(path), Record)
         return is_run and entry.manifest["command"] == command and files <= TABLES
     except (OSError, CheckpointError):
@@ -282,7 +282,7 @@ def claim(directory: Path, name: str, files: Mapping[str, bytes], manifest: dict
 
 def _manifest(name: str, facts: Mapping[str, Any], files: Mapping[str, Any]) -> dict[str, Any]:
     """The manifest of a run or study that starts now. That of a run has the checksum of its config and its file."""
-    written, config = files.get(CONFIG), facts.get("config")
+    written, config = files.get(CONFIG_FILE), facts.get("config")
     digest = {"config_sha256": config_digest(written, config)} if written and config else {}
     return {"schema_version": SCHEMA_VERSION, "name": name, "created": timestamp(), **facts, **digest}
 
@@ -404,7 +404,7 @@ class OpenStudy(OpenEntry):
         """
         before = read_study(self.path).config
         self.update(**facts, asked=list(dict.fromkeys(map(request_digest, (request, before)))))
-        write_atomic(self.path / STUDY, request)
+        write_atomic(self.path / STUDY_FILE, request)
 
     def plan(self, lines: Iterable[Row]) -> None:
         """Record trials before they run, and how those ended that had run before.
@@ -456,7 +456,9 @@ def open_study(directory: Path, name: str, request: bytes, manifest: Mapping[str
     else:
         facts = {**manifest, "status": "running", "asked": [request_digest(request)]}
         publish(
-            stage(directory, {STUDY: request, MANIFEST: json_bytes(_manifest(name, facts, {})), "run.lock": b""}),
+            stage(
+                directory, {STUDY_FILE: request, MANIFEST: json_bytes(_manifest(name, facts, {})), "run.lock": b""}
+            ),
             path,
         )
     lock = hold(path, WAIT_SECONDS)
@@ -474,7 +476,7 @@ def open_study(directory: Path, name: str, request: bytes, manifest: Mapping[str
 
 
 def _require_continuable(path: Path, command: str) -> None:
-    if not path.is_symlink() and os.path.lexists(path / STUDY):
+    if not path.is_symlink() and os.path.lexists(path / STUDY_FILE):
         try:
             if read_study(path).manifest["command"] == command:
                 return

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from optilab.commands import race_tables
+from optilab.answer import races
 from optilab.config.study import RaceConfig
 from optilab.optimize import OBJECTIVES, RULES
 from optilab.study.function_race import Race, expected_best, profile, run
@@ -82,9 +82,9 @@ def test_a_rate_at_an_end_is_a_tie():
         ends = [replace(t, at_end=t.rule == "r0" and int(t.function[1:]) < functions) for t in race.tunings]
         found = replace(race, tunings=ends)
         assert [row["verdict"] for row in found.standings] == verdicts
-        (note,) = race_tables.race_notes(found, [], [])[2:]
+        (note,) = races.race_notes(found, [], [])[2:]
         assert note.startswith("a better rate may lie beyond those that were tried")
-    assert race_tables.race_verdict(found)[1] == "may be the best: r1, r0"
+    assert races.race_verdict(found)[1] == "may be the best: r1, r0"
     ends = [
         measure(RULES["sgd"](), WHERE[0], repeat, CONDITIONS.model_copy(update={"budget": 3}))
         for repeat in range(6)

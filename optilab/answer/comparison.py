@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from optilab.commands import comparison_tables as tables
-from optilab.commands.answer import Answer
+from optilab.answer import comparison_tables as tables
+from optilab.answer.answer import Answer
 from optilab.errors import DataError, UsageError
 from optilab.runs import Record, Study, sweep_of
 from optilab.show import terminal
@@ -14,7 +14,7 @@ from optilab.show.blocks import Block, NextStep, Sentence, Verbatim
 from optilab.show.table import Table
 
 if TYPE_CHECKING:
-    from optilab.commands.benchmark_tables import BenchmarkView
+    from optilab.answer.benchmarks import BenchmarkView
     from optilab.judge.comparison import RunComparison
     from optilab.judge.groups import Selection
     from optilab.judge.measure import Measure
@@ -28,7 +28,7 @@ def benchmark_view(entries: Sequence[Record | Study]) -> "BenchmarkView | None":
     """The result of a benchmark, where it is the only entry; else None."""
     if len(entries) != 1 or not isinstance(study := entries[0], Study):
         return None
-    from optilab.commands.benchmark_tables import BenchmarkView
+    from optilab.answer.benchmarks import BenchmarkView
     from optilab.study.benchmark import read
 
     return BenchmarkView(result, study) if (result := read(study)) else None
@@ -114,14 +114,14 @@ class LabComparison(Answer):
             yield step
 
     def details(self) -> Iterator[Block]:
-        from optilab.commands.comparison_details import details, failed
+        from optilab.answer.comparison_details import details, failed
 
         yield from failed(self.entries)
         yield from details(self.comparison, self.entries)
 
     @property
     def question(self) -> str:
-        from optilab.commands.comparison_details import question
+        from optilab.answer.comparison_details import question
 
         return question(self.comparison)
 
@@ -217,7 +217,7 @@ def missing_epoch(records: Sequence[Record]) -> DataError:
 
 def curves(records: Sequence[Record]) -> "Chart":
     """Loss, accuracy and layers of trainings. DataError where none has an epoch."""
-    from optilab.commands.charts.training import training_chart
+    from optilab.answer.charts.training import training_chart
     from optilab.judge.curves import histories
 
     curves_of_groups = histories(records) if records else None
@@ -228,7 +228,7 @@ def curves(records: Sequence[Record]) -> "Chart":
 
 def drawn(records: Sequence[Record], picture: bool | None) -> Iterator[Block]:
     """The curves and layers of runs, or on a terminal that is too narrow the option that shows them."""
-    from optilab.commands.charts.training import training_chart
+    from optilab.answer.charts.training import training_chart
     from optilab.judge.curves import histories
 
     shown = terminal.out.is_terminal if picture is None else picture

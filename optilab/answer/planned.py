@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from optilab.commands.answer import Answer
+from optilab.answer.answer import Answer
 from optilab.show.table import Table
 from optilab.words import duration, plural
 

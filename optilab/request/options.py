@@ -11,10 +11,10 @@ from annotated_types import Ge, Le, MinLen
 from pydantic import AfterValidator
 
 from optilab import runs
-from optilab.commands.answer import FILMS, PAGES, PICTURES, Answer, show_claims
-from optilab.commands.request import Conflicts, Request, plain
+from optilab.answer.answer import FILMS, PAGES, PICTURES, Answer, show_claims
 from optilab.errors import UsageError, shell, shown
 from optilab.marks import Argument, ConfigKey, Flag, Read, claim_doc
+from optilab.request.request import Conflicts, Request, plain
 from optilab.show import terminal
 from optilab.show.blocks import paint, with_columns
 from optilab.show.table import FORMATS
@@ -268,3 +268,8 @@ class RaceOptions(FormatOptions, FileOptions, OutputOptions):
             }
             values = {**values, "over": spans}
         return super().of(values, typed)
+
+
+RunName = Annotated[
+    str, Argument("RUN", complete="run"), Doc("Name of a run or study, a path to one, or `latest`")
+]

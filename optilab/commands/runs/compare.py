@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 from annotated_doc import Doc
 from pydantic import Field
 
-from optilab.commands.comparison import LabComparison, trainings_and_metric
-from optilab.commands.comparison_options import ComparisonOptions
-from optilab.commands.options import QUIET, FileOptions, FolderOptions, OutputOptions, RunNames, TableOptions
-from optilab.commands.request import Place
+from optilab.answer.comparison import LabComparison, trainings_and_metric
+from optilab.request.comparison import ComparisonOptions
+from optilab.request.options import QUIET, FileOptions, FolderOptions, OutputOptions, RunNames, TableOptions
+from optilab.request.request import Place
 from optilab.show import terminal
 
 if TYPE_CHECKING:
-    from optilab.commands.benchmark_tables import BenchmarkView
+    from optilab.answer.benchmarks import BenchmarkView
 
 
 class CompareRuns(ComparisonOptions, TableOptions, FolderOptions, FileOptions, OutputOptions):

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from math import log10
 from typing import Any, ClassVar
 
+from optilab.answer.answer import Answer
 from optilab.call import Call, Command
-from optilab.commands.answer import Answer
 from optilab.diagnose import (
     Evidence,
     Finding,

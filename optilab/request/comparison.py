@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from annotated_doc import Doc
 from pydantic import BeforeValidator, model_validator
 
-from optilab.commands.comparison import benchmark_view, compare_selection
-from optilab.commands.request import Request
+from optilab.answer.comparison import benchmark_view, compare_selection
 from optilab.errors import UsageError, shown
 from optilab.marks import Flag
+from optilab.request.request import Request
 
 if TYPE_CHECKING:
-    from optilab.commands.benchmark_tables import BenchmarkView
-    from optilab.commands.comparison import LabComparison
+    from optilab.answer.benchmarks import BenchmarkView
+    from optilab.answer.comparison import LabComparison
     from optilab.judge.groups import Selection
     from optilab.judge.measure import Measure
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
+from optilab.answer.answer import Answer
+from optilab.answer.charts.races import benchmark_chart
+from optilab.answer.comparison_tables import best_clauses, judged_values, more_advice, purpose_of_more
 from optilab.call import Call
-from optilab.commands.answer import Answer
-from optilab.commands.charts.races import benchmark_chart
-from optilab.commands.comparison_tables import best_clauses, judged_values, more_advice, purpose_of_more
 from optilab.judge.comparison import looked_before
 from optilab.judge.judge import alpha, confidence_of
 from optilab.numbers import Units, brief, digits
@@ -231,7 +231,7 @@ class BenchmarkView(Answer):
 
     def details(self) -> Iterator[Block]:
         """The trainings that were judged, best first."""
-        from optilab.commands.comparison_details import failed, of_groups
+        from optilab.answer.comparison_details import failed, of_groups
         from optilab.judge.groups import Group, groups
 
         result = self.result

@@ -44,7 +44,11 @@ class ExportedRun:
     def name(self) -> str:
         """The run's name, of a trial with its study: `lr-study/0.1-s42`."""
         study = self.record.path.parent
-        return f"{runs.name_of(study)}/{self.record.name}" if (study / runs.STUDY).is_file() else self.record.name
+        return (
+            f"{runs.name_of(study)}/{self.record.name}"
+            if (study / runs.STUDY_FILE).is_file()
+            else self.record.name
+        )
 
     def rows(self) -> list[Row]:
         """metrics.csv with `seconds`, how long each epoch took. DataError if a table is damaged."""

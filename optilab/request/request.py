@@ -2,7 +2,7 @@
 
 A request is declared once, as a class of annotated fields with defaults. They are the options of the command, the
 keywords of the method of `Lab`, the keys of the study's file, and the text of the help. The fields that a class
-inherits from a group of `commands.options` say how it is executed and shown; those that it declares say what is asked.
+inherits from a group of `options` say how it is executed and shown; those that it declares say what is asked.
 """
 
 import os
@@ -24,7 +24,7 @@ from optilab.marks import Argument, ConfigKey, Field, FileOnly, Flag, Read
 from optilab.words import listed
 
 if TYPE_CHECKING:
-    from optilab.commands.answer import Answer
+    from optilab.answer.answer import Answer
     from optilab.errors import ExitCode
 
 
@@ -45,9 +45,9 @@ class Request(Section):
     """Fields that need another one, by that other one."""
     GROUP: ClassVar[str] = ""
     """The heading of its fields in help texts, where it is a group that requests share."""
-    STUDY: ClassVar[type[Section] | None] = None
+    STUDY_KEYS: ClassVar[type[Section] | None] = None
     """The section that its study's file keeps, from which it inherits."""
-    CONFIG: ClassVar[str] = ""
+    READS: ClassVar[str] = ""
     """The command whose configs it reads: a refused line names their problems, too. But for a study, other keywords of
     the library are keys of the config, or settings of its optimizer."""
 
@@ -61,7 +61,7 @@ class Request(Section):
         the options and of the config."""
         known, problems = options(cls), list[Problem]()
         tree, changes = Tree(), list[Override]()
-        in_processes = "jobs" in known and (cls.STUDY is not None or "seeds" in arguments)
+        in_processes = "jobs" in known and (cls.STUDY_KEYS is not None or "seeds" in arguments)
         for name, item in arguments.items():
             field = known.get(name)
             where = (field.flag if field else f"--{name.replace('_', '-')}") if typed else name
@@ -73,7 +73,7 @@ class Request(Section):
                     problems.append(Problem(where, "", f"{expected}, got {shown(in_this_process[0])}"))
                     if field is not None and field.mark(ConfigKey) is None:
                         continue
-                if field is None and cls.CONFIG and cls.STUDY is None:
+                if field is None and cls.READS and cls.STUDY_KEYS is None:
                     changes.append(Override(name, cls._config_key(name), plain(item)))
                 elif field is not None and (mark := field.mark(ConfigKey)):
                     changes.append(change := _change(field, where, mark.key, item, typed))
@@ -102,7 +102,7 @@ class Request(Section):
     @classmethod
     def _config_key(cls, name: str) -> str:
         """The dotted config key that a keyword sets; an unknown keyword is taken for a setting of the optimizer."""
-        optimizer, keys = "algo" if cls.CONFIG == "optimize" else "optimizer", keys_of(cls.CONFIG)
+        optimizer, keys = "algo" if cls.READS == "optimize" else "optimizer", keys_of(cls.READS)
         shared, settings = [key.key for key in keys if not key.of], [key.key for key in keys if key.of]
         is_near = name in shared or did_you_mean(name, [*shared, *options(cls)])
         is_setting = name not in shared and f"{optimizer}.{name}" in settings
@@ -119,12 +119,12 @@ class Request(Section):
         from optilab.config.section import schema_for
 
         config = arguments.get(
-            "config", arguments.get("file") if cls.CONFIG == "train" and cls.STUDY is None else None
+            "config", arguments.get("file") if cls.READS == "train" and cls.STUDY_KEYS is None else None
         )
-        if not cls.CONFIG or (config is None and all(change.key != "algo" for change in changes)):
+        if not cls.READS or (config is None and all(change.key != "algo" for change in changes)):
             return ()
         try:
-            load(schema_for(cls.CONFIG), plain(config), changes)
+            load(schema_for(cls.READS), plain(config), changes)
         except ConfigError as error:
             return error.problems
         except OptilabError as error:
@@ -217,7 +217,7 @@ class Request(Section):
 @cache
 def study_fields(request: type[Request]) -> Sequence[str]:
     """The fields of a request that its study's file keeps."""
-    fields = request.STUDY.model_fields.items() if request.STUDY else ()
+    fields = request.STUDY_KEYS.model_fields.items() if request.STUDY_KEYS else ()
     return [name for name, info in fields if FileOnly() not in info.metadata]
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from optilab.commands.planned import announcement
+from optilab.answer.planned import announcement
 from optilab.runs.metrics import metric_of
 from optilab.show import terminal
 from optilab.show.progress import Bar

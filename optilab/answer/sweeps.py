@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from optilab.commands import comparison_tables as tables
-from optilab.commands.comparison import LabComparison, drawn
-from optilab.commands.results import EndedStudy, LabRun
+from optilab.answer import comparison_tables as tables
+from optilab.answer.comparison import LabComparison, drawn
+from optilab.answer.results import EndedStudy, LabRun
 from optilab.config.study import SweepConfig
 from optilab.numbers import decimals
 from optilab.runs import Record
@@ -91,7 +91,7 @@ class EndedSweep(EndedStudy):
 
     def blocks(self) -> Iterable[Block]:
         """The number of trials by status, and the comparison of those that ran to their end."""
-        from optilab.commands.charts.settings import importance_table
+        from optilab.answer.charts.settings import importance_table
 
         spec = self.spec
         yield Sentence(self.heading, "bold")

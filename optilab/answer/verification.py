@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+from optilab.answer.answer import Answer
 from optilab.call import Call, Command
-from optilab.commands.answer import Answer
 from optilab.config.load import load
 from optilab.config.presets import usual_settings
 from optilab.config.tree import Override
@@ -164,7 +164,7 @@ class LabVerification(Answer):
 
     def chart(self) -> "Chart":
         """The two paths where they differ first, or on the first function."""
-        from optilab.commands.charts.paths import paths_chart
+        from optilab.answer.charts.paths import paths_chart
         from optilab.optimize import descend
 
         verdict, config = self.verdict, self.setup.config

@@ -7,21 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from optilab import runs
+from optilab.answer.planned import PlannedStudy
+from optilab.answer.progress import TerminalView
 from optilab.call import Command
-from optilab.commands.options import JobOptions, StudyOptions
-from optilab.commands.planned import PlannedStudy
-from optilab.commands.progress import TerminalView
-from optilab.commands.request import Place, plain
 from optilab.config.load import at_place, tree_of
 from optilab.config.section import build
 from optilab.config.tree import Tree
 from optilab.errors import RunError, UsageError, shown
+from optilab.request.options import JobOptions, StudyOptions
+from optilab.request.request import Place, plain
 from optilab.runs import Record
-from optilab.runs.record import CONFIG
+from optilab.runs.record import CONFIG_FILE
 from optilab.show import terminal
 
 if TYPE_CHECKING:
-    from optilab.commands.results import EndedStudy
+    from optilab.answer.results import EndedStudy
     from optilab.study.study import StudyResult, StudySpec
 
 
@@ -30,7 +30,7 @@ def tree_and_name(
 ) -> tuple[Tree, str | None]:
     """The start of a study, a training with what is `started`, a study's file or a study to be continued, and its name,
     if that is chosen. UsageError where there is none."""
-    assert request.STUDY is not None
+    assert request.STUDY_KEYS is not None
     if request.resume is not None:
         try:
             path = runs.locate(place.folder, request.resume)
@@ -38,27 +38,27 @@ def tree_and_name(
             runs.run_name(path.name)
         except ValueError as error:
             raise UsageError(f"{request.flag('resume')}: {error}") from None
-        return tree_of(request.STUDY.kind, str(path / runs.STUDY)), path.name
+        return tree_of(request.STUDY_KEYS.kind, str(path / runs.STUDY_FILE)), path.name
     for each in config if isinstance(config, list) else [config]:
-        if isinstance(each, str) and Path(each).name == runs.STUDY:
+        if isinstance(each, str) and Path(each).name == runs.STUDY_FILE:
             raise UsageError(f"expected a training, got the study {each} (--study)")
     if config is not None:
         keys = [training(each) for each in config] if isinstance(config, list) else training(config)
         return Tree.of({"config": keys, **started}, ""), request.name
     if request.study is None:
         raise missing_config(command)
-    return tree_of(request.STUDY.kind, request.study), request.name
+    return tree_of(request.STUDY_KEYS.kind, request.study), request.name
 
 
 def study_config(request: StudyOptions, tree: Tree) -> Any:
     """The keys of the study's file: those of its start, changed by what was given; a mapping adds to one."""
-    assert request.STUDY is not None
+    assert request.STUDY_KEYS is not None
     for change in request.study_overrides():
         before = tree.values.get(change.key)
         if isinstance(change.value, dict) and isinstance(before, dict):
             change = replace(change, value={**before, **change.value})
         tree.put(change)
-    return build(request.STUDY, tree)
+    return build(request.STUDY_KEYS, tree)
 
 
 def with_location(tree: Tree, call: Callable[..., Any], *arguments: Any) -> Any:
@@ -85,12 +85,12 @@ def note_origin(config: Any, place: Place) -> None:
         return
     run = place.folder / config
     if os.path.isdir(config):
-        text = f"the config is {os.path.join(config, CONFIG)}"
+        text = f"the config is {os.path.join(config, CONFIG_FILE)}"
         if origin := runs.read(Path(config)).manifest.get("fork"):
             text += f"; the run is a fork of {origin.get('run')} after epoch {origin.get('epoch')}"
             text += ", and this training starts from the initial weights"
         terminal.note(text)
-    elif (run / CONFIG).is_file():
+    elif (run / CONFIG_FILE).is_file():
         terminal.note(f"the config is the preset {config}; the run of that name is {run}")
 
 

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from optilab.answer.charts.settings import importance_table, outcomes, settings_chart, tried_axes
+from optilab.answer.charts.training import curvature_chart, curves_chart, layers_chart
+from optilab.answer.comparison_tables import ranked
 from optilab.call import Call
-from optilab.commands.charts.settings import importance_table, outcomes, settings_chart, tried_axes
-from optilab.commands.charts.training import curvature_chart, curves_chart, layers_chart
-from optilab.commands.comparison_tables import ranked
 from optilab.errors import shell
 from optilab.judge.circumstances import circumstances, varying
 from optilab.judge.comparison import RunComparison
@@ -15,7 +15,7 @@ from optilab.judge.curves import MEASURED, History, history, title
 from optilab.judge.groups import DATA_DIGEST, Group, Grouping, value_text
 from optilab.judge.importance import effects
 from optilab.numbers import percent
-from optilab.runs import STUDY, Record, Study
+from optilab.runs import STUDY_FILE, Record, Study
 from optilab.runs.metrics import EPOCH_METRICS, TESTED, metric_of
 from optilab.show.blocks import Block, Details, Sentence, Verbatim
 from optilab.show.table import Column, Table, grid
@@ -224,5 +224,5 @@ def _sources(entries: Sequence[Record | Study]) -> Iterator[Block]:
     for study in (entry for entry in entries if isinstance(entry, Study)):
         command = study.manifest["command"]
         content = Verbatim(study.config.decode("utf-8", "replace"))
-        why = f"{study.name}: or save this as {STUDY} and run optilab {command} --study {STUDY}"
+        why = f"{study.name}: or save this as {STUDY_FILE} and run optilab {command} --study {STUDY_FILE}"
         yield Details(why, [content], folded=True)

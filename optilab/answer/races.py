@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from optilab.answer.answer import Answer
+from optilab.answer.charts.races import race_chart
 from optilab.call import Call
-from optilab.commands.answer import Answer
-from optilab.commands.charts.races import race_chart
 from optilab.config.study import RaceConfig
 from optilab.judge.claims import ClaimResult
 from optilab.numbers import ratio

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from optilab import runs
-from optilab.commands.answer import Answer
-from optilab.commands.comparison import (
+from optilab.answer.answer import Answer
+from optilab.answer.comparison import (
     LabComparison,
     compare_selection,
     curves,
@@ -29,9 +29,9 @@ from optilab.show.table import Column, Table
 from optilab.words import listed, plural
 
 if TYPE_CHECKING:
-    from optilab.commands.benchmark_tables import BenchmarkView
-    from optilab.commands.diagnosis import Diagnosis
-    from optilab.commands.trajectories import LabPaths
+    from optilab.answer.benchmarks import BenchmarkView
+    from optilab.answer.diagnosis import Diagnosis
+    from optilab.answer.trajectories import LabPaths
     from optilab.diagnose import Evidence
     from optilab.judge.claims import ClaimResult
     from optilab.show.chart import Chart
@@ -77,7 +77,7 @@ class LabRun(LabEntry[Record]):
     @property
     def diagnosis(self) -> "Diagnosis":
         """The findings of `optilab diagnose`: causes that keep the network from learning, or that it is healthy."""
-        from optilab.commands.diagnosis import Diagnosis
+        from optilab.answer.diagnosis import Diagnosis
         from optilab.diagnose import diagnose, evidence_of
 
         evidence = evidence_of(self.entry)
@@ -158,7 +158,7 @@ class LabRun(LabEntry[Record]):
     @cached_property
     def _paths(self) -> "LabPaths":
         """The paths, from the rows, with the config of the start; a user's code is not executed."""
-        from optilab.commands.trajectories import LabPaths
+        from optilab.answer.trajectories import LabPaths
         from optilab.config.load import load
         from optilab.config.optimize import OptimizeConfig
         from optilab.config.section import handling_user_code
@@ -234,7 +234,7 @@ class LabStudy(LabEntry[Study]):
     def _view(self) -> "LabComparison | BenchmarkView | None":
         """The tables of a benchmark, or the comparison that answers; None where no training has a result."""
         if self.benchmark_result is not None:
-            from optilab.commands.benchmark_tables import BenchmarkView
+            from optilab.answer.benchmarks import BenchmarkView
 
             return BenchmarkView(self.benchmark_result, self.entry)
         with suppress(UsageError):

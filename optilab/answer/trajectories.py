@@ -6,8 +6,8 @@ from functools import cached_property
 from math import inf, isclose
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from optilab.answer.answer import FILMS, Answer
 from optilab.call import Call, Command
-from optilab.commands.answer import FILMS, Answer
 from optilab.config.load import load
 from optilab.config.section import dump
 from optilab.config.tree import Override
@@ -103,13 +103,13 @@ class LabPaths(Answer):
 
     def film(self) -> "Chart":
         """The chart, if the function has a plane, on which the lines of a film grow."""
-        from optilab.commands.charts.paths import require_plane
+        from optilab.answer.charts.paths import require_plane
 
         require_plane(self.function)
         return self.chart()
 
     def _chart(self, note: str = "") -> "Chart":
-        from optilab.commands.charts.paths import paths_chart  # slow to import
+        from optilab.answer.charts.paths import paths_chart  # slow to import
 
         return paths_chart(self.function, dict(zip(self.config.legend, self.paths.values(), strict=True)), note)
 

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_doc import Doc
 from annotated_types import Ge, Le
 
-from optilab.commands.options import SetOptions, SilentOptions
 from optilab.config.load import load
 from optilab.config.tree import Override
 from optilab.errors import UsageError
 from optilab.marks import ConfigKey, Flag, Read
 from optilab.optimize.user_rule import UserRule
+from optilab.request.options import SetOptions, SilentOptions
 from optilab.show import terminal
 from optilab.words import listed
 
@@ -23,9 +23,9 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
-from optilab.commands.request import Request, plain
 from optilab.config.presets import optimizer_names
 from optilab.config.tree import decimal
+from optilab.request.request import Request, plain
 
 if TYPE_CHECKING:
     from optilab.config.optimize import OptimizeConfig
