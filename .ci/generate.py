@@ -1,6 +1,6 @@
 """Write every generated file: tables of docs, the schemas of configs, what editors see of `Lab`, docs/measured.md.
 
-python .ci/generate.py            write them
+python .ci/generate.py            write them, the trajectories of optimizers included
 python .ci/generate.py --check    name those that differ, and fail
 python .ci/generate.py --outputs  also the outputs of commands that pages show; it runs these commands
 python .ci/generate.py --pictures also the pictures of docs/gallery.md, by its commands
@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 import schema  # noqa: E402
+import trajectories  # noqa: E402
 import yaml  # noqa: E402
 from PIL import Image  # noqa: E402
 
@@ -44,8 +45,12 @@ SCHEMAS = ("optimize", "train", "sweep", "remedy", "benchmark", "race", "check")
 START, END = "<!-- {} -->\n", "<!-- end of {} -->\n"
 
 
+TRAJECTORIES = trajectories.pictures()
+
+
 def rules():
-    """One entry per rule: what it is, its formula with these settings, its fields, the same in other libraries."""
+    """One entry per rule: source, use, trajectory, its formula with these settings, its fields, other libraries."""
+    good_for = yaml.safe_load((ROOT / "docs" / "optimizers.yaml").read_text())
     entries = []
     for name, kind in RULES.items():
         hints, rule = get_type_hints(kind), kind()
@@ -58,22 +63,29 @@ def rules():
         title = kind.__doc__.split("\n\n")[0].replace("\n    ", " ")
         formula = rule.formula.replace(";  ", "\n")
         defaults = [f"Defaults: {', '.join(texts)}."] if texts else []
-        parts = [f"### {name}", title, f"```text\n{formula}\n```", *defaults]
+        picture = [f"![Trajectory of {name}](pictures/optimizers/{name}.svg)"] if name in TRAJECTORIES else []
+        parts = [
+            f"### {name}",
+            f"{title} Good for: {good_for[name]}.",
+            *picture,
+            f"```text\n{formula}\n```",
+            *defaults,
+        ]
         entries += [*parts, "\n".join(f"* {line}" for line in elsewhere(name))]
     return "\n\n".join(entries) + "\n\n"
 
 
 def elsewhere(name):
     """A line for each form of a rule: its calls in other libraries, or the equations that it is compared with."""
-    lines = []
+    forms = {}
     for form in FORMS:
         rule, _, settings = form.partition(" ")
         if rule == name:
             calls = {library: table[form] for library, table in LIBRARIES.items() if form in table}
             texts = [call if library in call else f"{library}.{call}" for library, call in calls.items()]
             text = ", ".join(f"`{text}`" for text in texts) or EQUATIONS[form].__doc__.rstrip(".")
-            lines.append(f"`{settings}`: {text}" if settings else text)
-    return lines
+            forms.setdefault(text, []).append(f"`{settings}`" if settings else "")
+    return [f"{', '.join(settings)}: {text}" if any(settings) else text for text, settings in forms.items()]
 
 
 def functions():
@@ -231,6 +243,8 @@ def generated() -> dict[Path, str]:
     texts = {figures.PAGE: figures.page(), SCHEMA / "optilab.schema.json": schema.json_schema(), STUB: methods()}
     for kind in SCHEMAS:
         texts[SCHEMA / f"{kind}.schema.json"] = schema.schema_of_kind(kind)
+    for name, picture in TRAJECTORIES.items():
+        texts[ROOT / "docs" / "pictures" / "optimizers" / f"{name}.svg"] = picture
     for page, tables in TABLES.items():
         path = ROOT / page
         text = path.read_text(encoding="utf-8")

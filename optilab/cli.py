@@ -1,4 +1,4 @@
-"""The command line, made from the requests of `optilab.commands`; it knows no command but by its name.
+"""The command line, made from the requests of `optilab.commands`.
 
 Only the module of the command that is called is imported. For `optilab --help`, and for the completion of a command's
 name, COMMANDS holds all that is shown.

@@ -6,7 +6,7 @@ from math import log10
 from typing import Any, ClassVar
 
 from optilab.answer.answer import Answer
-from optilab.call import Call, Command
+from optilab.call import Call, Proposal
 from optilab.diagnose import (
     Evidence,
     Finding,
@@ -94,7 +94,7 @@ class Diagnosis(Answer):
         if evidence.epochs:
             yield ""
             yield _layers(evidence)
-            yield Sentence(COLUMNS, "dim")
+            yield Sentence(LEGEND, "dim")
         if evidence.loop.compiled:
             yield Sentence(
                 "torch.compile hides the layers' outputs: their mean, std, sat. and dead are unknown", "dim"
@@ -105,7 +105,7 @@ class Diagnosis(Answer):
             yield Sentence(_line(finding), STYLES[finding.severity])
             yield from _tries(commands(finding, self.config, self.changes), finding.advice)
         if self.both:
-            yield from ("", Command("for the first two at once: ", self.both))
+            yield from ("", Proposal("for the first two at once: ", self.both))
 
     def _summary(self) -> Iterator[Block]:
         """The verdict of a network without a fault, and the limits and the stability that no finding mentions."""
@@ -134,9 +134,9 @@ class Diagnosis(Answer):
         yield Sentence(f"diagnosis: {_line(first)}", STYLES[first.severity])
         yield from _tries(commands(first, self.config, self.changes)[:1], first.advice)
         if self.both:
-            yield Command(f"also {self.findings[1].name}; for both at once: ", self.both)
+            yield Proposal(f"also {self.findings[1].name}; for both at once: ", self.both)
         if len(self.findings) > 1 or len(first.remedies) > 1:
-            yield Command("  more: ", Call("diagnose", [self.config.removesuffix("/config.yaml")]))
+            yield Proposal("  more: ", Call("diagnose", [self.config.removesuffix("/config.yaml")]))
 
     def document(self) -> Mapping[str, Any]:
         """Verdict, findings, and the last epoch's layers at full precision."""
@@ -158,13 +158,13 @@ def _tries(steps: Iterable[Call | str], advice: str = "") -> Iterator[Block]:
     """What to try: commands or lines of PyTorch, and advice."""
     for number, step in enumerate(steps):
         label = "   or: " if number else "  try: "
-        yield Command(label, step) if isinstance(step, Call) else f"{label}{step}"
+        yield Proposal(label, step) if isinstance(step, Call) else f"{label}{step}"
     if advice:
         yield f"  {advice}"
 
 
 STYLES = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.CRITICAL: "red"}
-COLUMNS = (
+LEGEND = (
     "|g|, |w|, |dw|: norms of a layer's gradient, weights and step, means over the probed batches\n"
     "bars: |g| against the largest, empty at 1e-4 of it; mean, std: of the outputs\n"
     "sat.: outputs where the activation is flat; dead: units that are flat for every image of a batch"

@@ -7,7 +7,7 @@ from math import inf, isclose
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from optilab.answer.answer import FILMS, Answer
-from optilab.call import Call, Command
+from optilab.call import Call, Proposal
 from optilab.config.load import load
 from optilab.config.section import dump
 from optilab.config.tree import Override
@@ -226,7 +226,7 @@ class LabPaths(Answer):
             code = best.rule.code.definition if isinstance(best.rule, UserRule) else None
             name = code or best.rule.name
             again = Call("optimize", options={"algo": name, **self.options})
-            yield Command("see one in detail: ", again)
+            yield Proposal("see one in detail: ", again)
 
 
 def _where(config: "OptimizeConfig") -> str:

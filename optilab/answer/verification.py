@@ -6,7 +6,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from optilab.answer.answer import Answer
-from optilab.call import Call, Command
+from optilab.call import Call, Proposal
 from optilab.config.load import load
 from optilab.config.presets import usual_settings
 from optilab.config.tree import Override
@@ -97,7 +97,7 @@ class ComparisonSetup:
 
     def compare(self, candidate: "candidates.Candidate") -> "CodeComparison":
         """Follow both step by step."""
-        from optilab.verify.cause import explain
+        from optilab.verify.cause import find_cause
         from optilab.verify.compare import ProblemInstance, compare
 
         config, keys = self.config, self.chosen
@@ -111,7 +111,7 @@ class ComparisonSetup:
             [key.removeprefix("algo.") for key in keys if key.startswith("algo.")],
             self.other if self.other != self.rule else None,
             self.named,
-            explain,
+            find_cause,
         )
 
 
@@ -146,7 +146,7 @@ class LabVerification(Answer):
 
     @property
     def headline(self) -> str:
-        return f"{self.label} against {self.setup.rule.name}: {outcome(self.verdict)}"
+        return f"{self.label} against {self.setup.rule.name}: {in_words(self.verdict)}"
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -196,7 +196,7 @@ class LabVerification(Answer):
         if verdict.unchecked:
             yield self._unchecked
         yield ""
-        yield Sentence(outcome(verdict), "green" if verdict.equal else "red")
+        yield Sentence(in_words(verdict), "green" if verdict.equal else "red")
         if verdict.point is None or verdict.expected is None:
             return
         points = (("yours", verdict.point), (rule.name, verdict.expected))
@@ -227,7 +227,7 @@ class LabVerification(Answer):
         return f"{self.setup.rule.name} has no {names}: of {subject} compared"
 
     @property
-    def _by_hand(self) -> Command | None:
+    def _by_hand(self) -> Proposal | None:
         """The call of `explain` with the settings of the comparison; --algo alone would take those of the preset."""
         from optilab.config.optimize import OptimizeConfig
 
@@ -240,10 +240,10 @@ class LabVerification(Answer):
         changed = {f"algo.{key}": value for key, value in compared.items() if value != known.get(key)}
         options = {"algo": rule.name, "function": self.function or verdict.function}
         options |= {"start": tuple(map(float, verdict.start)), "set": changed, "step": verdict.first_step}
-        return Command("the numbers of the step: ", Call("explain", options=options))
+        return Proposal("the numbers of the step: ", Call("explain", options=options))
 
 
-def outcome(verdict: "CodeComparison") -> str:
+def in_words(verdict: "CodeComparison") -> str:
     """The verdict in words: equal, or the first step that differs, with the difference and the coordinate."""
     from optilab.verify.compare import TOLERANCE
 

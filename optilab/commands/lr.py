@@ -10,7 +10,7 @@ from annotated_types import Ge, Le
 
 from optilab.answer.answer import Answer
 from optilab.answer.progress import StepProgress, starting
-from optilab.call import Call, Command, objects
+from optilab.call import Call, Proposal, objects
 from optilab.config.load import load
 from optilab.config.section import dump
 from optilab.config.tree import Override
@@ -185,13 +185,13 @@ class LabRate(Answer):
             yield _evidence(test)
         yield from (Sentence(doubt, "yellow") for doubt in _doubts(test))
         if test.rate is not None:
-            yield Command("  train at it: " if _memorized(test) else "  try: ", self.training)
+            yield Proposal("  train at it: " if _memorized(test) else "  try: ", self.training)
         elif not self.call.options:  # `diagnose` takes no settings
-            yield Command("  why: ", Call("diagnose", self.call.arguments))
+            yield Proposal("  why: ", Call("diagnose", self.call.arguments))
         if not [*objects(plain([*self.call.arguments, self.call.options]))]:
-            yield Command("  confirm with seeds: " if test.rate else "  try: ", self.confirmation)
+            yield Proposal("  confirm with seeds: " if test.rate else "  try: ", self.confirmation)
         elif test.rate is None:  # the processes of a sweep do not have these classes and functions
-            yield Command("  try: ", self._on("train", {"epochs": EPOCHS_UNMOVED, "set": {}}))
+            yield Proposal("  try: ", self._on("train", {"epochs": EPOCHS_UNMOVED, "set": {}}))
 
     @property
     def training(self) -> Call:

@@ -16,7 +16,7 @@ from optilab.answer.answer import Answer
 from optilab.answer.comparison import drawn
 from optilab.answer.progress import starting
 from optilab.answer.results import LabRun, LabStudy
-from optilab.call import Command
+from optilab.call import Proposal
 from optilab.config.load import load
 from optilab.errors import DivergedError
 from optilab.marks import ConfigKey, Flag
@@ -185,7 +185,7 @@ def _train(
             raise
     if stop.signal is not None:  # also where the last epoch was done already: a loop around this must stop
         if place.library:
-            place.stopped(stop.signal, Command("stopped; ", runs.resume_command(path), " continues it"))
+            place.stopped(stop.signal, Proposal("stopped; ", runs.resume_command(path), " continues it"))
         stopped = status == "interrupted"
         if stopped:
             terminal.note(f"stopped after epoch {training.epoch}; continue with: {runs.resume_command(path)}")

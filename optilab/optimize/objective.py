@@ -98,7 +98,7 @@ class Symbolic(Objective):
 
 
 @dataclass(frozen=True)
-class Formula(Objective):
+class FormulaObjective(Objective):
     """An objective whose `formula` is executed: its value is the formula, its gradient the derivative."""
 
     slope: ClassVar[str] = ""
@@ -139,7 +139,7 @@ def _symbolic(function: Objective) -> Trees:
 
 
 @cache
-def trees_of(function: Formula) -> Trees:
+def trees_of(function: FormulaObjective) -> Trees:
     trees, names = function.trees, _names(function)
 
     def at(node: Node, i: int) -> Node:
@@ -158,7 +158,7 @@ def trees_of(function: Formula) -> Trees:
 
 
 @cache
-def _compiled(function: Formula) -> tuple[Callable[[Floats], Floats], Callable[[Floats], Floats]]:
+def _compiled(function: FormulaObjective) -> tuple[Callable[[Floats], Floats], Callable[[Floats], Floats]]:
     """Value and gradient; on whole vectors where there are many coordinates."""
     from optilab.optimize.expansion import ON_VECTORS, function_of
 

@@ -165,7 +165,7 @@ def compiled(formula: str) -> Program:
 
 
 def printed(program: Program) -> str:
-    """The formula of a program; the same text for two that differ in nothing but spaces and superfluous parentheses."""
+    """The formula of a program, in one spelling, whatever spaces and parentheses it was typed with."""
     return "; ".join(f"{s.target} {s.arrow} {text(s.node)}" for s in program.statements)
 
 

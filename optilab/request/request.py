@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NoReturn, Self
 
 from pydantic import PrivateAttr, TypeAdapter
 
-from optilab.call import Call, Command, in_python, objects
+from optilab.call import Call, Proposal, in_python, objects
 from optilab.config.keys import Key, keys_of, type_of
 from optilab.config.section import Section, build
 from optilab.config.tree import Override, Tree, override, override_from_text
@@ -48,8 +48,9 @@ class Request(Section):
     STUDY_KEYS: ClassVar[type[Section] | None] = None
     """The section that its study's file keeps, from which it inherits."""
     READS: ClassVar[str] = ""
-    """The command whose configs it reads: a refused line names their problems, too. But for a study, other keywords of
-    the library are keys of the config, or settings of its optimizer."""
+    """The command whose config this request reads. If an option is refused, the problems of the config are listed as
+    well. Unless the request starts a study, unknown keywords of `Lab` are keys of that config or settings of its
+    optimizer."""
 
     _arguments: Mapping[str, Any] = PrivateAttr(default_factory=dict)
     _typed: bool = PrivateAttr(default=False)
@@ -333,7 +334,7 @@ class Place:
 
         return cls(runs.root(folder), argv, silent)
 
-    def stopped(self, number: int, sentence: str | Command) -> NoReturn:
+    def stopped(self, number: int, sentence: str | Proposal) -> NoReturn:
         """End by the signal that stopped the work, with the sentence on how it continues."""
         import signal
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from optilab import runs
 from optilab.answer.planned import PlannedStudy
 from optilab.answer.progress import TerminalView
-from optilab.call import Command
+from optilab.call import Proposal
 from optilab.config.load import at_place, tree_of
 from optilab.config.section import build
 from optilab.config.tree import Tree
@@ -163,10 +163,10 @@ def run(spec: "StudySpec", name: str, request: JobOptions, place: Place) -> "Stu
     silent = bool(request.arguments.get("quiet")) if typed else place.silent
     ran = study.run(spec, place.folder, name, place.argv, TerminalView(silent), how)
     if ran.stopped is not None:
-        sentence: str | Command = f"stopped; the same command with --name {name} continues with what is missing"
+        sentence: str | Proposal = f"stopped; the same command with --name {name} continues with what is missing"
         if isinstance(request, StudyOptions):
             again = runs.resume_command(ran.path, spec.command)
-            sentence = Command("stopped; continue with: ", again)
+            sentence = Proposal("stopped; continue with: ", again)
         place.stopped(ran.stopped, sentence)
     best = spec.confirmation(ran.path, {outcome.trial.name: outcome for outcome in ran.outcomes})
     if best is None or (how.fail_fast and ran.code):

@@ -10,7 +10,7 @@ from optilab.answer import races
 from optilab.config.study import RaceConfig
 from optilab.optimize import OBJECTIVES, RULES
 from optilab.study.function_race import Race, expected_best, profile, run
-from optilab.study.tuning import Tuning, measure
+from optilab.study.tuning import Tuning, tuned
 
 CONDITIONS = RaceConfig(budget=7, starts=5, repeats=2, gradients=60)
 CHOSEN_RULES = [RULES[name]() for name in ("sgd", "momentum", "adam")]
@@ -86,11 +86,10 @@ def test_a_rate_at_an_end_is_a_tie():
         assert note.startswith("a better rate may lie beyond those that were tried")
     assert races.race_verdict(found)[1] == "may be the best: r1, r0"
     ends = [
-        measure(RULES["sgd"](), WHERE[0], repeat, CONDITIONS.model_copy(update={"budget": 3}))
-        for repeat in range(6)
+        tuned(RULES["sgd"](), WHERE[0], repeat, CONDITIONS.model_copy(update={"budget": 3})) for repeat in range(6)
     ]
     assert {one.at_end for one in ends} == {True, False}
-    assert not measure(RULES["sgd"](), WHERE[0], 0, CONDITIONS.model_copy(update={"budget": 2})).at_end
+    assert not tuned(RULES["sgd"](), WHERE[0], 0, CONDITIONS.model_copy(update={"budget": 2})).at_end
 
 
 def test_unsolved_problems_count_twice_in_the_cost():

@@ -17,7 +17,7 @@ FACTORS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
 COSTS = (*FACTORS, 500.0, 1000.0)
 POINTS = 150
 """Points of a curve of a performance profile."""
-COLUMNS = 3
+PANELS_PER_ROW = 3
 """Networks next to each other."""
 
 
@@ -58,7 +58,9 @@ def benchmark_chart(result: BenchmarkResult) -> Chart:
     if not networks:
         raise DataError("nothing to draw: no optimizer has an evaluated training")
     panels = [_judged(table, result.rules) for table in networks]
-    rows = tuple(PanelRow(tuple(panels[i : i + COLUMNS]), 3.6) for i in range(0, len(panels), COLUMNS))
+    rows = tuple(
+        PanelRow(tuple(panels[i : i + PANELS_PER_ROW]), 3.6) for i in range(0, len(panels), PANELS_PER_ROW)
+    )
     return Chart(rows, tuple(result.rules))
 
 

@@ -9,7 +9,7 @@ from annotated_doc import Doc
 from optilab import runs
 from optilab.answer.answer import Answer
 from optilab.answer.results import LabRun, LabStudy
-from optilab.call import Call, Command
+from optilab.call import Call, Proposal
 from optilab.commands.runs.ls import document_of, result_of, table_of_trials
 from optilab.errors import shell
 from optilab.request.options import (
@@ -84,9 +84,9 @@ class ShownRun(LabRun):
         if len(results) > 1:
             listed = ", ".join(f"{label} {status}" for label, status in results.items())
             every = Call("runs show", [self.entry.name], {"format": "csv"})
-            yield Command(f"{len(results)} optimizers: {listed}; every row: ", every)
+            yield Proposal(f"{len(results)} optimizers: {listed}; every row: ", every)
         if self.entry.state == "interrupted":
-            yield Command("continue with: ", runs.resume_command(self.entry.path))
+            yield Proposal("continue with: ", runs.resume_command(self.entry.path))
         if not self.config:
             yield f"every key: {self.entry.path / 'config.yaml'}"
 
