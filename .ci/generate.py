@@ -50,7 +50,7 @@ TRAJECTORIES = trajectories.pictures()
 
 def rules():
     """One entry per rule: source, use, trajectory, its formula with these settings, its fields, other libraries."""
-    good_for = yaml.safe_load((ROOT / "docs" / "optimizers.yaml").read_text())
+    good_for = yaml.safe_load((ROOT / "docs" / "optimizers.yaml").read_text(encoding="utf-8"))
     entries = []
     for name, kind in RULES.items():
         hints, rule = get_type_hints(kind), kind()
