@@ -67,7 +67,7 @@ def figures(files: dict[str, str]) -> tuple[dict[str, Counter[str]], Counter[str
                 others["JavaScript"] += lines
             case "tests", ".py":
                 others["tests"] += lines
-            case "tests", ".txt" | ".json" | ".yaml" if path.parts[1] in ("transcripts", "golden", "oracles"):
+            case "tests", ".txt" | ".json" | ".yaml" if path.parts[1] in ("recorded", "oracles"):
                 others["transcripts and golden numbers"] += lines
             case (("docs" | "README.md"), ".md"):
                 others["pages"] += lines

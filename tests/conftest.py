@@ -13,10 +13,10 @@ import hypothesis
 import pytest
 
 from optilab.data.catalog import DATASETS, find
-from tests.browser import browser, page
-from tests.data.idx import write_idx_dataset
-from tests.processes import Forked, prepare
-from tests.run import run
+from tests.kit.browser import browser, page
+from tests.kit.idx import write_idx_dataset
+from tests.kit.processes import Forked, prepare
+from tests.kit.run import run
 
 __all__ = ["browser", "page"]  # fixtures of all tests
 
@@ -136,7 +136,7 @@ def never_skipped_in_ci(report):
 
 
 def pytest_addoption(parser):
-    parser.addoption("--accept", action="store_true", help="write tests/transcripts and tests/golden again")
+    parser.addoption("--accept", action="store_true", help="write tests/recorded again")
 
 
 @pytest.fixture(scope="session", autouse=True)

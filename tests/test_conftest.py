@@ -11,9 +11,9 @@ from textwrap import dedent
 import pytest
 
 from tests.conftest import PUSH
-from tests.data.idx import write_idx_dataset
 from tests.faults.test_foreign_files import tree
-from tests.pages import ROOT
+from tests.kit.idx import write_idx_dataset
+from tests.kit.pages import ROOT
 
 
 def outcome_of(*tests, **changes):

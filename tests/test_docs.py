@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from optilab.data import fetch
-from tests.pages import (
+from tests.kit.pages import (
     PAGES,
     ROOT,
     TUTORIALS,
@@ -25,8 +25,8 @@ from tests.pages import (
     session,
     write_files,
 )
-from tests.processes import SECONDS, missing_tools
-from tests.run import restored
+from tests.kit.processes import SECONDS, missing_tools
+from tests.kit.run import restored
 
 DOCS = [page for page in PAGES if page.parent == ROOT / "docs"]
 LONG = (

@@ -1,6 +1,6 @@
 """Golden numbers: rules, test functions, trainings and verdicts are what they were, digit by digit.
 
-`pytest tests/test_golden_numbers.py --accept` writes tests/golden again, and `git diff` shows what has changed. These
+`pytest tests/test_golden_numbers.py --accept` writes tests/recorded again, and `git diff` shows what has changed. These
 files are no oracle: that a number is right is tested by parity, printed digits, SciPy and R.
 """
 
@@ -14,11 +14,11 @@ import pytest
 
 from optilab.judge.judge import alpha, judge
 from optilab.optimize import OBJECTIVES, RULES
-from tests.contracts import forms, symmetric, walk
-from tests.data.idx import write_idx_dataset
-from tests.run import run
+from tests.kit.contracts import forms, symmetric, walk
+from tests.kit.idx import write_idx_dataset
+from tests.kit.run import run
 
-FOLDER = Path(__file__).parent / "golden"
+FOLDER = Path(__file__).parent / "recorded"
 
 # --- rules -------------------------------------------------------------------------------------------------
 

@@ -29,8 +29,8 @@ from optilab.optimize import OBJECTIVES, RULES
 from optilab.show import terminal
 from optilab.train import device
 from tests.commands.test_hostile import HOSTILE
-from tests.run import restored
-from tests.study.generated import layered, training
+from tests.kit.generated import layered, training
+from tests.kit.run import restored
 
 STUB = Path(lab_module.__file__).with_name("methods.pyi")
 TAGS = {"code", "div", "p", "strong", "table", "thead", "tbody", "tr", "th", "td", "img"}

@@ -7,8 +7,8 @@ from itertools import pairwise
 import pytest
 
 from optilab.errors import ExitCode
-from tests.pages import ROOT, answer, scripts
-from tests.run import run
+from tests.kit.pages import ROOT, answer, scripts
+from tests.kit.run import run
 
 README, CI = ROOT / "README.md", ROOT / "docs" / "ci.md"
 BLOCKS = scripts(README)

@@ -1,4 +1,4 @@
-"""What optilab answers: `$ line`, then its output. One file of tests/transcripts for each subject.
+"""What optilab answers: `$ line`, then its output. One file of tests/recorded/transcripts for each subject.
 
 `pytest tests/test_transcripts.py --accept` writes the files again, and `git diff` shows what a change does to users.
 A line is one of the shell, with here-documents for files; `>>>` is a line of Python, where `lab` is a `Lab`. A filter
@@ -18,10 +18,10 @@ import pytest
 from optilab import __version__
 from optilab.errors import OptilabError
 from optilab.lab import Lab
-from tests.data.idx import write_idx_dataset
-from tests.run import restored, run
+from tests.kit.idx import write_idx_dataset
+from tests.kit.run import restored, run
 
-TRANSCRIPTS = sorted((Path(__file__).parent / "transcripts").glob("*.txt"))
+TRANSCRIPTS = sorted((Path(__file__).parent / "recorded" / "transcripts").glob("*.txt"))
 ENTRY = re.compile(r"^(?:\$|>>>) (?:.*<<END\n(?:.*\n)*?END\n|.*\n)", re.MULTILINE)
 VARYING = {
     r"\b\d{8}-\d{6}-([\w.-]+)-[0-9a-f]{8}\b": r"YYYYMMDD-HHMMSS-\1-xxxxxxxx",

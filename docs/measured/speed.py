@@ -29,7 +29,7 @@ from optilab.config.tree import Override
 from optilab.optimize import OBJECTIVES, RULES
 from optilab.optimize.maps import run_grid
 from optilab.train import device, engine
-from tests.reference_loops import fashion_mnist, notebook_loop
+from tests.oracles.loops import fashion_mnist, notebook_loop
 
 CPU = torch.device("cpu")
 

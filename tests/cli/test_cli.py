@@ -17,8 +17,8 @@ import yaml
 from optilab.cli import COMMANDS
 from optilab.config.presets import named
 from optilab.runs.metrics import EPOCH_METRICS
-from tests.run import run
-from tests.study.generated import training
+from tests.kit.generated import training
+from tests.kit.run import run
 
 
 def table(path):

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import missing_tools
-from tests.run import run
+from tests.kit.processes import missing_tools
+from tests.kit.run import run
 
 EVALUATE = 'eval "$(optilab --show-completion)"\n'
 START = {

@@ -18,8 +18,8 @@ from optilab.config.section import dump
 from optilab.config.training import TrainConfig
 from optilab.errors import ConfigError
 from optilab.judge.claims import judge_claims, judge_mean, results_of_trainings
-from tests.pages import ROOT
-from tests.study.generated import training
+from tests.kit.generated import training
+from tests.kit.pages import ROOT
 
 PAGES = [ROOT / "docs" / f"{name}.md" for name in ("claims", "ci")]
 

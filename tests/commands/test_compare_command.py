@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from optilab.commands.comparison_tables import Units
-from tests.study.generated import training
+from tests.kit.generated import training
 
 
 @pytest.fixture

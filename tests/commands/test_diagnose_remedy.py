@@ -21,8 +21,8 @@ from optilab.judge.measure import Measure
 from optilab.lab import Lab
 from optilab.runs import read, read_diagnostics
 from optilab.study.remedy import UNCHANGED, Variant, smallest_fix
-from tests.processes import wait_until
-from tests.study.generated import training
+from tests.kit.generated import training
+from tests.kit.processes import wait_until
 
 SIGMOIDS = ("--set", "model.hidden=[16, 16, 16, 16, 16, 16]", "--set", "model.activation=sigmoid", "--lr", "0.01")
 

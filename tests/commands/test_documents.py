@@ -1,4 +1,4 @@
-"""What `--json` prints: the keys of every document, their types and the words of verdicts (tests/golden/documents.txt).
+"""What `--json` prints: the keys of all documents, their types and the words of verdicts (recorded/documents.txt).
 
 `pytest tests/commands/test_documents.py --accept` writes the file again. It refuses where a key has gone or has another
 type while the `schema_version` of the document is the same.
@@ -15,12 +15,12 @@ from importlib import import_module
 import pytest
 
 from optilab.cli import COMMANDS as COMMAND_NAMES
-from tests.data.idx import write_idx_dataset
-from tests.pages import ROOT
-from tests.run import run
-from tests.study.generated import training
+from tests.kit.generated import training
+from tests.kit.idx import write_idx_dataset
+from tests.kit.pages import ROOT
+from tests.kit.run import run
 
-FILE = ROOT / "tests" / "golden" / "documents.txt"
+FILE = ROOT / "tests" / "recorded" / "documents.txt"
 FILES = {
     "own.py": "import numpy as np\n\ndef sgd(w, g, lr=0.1):\n    return w - lr * g\n",
     "classic.py": "def sgd(w, g, lr=0.1):\n    return w + lr * g\n",

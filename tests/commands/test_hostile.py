@@ -19,7 +19,7 @@ from optilab.errors import UsageError, printable
 from optilab.show import junit
 from optilab.show import page as pages
 from tests.commands import test_page_contract as contract
-from tests.hostile import HOSTILE
+from tests.kit.hostile import HOSTILE
 
 pytestmark = pytest.mark.browser
 

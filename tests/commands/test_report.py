@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from optilab import runs
-from tests.study.generated import layered, training
+from tests.kit.generated import layered, training
 
 pytestmark = pytest.mark.browser
 

@@ -13,8 +13,8 @@ from optilab.config.section import build
 from optilab.config.tree import Tree, yaml_bytes
 from optilab.errors import ConfigError, OptilabError
 from optilab.marks import ConfigKey, Read
-from tests.pages import ROOT
-from tests.run import run
+from tests.kit.pages import ROOT
+from tests.kit.run import run
 
 MODULES = {name: import_module(f"optilab.commands.{name}") for name in COMMANDS}
 REQUESTS = [
@@ -43,7 +43,8 @@ HOSTILE = {
 @pytest.mark.parametrize(("name", "option"), [(name, option) for name in GONE for option in GONE[name]])
 def test_option_that_is_gone_is_refused_in_a_transcript(name, option):
     assert option not in options(MODULES[name].COMMAND)
-    typed, transcript = f"--{option.replace('_', '-')}", ROOT / "tests" / "transcripts" / "refused-line.txt"
+    typed = f"--{option.replace('_', '-')}"
+    transcript = ROOT / "tests" / "recorded" / "transcripts" / "refused-line.txt"
     lines = transcript.read_text().split("\n$ ")
     (line,) = [line for line in lines if line.startswith(f"optilab {name} ") and f" {typed}" in line]
     assert line.splitlines()[1:] == [f"optilab: No such option: {typed}; {GONE[name][option]}", "[exit 2]"]

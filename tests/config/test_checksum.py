@@ -17,9 +17,9 @@ from optilab.config.tree import flat, override
 from optilab.errors import OptilabError
 from optilab.optimize import RULES
 from optilab.optimize.schedules import SCHEDULES
-from tests.pages import ROOT
+from tests.kit.pages import ROOT
 
-DEFAULTS = ROOT / "tests" / "golden" / "defaults.json"
+DEFAULTS = ROOT / "tests" / "recorded" / "defaults.json"
 SENTENCE = "a default never changes its meaning"
 VALUES = ("null", "0", "-0.0", "0.25", "0.5", "1", "2", "[1, 2]", "[[1, 3]]", "[1]", "[]", "{}")
 """Values that some key takes."""

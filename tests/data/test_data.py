@@ -21,7 +21,7 @@ from optilab.data import catalog, fetch
 from optilab.data import read as data
 from optilab.data.catalog import DATASETS
 from optilab.errors import DataError, SystemFailure
-from tests.data.idx import NAMES, arrays, idx_bytes, write_idx_dataset, write_sums
+from tests.kit.idx import NAMES, arrays, idx_bytes, write_idx_dataset, write_sums
 
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = NAMES
 # torchvision leaves sockets of failed downloads open.

@@ -8,7 +8,7 @@ import pytest
 from optilab.diagnose import CHECKS, Finding, Severity, diagnose
 from tests.diagnosis import stored
 
-FINDINGS = stored.HERE.parent / "golden" / "findings.txt"
+FINDINGS = stored.HERE.parent / "recorded" / "findings.txt"
 HALVES = ("held-out", "held-out, probe runs", "own-held-out", "loops-held-out", "edges")
 
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.data.idx import write_idx_dataset
 from tests.faults.sandbox import CONFIG, Sandbox
-from tests.processes import Forked, missing_tools
+from tests.kit.idx import write_idx_dataset
+from tests.kit.processes import Forked, missing_tools
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from optilab import runs
-from tests.processes import Ended, Forked, Process
-from tests.run import Done, run
+from tests.kit.processes import Ended, Forked, Process
+from tests.kit.run import Done, run
 
 CONFIG = """\
 model: {hidden: [16], activation: relu}

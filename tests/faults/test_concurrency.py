@@ -10,7 +10,7 @@ from optilab import runs
 from optilab.errors import ExitCode
 from tests.faults import sabotage
 from tests.faults.sandbox import EPOCHS, Sandbox
-from tests.processes import Ended, Process, wait_until
+from tests.kit.processes import Ended, Process, wait_until
 
 
 def hold() -> None:

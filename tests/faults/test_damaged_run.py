@@ -21,10 +21,10 @@ from optilab.data import read as data
 from optilab.errors import CheckpointError, ExitCode
 from optilab.train import checkpoint, trees
 from optilab.train.engine import Training
-from tests.data.idx import NAMES, write_sums
 from tests.faults.damage import DAMAGES, Damage
 from tests.faults.sandbox import EPOCHS, Sandbox
-from tests.processes import without_loading_notice
+from tests.kit.idx import NAMES, write_sums
+from tests.kit.processes import without_loading_notice
 
 FEW_OR_MANY = pytest.mark.parametrize("examples", [40, pytest.param(1000, marks=pytest.mark.release)])
 REFUSED = {ExitCode.DATA, ExitCode.RUN, ExitCode.CHECKPOINT, ExitCode.SYSTEM}

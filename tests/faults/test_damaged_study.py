@@ -24,8 +24,8 @@ from optilab.runs import record
 from optilab.runs.tables import outcome
 from optilab.study import results, sweep
 from tests.faults.damage import DAMAGES, Damage
-from tests.run import Done, run
-from tests.study.generated import backwards, training
+from tests.kit.generated import backwards, training
+from tests.kit.run import Done, run
 
 ACCURACIES = {(0.01, 42): 0.7, (0.01, 43): 0.8, (0.1, 42): 0.9, (0.1, 43): 0.1}
 CLAIM = "lr 0.1: val_acc > 0.5"

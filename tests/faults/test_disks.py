@@ -11,7 +11,7 @@ import pytest
 
 from optilab.errors import ExitCode
 from tests.faults.sandbox import EPOCHS, Sandbox
-from tests.processes import environment, without_loading_notice
+from tests.kit.processes import environment, without_loading_notice
 
 REMOUNT = "mount --options-mode ignore -o remount"
 """Without the options it was mounted with: its owner's number has no meaning in a user's own namespace."""

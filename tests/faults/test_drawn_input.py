@@ -18,12 +18,12 @@ from optilab.config.section import schema_for
 from optilab.errors import ConfigError, ExitCode, OptilabError, UsageError
 from optilab.lab import Lab, Method, keywords
 from optilab.optimize import RULES
-from tests.data.idx import write_idx_dataset
 from tests.faults import sabotage
 from tests.faults.sandbox import CONFIG
-from tests.hostile import HOSTILE, LIVE
-from tests.processes import IMPORTED_TORCH, Ended, Forked
-from tests.study.generated import training
+from tests.kit.generated import training
+from tests.kit.hostile import HOSTILE, LIVE
+from tests.kit.idx import write_idx_dataset
+from tests.kit.processes import IMPORTED_TORCH, Ended, Forked
 
 FEW_OR_MANY = pytest.mark.parametrize("examples", [50, pytest.param(2000, marks=pytest.mark.release)])
 

@@ -19,7 +19,7 @@ import pytest
 from tests.faults import sabotage
 from tests.faults.file_calls import DEATH, FileCalls
 from tests.faults.sandbox import Sandbox, study_files
-from tests.processes import Ended, missing_tools, run_process, start_process
+from tests.kit.processes import Ended, missing_tools, run_process, start_process
 
 STUDY = "sweep lab.yaml --over optimizer.lr=0.003,0.01 --epochs 1 --jobs 1 --quiet --name"
 WITHOUT_GIT = {"PATH": ""}

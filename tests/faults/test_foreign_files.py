@@ -11,7 +11,7 @@ import pytest
 from optilab.errors import ExitCode
 from tests.faults import sabotage
 from tests.faults.sandbox import Sandbox
-from tests.run import run
+from tests.kit.run import run
 
 MANIFEST = '{"schema_version": 3, "command": "train", "status": "done", "name": "x"}'
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from optilab import runs
 from tests.faults import sabotage
 from tests.faults.sandbox import Sandbox
-from tests.hostile import HOSTILE, LIVE
-from tests.processes import environment, run_process
-from tests.run import run
+from tests.kit.hostile import HOSTILE, LIVE
+from tests.kit.processes import environment, run_process
+from tests.kit.run import run
 
 COMMANDS = (
     ["optimize", "--algo", "TEXT"],

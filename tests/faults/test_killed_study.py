@@ -17,7 +17,7 @@ import pytest
 from optilab import runs
 from optilab.runs.lock import is_held
 from tests.faults.sandbox import Sandbox, study_files
-from tests.processes import (
+from tests.kit.processes import (
     Ended,
     Process,
     start_process,
@@ -25,7 +25,7 @@ from tests.processes import (
     trial_processes,
     wait_until,
 )
-from tests.template import fork_the_template
+from tests.kit.template import fork_the_template
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 VICTIMS = ("command", "worker", "template")

@@ -22,9 +22,9 @@ from optilab.errors import ConfigError, DivergedError
 from optilab.runs.tables import json_line
 from optilab.train import checkpoint
 from optilab.train.engine import Training
-from tests.data.idx import write_idx_dataset
 from tests.faults import sabotage
 from tests.faults.sandbox import Sandbox
+from tests.kit.idx import write_idx_dataset
 
 EPOCHS = 4
 BASE = {

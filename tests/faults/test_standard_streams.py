@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.sandbox import Sandbox
-from tests.processes import Forked, environment, run_process
+from tests.kit.processes import Forked, environment, run_process
 
 COMMANDS = {
     "config ls": 0,

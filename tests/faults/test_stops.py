@@ -16,7 +16,7 @@ from optilab import runs
 from tests.faults import sabotage
 from tests.faults.file_calls import FileCalls
 from tests.faults.sandbox import Sandbox
-from tests.processes import Process, environment, run_process, start_process, wait_until
+from tests.kit.processes import Process, environment, run_process, start_process, wait_until
 
 STOPS = {"SIGINT": signal.SIGINT, "SIGTERM": signal.SIGTERM, "SIGHUP": signal.SIGHUP}
 

@@ -30,7 +30,7 @@ from optilab.study.trials import Trial, as_trial, require_buildable, task_of
 from optilab.study.workers import Processes, Reply, Workers, WorkersLost
 from tests.faults.sandbox import Sandbox, study_files
 from tests.faults.test_killed_study import running
-from tests.processes import (
+from tests.kit.processes import (
     ROOT,
     Process,
     environment,
@@ -39,7 +39,7 @@ from tests.processes import (
     trial_processes,
     wait_until,
 )
-from tests.template import fork_the_template
+from tests.kit.template import fork_the_template
 
 GRID = "sweep lab.yaml --over optimizer.lr=0.001,0.01 --seeds 2 --epochs 6 --set data.batch_size=4 --quiet --name"
 NETWORK = """\

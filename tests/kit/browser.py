@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.processes import SECONDS, missing_tools, wait_until
+from tests.kit.processes import SECONDS, missing_tools, wait_until
 
 INSTALL = "apt-get install chromium chromium-driver"
 _FLAGS = (

@@ -16,9 +16,9 @@ import sys
 from itertools import zip_longest
 from pathlib import Path
 
-from tests.run import run
+from tests.kit.run import run
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / ".github" / "SECURITY.md", *(ROOT / "docs").rglob("*.md")])
 TUTORIALS = [ROOT / "docs" / f"{name}.md" for name in ("first-steps", "does-not-learn")]
 """Pages whose commands are typed one after the other, in one folder."""

@@ -28,10 +28,10 @@ from typing import Any, NoReturn
 import optilab.commands
 from optilab.optimize import RULES
 from optilab.study import workers
-from tests.run import run
-from tests.template import EXIT, SIGNALS, TEMPLATE
+from tests.kit.run import run
+from tests.kit.template import EXIT, SIGNALS, TEMPLATE
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SECONDS = 300.0
 """A process hangs if it takes longer: some need a minute on a machine on which ten others compute."""
 

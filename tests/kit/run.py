@@ -17,7 +17,7 @@ from unittest import mock
 
 from optilab.__main__ import main
 from optilab.study import workers
-from tests.template import FORKING
+from tests.kit.template import FORKING
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGPIPE") if hasattr(signal, name)]
 

@@ -8,9 +8,9 @@ import pytest
 
 from optilab.show.chart import DARK_COLORS, LIGHT_COLORS
 from optilab.show.page import asset
-from tests.pages import ROOT
-from tests.run import run
-from tests.study.generated import layered, training
+from tests.kit.generated import layered, training
+from tests.kit.pages import ROOT
+from tests.kit.run import run
 
 pytestmark = pytest.mark.browser
 

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.study.generated import layered, training
+from tests.kit.generated import layered, training
 
 ARGUMENTS = ["optimize", "--algo", "sgd,momentum,adam", "--epochs", "40"]
 

@@ -26,8 +26,8 @@ from optilab.optimize import RULES
 from optilab.show.chart import Band
 from optilab.study import benchmark, results, tuning_space
 from optilab.study.benchmark import benchmark_plan
-from tests.run import run
-from tests.study.generated import backwards
+from tests.kit.generated import backwards
+from tests.kit.run import run
 
 OWN = """
 def momentum(w, g, lr=0.01, momentum=0.9, rho=0.05, push=0.5, warm=3, eps=1e-8, nesterov=True):

@@ -8,7 +8,7 @@ import yaml
 
 from optilab.runs import read
 from optilab.study.diff import diff_runs
-from tests.study.generated import VERSIONS, layered, training
+from tests.kit.generated import VERSIONS, layered, training
 
 NUMERICS = {"torch": VERSIONS["torch"], "device": "cpu", "threads": 2, "cpu_capability": "AVX512"}
 SAME = (0.5, 0.6, 0.7)

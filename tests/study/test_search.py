@@ -12,7 +12,7 @@ from optilab import runs
 from optilab.study.plan import follow
 from optilab.study.search import GENERATION, tpe
 from optilab.study.trials import Outcome, Trial
-from tests.run import run
+from tests.kit.run import run
 from tests.study.test_sweep import files, plan
 
 OVER = ["--over", "optimizer=sgd,adam", "--over", "optimizer.lr=1e-4:10:log", "--over", "data.batch_size=16:64"]

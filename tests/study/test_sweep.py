@@ -20,7 +20,7 @@ from optilab.lab import Lab
 from optilab.runs.lock import hold
 from optilab.study import remedy, sweep
 from optilab.study.study import require_nothing_dropped
-from tests.run import run
+from tests.kit.run import run
 
 OVER = ["--over", "optimizer.lr=0.01,1", "--over", "model.init=default,xavier"]
 EIGHT = [*OVER, "--seeds", "2"]

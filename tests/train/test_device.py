@@ -17,8 +17,8 @@ from optilab.study import remedy
 from optilab.train import checkpoint, device, engine, session
 from optilab.train.batches import Images, as_input
 from optilab.train.trees import leaves
-from tests.data.idx import write_idx_dataset
-from tests.train.simulated import DEVICE, OnDevice, simulated
+from tests.kit.idx import write_idx_dataset
+from tests.train.fake_gpu import DEVICE, OnDevice, simulated
 
 CPU = torch.device("cpu")
 

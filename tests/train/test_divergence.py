@@ -14,7 +14,7 @@ from optilab.data import read as data
 from optilab.errors import DivergedError, UsageError
 from optilab.runs.provenance import provenance
 from optilab.train import checkpoint, device, engine, probe, session
-from tests.data.idx import write_idx_dataset
+from tests.kit.idx import write_idx_dataset
 from tests.train.test_device import Silent
 
 CPU = torch.device("cpu")

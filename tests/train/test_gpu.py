@@ -14,7 +14,7 @@ from optilab.errors import DivergedError, SystemFailure
 from optilab.runs.provenance import provenance
 from optilab.runs.tables import json_line
 from optilab.train import checkpoint, session
-from tests.data.idx import write_idx_dataset
+from tests.kit.idx import write_idx_dataset
 from tests.train.test_device import CASES, CPU, DEVICE, Silent, configured, started
 
 pytestmark = pytest.mark.gpu

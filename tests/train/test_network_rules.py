@@ -20,7 +20,7 @@ from optilab.train import checkpoint, engine, optimizers, probe, trees
 from optilab.train.batches import Images, as_input
 from optilab.train.optimizers import BatchStep
 from optilab.train.trees import all_finite
-from tests.data.idx import write_idx_dataset
+from tests.kit.idx import write_idx_dataset
 
 CPU = torch.device("cpu")
 TRAINABLE = [name for name, rule in RULES.items() if name in ("lookahead", "sam", "sophia") or not rule().needs]

@@ -1,6 +1,6 @@
 """A custom network in a config: its keys, what it gets of the data, its run.
 
-Its diagnosis and its refusals: tests/transcripts/own-networks.txt and refused-networks.txt.
+Its diagnosis and its refusals: tests/recorded/transcripts/own-networks.txt and refused-networks.txt.
 """
 
 import json

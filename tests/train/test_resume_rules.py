@@ -1,4 +1,4 @@
-"""Which runs `train --resume` takes up; what it says of others is in tests/transcripts/refused-settings.txt."""
+"""Which runs `train --resume` takes up; what it says of others is in recorded/transcripts/refused-settings.txt."""
 
 import json
 import re

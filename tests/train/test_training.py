@@ -19,8 +19,8 @@ from optilab.optimize import RULES
 from optilab.optimize.schedules import SCHEDULES
 from optilab.train import engine, optimizers
 from optilab.train.device import configure
-from tests.data.idx import write_idx_dataset
-from tests.train.plain_loop import (
+from tests.kit.idx import write_idx_dataset
+from tests.oracles.plain_loop import (
     Adopt,
     BatchNormInForward,
     GradientNorm,

@@ -20,8 +20,8 @@ from optilab.verify.candidate import load
 from optilab.verify.compare import compare
 from optilab.verify.sandbox import LEVELS, Sandbox, TimeLimit, running
 from optilab.verify.submissions import grade_all, grade_file
-from tests.pages import ROOT
-from tests.processes import missing_tools, wait_until
+from tests.kit.pages import ROOT
+from tests.kit.processes import missing_tools, wait_until
 
 RULE = "def SGD(w, g, lr=0.01):\n    return w - lr * g\n"
 WRONG = "def SGD(w, g, lr=0.01):\n    return w + 3 * lr * g * g\n"
