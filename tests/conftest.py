@@ -1,6 +1,7 @@
 """What the tests share: the command as a user types it."""
 
 import atexit
+import gc
 import os
 import shutil
 import signal
@@ -105,6 +106,16 @@ def pytest_collection_modifyitems(items):
             item.get_closest_marker(marker) for marker in ("nightly", "release", "gpu")
         ):
             item.add_marker("push")
+
+
+gc.disable()  # until everything is imported and collected, which stays to the end
+
+
+def pytest_collection_finish():
+    """The collector of garbage looks only at what a test makes: to look at all the others takes half a second."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_terminal_summary(terminalreporter, config):

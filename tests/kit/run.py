@@ -60,18 +60,20 @@ def _text(stream: io.TextIOWrapper) -> str:
 
 @contextlib.contextmanager
 def restored() -> Iterator[None]:
-    """What `main` and a training set for a whole process is as it was afterwards; studies fork their template."""
+    """What `main` and a training set for a whole process is as it was afterwards; studies fork their template.
+
+    `main` freezes what is in memory, which is the tests' own.
+    """
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     threshold, path = gc.get_threshold(), list(sys.path)
     torch = sys.modules.get("torch")
     threads, leaving = torch.get_num_threads() if torch else None, os._exit
     try:
-        with mock.patch.object(workers, "subprocess", FORKING):
+        with mock.patch.object(workers, "subprocess", FORKING), mock.patch.object(gc, "freeze"):
             yield
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        gc.unfreeze()
         gc.set_threshold(*threshold)
         gc.enable()
         sys.path[:] = path
