@@ -18,6 +18,7 @@ from tests.kit.browser import browser, page
 from tests.kit.idx import write_idx_dataset
 from tests.kit.processes import Forked, prepare
 from tests.kit.run import run
+from tests.kit.sets import COLLECTED, PUSH
 
 __all__ = ["browser", "page"]  # fixtures of all tests
 
@@ -57,55 +58,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process per core runs tests
 os.fsync = lambda descriptor: None
 
 
-PUSH = (
-    "cli/",
-    *(f"commands/test_{name}" for name in (
-        "claims", "diagnose_remedy", "documents", "hostile", "lr", "paths_chart", "play", "race_page", "report",
-        "training_chart",
-    )),
-    "data/test_data.py::test_killed_fetch",
-    *(f"faults/test_{name}" for name in (
-        "concurrency", "damaged", "disks", "diverged", "drawn_input", "every_call", "foreign", "hostile", "standard",
-        "stops", "workers", "killed_study.py::test_a_killed_study_is_the_same_study",
-    )),
-    "loop/test_watch.py::test_a_watched_network_compiles_alike",
-    "optimize/test_javascript.py",
-    "optimize/test_own.py",
-    "runs/test_runs.py::test_a_long_path_streams_to_its_file",
-    "runs/test_runs.py::test_nothing_is_writable_by_others",
-    "show/test_accessible.py",
-    "show/test_pictures.py",
-    "study/test_benchmark.py",
-    "study/test_diff.py::test_real_trainings",
-    "study/test_sweep.py::test_a_confirmation",
-    "study/test_sweep.py::test_what_",
-    "test_conftest.py",
-    "test_docs.py",
-    "test_lab.py",
-    "test_readme.py",
-    "test_start.py",
-    *(f"test_transcripts.py::test_transcript[{name}]" for name in (
-        "check", "confirmed", "own-networks", "plots", "race", "sweep", "train", "verify",
-    )),
-    *(f"train/test_{name}" for name in (
-        "curvature", "device", "own_", "published_study", "ramp", "train_command",
-    )),
-    "verify/test_classroom.py",
-    "verify/test_compare.py::test_slip_is_found_and_named",
-    "verify/test_sandbox.py",
-)  # fmt: skip
-"""Beginnings of the names of tests that the README's command leaves out: they start processes, train for long, open
-pages, or need a program besides Python. Every push runs them all the same."""
-
-
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(items, config):
     for item in items:
         name = item.nodeid.removeprefix("tests/")
         if (name.startswith(PUSH) or "browser" in item.fixturenames) and not any(
             item.get_closest_marker(marker) for marker in ("nightly", "release", "gpu")
         ):
             item.add_marker("push")
+    config.stash[COLLECTED] = {item.nodeid: {mark.name for mark in item.iter_markers()} for item in items}
 
 
 gc.disable()  # until everything is imported and collected, which stays to the end
