@@ -3,8 +3,6 @@
 import subprocess
 import sys
 
-import pytest
-
 from optilab.commands import COMMANDS
 from optilab.optimize import RULES
 
@@ -111,28 +109,22 @@ def loaded(lines, folder, slow=SLOW):
 
 
 def test_start_loads_no_slow_library(tmp_path):
-    assert loaded(LINES, tmp_path) == [f"loaded [] {line}" for line in LINES]
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_line_without_numbers_loads_no_numpy(tmp_path, command):
-    """Help, lines that are refused, and lists; `play` and others have only help here."""
-    lines = [f"{command} {rest}".strip() for rest in ("--help", *LIGHT.get(command, ()))]
-    assert loaded(lines, tmp_path, SLOW | {"numpy"}) == [f"loaded [] {line}" for line in lines]
-
-
-def test_completion_loads_no_numpy(tmp_path):
     """The last line is the control."""
-    *lines, control = [*(f"complete {words}" for words in COMPLETIONS), "optimize adam --no-save"]
+    control = "optimize --algo sgd --epochs 2 --out path.svg"
+    *free, last = loaded([*LINES, control], tmp_path)
+    assert free == [f"loaded [] {line}" for line in LINES]
+    assert last == f"loaded ['matplotlib'] {control}"
+
+
+def test_line_without_numbers_loads_no_numpy(tmp_path):
+    """Help, lines that are refused, lists and completion; `play` and others have only help here. The last line is
+    the control."""
+    lines = [f"{name} {rest}".strip() for name in COMMANDS for rest in ("--help", *LIGHT.get(name, ()))]
+    lines += [f"complete {words}" for words in COMPLETIONS]
+    control = "optimize adam --no-save"
     *free, last = loaded([*lines, control], tmp_path, SLOW | {"numpy"})
     assert free == [f"loaded [] {line}" for line in lines]
     assert last == f"loaded ['numpy'] {control}"
-
-
-def test_loaded_library_is_noticed(tmp_path):
-    """Negative control."""
-    (line,) = loaded(["optimize --algo sgd --epochs 2 --out path.svg"], tmp_path)
-    assert "matplotlib" in line
 
 
 def test_functions_and_their_trees_load_no_numpy():
