@@ -9,6 +9,7 @@ import gc
 import io
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from optilab.__main__ import main
 from optilab.study import workers
 from tests.kit.template import FORKING
 
+ROOT = Path(__file__).parents[2]
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGPIPE") if hasattr(signal, name)]
 
 
@@ -46,6 +48,17 @@ def run(arguments: list[str], folder: Path, environment: Mapping[str, str]) -> D
         except SystemExit as leaving:
             code = leaving.code if isinstance(leaving.code, int) else 1
     return Done(_text(stdout), _text(stderr), code)
+
+
+def python(
+    program: str, folder: Path, *arguments: object, **variables: object
+) -> subprocess.CompletedProcess[str]:
+    """A program in a new interpreter, which must end well; `variables` are of its environment."""
+    words = [sys.executable, "-c", program, *map(str, arguments)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), **{name: str(value) for name, value in variables.items()}}
+    done = subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done
 
 
 def _stream() -> io.TextIOWrapper:
