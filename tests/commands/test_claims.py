@@ -365,6 +365,7 @@ def test_shell_script_of_the_page_runs(machine):
     assert done.returncode == 9
 
 
+@pytest.mark.nightly  # its commands are those of the script above
 def test_workflow_of_the_page_runs(machine):
     """Every `run` of the workflow, in order, as GitHub's shell runs it, and the files that it hands on."""
     folder, environment = machine
