@@ -1,6 +1,6 @@
 """Write every generated file: tables of docs, the schemas of configs, what editors see of `Lab`, docs/measured.md.
 
-python .ci/generate.py            write them
+python .ci/generate.py            write them, the trajectories of optimizers included
 python .ci/generate.py --check    name those that differ, and fail
 python .ci/generate.py --outputs  also the outputs of commands that pages show; it runs these commands
 python .ci/generate.py --pictures also the pictures of docs/gallery.md, by its commands
@@ -20,10 +20,12 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 import schema  # noqa: E402
+import trajectories  # noqa: E402
 import yaml  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from docs.measured import figures  # noqa: E402
+from optilab import answer as answers  # noqa: E402
 from optilab import commands  # noqa: E402
 from optilab.data.catalog import DATASETS  # noqa: E402
 from optilab.diagnose.checks import CHECKS, loop, outputs  # noqa: E402
@@ -35,7 +37,7 @@ from tests.oracles.calls import EQUATIONS, FORMS, LIBRARIES  # noqa: E402
 
 SCHEMA = ROOT / "configs" / "schema"
 STUB = ROOT / "optilab" / "methods.pyi"
-PACKAGE = commands.__path__, "optilab.commands."
+PACKAGES = (answers.__path__, "optilab.answer."), (commands.__path__, "optilab.commands.")
 SCHEMAS = ("optimize", "train", "sweep", "remedy", "benchmark", "race", "check")
 
 # --- tables of pages ---
@@ -43,8 +45,12 @@ SCHEMAS = ("optimize", "train", "sweep", "remedy", "benchmark", "race", "check")
 START, END = "<!-- {} -->\n", "<!-- end of {} -->\n"
 
 
+TRAJECTORIES = trajectories.pictures()
+
+
 def rules():
-    """One entry per rule: what it is, its formula with these settings, its fields, the same in other libraries."""
+    """One entry per rule: source, use, trajectory, its formula with these settings, its fields, other libraries."""
+    good_for = yaml.safe_load((ROOT / "docs" / "optimizers.yaml").read_text())
     entries = []
     for name, kind in RULES.items():
         hints, rule = get_type_hints(kind), kind()
@@ -57,22 +63,29 @@ def rules():
         title = kind.__doc__.split("\n\n")[0].replace("\n    ", " ")
         formula = rule.formula.replace(";  ", "\n")
         defaults = [f"Defaults: {', '.join(texts)}."] if texts else []
-        parts = [f"### {name}", title, f"```text\n{formula}\n```", *defaults]
+        picture = [f"![Trajectory of {name}](pictures/optimizers/{name}.svg)"] if name in TRAJECTORIES else []
+        parts = [
+            f"### {name}",
+            f"{title} Good for: {good_for[name]}.",
+            *picture,
+            f"```text\n{formula}\n```",
+            *defaults,
+        ]
         entries += [*parts, "\n".join(f"* {line}" for line in elsewhere(name))]
     return "\n\n".join(entries) + "\n\n"
 
 
 def elsewhere(name):
     """A line for each form of a rule: its calls in other libraries, or the equations that it is compared with."""
-    lines = []
+    forms = {}
     for form in FORMS:
         rule, _, settings = form.partition(" ")
         if rule == name:
             calls = {library: table[form] for library, table in LIBRARIES.items() if form in table}
             texts = [call if library in call else f"{library}.{call}" for library, call in calls.items()]
             text = ", ".join(f"`{text}`" for text in texts) or EQUATIONS[form].__doc__.rstrip(".")
-            lines.append(f"`{settings}`: {text}" if settings else text)
-    return lines
+            forms.setdefault(text, []).append(f"`{settings}`" if settings else "")
+    return [f"{', '.join(settings)}: {text}" if any(settings) else text for text, settings in forms.items()]
 
 
 def functions():
@@ -173,7 +186,7 @@ def methods():
     """The signatures of the methods of `Lab` for editors and type checkers: those that Python makes, with types."""
     lines = ['"""The methods of `Lab`, which .ci/generate.py writes from the requests of commands."""', ""]
     lines += ["import os", "from collections.abc import Mapping, Sequence", "from typing import Any, Literal", ""]
-    modules = [import_module(module.name) for module in iter_modules(*PACKAGE)]
+    modules = [import_module(module.name) for package in PACKAGES for module in iter_modules(*package)]
     requests = {name: command_of(name) for name in METHODS}
     answers = {name: _answer(request) for name, request in requests.items()}
     kinds = sorted({kind for answer in answers.values() for kind in answer.split(" | ")})
@@ -192,7 +205,7 @@ def methods():
             field, default = known.get(parameter.name), "" if parameter.default is parameter.empty else " = ..."
             text = "bool | None" if field is None else _type(field)
             lines.append(f"        {parameter.name}{f': {text}{default}' * (parameter.name != 'self')},")
-        if request.CONFIG and request.STUDY is None:  # other keywords are keys of the config
+        if request.READS and request.STUDY_KEYS is None:  # other keywords are keys of the config
             lines.append("        **keys: Any,")
         lines.append(f"    ) -> {answers[name]}: ...")
     return "\n".join([*lines, ""])
@@ -230,6 +243,8 @@ def generated() -> dict[Path, str]:
     texts = {figures.PAGE: figures.page(), SCHEMA / "optilab.schema.json": schema.json_schema(), STUB: methods()}
     for kind in SCHEMAS:
         texts[SCHEMA / f"{kind}.schema.json"] = schema.schema_of_kind(kind)
+    for name, picture in TRAJECTORIES.items():
+        texts[ROOT / "docs" / "pictures" / "optimizers" / f"{name}.svg"] = picture
     for page, tables in TABLES.items():
         path = ROOT / page
         text = path.read_text()

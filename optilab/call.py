@@ -53,7 +53,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Command:
+class Proposal:
     """A sentence that proposes a command, such as `try: optilab lr relu.yaml`."""
 
     why: str
@@ -72,7 +72,7 @@ class Command:
         return self.around(self.call.shell())
 
 
-def in_python(text: str | Command) -> str:
+def in_python(text: str | Proposal) -> str:
     """A line of a result, as a notebook shows it."""
     return text if isinstance(text, str) else text.python()
 

@@ -1,4 +1,4 @@
-"""The command line, made from the requests of `optilab.commands`; it knows no command but by its name.
+"""The command line, made from the requests of `optilab.commands`.
 
 Only the module of the command that is called is imported. For `optilab --help`, and for the completion of a command's
 name, COMMANDS holds all that is shown.
@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
-from optilab.commands import COMMANDS, GONE, TASKS, completion
+from optilab.commands import COMMANDS, GONE, TASKS
 from optilab.errors import UsageError, did_you_mean
+from optilab.request import completion
 
 if TYPE_CHECKING:
-    from optilab.commands.options import OutputOptions
     from optilab.marks import Field
+    from optilab.request.options import OutputOptions
 
 EXAMPLES = """\b
 Examples:
@@ -134,8 +135,8 @@ def usage_error(error: Exception) -> str | None:
 
 def _function(name: str, command: "type[OutputOptions]") -> Callable[..., int]:
     """The function that typer registers: it makes the request of the words that were typed and prints its answer."""
-    from optilab.commands.options import present
-    from optilab.commands.request import Place, optimizers_of, options
+    from optilab.request.options import present
+    from optilab.request.request import Place, optimizers_of, options
 
     fields, first = options(command), optimizers_of(command)
 
@@ -165,7 +166,7 @@ def _assign_positional(
     arguments: dict[str, Any], value: str, first: "Field", fields: "Mapping[str, Field]"
 ) -> None:
     """Pass a word without a name to its option. UsageError if that option was typed, too."""
-    from optilab.commands.request import positional
+    from optilab.request.request import positional
 
     name = positional(first, value, fields)
     if name in arguments:

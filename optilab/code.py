@@ -31,7 +31,7 @@ EMPTY = inspect.Parameter.empty
 @dataclass(unsafe_hash=True)
 class UserCode:
     """A class or function: `name` of a file, of an installed `module`, or `definition`, an object of this process.
-    Without a `name` it is a file, of which a use takes the only part that fits, or refuses it.
+    Without a `name`, the only class or function of the file that fits is used.
 
     `source` is the content of the file when it was read, and `sha256` its checksum; an object has them where Python
     knows its source, such as the cell of a notebook.

@@ -14,15 +14,15 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from optilab import runs
-from optilab.commands import GONE
+from optilab.commands import COMMANDS, GONE
 from optilab.errors import UsageError, in_keywords, library_errors, shown
 from optilab.words import plural
 
 if TYPE_CHECKING:
-    from optilab.commands.request import Request
-    from optilab.commands.results import LabRun, LabStudy
+    from optilab.answer.results import LabRun, LabStudy
     from optilab.marks import Field
     from optilab.methods import Methods
+    from optilab.request.request import Request
 else:
     Methods = object  # a stub, written by .ci/generate.py: Python reads the requests themselves
 
@@ -55,7 +55,7 @@ class Lab(Methods):
     """A directory of runs: `folder`, else OPTILAB_RUNS, else ./runs.
 
     Each method does what the command of its name does, and takes its options as keywords. It returns an answer
-    (`optilab.commands.answer.Answer`): `.rows`, `.frame()`, `.plot()`, `.report("page.html")`, and a table with a
+    (`optilab.answer.answer.Answer`): `.rows`, `.frame()`, `.plot()`, `.report("page.html")`, and a table with a
     picture in a notebook. Errors are those of the commands, as exceptions (`optilab.errors`). `progress` shows how far
     a call has got: True or False; None: in a notebook only.
     """
@@ -68,8 +68,8 @@ class Lab(Methods):
 
     def load(self, name: "str | os.PathLike[str] | LabRun | LabStudy") -> "LabRun | LabStudy":
         """A run or study by name, path or `latest`. RunError, with the nearest names, where there is none."""
-        from optilab.commands.request import plain
-        from optilab.commands.results import entry
+        from optilab.answer.results import entry
+        from optilab.request.request import plain
 
         if not isinstance(plain_name := plain(name), str) or "\0" in plain_name:
             raise UsageError(f"expected a run or study, got {shown(plain_name)}", "name")
@@ -78,7 +78,7 @@ class Lab(Methods):
 
     def runs(self) -> "list[LabRun | LabStudy]":
         """Every readable run and study of the directory, oldest first."""
-        from optilab.commands.results import entry
+        from optilab.answer.results import entry
 
         return [entry(item) for item in runs.entries(self.folder)[0]]
 
@@ -88,15 +88,16 @@ for _name in METHODS:
 
 
 def command_of(name: str) -> "type[Request]":
-    """The command of a method."""
-    request: type[Request] = import_module(f"optilab.commands.{name}").COMMAND
+    """The command of a method; `compare` is a part of `runs`."""
+    module = import_module(f"optilab.commands.{name if name in COMMANDS else f'runs.{name}'}")
+    request: type[Request] = module.COMMAND
     return request
 
 
 def keywords(name: str) -> "Mapping[str, Field]":
     """The keywords of a method, those first that need no name; not those of `PRINTING`."""
-    from optilab.commands.request import optimizers_of, options
     from optilab.marks import Argument, Flag
+    from optilab.request.request import optimizers_of, options
 
     command = command_of(name)
     known, rules = options(command).values(), optimizers_of(command)
@@ -135,7 +136,7 @@ def _answer(
     lab: Lab, name: str, values: tuple[Any, ...], arguments: Mapping[str, Any], progress: bool | None
 ) -> Any:
     """The answer of a command to what was given; None is as if it was not."""
-    from optilab.commands.request import Place, optimizers_of, options, plain, positional
+    from optilab.request.request import Place, optimizers_of, options, plain, positional
 
     command, known = command_of(name), keywords(name)
     names = [field.name for field in list(known.values())[:2] if not field.is_named]

@@ -1,4 +1,4 @@
-"""Marks of a field next to `Doc` and the ranges of annotated_types, and the option that they describe."""
+"""What a field says about its option: marks next to its type, and `Field`, which reads them."""
 
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass
@@ -27,7 +27,7 @@ class Flag:
     names: tuple[str, ...] = ()
     """Names in place of `--` and the field's name."""
     complete: str = ""
-    """Its completion, where its type has no choices: a function of `commands.completion`, or NAME,NAME,..."""
+    """Its completion, where its type has no choices: a function of `request.completion`, or NAME,NAME,..."""
     repeated: bool = False
     """It may be typed several times; a list without `Read` may always."""
     path: bool = False
@@ -35,7 +35,7 @@ class Flag:
     positional: bool = False
     """Its name may be left out; a config in its place is the config of the command."""
     named: bool = False
-    """The library always needs its name: a value in its place belongs to the list before it."""
+    """In `Lab` it is a keyword only."""
 
 
 @dataclass(frozen=True)

@@ -4,21 +4,21 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from optilab.commands.answer import SimpleAnswer
-from optilab.commands.benchmark_tables import BenchmarkView
-from optilab.commands.comparison import LabComparison
-from optilab.commands.diagnosis import Diagnosis
+from optilab.answer.answer import SimpleAnswer
+from optilab.answer.benchmarks import BenchmarkView
+from optilab.answer.comparison import LabComparison
+from optilab.answer.diagnosis import Diagnosis
+from optilab.answer.planned import PlannedStudy
+from optilab.answer.races import LabRace
+from optilab.answer.results import LabRun, LabStudy
+from optilab.answer.trajectories import LabPaths
+from optilab.answer.verification import LabVerification
 from optilab.commands.explain import WorkedSteps
 from optilab.commands.grade import Grades, Template
 from optilab.commands.lr import LabRate
 from optilab.commands.map import LabMap
-from optilab.commands.planned import PlannedStudy
 from optilab.commands.play import Playground
-from optilab.commands.race_tables import LabRace
 from optilab.commands.report import Written
-from optilab.commands.results import LabRun, LabStudy
-from optilab.commands.trajectories import LabPaths
-from optilab.commands.verification import LabVerification
 
 Text = str | float | os.PathLike[str]
 

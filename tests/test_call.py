@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 
-from optilab.call import Call, Command, flow, in_python
+from optilab.call import Call, Proposal, flow, in_python
 from optilab.config.tree import value
 
 
@@ -54,7 +54,7 @@ def test_a_text_in_a_list_is_read_as_it_was(text):
 
 
 def test_a_sentence_with_a_command():
-    sentence = Command("try: ", Call("lr", ["a.yaml"]), " (at least once)")
+    sentence = Proposal("try: ", Call("lr", ["a.yaml"]), " (at least once)")
     assert str(sentence) == "try: optilab lr a.yaml (at least once)"
     assert in_python(sentence) == 'try: lab.lr("a.yaml") (at least once)'
     assert in_python("no command") == "no command"

@@ -198,9 +198,9 @@ def test_the_cluster_of_the_page_on_one_machine(tmp_path):
 
 def test_the_pictures_of_the_pages_are_there_and_small():
     pictures = ROOT / "docs" / "pictures"
-    used = {name for page in PAGES for name in re.findall(r"pictures/([\w-]+\.png)", page.read_text())}
-    assert used == {path.name for path in pictures.iterdir()}
+    used = {name for page in PAGES for name in re.findall(r"pictures/([\w/-]+\.(?:png|svg))", page.read_text())}
+    assert used == {str(path.relative_to(pictures)) for path in pictures.rglob("*.*")}
     for name in used:
         data = (pictures / name).read_bytes()
-        assert data.startswith(b"\x89PNG")
-        assert len(data) < 200_000
+        assert data.startswith(b"\x89PNG" if name.endswith("png") else b"<svg")
+        assert len(data) < (200_000 if name.endswith("png") else 5_000)

@@ -23,7 +23,7 @@ import torch
 
 from optilab import Lab, runs
 from optilab import lab as lab_module
-from optilab.commands.results import LabStudy
+from optilab.answer.results import LabStudy
 from optilab.errors import ConfigError, DataError, DivergedError, OptilabError, UsageError, printable
 from optilab.optimize import OBJECTIVES, RULES
 from optilab.show import terminal

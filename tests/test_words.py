@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from optilab import numbers
-from optilab.commands.planned import announcement
+from optilab.answer.planned import announcement
 from optilab.config.study import SweepConfig
 from optilab.numbers import digits, percent, points
 from optilab.study.study import Cost

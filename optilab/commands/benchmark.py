@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from annotated_doc import Doc
 
-from optilab.commands import studies
-from optilab.commands.options import RaceOptions, StudyOptions
-from optilab.commands.planned import PlannedStudy
-from optilab.commands.request import Place
-from optilab.commands.results import EndedStudy, LabStudy
+from optilab.answer.planned import PlannedStudy
+from optilab.answer.results import EndedStudy, LabStudy
 from optilab.config.study import FINALISTS, NETWORK_OPTIMIZERS, BenchmarkConfig, BenchmarkRules, read_names
 from optilab.errors import UsageError
 from optilab.marks import Argument, ConfigKey, Flag, Read
+from optilab.request import studies
+from optilab.request.options import RaceOptions, StudyOptions
+from optilab.request.request import Place
 
 if TYPE_CHECKING:
     from optilab.study.benchmark import BenchmarkSpec
@@ -25,7 +25,7 @@ class RunBenchmark(RaceOptions, StudyOptions, BenchmarkConfig):
     The same command with the same --name, or --resume, continues a stopped study.
     """
 
-    STUDY = BenchmarkConfig
+    STUDY_KEYS = BenchmarkConfig
     EXAMPLES = (
         "optilab benchmark sigmoid.yaml,relu.yaml --algo sgd,momentum,adam --budget 10 --epochs 5 --seeds 5 --dry-run",
         "optilab benchmark relu.yaml --algo sgd,adam --budget 5 --epochs 3 --seeds 3 --out benchmark.html",

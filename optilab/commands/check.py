@@ -13,10 +13,7 @@ from annotated_doc import Doc
 from pydantic import Field
 
 from optilab import runs
-from optilab.commands import studies
-from optilab.commands.answer import STYLES, SimpleAnswer, annotate, claim_lines, claim_sentence
-from optilab.commands.options import Expect, FolderOptions, JobOptions, SilentOptions
-from optilab.commands.request import Place
+from optilab.answer.answer import STYLES, SimpleAnswer, annotate, claim_lines, claim_sentence
 from optilab.config import presets
 from optilab.config.claims import CheckFile, Claim, ClaimsEntry, expectations
 from optilab.config.load import at_place, command_of, load, read
@@ -32,6 +29,9 @@ from optilab.errors import (
     shown,
 )
 from optilab.marks import Argument, Flag
+from optilab.request import studies
+from optilab.request.options import Expect, FolderOptions, JobOptions, SilentOptions
+from optilab.request.request import Place
 from optilab.show import terminal
 from optilab.show.junit import Suite, TestCase, xml
 from optilab.show.table import Column, Table

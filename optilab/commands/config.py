@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_doc import Doc
 
-from optilab.commands.answer import SimpleAnswer
-from optilab.commands.options import QUIET, OutputOptions, SilentOptions
-from optilab.commands.request import Place
+from optilab.answer.answer import SimpleAnswer
 from optilab.config import SCHEMAS
 from optilab.config.keys import ENTRY
 from optilab.errors import ExitCode, OptilabError, UsageError, shell, unknown
 from optilab.marks import Argument
+from optilab.request.options import QUIET, OutputOptions, SilentOptions
+from optilab.request.request import Place
 from optilab.runs import write_atomic
 from optilab.show import terminal
 from optilab.show.blocks import Block, Sentence, Verbatim

@@ -7,9 +7,7 @@ from annotated_doc import Doc
 from pydantic import Field
 
 from optilab import runs
-from optilab.commands.diagnosis import Diagnosis
-from optilab.commands.options import DataOptions, FolderOptions, SetOptions, SilentOptions
-from optilab.commands.request import Place
+from optilab.answer.diagnosis import Diagnosis
 from optilab.config import presets
 from optilab.config.load import load
 from optilab.config.training import TrainConfig
@@ -24,6 +22,8 @@ from optilab.diagnose import (
 from optilab.diagnose import diagnose as findings_of
 from optilab.errors import DataError, RunError, UsageError, shown
 from optilab.marks import Argument, Flag
+from optilab.request.options import DataOptions, FolderOptions, SetOptions, SilentOptions
+from optilab.request.request import Place
 
 
 class Diagnose(SetOptions, DataOptions, FolderOptions, SilentOptions):
@@ -33,7 +33,7 @@ class Diagnose(SetOptions, DataOptions, FolderOptions, SilentOptions):
     nothing.
     """
 
-    CONFIG = "train"
+    READS = "train"
     EXAMPLES = (
         "optilab diagnose sigmoid.yaml",
         "optilab diagnose 20261124-143512-sigmoid-1c2d9e05",

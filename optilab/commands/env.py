@@ -3,9 +3,9 @@
 import os
 from importlib.metadata import PackageNotFoundError, version
 
-from optilab.commands.answer import SimpleAnswer
-from optilab.commands.options import SilentOptions
-from optilab.commands.request import Place
+from optilab.answer.answer import SimpleAnswer
+from optilab.request.options import SilentOptions
+from optilab.request.request import Place
 from optilab.runs.provenance import provenance
 
 PACKAGES = (

@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 from annotated_doc import Doc
 
-from optilab.commands.answer import Answer
-from optilab.commands.options import QUIET, OutputOptions, SetOptions
-from optilab.commands.paths import Function, LearningRate, Optimizers, Source, Start, chosen_config
-from optilab.commands.request import Conflicts, Place
+from optilab.answer.answer import Answer
 from optilab.errors import UsageError, shown
 from optilab.marks import Flag
 from optilab.numbers import digits
@@ -22,6 +19,9 @@ from optilab.optimize.formula import Node
 from optilab.optimize.operations import OPERATIONS
 from optilab.optimize.program import evaluate
 from optilab.optimize.rule import FormulaRule
+from optilab.request.on_functions import Function, LearningRate, Optimizers, Source, Start, chosen_config
+from optilab.request.options import QUIET, OutputOptions, SetOptions
+from optilab.request.request import Conflicts, Place
 from optilab.runs.record import MANIFEST
 from optilab.study.paths import require_bare
 from optilab.words import settings_text
@@ -37,7 +37,7 @@ MAX_STEPS = 100
 class Explain(SetOptions, OutputOptions):
     """Work out steps of an optimizer: every intermediate result with its numbers."""
 
-    CONFIG = "optimize"
+    READS = "optimize"
     EXAMPLES = (
         "optilab explain adam --step 2",
         "optilab explain sgd,momentum --step 1-3",

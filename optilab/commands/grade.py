@@ -13,15 +13,15 @@ from annotated_doc import Doc
 from annotated_types import Ge, Le
 
 from optilab import signals
-from optilab.commands.answer import Answer
-from optilab.commands.options import TableOptions
-from optilab.commands.paths import Against
-from optilab.commands.progress import StepProgress
-from optilab.commands.request import Conflicts, Place
-from optilab.commands.verification import ComparisonSetup, LabVerification
+from optilab.answer.answer import Answer
+from optilab.answer.progress import StepProgress
+from optilab.answer.verification import ComparisonSetup, LabVerification
 from optilab.errors import ExitCode, UsageError, printable, shown
 from optilab.marks import Argument, Flag
 from optilab.optimize.rule import as_function, is_formula
+from optilab.request.on_functions import Against
+from optilab.request.options import TableOptions
+from optilab.request.request import Conflicts, Place
 from optilab.show import terminal
 from optilab.show.blocks import Block, lines
 from optilab.show.table import Column, Table

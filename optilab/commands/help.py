@@ -11,15 +11,15 @@ from typing import Annotated, Any
 import yaml
 from annotated_doc import Doc
 
+from optilab.answer.answer import SimpleAnswer
 from optilab.commands import COMMANDS
-from optilab.commands.answer import SimpleAnswer
-from optilab.commands.options import SilentOptions
-from optilab.commands.request import Place, options
 from optilab.config.keys import keys_of, shipped
 from optilab.diagnose import CHECKS
 from optilab.errors import UsageError, shown
 from optilab.marks import Argument
 from optilab.optimize import OBJECTIVES, RULES
+from optilab.request.options import SilentOptions
+from optilab.request.request import Place, options
 from optilab.runs.metrics import METRICS
 from optilab.words import listed
 

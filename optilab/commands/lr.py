@@ -9,10 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from annotated_doc import Doc
 from annotated_types import Ge, Le
 
-from optilab.call import Call, Command, objects
-from optilab.commands import studies
-from optilab.commands.answer import Answer
-from optilab.commands.options import (
+from optilab.answer.answer import Answer
+from optilab.answer.progress import StepProgress, starting
+from optilab.call import Call, Proposal, objects
+from optilab.config.load import load
+from optilab.config.section import dump
+from optilab.config.tree import Override
+from optilab.errors import ExitCode
+from optilab.marks import Flag, claim_doc
+from optilab.optimize.rule import learning_rates
+from optilab.request import studies
+from optilab.request.options import (
     QUIET,
     BatchSize,
     Config,
@@ -25,14 +32,7 @@ from optilab.commands.options import (
     SetOptions,
     Threads,
 )
-from optilab.commands.progress import StepProgress, starting
-from optilab.commands.request import Place, plain
-from optilab.config.load import load
-from optilab.config.section import dump
-from optilab.config.tree import Override
-from optilab.errors import ExitCode
-from optilab.marks import Flag, claim_doc
-from optilab.optimize.rule import learning_rates
+from optilab.request.request import Place, plain
 from optilab.show import terminal
 from optilab.show.blocks import Block, Sentence
 from optilab.show.chart import Chart, Mark, Panel, PanelRow, Points, Polyline, ReferenceLine, Scale
@@ -57,7 +57,7 @@ class Lr(SetOptions, DataOptions, FileOptions, OutputOptions):
     9: there is no rate to recommend.
     """
 
-    CONFIG = "train"
+    READS = "train"
     EXAMPLES = (
         "optilab lr relu.yaml",
         "optilab lr relu.yaml --optimizer adam --out rates.png",
@@ -186,13 +186,13 @@ class LabRate(Answer):
             yield _evidence(test)
         yield from (Sentence(doubt, "yellow") for doubt in _doubts(test))
         if test.rate is not None:
-            yield Command("  train at it: " if _memorized(test) else "  try: ", self.training)
+            yield Proposal("  train at it: " if _memorized(test) else "  try: ", self.training)
         elif not self.call.options:  # `diagnose` takes no settings
-            yield Command("  why: ", Call("diagnose", self.call.arguments))
+            yield Proposal("  why: ", Call("diagnose", self.call.arguments))
         if not [*objects(plain([*self.call.arguments, self.call.options]))]:
-            yield Command("  confirm with seeds: " if test.rate else "  try: ", self.confirmation)
+            yield Proposal("  confirm with seeds: " if test.rate else "  try: ", self.confirmation)
         elif test.rate is None:  # the processes of a sweep do not have these classes and functions
-            yield Command("  try: ", self._on("train", {"epochs": EPOCHS_UNMOVED, "set": {}}))
+            yield Proposal("  try: ", self._on("train", {"epochs": EPOCHS_UNMOVED, "set": {}}))
 
     @property
     def training(self) -> Call:

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_doc import Doc
 
-from optilab.commands.answer import Answer
-from optilab.commands.options import FileOptions, SetOptions, SilentOptions
-from optilab.commands.paths import Function, LearningRate, Source, Start, chosen_config, note_if_code_is_slow
-from optilab.commands.request import Place
+from optilab.answer.answer import Answer
 from optilab.config.axes import Axis, read_map_axis
 from optilab.config.presets import optimizer_names
 from optilab.config.tree import Override
 from optilab.errors import UsageError, unknown
 from optilab.marks import RANGE, ConfigKey, Flag, Read
 from optilab.optimize.objective import label_of
-from optilab.optimize.rule import is_formula, rule_setting, settings_of
+from optilab.optimize.rule import is_formula, setting_of_axis, settings_of
+from optilab.request.on_functions import Function, LearningRate, Source, Start, chosen_config, note_if_code_is_slow
+from optilab.request.options import FileOptions, SetOptions, SilentOptions
+from optilab.request.request import Place
 from optilab.show.blocks import Sentence
 from optilab.show.chart import Chart, Contour, Heatmap, Mark, Panel, PanelRow, Points, Scale
 from optilab.study.paths import require_bare
@@ -38,7 +38,7 @@ STARTS = 300
 class Map(SetOptions, FileOptions, SilentOptions):
     """Show where an optimizer converges: value or steps over a grid of settings, or the basins of minima."""
 
-    CONFIG = "optimize"
+    READS = "optimize"
     EXAMPLES = (
         "optilab map momentum --x lr=0.01:2:400 --y beta=0:0.99:200 --epochs 100",
         "optilab map --algo adam --x lr=1e-3:1:200:log --y beta1=0:0.99:200 --function beale --out adam.png",
@@ -80,13 +80,13 @@ class Map(SetOptions, FileOptions, SilentOptions):
         for end in ("low", "high"):  # the ends are validated as settings
             ends = [(flag, text, read[flag].key, getattr(read[flag], end)) for flag, text in typed]
             values = [
-                Override(f"{flag} {text}", key, value) for flag, text, key, value in ends if rule_setting(key)
+                Override(f"{flag} {text}", key, value) for flag, text, key, value in ends if setting_of_axis(key)
             ]
             chosen_config(self, EPOCHS, *values)
         if not self.basins and len(read) < 2:
             raise UsageError("a map needs two axes, --x and --y, or --basins")
         axes = _box(config) if self.basins else [*read.values()]
-        if self.start is not None and not any(rule_setting(axis.key) for axis in axes):
+        if self.start is not None and not any(setting_of_axis(axis.key) for axis in axes):
             raise UsageError("each cell has another starting point", self.flag("start"))
         require_bare(config, "map")
         x, y = (axis.key for axis in axes)
@@ -112,7 +112,7 @@ def _first_values(algo: Any, axes: Sequence[tuple[str, str]]) -> Iterator[Overri
     if any(map(is_formula, algo if isinstance(algo, list | tuple) else [algo])):
         for flag, text in axes:
             axis = read_map_axis(flag, text)
-            if rule_setting(axis.key):
+            if setting_of_axis(axis.key):
                 yield Override(f"{flag} {text}", axis.key, axis.low)
 
 
@@ -137,7 +137,7 @@ def _axis(request: Map, config: "OptimizeConfig", flag: str, text: str) -> Axis:
             raise UsageError(unknown("numeric setting", key, numeric), flag)
     axis = read_map_axis(flag, text)
     variables = [f"w{i + 1}" for i in range(len(config.function.start))]
-    if not rule_setting(axis.key) and axis.key not in variables:
+    if not setting_of_axis(axis.key) and axis.key not in variables:
         raise UsageError(unknown("variable", axis.key, variables), flag)
     for change in request.changes:
         if change.key == axis.key:

@@ -8,22 +8,22 @@ from annotated_doc import Doc
 from annotated_types import Ge, Le
 
 from optilab import runs
+from optilab.answer.answer import FILMS
+from optilab.answer.trajectories import LabPaths
 from optilab.code import described, sources
-from optilab.commands.answer import FILMS
-from optilab.commands.options import OUT, FileOptions, OutputOptions, SaveOptions, SetOptions
-from optilab.commands.paths import Function, LearningRate, Optimizers, Source, Start, chosen_config
-from optilab.commands.request import Conflicts, Place
-from optilab.commands.trajectories import LabPaths
 from optilab.config.section import dump, to_yaml
 from optilab.marks import ConfigKey, Flag, claim_doc
 from optilab.optimize.rule import short_name
+from optilab.request.on_functions import Function, LearningRate, Optimizers, Source, Start, chosen_config
+from optilab.request.options import OUT, FileOptions, OutputOptions, SaveOptions, SetOptions
+from optilab.request.request import Conflicts, Place
 from optilab.study.paths import follow, judge_paths, rows, tune_rules
 
 
 class Optimize(SetOptions, SaveOptions, OutputOptions, FileOptions):
     """Run optimizers on a test function, in float64: every w of the trajectory, reproducible to the last bit."""
 
-    CONFIG = "optimize"
+    READS = "optimize"
     EXAMPLES = (
         "optilab optimize adam --epochs 30",
         "optilab optimize sgd,momentum,rmsprop,adam",
@@ -65,7 +65,7 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, FileOptions):
         """Follow the paths, write what is asked for, and the run; that of a script where it has a name."""
         config, note = chosen_config(self), ""
         if any(file.lower().endswith(FILMS) for file in self.out or ()):
-            from optilab.commands.charts.paths import require_plane
+            from optilab.answer.charts.paths import require_plane
 
             require_plane(config.function)  # before the run is written
         if self.tune:

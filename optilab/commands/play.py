@@ -22,22 +22,23 @@ from urllib.parse import quote
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Lt
 
-from optilab.commands.answer import Answer
-from optilab.commands.options import QUIET, OutputOptions, SetOptions
-from optilab.commands.paths import Function, LearningRate, Optimizers, Source, Start, chosen_config
-from optilab.commands.request import Place
+from optilab.answer.answer import Answer
 from optilab.config.load import load
 from optilab.config.section import dump
 from optilab.errors import UsageError
 from optilab.marks import ConfigKey, Field, Flag
 from optilab.optimize import OBJECTIVES, RULES, Objective, Rule, Status
 from optilab.optimize import formula as formulas
+from optilab.optimize.expansion import MULTIPLIED_EXPONENTS
 from optilab.optimize.formula import MAX_LENGTH, Node
 from optilab.optimize.objective import label_of
 from optilab.optimize.operations import OPERATIONS
-from optilab.optimize.program import MULTIPLIED_EXPONENTS, compiled
+from optilab.optimize.program import compiled
 from optilab.optimize.rule import RESERVED_SETTINGS, settings_in_formula
 from optilab.optimize.user_rule import UserRule
+from optilab.request.on_functions import Function, LearningRate, Optimizers, Source, Start, chosen_config
+from optilab.request.options import QUIET, OutputOptions, SetOptions
+from optilab.request.request import Place
 from optilab.show import terminal
 from optilab.show.page import asset, document, page_file, write_page
 from optilab.study.paths import follow, require_bare, tune_rules
@@ -58,7 +59,7 @@ MAX_DRAWN = 1e30
 class Play(SetOptions, OutputOptions):
     """Write an interactive HTML page: drag a setting, and the trajectory and the stability limit follow at once."""
 
-    CONFIG = "optimize"
+    READS = "optimize"
     EXAMPLES = (
         "optilab play sgd,momentum,adam",
         "optilab play --algo sgd,momentum,adam --function rosenbrock --tune 50 --epochs 200 --out play.html",
@@ -177,7 +178,7 @@ def page(config: "OptimizeConfig", note: str = "", free: bool = False) -> bytes:
 
     `free`: an optimizer that diverges opens with another learning rate. Raises what `require_runnable` raises.
     """
-    from optilab.commands.charts.paths import paths_chart
+    from optilab.answer.charts.paths import paths_chart
     from optilab.optimize.path import CLOSE, DIVERGENCE_FACTOR, MAX_ROUNDING_ERROR, worked_steps
     from optilab.show import chart_svg
 

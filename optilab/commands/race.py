@@ -4,27 +4,27 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_doc import Doc
 
-from optilab.commands import studies
-from optilab.commands.answer import SimpleAnswer
-from optilab.commands.options import (
-    QUIET,
-    RaceOptions,
-    TableOptions,
-)
-from optilab.commands.paths import note_if_code_is_slow
-from optilab.commands.progress import StepProgress
-from optilab.commands.request import Place
+from optilab.answer.answer import SimpleAnswer
+from optilab.answer.progress import StepProgress
 from optilab.config.presets import rules_named
 from optilab.config.study import FUNCTIONS, OPTIMIZERS, RaceConfig
 from optilab.config.tree import Tree
 from optilab.errors import UsageError, chosen_names, shell
 from optilab.optimize import OBJECTIVES
+from optilab.request import studies
+from optilab.request.on_functions import note_if_code_is_slow
+from optilab.request.options import (
+    QUIET,
+    RaceOptions,
+    TableOptions,
+)
+from optilab.request.request import Place
 from optilab.show import terminal
 from optilab.show.table import Table
 from optilab.words import plural
 
 if TYPE_CHECKING:
-    from optilab.commands.race_tables import LabRace
+    from optilab.answer.races import LabRace
 
 EXAMPLES = (
     "optilab race --algo sgd,momentum,adam --function rosenbrock,beale,himmelblau --budget 20 --starts 10",
@@ -36,7 +36,7 @@ EXAMPLES = (
 class RunRace(RaceOptions, TableOptions, RaceConfig):
     """Compare optimizers after tuning each with the same budget, on held-out starting points."""
 
-    STUDY = RaceConfig
+    STUDY_KEYS = RaceConfig
     EXAMPLES = EXAMPLES
     CONFLICTS = (("json_", "settings"), ("quiet", "settings"))
 
@@ -59,7 +59,7 @@ def race_on_functions(request: RunRace, place: Place) -> "LabRace | SimpleAnswer
         text = f"expected at least two different optimizers, got {rules[0].name}"
         raise UsageError(text, request.flag("algos"))
     tests = [OBJECTIVES[name]() for name in chosen]
-    from optilab.commands.race_tables import COLUMNS, LabRace
+    from optilab.answer.races import COLUMNS, LabRace
     from optilab.judge.claims import judge_claims, require_judgeable
     from optilab.study import function_race as study
 

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_doc import Doc
 
-from optilab.commands import studies
-from optilab.commands.options import (
+from optilab.answer.planned import PlannedStudy
+from optilab.answer.results import LabStudy
+from optilab.answer.sweeps import EndedSweep
+from optilab.config.study import RemedyConfig
+from optilab.marks import ConfigKey, Flag
+from optilab.request import studies
+from optilab.request.options import (
     Config,
     LearningRate,
     Optimizer,
     StudyOptions,
 )
-from optilab.commands.planned import PlannedStudy
-from optilab.commands.request import Place
-from optilab.commands.results import LabStudy
-from optilab.commands.sweeps import EndedSweep
-from optilab.config.study import RemedyConfig
-from optilab.marks import ConfigKey, Flag
+from optilab.request.request import Place
 from optilab.runs import read_timings
 from optilab.show.blocks import Block, Sentence
 from optilab.show.table import Column, Table
@@ -37,8 +37,8 @@ class TryRemedies(StudyOptions, RemedyConfig):  # type: ignore[misc]  # `set` is
     command with the same --name, or --resume, continues a stopped study.
     """
 
-    CONFIG = "train"
-    STUDY = RemedyConfig
+    READS = "train"
+    STUDY_KEYS = RemedyConfig
     EXAMPLES = (
         "optilab remedy sigmoid.yaml --epochs 5 --only batchnorm,adam",
         "optilab remedy sigmoid.yaml --seeds 3 --epochs 30",

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from annotated_doc import Doc
 from pydantic import Field
 
-from optilab.commands.answer import SimpleAnswer
-from optilab.commands.comparison import LabComparison, trainings_and_metric
-from optilab.commands.comparison_options import ComparisonOptions, Metric
-from optilab.commands.options import QUIET, ColumnOptions, FolderOptions, OutputOptions, RunNames
-from optilab.commands.request import Place
+from optilab.answer.answer import SimpleAnswer
+from optilab.answer.comparison import LabComparison, trainings_and_metric
 from optilab.marks import Flag
+from optilab.request.comparison import ComparisonOptions, Metric
+from optilab.request.options import QUIET, ColumnOptions, FolderOptions, OutputOptions, RunNames
+from optilab.request.request import Place
 from optilab.show import terminal
 from optilab.show.blocks import Block, Verbatim, Verdict, with_columns
 from optilab.show.page import page_file, render, write_page
 
 if TYPE_CHECKING:
-    from optilab.commands.benchmark_tables import BenchmarkView
+    from optilab.answer.benchmarks import BenchmarkView
 
 
 class Report(ComparisonOptions, ColumnOptions, FolderOptions, OutputOptions):

@@ -4,20 +4,20 @@ from typing import Annotated, ClassVar
 
 from annotated_doc import Doc
 
-from optilab.commands import studies
-from optilab.commands.options import (
+from optilab.answer.planned import PlannedStudy
+from optilab.answer.results import LabStudy
+from optilab.answer.sweeps import EndedSweep
+from optilab.config.study import SweepConfig
+from optilab.marks import ConfigKey, Flag
+from optilab.request import studies
+from optilab.request.options import (
     Config,
     LearningRate,
     Optimizer,
     Seed,
     StudyOptions,
 )
-from optilab.commands.planned import PlannedStudy
-from optilab.commands.request import Conflicts, Place
-from optilab.commands.results import LabStudy
-from optilab.commands.sweeps import EndedSweep
-from optilab.config.study import SweepConfig
-from optilab.marks import ConfigKey, Flag
+from optilab.request.request import Conflicts, Place
 
 
 class Sweep(StudyOptions, SweepConfig):
@@ -27,8 +27,8 @@ class Sweep(StudyOptions, SweepConfig):
     --threads 1` of its config. The same command with the same --name, or --resume, continues a stopped study.
     """
 
-    CONFIG = "train"
-    STUDY = SweepConfig
+    READS = "train"
+    STUDY_KEYS = SweepConfig
     CONFLICTS: ClassVar[Conflicts] = (("zip", "samples"),)
     EXAMPLES = (
         "optilab sweep sigmoid.yaml --over optimizer.lr=1e-3:10:9:log --over model.init=default,unit-gain --seeds 3 "

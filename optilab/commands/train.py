@@ -12,11 +12,17 @@ from annotated_doc import Doc
 from annotated_types import Ge, Le
 
 from optilab import runs, signals
-from optilab.call import Command
-from optilab.commands import studies
-from optilab.commands.answer import Answer
-from optilab.commands.comparison import drawn
-from optilab.commands.options import (
+from optilab.answer.answer import Answer
+from optilab.answer.comparison import drawn
+from optilab.answer.progress import starting
+from optilab.answer.results import LabRun, LabStudy
+from optilab.call import Proposal
+from optilab.config.load import load
+from optilab.errors import DivergedError
+from optilab.marks import ConfigKey, Flag
+from optilab.numbers import decimals
+from optilab.request import studies
+from optilab.request.options import (
     BatchSize,
     ClusterOptions,
     Config,
@@ -33,13 +39,7 @@ from optilab.commands.options import (
     Threads,
     present,
 )
-from optilab.commands.progress import starting
-from optilab.commands.request import Conflicts, Place
-from optilab.commands.results import LabRun, LabStudy
-from optilab.config.load import load
-from optilab.errors import DivergedError
-from optilab.marks import ConfigKey, Flag
-from optilab.numbers import decimals
+from optilab.request.request import Conflicts, Place
 from optilab.runs import Record, Row, best, read_timings
 from optilab.runs.provenance import provenance
 from optilab.show import terminal
@@ -49,7 +49,7 @@ from optilab.show.table import grid
 from optilab.words import duration, pace, plural, settings_text
 
 if TYPE_CHECKING:
-    from optilab.commands.sweeps import EndedSweep
+    from optilab.answer.sweeps import EndedSweep
     from optilab.config.training import TrainConfig
     from optilab.data.read import Dataset
     from optilab.judge.claims import ClaimResult
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 class Train(ClusterOptions, SetOptions, DataOptions, SaveOptions, FileOptions, OutputOptions):
     """Train a network and measure it after each epoch; a run can be stopped and resumed."""
 
-    CONFIG = "train"
+    READS = "train"
     EXAMPLES = (
         "optilab train sigmoid.yaml",
         "optilab train sigmoid.yaml --epochs 10 --seed 42 --device cpu --threads 2 --json",
@@ -185,7 +185,7 @@ def _train(
             raise
     if stop.signal is not None:  # also where the last epoch was done already: a loop around this must stop
         if place.library:
-            place.stopped(stop.signal, Command("stopped; ", runs.resume_command(path), " continues it"))
+            place.stopped(stop.signal, Proposal("stopped; ", runs.resume_command(path), " continues it"))
         stopped = status == "interrupted"
         if stopped:
             terminal.note(f"stopped after epoch {training.epoch}; continue with: {runs.resume_command(path)}")
@@ -317,7 +317,7 @@ def _summary(rows: Sequence[Row], record: Record) -> Iterator[Block]:
 
 def _train_seeds(config: "TrainConfig", request: Train, place: Place) -> "EndedSweep":
     """Train from several seeds: a sweep without an axis."""
-    from optilab.commands.sweeps import EndedSweep
+    from optilab.answer.sweeps import EndedSweep
     from optilab.config.study import SweepConfig
     from optilab.judge.claims import judge_claims
     from optilab.study.results import results_of_study

@@ -8,16 +8,16 @@ from typing import Annotated, Any, ClassVar
 from annotated_doc import Doc
 
 from optilab import signals
+from optilab.answer.verification import ComparisonSetup, LabVerification
 from optilab.code import user_code
-from optilab.commands.paths import Against
-from optilab.commands.request import Place
-from optilab.commands.verification import ComparisonSetup, LabVerification
 from optilab.config.presets import is_config
 from optilab.errors import UsageError, shown
 from optilab.marks import Argument
 from optilab.optimize import RULES
 from optilab.optimize.interfaces import find_optimizer
 from optilab.optimize.user_rule import rule_class
+from optilab.request.on_functions import Against
+from optilab.request.request import Place
 from optilab.show import terminal
 from optilab.verify import submissions
 from optilab.words import listed

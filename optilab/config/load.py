@@ -51,8 +51,8 @@ def load(
 ) -> S:
     """The value of a config: a path, the name of a preset, a mapping, a value or a tree; None: the defaults.
 
-    `rules` chooses what an optimize config leaves out of a rule: the settings of its preset where there is one, or
-    the defaults of the literature. `train` always has the literature's. Where rules are `tuned`, those settings of a
+    `rules`: whose settings a rule of `optimize` has where the config gives none: its preset's (`exercise`), or the
+    literature's, which a rule of `train` always has. Where rules are `tuned`, those settings of a
     formula that are named like known ones need no value. A missing key that the caller has `replaced` has that value.
     ConfigError with every problem at once.
     """

@@ -19,7 +19,7 @@ from optilab.optimize import RULES, Rule
 from optilab.optimize.formula import outside_brackets
 from optilab.optimize.rule import COMMON_VALUES, formula_rule, is_formula
 from optilab.optimize.user_rule import rule_class
-from optilab.runs.record import CONFIG, MANIFEST
+from optilab.runs.record import CONFIG_FILE, MANIFEST
 
 REMEDIES = "remedies"
 """The directory of the remedies; their names leave it out."""
@@ -96,7 +96,7 @@ def find(kind: str, config: str) -> Path:
     if (Path(config) / MANIFEST).is_file():
         if runs.read(Path(config)).is_watched:
             raise UsageError(f"expected a config, got a run of optilab.watch, which has none: {config}")
-        return Path(config).absolute() / CONFIG
+        return Path(config).absolute() / CONFIG_FILE
     kind_of_file = "code" if stat.S_ISREG(mode) else "a directory" if stat.S_ISDIR(mode) else "a pipe or a device"
     raise UsageError(f"expected a YAML file, a preset or the directory of a run, got {kind_of_file}: {config}")
 

@@ -262,7 +262,7 @@ def _progress(record: Record) -> tuple[bool, int, str]:
 
 def request_of(study: Study) -> dict[str, Any]:
     """The keys of study.yaml, as they are written. ConfigError where it is damaged."""
-    return Tree.read(study.config, str(study.path / runs.STUDY)).values
+    return Tree.read(study.config, str(study.path / runs.STUDY_FILE)).values
 
 
 # --- labels ------------------------------------------------------------------------------------------------

@@ -3,8 +3,7 @@
 On a complete grid this is the analysis of variance with the axes as factors and the seeds as blocks, whose luck in
 common is taken off first. A part is Hays's omega squared (1963): what is left of a sum of squares when the noise that
 it would have without any effect is taken off, over that of all. The rest is noise and interactions of more than two
-axes. Points that were drawn or chosen are
-no grid, and have no parts.
+axes. Points that were drawn or chosen are no grid, and have no parts.
 """
 
 from collections.abc import Mapping, Sequence

@@ -197,8 +197,8 @@ class GroupValues:
     values: Values
     """The outcome of each seed, those in `imputed` included."""
     imputed: Mapping[int, str] = field(default_factory=dict)
-    """Trials that diverged or never reached the target, and which of the two; what stands for them does not depend on
-    other groups."""
+    """Trials that diverged or never reached the target, and which of the two. Their value is chance, or one epoch after
+    the end, whatever the other groups did."""
     excluded: Mapping[int, str] = field(default_factory=dict)
     """Trials without an outcome, and why."""
     chance: float | None = None

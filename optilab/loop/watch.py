@@ -45,8 +45,8 @@ from optilab.train.tensors import BATCH_NORMS, DROPOUTS, as_real, finite, first_
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from optilab.commands.diagnosis import Diagnosis
-    from optilab.commands.results import LabRun
+    from optilab.answer.diagnosis import Diagnosis
+    from optilab.answer.results import LabRun
     from optilab.diagnose import Evidence, Setup
 
 FIRST, DENSE, EVERY = 3, 10, 50
@@ -193,7 +193,7 @@ class Watch:
 
     def diagnosis(self) -> "Diagnosis":
         """The findings that explain why the network does not learn, most severe first. Print it, or look at `rows`."""
-        from optilab.commands.diagnosis import Diagnosis
+        from optilab.answer.diagnosis import Diagnosis
         from optilab.diagnose import diagnose
 
         evidence = self.evidence()
@@ -237,7 +237,7 @@ class Watch:
     def _write_run(
         self, name: str | None, folder: str | os.PathLike[str] | None, overwrite: bool = False
     ) -> "LabRun":
-        from optilab.commands.results import write_watched
+        from optilab.answer.results import write_watched
 
         evidence, seconds = self.evidence(), [at for _, _, at in self._ends]
         return write_watched(evidence, self._config(evidence.setup), seconds, name, folder, overwrite)

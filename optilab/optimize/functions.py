@@ -19,7 +19,7 @@ from optilab.optimize import formula as formulas
 from optilab.optimize.formula import Node, symbols
 from optilab.optimize.objective import (
     Floats,
-    Formula,
+    FormulaObjective,
     Objective,
     Point,
     Symbolic,
@@ -31,7 +31,7 @@ from optilab.optimize.objective import (
 from optilab.optimize.rule import Registry
 
 
-class Ravine(Formula):
+class Ravine(FormulaObjective):
     """A quadratic that is twenty times steeper along w2 than along w1: the published exercise."""
 
     name, source = "ravine", "the exercise behind this tool; d2l.ai, 'Momentum'"
@@ -39,7 +39,7 @@ class Ravine(Formula):
     start, box, minima = (-5.0, -2.0), ((-6.0, 3.0), (-3.0, 3.0)), ((0.0, 0.0),)
 
 
-class Sphere(Formula):
+class Sphere(FormulaObjective):
     """The sum of squares: every direction is alike."""
 
     name, source = "sphere", "De Jong 1975, f1"
@@ -75,7 +75,7 @@ class AnyDimension(Objective):
 
 
 @dataclass(frozen=True)
-class VectorFormula(AnyDimension, Formula):
+class VectorFormulaObjective(AnyDimension, FormulaObjective):
     """A formula of w, the vector of all coordinates."""
 
     dimension: Dimension = 2
@@ -122,7 +122,7 @@ class Quadratic(AnyDimension, Symbolic):
         return gradient
 
 
-class Booth(Formula):
+class Booth(FormulaObjective):
     """A mildly stretched bowl away from the origin."""
 
     name, source = "booth", "Jamil & Yang 2013, no. 20"
@@ -130,7 +130,7 @@ class Booth(Formula):
     start, box, minima = (-5.0, -5.0), ((-10.0, 10.0),) * 2, ((1.0, 3.0),)
 
 
-class Matyas(Formula):
+class Matyas(FormulaObjective):
     """A bowl with one nearly flat diagonal: condition number 25, turned by 45 degrees."""
 
     name, source = "matyas", "Jamil & Yang 2013, no. 71"
@@ -138,7 +138,7 @@ class Matyas(Formula):
     start, box, minima = (-8.0, 5.0), ((-10.0, 10.0),) * 2, ((0.0, 0.0),)
 
 
-class AbsRavine(Formula):
+class AbsRavine(FormulaObjective):
     """The ravine with a sharp bed: the gradient never gets small, so a constant step never settles.
 
     On a kink, where f is not differentiable, that coordinate's gradient is 0.
@@ -149,7 +149,7 @@ class AbsRavine(Formula):
     start, box, minima = (-5.0, -2.0), ((-6.0, 3.0), (-3.0, 3.0)), ((0.0, 0.0),)
 
 
-class Saddle(Formula):
+class Saddle(FormulaObjective):
     """Down on one axis, up on the other; the start lies almost on the ridge that leads to the saddle."""
 
     name, source = "saddle", "Dauphin et al. 2014"
@@ -210,7 +210,7 @@ class Rosenbrock(Symbolic):
         return _chained(x, -2 * (self.a - before) - 4 * self.b * before * wall, 2 * self.b * wall)
 
 
-class Beale(Formula):
+class Beale(FormulaObjective):
     """A flat valley between steep corners."""
 
     name, source = "beale", "Moré, Garbow & Hillstrom 1981, no. 5"
@@ -253,7 +253,7 @@ class DixonPrice(AnyDimension, Symbolic):
         return gradient
 
 
-class Zakharov(VectorFormula):
+class Zakharov(VectorFormulaObjective):
     """A bowl with one direction in which it rises with the fourth power."""
 
     name, source = "zakharov", "Jamil & Yang 2013, no. 173"
@@ -261,7 +261,7 @@ class Zakharov(VectorFormula):
     first, interval = (-3.0, 4.0, 1.0), (-5.0, 10.0)
 
 
-class Plateau(Formula):
+class Plateau(FormulaObjective):
     """A hole in a plain: far from it the gradient almost vanishes."""
 
     name, source = "plateau", "a Gaussian; the plain of saturated units, Glorot & Bengio 2010"
@@ -269,7 +269,7 @@ class Plateau(Formula):
     start, box, minima = (-2.5, -1.5), ((-4.0, 4.0),) * 2, ((0.0, 0.0),)
 
 
-class Cliff(Formula):
+class Cliff(FormulaObjective):
     """A slope that ends at a wall, where the gradient is enormous: the case for clipping."""
 
     name, source = "cliff", "Buckley 1989, no. 206; CUTEst, CLIFF"
@@ -277,7 +277,7 @@ class Cliff(Formula):
     start, box, minima = (0.0, -1.0), ((-1.0, 4.0), (-1.0, 4.5)), ((3.0, 3 + log(20) / 20),)
 
 
-class MonkeySaddle(Formula):
+class MonkeySaddle(FormulaObjective):
     """Three ways down; at the saddle even the Hessian is zero."""
 
     name, source = "monkey-saddle", "Hilbert & Cohn-Vossen 1932"
@@ -285,7 +285,7 @@ class MonkeySaddle(Formula):
     start, box, minima = (1.5, 0.01), ((-2.0, 2.0),) * 2, ()
 
 
-class Himmelblau(Formula):
+class Himmelblau(FormulaObjective):
     """Four minima, all equally good."""
 
     name, source = "himmelblau", "Himmelblau 1972"
@@ -299,7 +299,7 @@ class Himmelblau(Formula):
     )
 
 
-class ThreeHumpCamel(Formula):
+class ThreeHumpCamel(FormulaObjective):
     """One global minimum between two local ones."""
 
     name, source = "three-hump-camel", "Branin 1972; Jamil & Yang 2013, no. 29"
@@ -307,7 +307,7 @@ class ThreeHumpCamel(Formula):
     start, box, minima = (-2.0, 2.0), ((-5.0, 5.0),) * 2, ((0.0, 0.0),)
 
 
-class SixHumpCamel(Formula):
+class SixHumpCamel(FormulaObjective):
     """Six minima, two of them global."""
 
     name, source = "six-hump-camel", "Dixon & Szegö 1978"
@@ -316,7 +316,7 @@ class SixHumpCamel(Formula):
     minima = ((0.08984201310031807, -0.7126564030207396), (-0.08984201310031807, 0.7126564030207396))
 
 
-class GoldsteinPrice(Formula):
+class GoldsteinPrice(FormulaObjective):
     """Values from 3 to a million: the curvature, and the right learning rate, vary as much."""
 
     name, source = "goldstein-price", "Goldstein & Price 1971"
@@ -327,7 +327,7 @@ class GoldsteinPrice(Formula):
     start, box, minima = (0.5, -0.5), ((-2.0, 2.0),) * 2, ((0.0, -1.0),)
 
 
-class Branin(Formula):
+class Branin(FormulaObjective):
     """Three minima in the box, all equally good; further ones, just as low, lie outside it."""
 
     name, source = "branin", "Branin 1972; Dixon & Szegö 1978"
@@ -336,7 +336,7 @@ class Branin(Formula):
     minima = ((-pi, 12.275), (pi, 2.275), (3 * pi, 2.475))
 
 
-class McCormick(Formula):
+class McCormick(FormulaObjective):
     """A valley with one minimum in the box; f is unbounded below outside it, where the valley repeats lower."""
 
     name, source = "mccormick", "McCormick in Lootsma 1972; Jamil & Yang 2013, no. 72"
@@ -345,7 +345,7 @@ class McCormick(Formula):
     box = ((-1.5, 4.0), (-3.0, 4.0))  # Surjanovic & Bingham 2013; others end w2 at 3
 
 
-class StyblinskiTang(VectorFormula):
+class StyblinskiTang(VectorFormulaObjective):
     """Two basins along every axis, 2^d in all; one is the best."""
 
     name, source = "styblinski-tang", "Styblinski & Tang 1990"
@@ -353,7 +353,7 @@ class StyblinskiTang(VectorFormula):
     first, interval, lowest = (-1.0, 0.5, 0.5), (-5.0, 5.0), -2.903534027771177
 
 
-class Bohachevsky(Formula):
+class Bohachevsky(FormulaObjective):
     """Small ripples on a bowl (the first of the three). In the literature's box, +-100, they drown."""
 
     name, source = "bohachevsky", "Bohachevsky, Johnson & Stein 1986"
@@ -361,7 +361,7 @@ class Bohachevsky(Formula):
     start, box, minima = (-1.5, 1.2), ((-2.0, 2.0),) * 2, ((0.0, 0.0),)
 
 
-class Rastrigin(VectorFormula):
+class Rastrigin(VectorFormulaObjective):
     """An egg box on a bowl: a local minimum near every whole number."""
 
     name, source = "rastrigin", "Rastrigin 1974; Mühlenbein et al. 1991"
@@ -369,7 +369,7 @@ class Rastrigin(VectorFormula):
     first, interval = (-3.4, 2.6, 1.6), (-5.12, 5.12)
 
 
-class Ackley(VectorFormula):
+class Ackley(VectorFormulaObjective):
     """Ripples on a funnel; its bottom is a point where there is no gradient (given as 0)."""
 
     name, source = "ackley", "Ackley 1987"
@@ -406,7 +406,7 @@ class Griewank(AnyDimension, Symbolic):
         return x / 2000 + np.sin(x / scale) / scale * others
 
 
-class Levy13(Formula):
+class Levy13(FormulaObjective):
     """Waves in both directions, deeper far from the minimum."""
 
     name, source = "levy13", "Mishra 2006; ten times a function of Levy & Montalvo 1985"
@@ -414,7 +414,7 @@ class Levy13(Formula):
     start, box, minima = (-4.0, 5.0), ((-10.0, 10.0),) * 2, ((1.0, 1.0),)
 
 
-class Easom(Formula):
+class Easom(FormulaObjective):
     """One narrow hole at (pi, pi); everywhere else almost exactly zero. The literature's box is +-100."""
 
     name, source = "easom", "Easom 1990"
@@ -422,7 +422,7 @@ class Easom(Formula):
     start, box, minima = (2.0, 4.0), ((0.0, 6.0),) * 2, ((pi, pi),)
 
 
-class DropWave(Formula):
+class DropWave(FormulaObjective):
     """The rings of a drop in water."""
 
     name, source = "drop-wave", "Surjanovic & Bingham 2013"
@@ -435,7 +435,7 @@ class DropWave(Formula):
     start, box, minima = (-1.0, 0.6), ((-2.0, 2.0),) * 2, ((0.0, 0.0),)
 
 
-class Schaffer2(Formula):
+class Schaffer2(FormulaObjective):
     """Rings of saddles around a flat center. The literature's box is +-100."""
 
     name, source = "schaffer2", "Mishra 2006, after Schaffer et al. 1989; Jamil & Yang 2013, no. 113"
@@ -443,7 +443,7 @@ class Schaffer2(Formula):
     start, box, minima = (-1.5, 0.5), ((-3.0, 3.0),) * 2, ((0.0, 0.0),)
 
 
-class Michalewicz(Formula):
+class Michalewicz(FormulaObjective):
     """Narrow ditches that cross at the box's minimum, on a flat plain; outside the box f is lower in places."""
 
     name, source = "michalewicz", "Michalewicz 1992, with m = 10"
@@ -514,7 +514,7 @@ MAX_DIMENSION = 9
 
 
 @dataclass(frozen=True)
-class Expression(Formula):
+class Expression(FormulaObjective):
     """A typed function of w1, w2, ...: parsed by a whitelist, differentiated by the rules of calculus.
 
     Accepted are numbers, w1 to w9 (x and y stand for w1 and w2), + - * / ^, parentheses, pi and sqrt, exp, log, sin,
@@ -530,7 +530,7 @@ class Expression(Formula):
     def __post_init__(self) -> None:
         tree = self.trees["f"]
         names = sorted(symbols(tree))
-        from optilab.optimize.program import divides_by_zero
+        from optilab.optimize.expansion import divides_by_zero
 
         if divides_by_zero(tree):
             raise self._refusal(r"/\s*\(*\s*0", f"{self.formula!r} divides by 0 everywhere")
@@ -559,7 +559,7 @@ class Expression(Formula):
     def _known(self) -> Objective | None:
         """The test function that has this formula, with its start, box and minima."""
         for kind in OBJECTIVES.values():
-            if issubclass(kind, Formula) and not fields(kind):
+            if issubclass(kind, FormulaObjective) and not fields(kind):
                 with contextlib.suppress(UsageError):
                     if formulas.parse(kind().formula) == self.trees["f"]:
                         return kind()

@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 from optilab.errors import UsageError
 from optilab.optimize import theory
 from optilab.optimize.arrays import in_float64
+from optilab.optimize.expansion import moving_at_start, written_out
 from optilab.optimize.formula import ZERO, Node, symbol
 from optilab.optimize.objective import Floats, Objective, is_near_minimum
 from optilab.optimize.path import has_risen, lowest
-from optilab.optimize.program import moving_at_start, written_out
 from optilab.optimize.rule import (
     Rule,
     quantities_for,
     reject_matrix_rule,
-    rule_setting,
+    setting_of_axis,
     settings_in_formula,
     settings_of,
     with_settings,
@@ -274,7 +274,7 @@ class MapResult:
     @cached_property
     def fields(self) -> list[str]:
         """The settings along x and y; empty for a coordinate."""
-        return [rule_setting(key) for key in self.axes]
+        return [setting_of_axis(key) for key in self.axes]
 
     @property
     def first_below(self) -> Any:
@@ -400,7 +400,7 @@ def fill_map(
     """The map over two `axes` (see `MapResult`) from a start, by default the function's."""
     (x, across), (y, up) = axes.items()
     shaped = {x: across[None, :], y: up[:, None]}
-    settings = {rule_setting(key): values for key, values in shaped.items() if rule_setting(key)}
+    settings = {setting_of_axis(key): values for key, values in shaped.items() if setting_of_axis(key)}
     point = function.start if start is None else start
     at = [shaped.get(f"w{i + 1}", np.full((1, 1), value)) for i, value in enumerate(point)]
     starts = np.stack(np.broadcast_arrays(*at), axis=-1)

@@ -98,7 +98,7 @@ class Symbolic(Objective):
 
 
 @dataclass(frozen=True)
-class Formula(Objective):
+class FormulaObjective(Objective):
     """An objective whose `formula` is executed: its value is the formula, its gradient the derivative."""
 
     slope: ClassVar[str] = ""
@@ -139,7 +139,7 @@ def _symbolic(function: Objective) -> Trees:
 
 
 @cache
-def trees_of(function: Formula) -> Trees:
+def trees_of(function: FormulaObjective) -> Trees:
     trees, names = function.trees, _names(function)
 
     def at(node: Node, i: int) -> Node:
@@ -158,9 +158,9 @@ def trees_of(function: Formula) -> Trees:
 
 
 @cache
-def _compiled(function: Formula) -> tuple[Callable[[Floats], Floats], Callable[[Floats], Floats]]:
+def _compiled(function: FormulaObjective) -> tuple[Callable[[Floats], Floats], Callable[[Floats], Floats]]:
     """Value and gradient; on whole vectors where there are many coordinates."""
-    from optilab.optimize.program import ON_VECTORS, function_of
+    from optilab.optimize.expansion import ON_VECTORS, function_of
 
     if nodes := function.nodes():
         return function_of(nodes[0], _names(function)), function_of(nodes[1], _names(function))
@@ -187,7 +187,7 @@ def is_quadratic(function: Objective) -> bool:
 
 @cache
 def _hessian(function: Objective) -> Callable[[Floats], Floats]:
-    from optilab.optimize.program import function_of
+    from optilab.optimize.expansion import function_of
 
     return function_of(second_derivatives(function), _names(function))
 

@@ -10,9 +10,10 @@ import numpy as np
 from optilab.errors import UsageError, shown
 from optilab.optimize import formula as formulas
 from optilab.optimize.arrays import in_float64
+from optilab.optimize.expansion import moving_at_start, written_out
 from optilab.optimize.functions import OBJECTIVES
 from optilab.optimize.objective import Floats, Objective
-from optilab.optimize.program import evaluate, moving_at_start, written_out
+from optilab.optimize.program import evaluate
 from optilab.optimize.rule import RULES, Rule, State, quantities_for, settings_in_formula
 from optilab.optimize.schedules import Regime, modified_step
 from optilab.optimize.status import Status

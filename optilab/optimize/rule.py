@@ -178,7 +178,7 @@ def with_settings(rule: Any, settings: Mapping[str, Any]) -> Any:
     return replace(rule, **changes)
 
 
-def rule_setting(key: str) -> str:
+def setting_of_axis(key: str) -> str:
     """The setting of the rule that an axis of a map is, as `base.lr`; empty for a coordinate."""
     return key.removeprefix("algo.") if key.startswith("algo.") else ""
 

@@ -27,8 +27,8 @@ from optilab.optimize.rules import SGD, Momentum, Nesterov
 class LinearStep(NamedTuple):
     """V <- decay*V + gain*g;  w <- w - lr*(gradient*g + velocity*V), with the new V; numbers, or arrays of settings.
 
-    In coordinates scaled by the `preconditioner` (..., d) of an adaptive rule, which divides the velocity, or the
-    gradient where there is none; None for other rules.
+    `preconditioner`: None for all but adaptive rules, whose coordinates it scales, (..., d): it divides the velocity,
+    or the gradient where there is none.
     """
 
     decay: Any

@@ -37,7 +37,7 @@ from optilab.runs.find import (
 from optilab.runs.record import (
     CONFIRMED_DIRECTORY,
     PLAN,
-    STUDY,
+    STUDY_FILE,
     Record,
     Study,
     StudyTrial,

@@ -44,11 +44,11 @@ from optilab.files import (
 from optilab.runs.find import timestamp
 from optilab.runs.lock import WAIT_SECONDS, Lock, hold, is_held
 from optilab.runs.record import (
-    CONFIG,
+    CONFIG_FILE,
     MANIFEST,
     PLAN,
     SCHEMA_VERSION,
-    STUDY,
+    STUDY_FILE,
     TRIALS,
     Record,
     config_digest,
@@ -182,24 +182,24 @@ def _undone_by(undo: Callable[..., object], *arguments: object) -> Iterator[None
         raise
 
 
-def stage(
+def prepare(
     directory: Path, files: Mapping[str, bytes | Iterable[bytes]], subdirectories: Sequence[str] = ()
 ) -> Path:
     """Write a complete run or study under a hidden name, next to the runs. It is removed where that fails."""
-    staging = directory / f".new-{secrets.token_hex(8)}"
+    prepared = directory / f".new-{secrets.token_hex(8)}"
     sizes = [len(data) for data in files.values() if isinstance(data, bytes)]
     size = sum(sizes) if len(sizes) == len(files) else None
-    with _undone_by(shutil.rmtree, staging, True), write_errors(directory, size):
+    with _undone_by(shutil.rmtree, prepared, True), write_errors(directory, size):
         make_directory(directory)
         _clear(directory)
-        make_directory(staging)
+        make_directory(prepared)
         for name in subdirectories:
-            (staging / name).mkdir(DIRECTORY_MODE)
+            (prepared / name).mkdir(DIRECTORY_MODE)
         for name, data in files.items():
-            write_new(staging / name, data)
+            write_new(prepared / name, data)
         for inner in {Path(name).parent for name in files} - {Path()}:
-            sync_directory(staging / inner)
-    return staging
+            sync_directory(prepared / inner)
+    return prepared
 
 
 def _clear(directory: Path) -> None:
@@ -211,16 +211,16 @@ def _clear(directory: Path) -> None:
                     shutil.rmtree(path)
 
 
-def publish(staging: Path, path: Path) -> None:
+def publish(prepared: Path, path: Path) -> None:
     """Give a staged directory its name, or remove it.
 
     The rename fails where the name is taken, so exactly one process wins.
     """
-    with _undone_by(shutil.rmtree, staging, True), write_errors(path):
-        sync_directory(staging)
+    with _undone_by(shutil.rmtree, prepared, True), write_errors(path):
+        sync_directory(prepared)
         require_free(path)
         try:
-            os.rename(staging, path)
+            os.rename(prepared, path)
         except OSError:
             require_free(path)  # ENOTEMPTY: another process was faster
             raise
@@ -239,16 +239,16 @@ def write(
     `overwrite`: replace the run of this name, where it is `replaceable`.
     """
     path = directory / name
-    staging = stage(directory, {**files, MANIFEST: json_bytes(_manifest(name, manifest, files))})
+    prepared = prepare(directory, {**files, MANIFEST: json_bytes(_manifest(name, manifest, files))})
     with _aside(path) if overwrite and replaceable(path, manifest["command"]) else contextlib.nullcontext():
-        publish(staging, path)
+        publish(prepared, path)
     return path
 
 
 def replaceable(path: Path, command: str) -> bool:
     """Tell whether a directory is a run that this command wrote at once, without files of anyone else."""
     try:
-        files = {file.name for file in path.iterdir()} - {MANIFEST, CONFIG}
+        files = {file.name for file in path.iterdir()} - {MANIFEST, CONFIG_FILE}
         is_run = not path.is_symlink() and isinstance(entry := read_entry(path), Record)
         return is_run and entry.manifest["command"] == command and files <= TABLES
     except (OSError, CheckpointError):
@@ -270,17 +270,17 @@ def claim(directory: Path, name: str, files: Mapping[str, bytes], manifest: dict
     """A new run with status `running`, locked before anyone can see it. RunError if the name is taken."""
     path = directory / name
     manifest = _manifest(name, manifest, files) | {"status": "running"}
-    staging = stage(directory, {**files, MANIFEST: json_bytes(manifest), "run.lock": b""}, ["checkpoints"])
-    with _undone_by(shutil.rmtree, staging, True):
-        lock = hold(staging)
+    prepared = prepare(directory, {**files, MANIFEST: json_bytes(manifest), "run.lock": b""}, ["checkpoints"])
+    with _undone_by(shutil.rmtree, prepared, True):
+        lock = hold(prepared)
     with _undone_by(lock.release):
-        publish(staging, path)
+        publish(prepared, path)
     return Run(path, manifest, lock)
 
 
 def _manifest(name: str, facts: Mapping[str, Any], files: Mapping[str, Any]) -> dict[str, Any]:
     """The manifest of a run or study that starts now. That of a run has the checksum of its config and its file."""
-    written, config = files.get(CONFIG), facts.get("config")
+    written, config = files.get(CONFIG_FILE), facts.get("config")
     digest = {"config_sha256": config_digest(written, config)} if written and config else {}
     return {"schema_version": SCHEMA_VERSION, "name": name, "created": timestamp(), **facts, **digest}
 
@@ -402,7 +402,7 @@ class OpenStudy(OpenEntry):
         """
         before = read_study(self.path).config
         self.update(**facts, asked=list(dict.fromkeys(map(request_digest, (request, before)))))
-        write_atomic(self.path / STUDY, request)
+        write_atomic(self.path / STUDY_FILE, request)
 
     def plan(self, lines: Iterable[Row]) -> None:
         """Record trials before they run, and how those ended that had run before.
@@ -454,7 +454,9 @@ def open_study(directory: Path, name: str, request: bytes, manifest: Mapping[str
     else:
         facts = {**manifest, "status": "running", "asked": [request_digest(request)]}
         publish(
-            stage(directory, {STUDY: request, MANIFEST: json_bytes(_manifest(name, facts, {})), "run.lock": b""}),
+            prepare(
+                directory, {STUDY_FILE: request, MANIFEST: json_bytes(_manifest(name, facts, {})), "run.lock": b""}
+            ),
             path,
         )
     lock = hold(path, WAIT_SECONDS)
@@ -472,7 +474,7 @@ def open_study(directory: Path, name: str, request: bytes, manifest: Mapping[str
 
 
 def _require_continuable(path: Path, command: str) -> None:
-    if not path.is_symlink() and os.path.lexists(path / STUDY):
+    if not path.is_symlink() and os.path.lexists(path / STUDY_FILE):
         try:
             if read_study(path).manifest["command"] == command:
                 return

@@ -17,7 +17,16 @@ from optilab.errors import (
     shown,
 )
 from optilab.files import is_regular
-from optilab.runs.record import CONFIG, MANIFEST, STUDY, Record, Study, directories, is_safe_name, read_entry
+from optilab.runs.record import (
+    CONFIG_FILE,
+    MANIFEST,
+    STUDY_FILE,
+    Record,
+    Study,
+    directories,
+    is_safe_name,
+    read_entry,
+)
 from optilab.words import listed
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
@@ -113,7 +122,7 @@ def locate(directory: Path, name: str, command: str | None = None) -> Path:
     available = [os.path.join(where, e.name) for parent in searched for e in directories(parent) if _is_entry(e)]
     few = f"; expected {listed(available, 'or')}" if 0 < len(available) < 5 else _missing(directory)
     near = did_you_mean(name, available if where else [LATEST, *available]) if available else ""
-    is_trial = _is_inside(directory, where) and os.path.lexists(study / STUDY) and not is_pattern(name)
+    is_trial = _is_inside(directory, where) and os.path.lexists(study / STUDY_FILE) and not is_pattern(name)
     is_path = re.search(r"[/*?\[]", name) or is_regular(Path(name))
     kind = UsageError if is_path and not is_trial else RunError
     raise kind(f"no run {shown(name)} in {directory}{near or few}")
@@ -186,7 +195,7 @@ def _matching(directory: Path, names: Sequence[str], inside: bool = False) -> It
 
 def _like(directory: Path, pattern: str) -> Iterator[Record | Study | Path]:
     readable, unreadable = entries(directory)
-    if os.path.lexists(directory / STUDY):  # inside which a pattern means its trials, not its confirmation
+    if os.path.lexists(directory / STUDY_FILE):  # inside which a pattern means its trials, not its confirmation
         readable = [entry for entry in readable if isinstance(entry, Record)]
     matching = [entry for entry in readable if fnmatchcase(entry.name, pattern)]
     damaged = [
@@ -216,7 +225,7 @@ def _latest(directory: Path, command: str | None) -> Path:
 
 def _is_entry(path: Path) -> bool:
     """True if a directory that is not a readable run has a file that optilab writes into every run."""
-    return any(os.path.lexists(path / name) for name in (MANIFEST, CONFIG, STUDY))
+    return any(os.path.lexists(path / name) for name in (MANIFEST, CONFIG_FILE, STUDY_FILE))
 
 
 def _start_key(entry: Record | Study) -> tuple[str, int, str]:

@@ -20,7 +20,7 @@ class Quantity:
     higher_is_better: bool
     unit: Literal["fraction", "nats", "seconds", ""]
     chance: Callable[[int], float | None] = lambda classes: None
-    """Number of classes, 0 where it is not known -> the value of a network that knows nothing of the images."""
+    """A function of the number of classes (0: unknown): the value of a network that knows nothing of the images."""
 
 
 QUANTITIES = {

@@ -30,8 +30,8 @@ from optilab.words import FEW, some
 SCHEMA_VERSION = 3
 """The version of manifests; another one is refused."""
 MANIFEST = "manifest.json"
-CONFIG = "config.yaml"
-STUDY = "study.yaml"
+CONFIG_FILE = "config.yaml"
+STUDY_FILE = "study.yaml"
 """The file with the config of a study; it marks a directory as a study, the runs that one command made."""
 PLAN = "plan.jsonl"
 """A line for each trial of a study, before it runs: its name, settings, seed and checksum."""
@@ -86,7 +86,7 @@ def resume_command(path: Path, command: str = "train", **options: Any) -> Call:
 
 def sweep_of(path: Path) -> Path | None:
     """The sweep whose best settings the study at `path` trains again; None where it is not a confirmation."""
-    return path.parent if path.name == CONFIRMED_DIRECTORY and os.path.lexists(path.parent / STUDY) else None
+    return path.parent if path.name == CONFIRMED_DIRECTORY and os.path.lexists(path.parent / STUDY_FILE) else None
 
 
 def name_of(path: Path) -> str:
@@ -124,7 +124,7 @@ E = TypeVar("E", bound=Entry)
 class Record(Entry):
     """A run: its manifest and its tables."""
 
-    FILE = CONFIG
+    FILE = CONFIG_FILE
 
     @property
     def is_training(self) -> bool:
@@ -234,7 +234,7 @@ class StudyTrial:
 class Study(Entry):
     """A directory of runs that one command made."""
 
-    FILE = STUDY
+    FILE = STUDY_FILE
 
     @property
     def name(self) -> str:
@@ -244,7 +244,7 @@ class Study(Entry):
         """RunError if study.yaml is not the one that the study's command wrote."""
         written = self.manifest.get("asked")
         if written and request_digest(self.config) not in written:
-            raise RunError(f"{self.path / STUDY} was edited since the study was started")
+            raise RunError(f"{self.path / STUDY_FILE} was edited since the study was started")
 
     @property
     def earlier_looks(self) -> int:
@@ -256,7 +256,7 @@ class Study(Entry):
     def confirmation(self) -> Path | None:
         """The study that trained its best settings again from new seeds; None if there is none."""
         path = self.path / CONFIRMED_DIRECTORY
-        return path if os.path.lexists(path / STUDY) else None
+        return path if os.path.lexists(path / STUDY_FILE) else None
 
     @property
     def notes(self) -> list[str]:
@@ -266,7 +266,7 @@ class Study(Entry):
             compare = Call("runs compare", [f"{self.name}/{CONFIRMED_DIRECTORY}"], directory_option(self.path))
             notes.append(f"{self.name}: the best settings were trained again from new seeds: {compare}")
         paths = [path for path in directories(self.path) if path.name not in planned]
-        if others := [path.name for path in paths if not os.path.lexists(path / STUDY)]:
+        if others := [path.name for path in paths if not os.path.lexists(path / STUDY_FILE)]:
             notes.append(f"{self.name}: left out, because its plan does not name them: {some(others, FEW)}")
         return notes
 
@@ -383,7 +383,7 @@ def read(path: Path) -> Record:
     CheckpointError names the file that is missing or damaged, RunError says that it is a study.
     """
     manifest = _manifest(path)
-    if os.path.lexists(path / STUDY):
+    if os.path.lexists(path / STUDY_FILE):
         text = f"{path} is a study of `optilab {manifest[0]['command']}`, not one run; expected one of its runs, which "
         raise RunError(f"{text}`optilab runs show` lists")
     return _whole(Record(path, *manifest))
@@ -406,7 +406,7 @@ def read_study(path: Path) -> Study:
 def read_entry(path: Path) -> Record | Study:
     """A run or a study. CheckpointError if the directory is neither, or damaged."""
     manifest = _manifest(path)
-    is_study = os.path.lexists(path / STUDY) or "trials" in manifest[0]
+    is_study = os.path.lexists(path / STUDY_FILE) or "trials" in manifest[0]
     return _whole((Study if is_study else Record)(path, *manifest))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from optilab.call import Command
+from optilab.call import Proposal
 from optilab.show import terminal
 from optilab.show.chart import Chart
 from optilab.show.table import Table, show
@@ -42,7 +42,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class NextStep(Command):
+class NextStep(Proposal):
     """The command that an answer proposes; `why` reads on from `The next step`."""
 
     def around(self, call: str) -> str:
@@ -62,7 +62,7 @@ class Details:
     folded: bool = False
 
 
-Block = str | Command | Sentence | Verdict | Table | Chart | Details
+Block = str | Proposal | Sentence | Verdict | Table | Chart | Details
 
 
 def with_columns(blocks: Iterable[Block], table: Table, names: Sequence[str], where: str) -> list[Block]:
@@ -96,7 +96,7 @@ def paint(blocks: Iterable[Block]) -> None:
                 terminal.say(str(block))
 
 
-def lines(blocks: Iterable[Block], medium: Callable[[str | Command], str] = str, rows: int = 0) -> Iterator[str]:
+def lines(blocks: Iterable[Block], medium: Callable[[str | Proposal], str] = str, rows: int = 0) -> Iterator[str]:
     """Blocks as lines of text, without charts; `medium` writes their commands, and tables have at most `rows` rows."""
     for block in blocks:
         match block:
@@ -108,5 +108,5 @@ def lines(blocks: Iterable[Block], medium: Callable[[str | Command], str] = str,
                 yield f"verdict: {block.text}"
             case Hint():
                 continue
-            case str() | Command():
+            case str() | Proposal():
                 yield medium(block)

@@ -92,7 +92,7 @@ def _is_named(heat: Heatmap) -> bool:
 
 
 def _svg(template: str, **values: Any) -> Markup:
-    """An element with texts in which nothing is invisible or live."""
+    """An element; its texts are escaped, and control characters are visible."""
     return Markup(template).format(**{k: printable(v) if type(v) is str else v for k, v in values.items()})
 
 

@@ -23,7 +23,7 @@ SYMBOLS = {"start": ("●", "S"), "minimum": ("✚", "M"), "best": ("✚", "+")}
 """Symbols of points, in braille and in ASCII."""
 LINES, PLANE, MAX_WIDTH, GUTTER = 12, 18, 160, 9
 """Lines of a panel and of a plane, columns of a row of panels at most, and columns left of a frame."""
-MIN_WIDTH_FOR_TWO, MAX_PANEL_WIDTH = 72, 100
+WIDTH_FOR_CHARTS, MAX_PANEL_WIDTH = 72, 100
 """Columns that two panels next to each other need, and of a panel at most."""
 DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])  # of a braille cell, from its top left
 
@@ -34,7 +34,7 @@ def paint(chart: Chart, width: int, braille: bool) -> Group:
     width = min(width, MAX_WIDTH)
     for row in chart.rows:
         panels = [panel for panel in row.panels if not panel.detail]
-        has_room_for_two = width >= MIN_WIDTH_FOR_TWO
+        has_room_for_two = width >= WIDTH_FOR_CHARTS
         columns = width // (len(panels) if has_room_for_two and panels else 1) - GUTTER - 3
         painted = [_panel(panel.autoscaled(), keys, min(columns, MAX_PANEL_WIDTH), braille) for panel in panels]
         if has_room_for_two and len(painted) > 1:

@@ -13,7 +13,7 @@ from rich import table as rich_table
 from rich.cells import cell_len
 from rich.text import Text
 
-from optilab.call import Command
+from optilab.call import Proposal
 from optilab.errors import UsageError, did_you_mean, expected_one_of, printable
 from optilab.files import table as csv_table
 from optilab.show import terminal
@@ -69,7 +69,7 @@ class Table:
 
     columns: Sequence[Column]
     rows: Sequence[Mapping[str, Any]]
-    notes: Sequence[str | Command] = ()
+    notes: Sequence[str | Proposal] = ()
     header: bool = True
     middle: str = ""
     """The key of the value that a page draws in the interval of its row, from `low` to `high`."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from optilab.show.chart import Chart
 
 MIN_WIDTH = 40
-MIN_WIDTH_FOR_TWO = 100  # columns that two plots need
+WIDTH_FOR_CHARTS = 100  # columns that two plots need
 PIPE_WIDTH = 80  # columns of pictures in a pipe
 
 
@@ -46,7 +46,7 @@ err = _console(stderr=True)
 
 def is_wide() -> bool:
     """True if stdout is a terminal with room for two plots: charts are then shown by default."""
-    return out.is_terminal and out.width >= MIN_WIDTH_FOR_TWO
+    return out.is_terminal and out.width >= WIDTH_FOR_CHARTS
 
 
 def say(text: str = "", style: str | None = None) -> None:

@@ -4,6 +4,5 @@ A study is a `plan`: a generator of batches of trials. `sweep`, `remedy` and `be
 `study` opens or continues the study and trains what is missing of its plan (`trials`), by the workers of this
 machine or of a cluster (`workers`), and every outcome is a row of its table (`runs.OpenStudy` writes it).
 
-`function_race` and `tuning` follow trajectories on test functions; `rates` reads a range test; `listing`, `diff` and
-`export` read what is on disk.
+`paths`, `function_race` and `tuning` follow trajectories on test functions; `rates` reads a range test.
 """

@@ -272,7 +272,7 @@ class Raced:
     repeat_of: Mapping[int, int]
     """The repeat of each seed of `runs`."""
     failed: int
-    """Trials that failed: the number by which its settings or its seeds are fewer."""
+    """Trials that failed. It has as many fewer settings or seeds."""
 
     @property
     def optimizer(self) -> Settings:

@@ -22,7 +22,7 @@ from optilab.judge.measure import Missing
 from optilab.optimize.objective import Floats, Objective, label_of, minima_inside
 from optilab.optimize.rule import Rule, reject_matrix_rule
 from optilab.study import tuning_space
-from optilab.study.tuning import Tuning, extra_knowledge, log_costs, measure
+from optilab.study.tuning import Tuning, extra_knowledge, log_costs, tuned
 
 CONDITIONS = ("budget", "starts", "repeats", "gradients", "accuracy", "seed", "over")
 """The conditions that are the same for every rule."""
@@ -140,7 +140,7 @@ def run(
     combinations = [(rule, f, i) for f in functions for rule in rules for i in range(conditions.repeats)]
     tunings = []
     for done, (rule, function, repeat) in enumerate(combinations, 1):
-        tunings.append(measure(rule, function, repeat, conditions))
+        tunings.append(tuned(rule, function, repeat, conditions))
         progress(done)
     return Race(conditions, [rule.name for rule in rules], [function.name for function in functions], tunings)
 

@@ -316,7 +316,7 @@ def require_nothing_dropped(spec: StudySpec, path: Path) -> None:
     """RunError where the study at `path` has trained what the plan leaves out or trains otherwise, before anything of
     it is touched: its verdicts would forget that.
     """
-    if not (path / runs.STUDY).is_file() or path.is_symlink():
+    if not (path / runs.STUDY_FILE).is_file() or path.is_symlink():
         return
     study = runs.read_study(path)
     if study.manifest["command"] != spec.command:
@@ -391,7 +391,7 @@ def _reproducing_command(study: runs.OpenStudy, spec: StudySpec, argv: Sequence[
         return list(argv)
     if runs.read_study(study.path).config == to_yaml(spec.request):
         return list(study.manifest.get("argv", argv))
-    return ["optilab", spec.command, "--study", str(study.path / runs.STUDY)]
+    return ["optilab", spec.command, "--study", str(study.path / runs.STUDY_FILE)]
 
 
 def _look_digests(before: Sequence[str], outcomes: Sequence[Outcome]) -> list[str]:

@@ -42,7 +42,7 @@ class Tuning:
     """True if its learning rate is the lowest or the highest of those that were tried."""
 
 
-def measure(rule: Rule, function: Objective, repeat: int, conditions: RaceConfig) -> Tuning:
+def tuned(rule: Rule, function: Objective, repeat: int, conditions: RaceConfig) -> Tuning:
     """Tune on one half of the starts, evaluate every setting on the other half.
 
     The starts depend on the function and the repeat, the settings on the rule too: no rule depends on who else takes

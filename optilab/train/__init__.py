@@ -1,4 +1,4 @@
-"""Training dynamics of multilayer perceptrons; with `loop`, the only package that imports torch."""
+"""The training of networks; with `loop`, the only package that imports torch."""
 
 import os
 

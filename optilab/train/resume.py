@@ -59,7 +59,7 @@ def _is_readable(record: runs.Record) -> bool:
 def refuse_changed_trial(path: Path, changes: Sequence[Override]) -> None:
     """RunError for a resume with changes of a study's trial: trials differ by the study's axes alone."""
     study = path.parent
-    if not changes or not (study / runs.STUDY).is_file():
+    if not changes or not (study / runs.STUDY_FILE).is_file():
         return
     raise RunError(f"{path.name} is a trial of the study {study.name}, which is changed as a whole")
 

@@ -85,8 +85,8 @@ def reply(task: Mapping[str, Any], stop: Callable[[], bool]) -> dict[str, Any]:
     """The result of the task's `call`, which is `run`, `build` or `cost`, with its `arguments`.
 
     It also has the `status`, the `reason` of a failure, its exit status (`code`) where the user can mend it, and the
-    `seconds` that it took here. `unwritten` is a disk that is full, `refused` a study with other versions than this
-    process.
+    `seconds` that it took here. `unwritten`: a file could not be written; `refused`: a study with other versions than
+    this process.
     """
     began = time.perf_counter()
     ended: dict[str, Any] = {"status": "failed", "reason": ""}

@@ -34,7 +34,7 @@ class Walk:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A class or function, such as FILE.py:NAME names, wherever it runs.
+    """A user's class or function, in this process or in another one.
 
     `parameters`: its hyperparameters, and whether each has a default; `defaults`: those that are numbers in the
     code. `literals`: the numbers in its source. `begin` starts it with values of its parameters at a point; that

@@ -31,7 +31,7 @@ from optilab.verify.compare import (
     rounding_horizon,
     sizes,
 )
-from optilab.verify.edits import Edit, Formula, edits, named_edits
+from optilab.verify.edits import Edit, Statements, edits, named_edits
 
 PREFIX = 1
 """Steps after the first difference that an explanation must reproduce before its whole path is computed."""
@@ -57,7 +57,9 @@ Hypothesis = tuple[Callable[[], Explanation], Follow]
 """A possible explanation of a difference, and the path from a start that it predicts for a comparison."""
 
 
-def explain(candidate: Candidate, comparisons: Sequence[PathComparison], paths: Sequence[Floats]) -> Explanation:
+def find_cause(
+    candidate: Candidate, comparisons: Sequence[PathComparison], paths: Sequence[Floats]
+) -> Explanation:
     """The smallest explanation of the difference between a rule and a candidate, whose paths are `paths`."""
     first = comparisons[0]
     if all(bool(np.isnan(path[1:]).all()) for path in paths):  # as of code that divides by 0: that fits every slip
@@ -127,7 +129,7 @@ def _is_the_code(path: Follow, targets: Sequence[_Target]) -> bool:
 def _ignores_its_gradient(
     candidate: Candidate, comparisons: Sequence[PathComparison], paths: Sequence[Floats]
 ) -> bool:
-    """True if random gradients, some of them infinite, change no path; 0*g, as of a sum that is 0, is a use of g."""
+    """True if random gradients, some of them infinite, change no path; even 0*g is a use: of inf it is nan."""
     draw = np.random.default_rng(0).standard_normal
     for comparison, path in zip(comparisons, paths, strict=True):
         settings, steps = comparison.settings, comparison.steps
@@ -269,12 +271,12 @@ def _other_rules(rule: Any) -> Iterator[Hypothesis]:
 # --- edits of the formula --------------------------------------------------------------------------------------
 
 
-def statements_of(rule: Any) -> Formula:
+def statements_of(rule: Any) -> Statements:
     """The statements of a rule; none of a rule in code."""
     return rule.program.statements if rule.text else ()
 
 
-def _pairs(first: PathComparison, base: Formula, settings: Sequence[str]) -> Iterator[Hypothesis]:
+def _pairs(first: PathComparison, base: Statements, settings: Sequence[str]) -> Iterator[Hypothesis]:
     """Two edits that have a name."""
     pairs = (
         _edit(first, base, edit, other)
@@ -285,7 +287,7 @@ def _pairs(first: PathComparison, base: Formula, settings: Sequence[str]) -> Ite
     yield from islice(pairs, MAX_PAIRS)
 
 
-def _edit(first: PathComparison, base: Formula, *made: Edit) -> Hypothesis:
+def _edit(first: PathComparison, base: Statements, *made: Edit) -> Hypothesis:
     """The formula after one edit, or after two."""
 
     def explanation() -> Explanation:
@@ -304,10 +306,10 @@ def _edit(first: PathComparison, base: Formula, *made: Edit) -> Hypothesis:
     return explanation, path
 
 
-def _lines(before: Formula, after: Formula, rule: Any) -> str:
+def _lines(before: Statements, after: Statements, rule: Any) -> str:
     """The lines that changed, as a sentence; empty where only their order did."""
 
-    def printed(formula: Formula, other: Formula) -> str:
+    def printed(formula: Statements, other: Statements) -> str:
         lines = (
             f"{statement.target} {statement.arrow} {text(simplified(statement.node))}"
             for statement in formula
@@ -321,7 +323,7 @@ def _lines(before: Formula, after: Formula, rule: Any) -> str:
     return f"your code acts as {code_lines}{has}" if code_lines else ""
 
 
-def values_of_steps(formula: Formula, rule: Any, function: Any, w: Floats) -> Iterator[Mapping[str, Any]]:
+def values_of_steps(formula: Statements, rule: Any, function: Any, w: Floats) -> Iterator[Mapping[str, Any]]:
     """The value of every name after each step of a formula, with the rule's numbers, until w is not finite."""
     program, t = Program(formula), 0
     fixed = {name: in_float64(value) for name, value in settings_in_formula(rule).items()}

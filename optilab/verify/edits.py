@@ -12,7 +12,7 @@ from itertools import chain, combinations, product
 from optilab.optimize.formula import Node, Statement, number, parse, put_in, symbol, symbols, text
 from optilab.optimize.operations import RULE_FUNCTIONS
 
-Formula = tuple[Statement, ...]
+Statements = tuple[Statement, ...]
 Values = Mapping[str, Node]
 
 LITERALS = ("lr", "eps", "weight_decay", "w", "g", "last_g", "late_g", "t", "size")
@@ -125,7 +125,7 @@ m -> n
 class Edit:
     """A formula after one change, or after two; `name` is empty where the change has none."""
 
-    formula: Formula
+    formula: Statements
     name: str = ""
 
 
@@ -158,7 +158,7 @@ def _rewrite(line: str) -> Rewrite:
     return Rewrite(name, nodes, of_states)
 
 
-def named_edits(formula: Formula, settings: Sequence[str]) -> Iterator[Edit]:
+def named_edits(formula: Statements, settings: Sequence[str]) -> Iterator[Edit]:
     """The edits that have a name, the most frequent first."""
     yield from _from_table(NAMED, formula, settings, ())
     for name in (name for name in settings if name in FRACTIONS):
@@ -178,7 +178,7 @@ def named_edits(formula: Formula, settings: Sequence[str]) -> Iterator[Edit]:
     yield from _starts(formula)
 
 
-def edits(formula: Formula, settings: Sequence[str], numbers: Sequence[float]) -> Iterator[Edit]:
+def edits(formula: Statements, settings: Sequence[str], numbers: Sequence[float]) -> Iterator[Edit]:
     """Every formula that is one change away, each once; `numbers` are those that stand in the code."""
     seen, named = {formula}, [*named_edits(formula, settings)]
     for edit in chain(
@@ -194,7 +194,9 @@ def edits(formula: Formula, settings: Sequence[str], numbers: Sequence[float]) -
             yield edit
 
 
-def _from_table(table: str, formula: Formula, settings: Sequence[str], numbers: Sequence[float]) -> Iterator[Edit]:
+def _from_table(
+    table: str, formula: Statements, settings: Sequence[str], numbers: Sequence[float]
+) -> Iterator[Edit]:
     constants = dict.fromkeys(part for s in formula for part, _ in parts(s.node) if part.op == "number")
     quantities = dict.fromkeys(s.target for s in formula if not s.target.endswith("0") and s.target != "w")
     names = [*map(symbol, {"g": None, **quantities, **dict.fromkeys(settings)})]
@@ -207,7 +209,7 @@ def _from_table(table: str, formula: Formula, settings: Sequence[str], numbers: 
                 yield from _edited(formula, rewrite, dict(zip(used, chosen, strict=True)))
 
 
-def _edited(formula: Formula, rewrite: Rewrite, known: Values) -> Iterator[Edit]:
+def _edited(formula: Statements, rewrite: Rewrite, known: Values) -> Iterator[Edit]:
     """The rewrite in every place, in all places that are equal, in one statement, and in one place."""
     before, after = rewrite.changes[0]
     matched = [
@@ -233,7 +235,7 @@ def _edited(formula: Formula, rewrite: Rewrite, known: Values) -> Iterator[Edit]
         yield Edit(_rest(put_statement(formula, n, put(instead)), rewrite), name)
 
 
-def _rest(formula: Formula, rewrite: Rewrite) -> Formula:
+def _rest(formula: Statements, rewrite: Rewrite) -> Statements:
     """The later changes of a rewrite, in every place."""
     for before, after in rewrite.changes[1:]:
         formula = everywhere(formula, {before: after})
@@ -272,7 +274,7 @@ def _all_match(patterns: Sequence[Node], nodes: Sequence[Node], values: Values) 
 # --- changes that no line shows ------------------------------------------------------------------------------------
 
 
-def _orders(formula: Formula) -> Iterator[Edit]:
+def _orders(formula: Statements) -> Iterator[Edit]:
     """Edits that use a state before its update where the rule uses it after, or after where the rule uses it
     before.
     """
@@ -296,7 +298,7 @@ def _orders(formula: Formula) -> Iterator[Edit]:
             yield Edit((*formula[: before[0]], statement, *rest), f"{name} is updated before its use")
 
 
-def _corrections(formula: Formula) -> Iterator[Edit]:
+def _corrections(formula: Statements) -> Iterator[Edit]:
     """A corrected moment that is stored, and a correction of a moment that has none."""
     stored, corrected = list[Statement](), set[str]()
     for statement in formula:
@@ -332,7 +334,7 @@ def _corrections(formula: Formula) -> Iterator[Edit]:
 CORRECTED, SCALED, AVERAGE = (parse(line, RULE_FUNCTIONS) for line in ("a/(1 - b^t)", "b*x", "a*x + c*b"))
 
 
-def _starts(formula: Formula) -> Iterator[Edit]:
+def _starts(formula: Statements) -> Iterator[Edit]:
     """A moving average that starts at the first of its terms, or at 1."""
     for statement in formula:
         for values in matches(AVERAGE, statement.node, {"x": symbol(statement.target)}):
@@ -342,7 +344,7 @@ def _starts(formula: Formula) -> Iterator[Edit]:
                 yield Edit((first, *rest), f"{statement.target} starts at {text(start)}")
 
 
-def _operations(formula: Formula) -> Iterator[Edit]:
+def _operations(formula: Statements) -> Iterator[Edit]:
     """One of its arguments in the place of an operation, another operation of its family, and exchanged arguments."""
     for part in dict.fromkeys(part for statement in formula for part, _ in parts(statement.node) if part.args):
         family_ops = [op for family in FAMILIES if part.op in family for op in family]
@@ -353,7 +355,7 @@ def _operations(formula: Formula) -> Iterator[Edit]:
             )
 
 
-def _with_parts(formula: Formula) -> Iterator[Edit]:
+def _with_parts(formula: Statements) -> Iterator[Edit]:
     """Part of a result in the place of the whole, in one of the statements that read it."""
     for statement, (n, reader) in product(formula, enumerate(formula)):
         result = symbol(statement.target)
@@ -385,11 +387,11 @@ def replaced(node: Node, instead: Mapping[Node, Node]) -> Node:
     return Node(node.op, tuple(replaced(child, instead) for child in node.args), node.value) if node.args else node
 
 
-def put_statement(formula: Formula, n: int, node: Node) -> Formula:
+def put_statement(formula: Statements, n: int, node: Node) -> Statements:
     """The formula with another expression in statement n."""
     return (*formula[:n], Statement(formula[n].target, formula[n].arrow, node), *formula[n + 1 :])
 
 
-def everywhere(formula: Formula, instead: Mapping[Node, Node]) -> Formula:
+def everywhere(formula: Statements, instead: Mapping[Node, Node]) -> Statements:
     """The formula with other parts in every statement."""
     return tuple(Statement(s.target, s.arrow, replaced(s.node, instead)) for s in formula)

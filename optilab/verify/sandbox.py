@@ -222,7 +222,7 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
 
 
 def end_all() -> None:
-    """End the submissions of all threads: to those that wait for them they have ended by themselves."""
+    """End the submissions of all threads; a thread that waits for one sees that it has ended."""
     for process in [*_processes]:
         _kill(process)
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from optilab.commands.comparison_tables import Units
+from optilab.answer.comparison_tables import Units
 from tests.kit.generated import training
 
 

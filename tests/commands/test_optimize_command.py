@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from optilab.commands.charts.paths import suboptimality
+from optilab.answer.charts.paths import suboptimality
 from optilab.config.study import RaceConfig
 from optilab.errors import DataError
 from optilab.lab import Lab

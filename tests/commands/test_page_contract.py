@@ -3,9 +3,9 @@
 import json
 
 from optilab import runs
+from optilab.answer.races import LabRace
+from optilab.answer.results import LabStudy
 from optilab.commands import play
-from optilab.commands.race_tables import LabRace
-from optilab.commands.results import LabStudy
 from optilab.config.load import load
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.study import RaceConfig

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from optilab.commands.charts.paths import paths_chart
+from optilab.answer.charts.paths import paths_chart
 from optilab.optimize import OBJECTIVES, RULES, descend
 from optilab.show import chart_file
 

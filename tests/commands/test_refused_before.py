@@ -48,23 +48,23 @@ def test_a_link_in_the_place_of_a_studys_file_is_not_followed(optilab, small, tm
     sweep = ["--over", "optimizer.lr=0.1,1", "--seeds", 2, "--epochs", 1]
     optilab("sweep", small, *sweep, "--quiet", "--name", "s")
     study = tmp_path / "runs" / "s"
-    before = (study / runs.STUDY).read_bytes()
-    (study / runs.STUDY).write_bytes(before.replace(b"epochs: 1", b"epochs: 2"))
+    before = (study / runs.STUDY_FILE).read_bytes()
+    (study / runs.STUDY_FILE).write_bytes(before.replace(b"epochs: 1", b"epochs: 2"))
     readers = (["runs", "compare", "s"], ["report", "s"], ["runs", "export", "s", "--out", "rows.csv"])
     for command in (["check", "s", "--expect", "val_acc >= 0"], ["sweep", "--resume", "s"], *readers):
         done = optilab(*command, code=4)
         assert "study.yaml was edited since the study was started" in done.stdout + done.stderr
-    (study / runs.STUDY).unlink()
+    (study / runs.STUDY_FILE).unlink()
     for command in (["check", "s"], ["runs", "show", "s"], ["sweep", "--resume", "s"], ["runs", "compare", "s"]):
         done = optilab(*command, code=5)
         assert "study.yaml is missing" in done.stdout + done.stderr
-    (study / runs.STUDY).symlink_to("/etc/passwd")
+    (study / runs.STUDY_FILE).symlink_to("/etc/passwd")
     for command in (["check", "s"], ["runs", "show", "s"], ["sweep", "--resume", "s"], ["report", "s"]):
         done = optilab(*command, code=5)
         assert "study.yaml is a link" in done.stdout + done.stderr
         assert "root:" not in done.stdout + done.stderr
-    (study / runs.STUDY).unlink()
-    (study / runs.STUDY).write_bytes(before)
+    (study / runs.STUDY_FILE).unlink()
+    (study / runs.STUDY_FILE).write_bytes(before)
     plan = (study / runs.PLAN).read_text()
     for key in ("settings", "seed", "digest"):
         (study / runs.PLAN).write_text(

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optilab.commands import COMMANDS, GONE
-from optilab.commands.request import options
 from optilab.config.section import build
 from optilab.config.tree import Tree, yaml_bytes
 from optilab.errors import ConfigError, OptilabError
 from optilab.marks import ConfigKey, Read
+from optilab.request.request import options
 from tests.kit.pages import ROOT
 from tests.kit.run import run
 

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from optilab.commands.progress import StepProgress
+from optilab.answer.progress import StepProgress
 from optilab.commands.train import TrainingDisplay
 from optilab.show import terminal
 

@@ -9,8 +9,8 @@ import pytest
 from matplotlib.collections import QuadMesh
 
 from optilab import Lab, runs
-from optilab.commands.charts.settings import settings_chart
-from optilab.commands.charts.training import training_chart
+from optilab.answer.charts.settings import settings_chart
+from optilab.answer.charts.training import training_chart
 from optilab.judge.comparison import compare_runs
 from optilab.judge.curves import histories
 from optilab.judge.groups import select_runs

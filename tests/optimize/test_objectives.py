@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from optilab.errors import UsageError
-from optilab.optimize import OBJECTIVES, formula, functions, program
+from optilab.optimize import OBJECTIVES, expansion, formula, functions, program
 from optilab.optimize.functions import Expression
 
 MINIMUM = {  # as the sources print it
@@ -124,8 +124,8 @@ def test_trees_have_the_bits_of_the_function(function):
     names = [f"w{i + 1}" for i in range(x.shape[-1])]
     value, gradient = function.nodes()
     with np.errstate(all="ignore"):
-        assert np.array_equal(program.function_of(value, names)(x), function.value(x), equal_nan=True)
-        assert np.array_equal(program.function_of(gradient, names)(x), function.gradient(x), equal_nan=True)
+        assert np.array_equal(expansion.function_of(value, names)(x), function.value(x), equal_nan=True)
+        assert np.array_equal(expansion.function_of(gradient, names)(x), function.gradient(x), equal_nan=True)
 
 
 @pytest.mark.parametrize("function", WRITTEN_OUT.values(), ids=list(WRITTEN_OUT))
@@ -134,7 +134,7 @@ def test_gradient_is_the_derivative_of_the_tree(function):
     x = drawn(function, 20)
     names = [f"w{i + 1}" for i in range(x.shape[-1])]
     slopes = [formula.derivative(function.nodes()[0], name) for name in names]
-    assert_allclose(program.function_of(slopes, names)(x), function.gradient(x), rtol=1e-9, atol=1e-9)
+    assert_allclose(expansion.function_of(slopes, names)(x), function.gradient(x), rtol=1e-9, atol=1e-9)
 
 
 def test_functions_without_trees():
@@ -181,9 +181,9 @@ def test_a_typed_formula_is_one_line():
 def test_whole_power_is_a_product():
     x = np.linspace(-2, 2, 41)
     for n in range(1, 24):
-        assert_allclose(program.power(x, n), x**n, rtol=1e-14)
-        typed = program.function_of(formula.parse(f"w1^{n}"), ["w1"])
-        assert_allclose(typed(x[:, None]), program.power(x, n), rtol=0)
+        assert_allclose(expansion.power(x, n), x**n, rtol=1e-14)
+        typed = expansion.function_of(formula.parse(f"w1^{n}"), ["w1"])
+        assert_allclose(typed(x[:, None]), expansion.power(x, n), rtol=0)
 
 
 @pytest.mark.parametrize(

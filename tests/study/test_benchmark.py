@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from optilab import runs
-from optilab.commands import benchmark_tables, comparison_details
+from optilab.answer import benchmarks, comparison_details
 from optilab.config.claims import expectations
 from optilab.config.keys import shipped
 from optilab.config.load import load
@@ -339,7 +339,7 @@ def test_the_repeats_are_the_sample(raced, study, monkeypatch):
     ]
     assert [*table.raced["sgd"].repeats.values()] == pytest.approx(blocks)
     assert (own["n"], own["mean"]) == (3, pytest.approx(fmean(blocks)))
-    view = benchmark_tables.BenchmarkView(benchmark.read(study), study)
+    view = benchmarks.BenchmarkView(benchmark.read(study), study)
     bands = [mark for panel in view.chart().panels for mark in panel.marks if isinstance(mark, Band)]
     seen: list[Group] = []
     monkeypatch.setattr(comparison_details, "of_groups", lambda chosen, *_: seen.extend(chosen) or ())
@@ -356,17 +356,15 @@ def test_the_repeats_are_the_sample(raced, study, monkeypatch):
     manifest.write_text(manifest.read_text().replace('"status": "done"', '"status": "interrupted"'))
     result = benchmark.read(runs.read_study(study.path))
     sentence = "; one repeat gives no verdict, because the repeats are the sample: use at least three"
-    best = max(own["mean"] for own in benchmark_tables.rows(result.networks[0]))
-    view = benchmark_tables.BenchmarkView(result, runs.read_study(study.path))
+    best = max(own["mean"] for own in benchmarks.rows(result.networks[0]))
+    view = benchmarks.BenchmarkView(result, runs.read_study(study.path))
     assert f" has the highest test_acc: {best:.1%}" in view.verdict
     assert sentence in view.verdict
     (network,) = view.document()["networks"]
     assert network["verdict"] is None
     assert all(row[key] is None for row in network["rules"] for key in ("verdict", "low", "high"))
     assert [row["difference_low"] for row in network["rules"][1:]] == [None] * 2
-    assert not {"95%", "verdict"} & {
-        column.title for column in benchmark_tables.columns(result) if not column.only
-    }
+    assert not {"95%", "verdict"} & {column.title for column in benchmarks.columns(result) if not column.only}
 
 
 def test_a_benchmark_is_plotted_as_it_is_drawn_at_its_end(study, optilab, tmp_path):
@@ -458,6 +456,6 @@ def test_equal_rules_cannot_be_told_apart_and_a_worse_is_found(optilab, tmp_path
         benchmark, "_boundary_note", lambda n, trial, _: {n: "lr 1"} if "lazy" in trial.settings["rule"] else {}
     )
     result = benchmark.read(runs.read_study(tmp_path / "runs" / "a"))
-    assert [row["verdict"] for row in benchmark_tables.rows(result.networks[0])] == ["cannot tell"] * 3
+    assert [row["verdict"] for row in benchmarks.rows(result.networks[0])] == ["cannot tell"] * 3
     (judged,) = claims.judge_claims([claim], results.results_of_benchmark(result))
     assert (judged.measured, judged.result) == ("cannot tell", "fails")

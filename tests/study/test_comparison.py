@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from optilab import runs
-from optilab.commands.comparison_tables import to_confirm
+from optilab.answer.comparison_tables import to_confirm
 from optilab.errors import UsageError
 from optilab.judge.comparison import compare_runs
 from optilab.judge.groups import select_runs

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from optilab.commands.charts.training import metric_scale
+from optilab.answer.charts.training import metric_scale
 from optilab.judge.curves import curve, histories
 from optilab.judge.groups import select_runs
 from tests.kit.generated import layered, training

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from optilab.commands.diagnosis import Diagnosis
+from optilab.answer.diagnosis import Diagnosis
 from optilab.config.load import load
 from optilab.config.training import TrainConfig
 from optilab.config.tree import override_from_text

@@ -6,8 +6,8 @@ import re
 import pytest
 import yaml
 
+from optilab.commands.runs.differences import diff_runs
 from optilab.runs import read
-from optilab.study.diff import diff_runs
 from tests.kit.generated import VERSIONS, layered, training
 
 NUMERICS = {"torch": VERSIONS["torch"], "device": "cpu", "threads": 2, "cpu_capability": "AVX512"}

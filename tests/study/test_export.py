@@ -9,8 +9,8 @@ import sqlite3
 import pytest
 
 from optilab import runs
+from optilab.commands.runs import exported
 from optilab.judge.groups import select_runs
-from optilab.study import export
 from tests.kit.generated import planned, training
 from tests.kit.hostile import HOSTILE, LIVE
 from tests.kit.pages import ROOT
@@ -183,7 +183,7 @@ def test_a_hostile_text_stays_text(some, tmp_path, ending):
         settings = {"data.dir": payload, payload: payload, payload.swapcase(): "x"}
         columns = {"run": str, **dict.fromkeys(settings, str), "epoch": int}
         file = tmp_path / f"rows{number}{ending}"
-        export.write(file, export.Rows(columns, [export.ExportedRun(record, settings)]))
+        exported.write(file, exported.Rows(columns, [exported.ExportedRun(record, settings)]))
         rows = read(file)
         assert len(rows) == 2
         cells = [str(text) for row in rows for pair in row.items() for text in pair]

@@ -6,7 +6,7 @@ from scipy import stats
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
-from optilab.commands.charts.settings import importance_table
+from optilab.answer.charts.settings import importance_table
 from optilab.judge.importance import BINS, effects, levels
 from optilab.judge.measure import Measure
 from tests.study import judge_for_tables as simulated

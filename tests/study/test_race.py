@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from optilab.commands import race_tables
+from optilab.answer import races
 from optilab.config.study import RaceConfig
 from optilab.optimize import OBJECTIVES, RULES
 from optilab.study.function_race import Race, expected_best, profile, run
-from optilab.study.tuning import Tuning, measure
+from optilab.study.tuning import Tuning, tuned
 
 CONDITIONS = RaceConfig(budget=7, starts=5, repeats=2, gradients=60)
 CHOSEN_RULES = [RULES[name]() for name in ("sgd", "momentum", "adam")]
@@ -82,15 +82,14 @@ def test_a_rate_at_an_end_is_a_tie():
         ends = [replace(t, at_end=t.rule == "r0" and int(t.function[1:]) < functions) for t in race.tunings]
         found = replace(race, tunings=ends)
         assert [row["verdict"] for row in found.standings] == verdicts
-        (note,) = race_tables.race_notes(found, [], [])[2:]
+        (note,) = races.race_notes(found, [], [])[2:]
         assert note.startswith("a better rate may lie beyond those that were tried")
-    assert race_tables.race_verdict(found)[1] == "may be the best: r1, r0"
+    assert races.race_verdict(found)[1] == "may be the best: r1, r0"
     ends = [
-        measure(RULES["sgd"](), WHERE[0], repeat, CONDITIONS.model_copy(update={"budget": 3}))
-        for repeat in range(6)
+        tuned(RULES["sgd"](), WHERE[0], repeat, CONDITIONS.model_copy(update={"budget": 3})) for repeat in range(6)
     ]
     assert {one.at_end for one in ends} == {True, False}
-    assert not measure(RULES["sgd"](), WHERE[0], 0, CONDITIONS.model_copy(update={"budget": 2})).at_end
+    assert not tuned(RULES["sgd"](), WHERE[0], 0, CONDITIONS.model_copy(update={"budget": 2})).at_end
 
 
 def test_unsolved_problems_count_twice_in_the_cost():

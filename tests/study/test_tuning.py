@@ -9,7 +9,7 @@ from optilab.config.study import RaceConfig
 from optilab.optimize import OBJECTIVES, RULES, descend
 from optilab.optimize.user_rule import rule_class
 from optilab.study import tuning, tuning_space
-from optilab.study.tuning import measure, tune
+from optilab.study.tuning import tune, tuned
 
 CONDITIONS = RaceConfig(budget=7, starts=5, repeats=2, gradients=60)
 
@@ -29,7 +29,7 @@ def cost_by_descend(rule, function, start, conditions):
 def test_the_best_setting_and_its_costs_are_those_that_descend_finds():
     """One half of the starts decides the order, the other half the numbers."""
     rule, function = RULES["momentum"](), OBJECTIVES["rosenbrock"]()
-    result = measure(rule, function, 1, CONDITIONS)
+    result = tuned(rule, function, 1, CONDITIONS)
     starts = tuning._starts(function, 1, 10, CONDITIONS)
     settings = tuning._settings(rule, function, 1, CONDITIONS)
     tried = [replace(rule, **{name: float(values[i]) for name, values in settings.items()}) for i in range(7)]
@@ -96,7 +96,7 @@ def test_an_escape_below_the_minimum_is_not_nearer_to_it():
 def test_a_rule_that_needs_the_hessian_pays_for_it():
     rule, function = RULES["newton"](), OBJECTIVES["booth"]()
     assert tuning.gradients_per_step(rule, function) == 3
-    result = measure(rule, function, 0, RaceConfig(budget=20, starts=5, gradients=60))
+    result = tuned(rule, function, 0, RaceConfig(budget=20, starts=5, gradients=60))
     assert all(cost % 3 == 0 and cost <= 60 for cost in result.costs)
     assert tuning.extra_knowledge(rule) == ["H"]
     assert tuning.extra_knowledge(RULES["polyak"]()) == ["f", "f_min"]

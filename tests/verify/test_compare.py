@@ -14,7 +14,7 @@ from optilab.lab import Lab
 from optilab.optimize import RULES
 from optilab.optimize.user_rule import rule_class
 from optilab.verify.candidate import STEPS, load
-from optilab.verify.cause import explain, forms_of
+from optilab.verify.cause import find_cause, forms_of
 from optilab.verify.compare import (
     SETTINGS,
     PathComparison,
@@ -40,7 +40,7 @@ def judged(tmp_path):
         name = name or re.findall(r"^(?:class|def) (\w+)", source, re.MULTILINE)[-1]
         if isinstance(against, str):
             against = RULES[against](**{"precision": "full"} if against == "muon" else {})
-        return compare(load(f"{tmp_path / 'mine.py'}:{name}"), against, explain=explain, **options)
+        return compare(load(f"{tmp_path / 'mine.py'}:{name}"), against, explain=find_cause, **options)
 
     return judge
 

@@ -1,0 +1,1 @@
+"""What commands return, and how every medium shows it: tables, comparisons, diagnoses, trajectories, charts."""

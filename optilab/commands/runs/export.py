@@ -1,0 +1,63 @@
+"""`optilab runs export`: the rows of runs as one table or as event files."""
+
+from pathlib import Path
+from typing import Annotated
+
+from annotated_doc import Doc
+
+from optilab.answer.answer import SimpleAnswer
+from optilab.errors import ExitCode, UsageError
+from optilab.marks import Flag
+from optilab.request.options import (
+    QUIET,
+    FolderOptions,
+    OutputOptions,
+    RunNames,
+)
+from optilab.request.request import Place
+from optilab.show import terminal
+
+
+class ExportRuns(FolderOptions, OutputOptions):
+    """Write all rows of runs with their settings: one table, or event files of TensorBoard."""
+
+    EXAMPLES = (
+        "optilab runs export latest --out rows.csv",
+        "optilab runs export '2026*' --out rows.parquet",
+        "optilab runs export relu-1 relu-2 --tensorboard logs",
+    )
+
+    names: RunNames
+    out: Annotated[str | None, Flag("FILE", path=True), Doc("A .csv or .parquet file")] = None
+    tensorboard: Annotated[
+        str | None,
+        Flag("DIR", path=True),
+        Doc("Event files of TensorBoard, in a new directory or one of an earlier export"),
+    ] = None
+    force: Annotated[bool, Doc("Replace the file of --out")] = False
+    quiet: Annotated[bool, QUIET, Doc("Do not name runs that are left out")] = False
+
+    def run(self, place: Place) -> SimpleAnswer:
+        from optilab.commands.runs import exported
+        from optilab.judge.groups import select_runs
+
+        selection = select_runs(place.folder, self.names)
+        if self.out is None and self.tensorboard is None:
+            raise UsageError("expected --out FILE or --tensorboard DIR, as in --out rows.csv")
+        table = None if self.out is None else exported.table_file(self.out, self.force)
+        if self.tensorboard is not None:
+            exported.require_own(Path(self.tensorboard))
+        rows, damaged = exported.gather(selection.records, selection.left_out)
+        for note in selection._replace(left_out=damaged).notes if not self.quiet else ():
+            terminal.note(note)
+        if self.tensorboard is not None:
+            exported.tensorboard(Path(self.tensorboard), rows.runs)
+        if table is not None:
+            exported.write(table, rows)
+        written = [str(Path(path)) for path in (self.out, self.tensorboard) if path is not None]
+        facts = {
+            "written": written,
+            "runs": [run.name for run in rows.runs],
+            "left_out": {**damaged, **selection.others},
+        }
+        return SimpleAnswer(written, facts, written, ExitCode.DATA if damaged else ExitCode.OK)

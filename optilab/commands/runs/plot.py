@@ -1,0 +1,145 @@
+"""`optilab runs plot`: the curves and layers of runs, or the settings of a sweep."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from annotated_doc import Doc
+
+from optilab.answer import comparison
+from optilab.answer.answer import SimpleAnswer
+from optilab.marks import Flag
+from optilab.request.comparison import Labels
+from optilab.request.options import (
+    QUIET,
+    FileOptions,
+    FolderOptions,
+    OutputOptions,
+    RunNames,
+)
+from optilab.request.request import Place
+from optilab.runs import Record, Study
+from optilab.show import terminal
+from optilab.words import FEW, some
+
+if TYPE_CHECKING:
+    from optilab.judge.curves import Curve, Histories
+    from optilab.judge.groups import Selection
+    from optilab.show.chart import Chart
+
+
+class PlotRuns(FileOptions, FolderOptions, OutputOptions):
+    """Draw runs of networks: loss, accuracy and layers; runs that differ in nothing but the seed as one curve.
+
+    For a sweep of three settings or more, the outcome over them: a curve over one key, a heat map of two, the means
+    over more. For a benchmark, the evaluated trainings.
+    """
+
+    EXAMPLES = (
+        "optilab runs plot latest",
+        "optilab runs plot lr-sweep --out lr.pdf",
+        "optilab runs plot 20261124-143512-sigmoid-1c2d9e05 --out curves.png",
+        "optilab runs plot '2026*-sigmoid-*' '2026*-batchnorm-*' --out curves.svg --dark",
+    )
+
+    names: RunNames
+    curves: Annotated[bool, Doc("For a sweep, draw the curves of its runs, as --panel and --label do")] = False
+    panel: Annotated[
+        Literal["loss", "accuracy", "curvature", "layers"] | None,
+        Flag("PART"),
+        Doc("Draw only the loss, accuracy, curvature or layers of the runs"),
+    ] = None
+    label: Labels = None
+    title: Annotated[str | None, Flag("TEXT"), Doc("Title, '' for none [the settings that all runs share]")] = None
+    quiet: Annotated[bool, QUIET, Doc("Print the plot's file and nothing else")] = False
+
+    def run(self, place: Place) -> "Plot":
+        from optilab.answer.charts.training import training_chart
+        from optilab.judge.curves import histories
+        from optilab.judge.groups import select_runs
+
+        selection, file = select_runs(place.folder, self.names), next(iter(self.out or ()), None)
+        for note in selection.notes:
+            terminal.note(note)
+        chart = None if self.curves or self.panel or self.label else _of_settings(selection)
+        facts: dict[str, Any] = {"picture": file, "shared": chart.title if chart else "", "groups": []}
+        left_out: Mapping[str, Sequence[Record]] = {}
+        if chart is None:
+            groups = histories(selection.records, self.label or ())
+            if not groups.groups:
+                raise comparison.missing_epoch(groups.without_epochs)
+            chart, facts = training_chart(groups, self.panel), _plot_document(groups, file)
+            left_out = {
+                "no epoch yet": groups.without_epochs,
+                "another run has the same settings and seed": groups.repeated,
+            }
+        if self.title is not None:
+            chart = replace(chart, title=self.title)
+        for reason, records in left_out.items():
+            if records and not place.silent:
+                terminal.note(f"not drawn: {some([record.name for record in records], FEW)}: {reason}")
+        answer = Plot([] if file else [chart], facts, self.out or (), drawn=chart)
+        self.save(answer)
+        return answer
+
+
+@dataclass(frozen=True, repr=False)
+class Plot(SimpleAnswer):
+    """The plot that a terminal shows where no file is written."""
+
+    drawn: "Chart" = field(kw_only=True)
+
+    @property
+    def headline(self) -> str:
+        return self.drawn.title or "runs"
+
+    def chart(self) -> "Chart":
+        return self.drawn
+
+
+def _of_settings(chosen: "Selection") -> "Chart | None":
+    """The chart over the settings of one sweep that has tried three or more, or that of a benchmark; else None."""
+    from optilab.answer.charts.settings import settings_chart
+    from optilab.judge.groups import request_of
+    from optilab.judge.measure import Measure
+
+    entries = chosen.entries
+    if len(entries) != 1 or not isinstance(entries[0], Study):
+        return None
+    if view := comparison.benchmark_view(entries):
+        return view.chart()
+    if entries[0].manifest["command"] != "sweep":
+        return None
+    metric = str(request_of(entries[0]).get("metric", "val_acc"))
+    return (
+        settings_chart(comparison.compare_selection(chosen, Measure(metric)).comparison)
+        if chosen.records
+        else None
+    )
+
+
+def _plot_document(curves: "Histories", picture: str | None) -> dict[str, Any]:
+    """The curves as numbers for `--json`; index 0 is epoch 1."""
+    return {
+        "picture": picture,
+        "shared": curves.title,
+        "groups": [
+            {
+                "group": history.label,
+                "seeds": history.seeds,
+                "best_epoch": history.best,
+                "diverged": history.diverged,
+                "metrics": {name: _numbers(curve) for name, curve in history.curves.items()},
+                "curvature": history.curvature and asdict(history.curvature),
+                "layers": history.layers and {"names": history.layers.names, **history.layers.values},
+            }
+            for history in curves.groups
+        ],
+        "without_epochs": [record.name for record in curves.without_epochs],
+        "repeated": [record.name for record in curves.repeated],
+    }
+
+
+def _numbers(curve: "Curve") -> dict[str, Any]:
+    low, high = curve.interval or (None, None)
+    return {"mean": curve.mean, "low": low, "high": high, "runs": curve.runs}
