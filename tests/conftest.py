@@ -5,7 +5,6 @@ import gc
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -15,9 +14,8 @@ import pytest
 
 from optilab.data.catalog import DATASETS, find
 from tests.kit.browser import browser, page
+from tests.kit.command import environment, run
 from tests.kit.idx import write_idx_dataset
-from tests.kit.processes import Forked, prepare
-from tests.kit.run import run
 from tests.kit.sets import COLLECTED, PUSH
 
 __all__ = ["browser", "page"]  # fixtures of all tests
@@ -34,7 +32,7 @@ def leave_the_user():
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     if fetched and fetched != dataset.package_directory:
         shutil.copytree(fetched, Path(home, ".cache", "optilab", dataset.name))
-    for name in [name for name in os.environ if name.startswith(("OPTILAB_", "XDG_"))]:
+    for name in [name for name in os.environ if name.startswith(("OPTILAB_", "XDG_", "NO_COLOR", "COLUMNS"))]:
         del os.environ[name]
     os.environ["HOME"] = home
 
@@ -130,51 +128,17 @@ def numerics_afterwards():
 
 @pytest.fixture
 def optilab(tmp_path):
-    """Run `optilab ARGUMENTS` in this process, in an empty directory; stdout, stderr and exit status back."""
+    """`optilab ARGUMENTS` in an empty directory, with the exit status `code`: `run` of tests/kit/command.py.
 
-    def call(*arguments, cwd=tmp_path, code=0, **environment):
-        return _checked(run([*map(str, arguments)], cwd, {**os.environ, **environment}), code)
+    Names in capitals are variables of its environment.
+    """
 
-    return call
-
-
-@pytest.fixture
-def optilab_process(tmp_path):
-    """The same as a process of its own, for what a process decides: encodings, the terminal, the start."""
-
-    def call(*arguments, cwd=tmp_path, code=0, **environment):
-        done = subprocess.run(
-            [sys.executable, "-m", "optilab", *map(str, arguments)],
-            cwd=cwd,
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            errors="surrogateescape",
-        )
-        return _checked(done, code)
+    def call(*arguments, how="here", cwd=tmp_path, code=0, **more):
+        variables = {name: value for name, value in more.items() if name.upper() == name}
+        options = {name: value for name, value in more.items() if name not in variables}
+        return run(arguments, cwd, how, code, environment(**variables), **options)
 
     return call
-
-
-def _checked(done, code):
-    assert done.returncode == code, f"exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
-    assert "Traceback" not in done.stderr
-    return done
-
-
-@pytest.fixture(scope="session")
-def forked_with_torch():
-    """Forks `optilab` processes that have PyTorch already, for what a process decides but its start."""
-    prepare(torch=True)
-    return Forked(torch=True)
-
-
-@pytest.fixture(scope="session")
-def forked_without_torch():
-    """The same without PyTorch; an import of it ends the process with IMPORTED_TORCH."""
-    prepare(torch=False)
-    return Forked(torch=False)
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,8 @@ from textwrap import dedent
 import pytest
 
 from tests.faults.test_foreign_files import tree
+from tests.kit.command import ROOT
 from tests.kit.idx import write_idx_dataset
-from tests.kit.pages import ROOT
 from tests.kit.sets import COLLECTED, PUSH
 
 

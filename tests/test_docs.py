@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from optilab.data import fetch
+from tests.kit.command import environment, restored
 from tests.kit.pages import (
     PAGES,
     ROOT,
@@ -26,7 +27,6 @@ from tests.kit.pages import (
     write_files,
 )
 from tests.kit.processes import SECONDS, missing_tools
-from tests.kit.run import restored
 
 DOCS = [page for page in PAGES if page.parent == ROOT / "docs"]
 LONG = (
@@ -178,8 +178,8 @@ def test_the_cluster_of_the_page_on_one_machine(tmp_path):
     for program in ("dask", "optilab"):
         (tmp_path / program).write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {program} "$@"\n')
         (tmp_path / program).chmod(0o755)
-    place = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "OPTILAB_RUNS": "runs"}
-    options = {"cwd": tmp_path, "env": {**os.environ, **place}}
+    place = environment(PATH=f"{tmp_path}:{os.environ['PATH']}", OPTILAB_RUNS="runs")
+    options = {"cwd": tmp_path, "env": place}
     with (tmp_path / "log").open("wb") as log:
         cluster = subprocess.Popen(
             ["sh", "-c", start + "wait"], stdout=log, stderr=log, start_new_session=True, **options

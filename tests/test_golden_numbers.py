@@ -14,9 +14,9 @@ import pytest
 
 from optilab.judge.judge import alpha, judge
 from optilab.optimize import OBJECTIVES, RULES
+from tests.kit.command import run
 from tests.kit.contracts import forms, symmetric, walk
 from tests.kit.idx import write_idx_dataset
-from tests.kit.run import run
 
 FOLDER = Path(__file__).parent / "recorded"
 
@@ -150,7 +150,7 @@ def trainings(folder):
     found = {}
     for name, keys in KINDS.items():
         settings = [f"--set={key}={json.dumps(value)}" for key, value in keys.items()]
-        done = run(["train", "plain.yaml", "--json", *settings], folder, {})
+        done = run(["train", "plain.yaml", "--json", *settings], folder)
         assert done.returncode == 0, f"{name}: {done.stderr}"
         document = json.loads(done.stdout)
         lines = (folder / document["run"] / "diagnostics.jsonl").read_text().splitlines()

@@ -7,8 +7,8 @@ from itertools import pairwise
 import pytest
 
 from optilab.errors import ExitCode
+from tests.kit.command import run
 from tests.kit.pages import ROOT, answer, scripts
-from tests.kit.run import run
 
 README, CI = ROOT / "README.md", ROOT / "docs" / "ci.md"
 BLOCKS = scripts(README)
@@ -36,7 +36,7 @@ def test_the_message_about_a_config_is_what_the_tool_prints(tmp_path):
     (tmp_path / "my.yaml").write_text(
         "model:\n  hidden: [128, 128]\n\n  activaton: relu\noptimizer:\n\n  name: sgd\n\n  lr: -0.01\n"
     )
-    done = run(["train", "--config", "my.yaml"], tmp_path, {})
+    done = run(["train", "--config", "my.yaml"], tmp_path)
     assert done.returncode == ExitCode.USAGE
     assert f"```\n{done.stderr}```" in text
 

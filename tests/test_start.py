@@ -1,10 +1,8 @@
 """What the start of a command loads, in processes of their own."""
 
-import subprocess
-import sys
-
 from optilab.commands import COMMANDS
 from optilab.optimize import RULES
+from tests.kit.command import python
 
 SLOW = {"torch", "torchvision", "matplotlib", "scipy", "jax", "optax", "pandas", "sklearn"}
 LINES = [
@@ -104,7 +102,7 @@ print(*(kind.name for kind in stepped))
 def loaded(lines, folder, slow=SLOW):
     """What each line has loaded of `slow`, one after the other, so that the first one to load it is named first."""
     program = PROGRAM.format(lines=lines, folder=str(folder), slow=slow)
-    done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True)
+    done = python(program, folder)
     return [line for line in done.stderr.splitlines() if line.startswith("loaded")]
 
 
@@ -127,19 +125,17 @@ def test_line_without_numbers_loads_no_numpy(tmp_path):
     assert last == f"loaded ['numpy'] {control}"
 
 
-def test_functions_and_their_trees_load_no_numpy():
+def test_functions_and_their_trees_load_no_numpy(tmp_path):
     """The second line is the control."""
     program = "import sys; from optilab.optimize import OBJECTIVES as functions; booth = functions['booth'](); "
     program += (
         "booth.nodes(); print('numpy' in sys.modules); import optilab.optimize.path; print('numpy' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stdout.splitlines() == ["False", "True"], done.stderr
+    assert python(program, tmp_path).stdout.splitlines() == ["False", "True"]
 
 
-def test_no_optimizer_loads_pytorchs_compiler():
+def test_no_optimizer_loads_pytorchs_compiler(tmp_path):
     """Its import takes as long as that of torch itself. The second line is the control."""
-    done = subprocess.run([sys.executable, "-c", OPTIMIZERS], capture_output=True, text=True)
-    *loads, stepped = done.stdout.splitlines()
-    assert loads == ["[]", "True"], done.stderr
+    *loads, stepped = python(OPTIMIZERS, tmp_path).stdout.splitlines()
+    assert loads == ["[]", "True"]
     assert stepped.split() == [name for name, kind in RULES.items() if not kind().needs]

@@ -18,8 +18,8 @@ import pytest
 from optilab import __version__
 from optilab.errors import OptilabError
 from optilab.lab import Lab
+from tests.kit.command import restored, run
 from tests.kit.idx import write_idx_dataset
-from tests.kit.run import restored, run
 
 TRANSCRIPTS = sorted((Path(__file__).parent / "recorded" / "transcripts").glob("*.txt"))
 ENTRY = re.compile(r"^(?:\$|>>>) (?:.*<<END\n(?:.*\n)*?END\n|.*\n)", re.MULTILINE)
@@ -90,7 +90,7 @@ class Session:
             done = subprocess.run(line, capture_output=True, **options)
             return done.stdout + done.stderr, done.returncode
         command, _, shown = line.partition(" | ")
-        done = run(shlex.split(command)[1:], self.folder, self.environment)
+        done = run(shlex.split(command)[1:], self.folder, env=self.environment)
         text = done.stdout + done.stderr
         return subprocess.check_output(shown, input=text, **options) if shown else text, done.returncode
 

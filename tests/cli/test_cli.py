@@ -8,7 +8,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,8 +16,9 @@ import yaml
 from optilab.cli import COMMANDS
 from optilab.config.presets import named
 from optilab.runs.metrics import EPOCH_METRICS
+from tests.kit.command import OPTILAB, ROOT, run
 from tests.kit.generated import training
-from tests.kit.run import run
+from tests.kit.processes import on_a_terminal
 
 
 def table(path):
@@ -137,25 +137,24 @@ def test_a_help_screen_fits_80_columns_and_its_examples_can_be_pasted(name, opti
 @pytest.mark.parametrize(
     "environment", [{"LANG": "C", "LC_ALL": "C"}, {"PYTHONIOENCODING": "ascii"}, {"COLUMNS": "1"}]
 )
-def test_odd_terminals(environment, optilab_process):
-    done = optilab_process("optimize", "--algo", "sgd,adam", **environment)
+def test_odd_terminals(environment, optilab):
+    done = optilab("optimize", "--algo", "sgd,adam", how="fresh", **environment)
     assert "adam" in done.stdout
     assert done.stdout.isascii()
 
 
-def test_colour_only_on_a_terminal_that_wants_it(forked_without_torch, tmp_path):
+def test_colour_only_on_a_terminal_that_wants_it(tmp_path):
     def colours(**environment):
         arguments = ["optimize", "--algo", "sgd"]
-        return forked_without_torch.on_a_terminal(arguments, tmp_path, COLUMNS="100", **environment)
+        return on_a_terminal(arguments, tmp_path, "forked without torch", COLUMNS=100, **environment)
 
     assert "\x1b[33m" in colours()  # still moving: yellow
     assert "\x1b[3" not in colours(NO_COLOR="1")
     assert "\x1b[3" not in colours(TERM="dumb")
 
 
-def test_a_terminal_gets_live_progress_and_its_cursor_back(forked_with_torch, small, tmp_path):
-    arguments = ["train", "--config", str(small), "--epochs", "40"]
-    written = forked_with_torch.on_a_terminal(arguments, tmp_path, COLUMNS="100")
+def test_a_terminal_gets_live_progress_and_its_cursor_back(small, tmp_path):
+    written = on_a_terminal(["train", "--config", small, "--epochs", 40], tmp_path, COLUMNS=100)
     assert "epochs/s" in written
     assert written.rfind("\x1b[?25h") > written.rfind("\x1b[?25l") >= 0
 
@@ -194,25 +193,23 @@ def test_completion_after_a_preset_offers_no_part(optilab):
     assert (done.stdout.strip(), done.stderr) == ("", "")
 
 
-def test_completion_of_a_command_name_imports_no_command(optilab_process, tmp_path):
+def test_completion_of_a_command_name_imports_no_command(optilab, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
         "import atexit, sys\n"
         "names = lambda: [m for m in sys.modules if m.startswith('optilab.commands.')]\n"
         "atexit.register(lambda: print(names(), file=sys.stderr))\n"
     )
-    here = {"PYTHONPATH": str(tmp_path)}
+    here = {"PYTHONPATH": f"{tmp_path}:{ROOT}", "how": "fresh"}
     shell = {"_OPTILAB_COMPLETE": "complete_bash", "COMP_WORDS": "optilab\ntr", "COMP_CWORD": "1"}
-    assert optilab_process(**shell, **here).stderr.strip() == "[]"
-    assert optilab_process("--help", **here).stderr.strip() == "[]"
+    assert optilab(**shell, **here).stderr.strip() == "[]"
+    assert optilab("--help", **here).stderr.strip() == "[]"
 
 
-def test_a_full_disk_behind_stdout(forked_without_torch, tmp_path):
+def test_a_full_disk_behind_stdout(optilab):
     if not Path("/dev/full").exists():
         pytest.fail("this test needs /dev/full")
-    done = forked_without_torch.run(["optimize", "--algo", "sgd"], tmp_path, stdout="/dev/full")
-    assert done.code == 7
-    assert "No space left" in done.err
-    assert "Traceback" not in done.err
+    done = optilab("optimize", "--algo", "sgd", how="forked without torch", stdout="/dev/full", code=7)
+    assert "No space left" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -242,7 +239,7 @@ def test_a_flag_that_is_a_path_is_a_path(name, optilab, small, tmp_path):
 
 
 @pytest.mark.parametrize("where", ["flag", "config"])
-def test_a_folder_of_data_with_an_accent_in_the_c_locale(where, optilab_process, small, tmp_path):
+def test_a_folder_of_data_with_an_accent_in_the_c_locale(where, optilab, small, tmp_path):
     shutil.copytree(small.parent, tmp_path / "données")
     environment = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     more = ["--data-dir", "données"]
@@ -252,7 +249,7 @@ def test_a_folder_of_data_with_an_accent_in_the_c_locale(where, optilab_process,
         )
         more = []
     config = small if where == "flag" else "mine.yaml"
-    done = optilab_process("train", "--config", config, "--epochs", 1, *more, "--quiet", **environment)
+    done = optilab("train", "--config", config, "--epochs", 1, *more, "--quiet", how="fresh", **environment)
     written = (tmp_path / done.stdout.strip() / "config.yaml").read_text(encoding="utf-8")
     assert yaml.safe_load(written)["data"]["dir"] == "données"
 
@@ -392,7 +389,7 @@ def test_every_printed_command_can_be_pasted(tmp_path):
     (tmp_path / f"{ODD}.yaml").write_text("optimizer: {name: sgd, lr: 1e-6}\n")
     printed = list[str]()
     for arguments in PRINTING:
-        done = run([*map(str, arguments)], tmp_path, dict(os.environ))
+        done = run(arguments, tmp_path)
         printed += re.findall(r"(?m)optilab [a-z][^\n`]*", done.stdout + done.stderr)
         if "x" in arguments:
             shutil.copytree(tmp_path / ODD / "x", tmp_path / ODD / ODD)
@@ -403,16 +400,15 @@ def test_every_printed_command_can_be_pasted(tmp_path):
 
 
 def test_a_deleted_working_directory_is_named(tmp_path):
-    script = f"mkdir d; cd d; rmdir ../d; exec {sys.executable} -m optilab train relu.yaml"
+    script = f"mkdir d; cd d; rmdir ../d; exec {' '.join(OPTILAB)} train relu.yaml"
     done = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (7, "optilab: the working directory: No such file or directory\n")
 
 
-def test_question_on_a_terminal_is_not_in_the_document(optilab, forked_without_torch, tmp_path):
+def test_question_on_a_terminal_is_not_in_the_document(optilab, tmp_path):
     optilab("optimize", "sgd", "--name", "b", "--quiet")
-    seen = forked_without_torch.on_a_terminal(
-        ["runs", "rm", "b", "--json"], tmp_path, ("stdin", "stderr"), ("[y/N]", "y\n")
-    )
+    line = ["runs", "rm", "b", "--json"]
+    seen = on_a_terminal(line, tmp_path, "forked without torch", ("stdin", "stderr"), ("[y/N]", "y\n"))
     assert "delete runs/b? [y/N]:" in seen
     assert not (tmp_path / "runs" / "b").exists()
 

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from xml.etree import ElementTree
 
 import numpy as np
@@ -18,8 +17,8 @@ from optilab.config.section import dump
 from optilab.config.training import TrainConfig
 from optilab.errors import ConfigError
 from optilab.judge.claims import judge_claims, judge_mean, results_of_trainings
+from tests.kit.command import OPTILAB, ROOT, environment
 from tests.kit.generated import training
-from tests.kit.pages import ROOT
 
 PAGES = [ROOT / "docs" / f"{name}.md" for name in ("claims", "ci")]
 
@@ -346,11 +345,11 @@ def machine(tmp_path):
     (tmp_path / "claims.yaml").write_text(blocks("yaml")["claims.yaml"])
     bin_ = tmp_path / "bin"
     bin_.mkdir()
-    for name, command in {"optilab": f'"{sys.executable}" -m optilab "$@"', "pip": 'echo "$@" > pip.txt'}.items():
+    for name, command in {"optilab": f'{" ".join(OPTILAB)} "$@"', "pip": 'echo "$@" > pip.txt'}.items():
         (bin_ / name).write_text(f"#!/bin/sh\n{command}\n")
         (bin_ / name).chmod(0o755)
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("GITHUB")}
-    return tmp_path, {**clean, "PATH": f"{bin_}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    variables = environment(PATH=f"{bin_}:{os.environ['PATH']}")
+    return tmp_path, {name: value for name, value in variables.items() if not name.startswith("GITHUB")}
 
 
 def test_shell_script_of_the_page_runs(machine):

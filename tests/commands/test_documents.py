@@ -5,7 +5,6 @@ type while the `schema_version` of the document is the same.
 """
 
 import json
-import os
 import re
 import shlex
 from collections import defaultdict
@@ -15,10 +14,9 @@ from importlib import import_module
 import pytest
 
 from optilab.cli import COMMANDS as COMMAND_NAMES
+from tests.kit.command import ROOT, run
 from tests.kit.generated import training
 from tests.kit.idx import write_idx_dataset
-from tests.kit.pages import ROOT
-from tests.kit.run import run
 
 FILE = ROOT / "tests" / "recorded" / "documents.txt"
 FILES = {
@@ -54,7 +52,7 @@ def collect_documents(folder):
     documents = defaultdict(list)
     for name, block in BLOCKS.items():
         for line in (line for line in block if line.startswith("$ ")):
-            done = run([*shlex.split(line)[2:], "--json"], folder, {**os.environ})
+            done = run([*shlex.split(line)[2:], "--json"], folder)
             assert done.stdout.count("\n") == 1, f"{line}\n{done.stdout}\n{done.stderr}"
             document = json.loads(done.stdout)
             assert (list(document) == ["schema_version", "error"]) == (name == "error"), document

@@ -13,8 +13,7 @@ from optilab.config.tree import Tree, yaml_bytes
 from optilab.errors import ConfigError, OptilabError
 from optilab.marks import ConfigKey, Read
 from optilab.request.request import options
-from tests.kit.pages import ROOT
-from tests.kit.run import run
+from tests.kit.command import ROOT, run
 
 MODULES = {name: import_module(f"optilab.commands.{name}") for name in COMMANDS}
 REQUESTS = [
@@ -122,7 +121,7 @@ def test_drawn_line_is_answered_or_refused(tmp_path_factory, data):
     flags = [option.flag for option in known.values() if option.flag.startswith("--") and option.name != "yes"]
     typed = data.draw(st.lists(st.sampled_from([*flags, "--nope", *WORDS]), max_size=5))
     line = [name, *part, *typed, *stop]
-    done = run(line, tmp_path_factory.mktemp("line"), {})
+    done = run(line, tmp_path_factory.mktemp("line"))
     assert done.returncode != 1, shlex.join(line)
     assert "Traceback" not in done.stderr + done.stdout
     assert done.returncode in (2, 3, 4, 5) or not stop, shlex.join(line)

@@ -17,7 +17,7 @@ from optilab.config.tree import flat, override
 from optilab.errors import OptilabError
 from optilab.optimize import RULES
 from optilab.optimize.schedules import SCHEDULES
-from tests.kit.pages import ROOT
+from tests.kit.command import ROOT
 
 DEFAULTS = ROOT / "tests" / "recorded" / "defaults.json"
 SENTENCE = "a default never changes its meaning"

@@ -7,16 +7,16 @@ import pytest
 
 from tests.faults.sandbox import CONFIG, Sandbox
 from tests.kit.idx import write_idx_dataset
-from tests.kit.processes import Forked, missing_tools
+from tests.kit.processes import missing_tools
 
 
 @pytest.fixture(scope="session")
-def undisturbed_sandbox(tmp_path_factory: pytest.TempPathFactory, forked_with_torch: Forked) -> Sandbox:
+def undisturbed_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
     folder = tmp_path_factory.mktemp("sandbox")
     write_idx_dataset(folder / "data", 240, 100)
     (folder / "lab.yaml").write_text(CONFIG, encoding="utf-8")
-    made = Sandbox(folder, forked_with_torch)
-    assert made.train("reference").code == 0
+    made = Sandbox(folder)
+    assert made.train("reference").returncode == 0
     made.reference = made.result("reference")
     return made
 

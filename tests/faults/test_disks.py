@@ -3,7 +3,6 @@
 import resource
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,12 +10,12 @@ import pytest
 
 from optilab.errors import ExitCode
 from tests.faults.sandbox import EPOCHS, Sandbox
-from tests.kit.processes import environment, without_loading_notice
+from tests.kit.command import OPTILAB, environment, without_loading_notice
 
 REMOUNT = "mount --options-mode ignore -o remount"
 """Without the options it was mounted with: its owner's number has no meaning in a user's own namespace."""
 SIZES = (4, 8, 16, 32, 100, 300, 320, 330, 470, 480, 496)  # KiB, of the 500 or so that a run needs
-PYTHON = f"{sys.executable} -m optilab"
+PYTHON = " ".join(OPTILAB)
 
 
 def in_namespace(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -78,7 +77,7 @@ def test_a_limit_of_the_file_size(sandbox: Sandbox) -> None:
     """EFBIG, as ENOSPC: the checkpoint is not claimed, nothing half written stays."""
     limits = (100 << 10, resource.RLIM_INFINITY)
     done = sandbox.train("limited", before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limits))
-    assert done.code == ExitCode.SYSTEM
-    assert "File too large" in done.err
-    assert sandbox.check_survivors("limited", done.out).durable == 0
+    assert done.returncode == ExitCode.SYSTEM
+    assert "File too large" in done.stderr
+    assert sandbox.check_survivors("limited", done.stdout).durable == 0
     sandbox.recover("limited")

@@ -218,7 +218,7 @@ def test_negative_control_no_generator(dataset: data.Dataset, monkeypatch: pytes
 
 def test_negative_control_by_the_command_line(sandbox: Sandbox) -> None:
     sandbox.train("control", "--epochs", "2")
-    assert sandbox.resume("control", before=sabotage.no_generator).code == 0
+    assert sandbox.resume("control", before=sabotage.no_generator).returncode == 0
     with pytest.raises(AssertionError, match="of the undisturbed run"):
         sandbox.compare("control")
 
@@ -229,5 +229,5 @@ def test_a_checkpoint_every_second_epoch(sandbox: Sandbox) -> None:
     process.wait_for("epoch 1/")
     process.send(signal.SIGKILL)
     process.finish()
-    assert sandbox.resume("second", "--set", "checkpoint_every=2").code == 0
+    assert sandbox.resume("second", "--set", "checkpoint_every=2").returncode == 0
     assert sandbox.result("second")["metrics.csv"] == sandbox.reference["metrics.csv"]

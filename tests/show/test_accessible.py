@@ -8,9 +8,8 @@ import pytest
 
 from optilab.show.chart import DARK_COLORS, LIGHT_COLORS
 from optilab.show.page import asset
+from tests.kit.command import ROOT, run
 from tests.kit.generated import layered, training
-from tests.kit.pages import ROOT
-from tests.kit.run import run
 
 pytestmark = pytest.mark.browser
 
@@ -49,7 +48,7 @@ def pages(tmp_path_factory):
     for name, (*words,) in commands.items():
         file = f"{name}.html"
         out = [] if words[-1] == "--out" else ["--out"]
-        done = run([*words, *out, file], folder, dict(os.environ))
+        done = run([*words, *out, file], folder)
         assert done.returncode == 0, done.stderr
     return {name: folder / f"{name}.html" for name in commands}
 

@@ -20,7 +20,7 @@ from optilab.verify.candidate import load
 from optilab.verify.compare import compare
 from optilab.verify.sandbox import LEVELS, Sandbox, TimeLimit, running
 from optilab.verify.submissions import grade_all, grade_file
-from tests.kit.pages import ROOT
+from tests.kit.command import ROOT, environment, run
 from tests.kit.processes import missing_tools, wait_until
 
 RULE = "def SGD(w, g, lr=0.01):\n    return w - lr * g\n"
@@ -162,9 +162,7 @@ def test_a_lower_limit_of_the_user_holds(tmp_path):
     """It is no error that the time limit of all answers is longer."""
     (tmp_path / "right.py").write_text(RULE)
     limits = ["prlimit", "--cpu=60", "--nproc=9000", "--as=3000000000"]
-    command = [*limits, sys.executable, "-m", "optilab", "grade", "right.py", "--against", "sgd"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = run(["grade", "right.py", "--against", "sgd"], tmp_path, "fresh", before=limits)
     assert "1 equal" in done.stdout, done
 
 
@@ -191,8 +189,8 @@ def test_a_killed_grader_leaves_nothing(tmp_path, level):
     program = f"from optilab.verify import sandbox\nsandbox.strongest_level = lambda: {level!r}\n"
     program += "from optilab.__main__ import main\nmain()"
     command = [sys.executable, "-c", program, "grade", "a.py", "--against", "sgd"]
-    environment = {**os.environ, "TMPDIR": str(tmp_path / "out"), "PYTHONPATH": str(ROOT)}
-    grader = subprocess.Popen(command, cwd=tmp_path / "in", env=environment, stderr=subprocess.PIPE)
+    variables = environment(TMPDIR=tmp_path / "out")
+    grader = subprocess.Popen(command, cwd=tmp_path / "in", env=variables, stderr=subprocess.PIPE)
     wait_until(lambda: left() or grader.poll() is not None)
     grader.kill()
     assert grader.communicate()[1] == b""
@@ -231,12 +229,12 @@ def test_failure_costs_a_sentence(tmp_path, source, error, words):
             compare(submission.load(), RULES["sgd"]())
 
 
-def test_verify_passes_no_file_that_ends_its_process(optilab_process, tmp_path):
+def test_verify_passes_no_file_that_ends_its_process(optilab, tmp_path):
     """The output of the file is in no document; it may close its end of the connection."""
     (tmp_path / "exits.py").write_text(f"import os\nos._exit(0)\n{RULE}")
     (tmp_path / "right.py").write_text(f"print('hello')\n{RULE}")
-    refused = optilab_process("verify", "exits.py:SGD", "--against", "sgd", code=2)
+    refused = optilab("verify", "exits.py:SGD", "--against", "sgd", how="fresh", code=2)
     assert refused.stderr == "optilab: exits.py: the code ended the process (exit status 0)\n"
-    printing = optilab_process("verify", "right.py:SGD", "--against", "sgd", "--json")
+    printing = optilab("verify", "right.py:SGD", "--against", "sgd", "--json", how="fresh")
     assert json.loads(printing.stdout)["equal"]
     assert "hello" in printing.stderr
