@@ -42,7 +42,7 @@ def test_the_message_about_a_config_is_what_the_tool_prints(tmp_path):
 
 
 def test_the_exit_codes_are_those_of_the_code():
-    """Numbers and meanings: a meaning is the text below the number in `errors.ExitCode`."""
+    """Numbers and meanings: a meaning is the text below the number in `errors.ExitCode`, or a link to its definition."""
     (enum,) = (
         node
         for node in ast.parse((ROOT / "optilab" / "errors.py").read_text()).body
@@ -55,4 +55,7 @@ def test_the_exit_codes_are_those_of_the_code():
     }
     documented = dict(re.findall(r"^\| (\d) \| (.*) \|$", CI.read_text(), flags=re.MULTILINE))
     assert set(map(int, documented)) == set(ExitCode)
+    assert "**diverged**" in (ROOT / "docs" / "glossary.md").read_text()
+    assert documented.pop("6") == "[Diverged](glossary.md) (`optilab help diverged`)."
+    assert meanings.pop("6").startswith("Diverged: ")
     assert {code: documented[code] for code in meanings} == meanings
