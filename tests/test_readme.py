@@ -42,7 +42,7 @@ def test_the_message_about_a_config_is_what_the_tool_prints(tmp_path):
 
 
 def test_the_exit_codes_are_those_of_the_code():
-    """Numbers and meanings: a meaning is the text below the number in `errors.ExitCode`, or a link to its definition."""
+    """Numbers and meanings: a meaning is the text below the number in `errors.ExitCode`, or a link to the glossary."""
     (enum,) = (
         node
         for node in ast.parse((ROOT / "optilab" / "errors.py").read_text()).body
