@@ -209,7 +209,7 @@ def test_a_killed_grader_leaves_nothing(tmp_path, level):
         (
             "import time\ndef f(w, g): time.sleep(0.5); return w",
             TimeLimit,
-            r"up to step \d+ together",
+            r"up to step \d+ together took more than 2 s",
         ),
         ("import os\ndef f(w, g, lr): os.kill(os.getpid(), 9)", UsageError, "ended the process \\(signal 9\\)"),
         ("import os\nos._exit(0)", UsageError, "ended the process \\(exit status 0\\)"),
@@ -217,8 +217,10 @@ def test_a_killed_grader_leaves_nothing(tmp_path, level):
         ("def f(w, g, lr): return w - 2 * lr * g", None, ""),
     ],
 )
-def test_failure_costs_a_sentence(tmp_path, source, error, words):
+def test_failure_costs_a_sentence(tmp_path, monkeypatch, source, error, words):
     """Other code has the verdict of this process."""
+    assert sandbox.TOTAL_LIMITS == 10
+    monkeypatch.setattr(sandbox, "TOTAL_LIMITS", 2)
     path = tmp_path / "mine.py"
     path.write_text(source)
     with running(path, None, "f", "", Sandbox(1.0 if error else 30.0)) as submission:
