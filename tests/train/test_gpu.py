@@ -15,7 +15,8 @@ from optilab.runs.provenance import provenance
 from optilab.runs.tables import json_line
 from optilab.train import checkpoint, session
 from tests.kit.idx import write_idx_dataset
-from tests.train.test_device import CASES, CPU, DEVICE, Silent, configured, started
+from tests.kit.trainings import CPU, Silent
+from tests.train.test_device import CASES, DEVICE, configured, started
 
 pytestmark = pytest.mark.gpu
 
