@@ -12,8 +12,7 @@ import time
 
 import pytest
 
-from tests.kit.command import OPTILAB, environment, run
-from tests.kit.processes import missing_tools
+from tests.kit.command import OPTILAB, environment, need, run
 
 EVALUATE = 'eval "$(optilab --show-completion)"\n'
 START = {
@@ -47,8 +46,7 @@ LINES = {
 def completed(request, tmp_path_factory):
     """All lines as one of the shells completes them: line -> what is printed of its last word."""
     name, folder = request.param, tmp_path_factory.mktemp("shell")
-    if missing_tools(name):
-        pytest.skip(f"needs {name}: apt-get install {name}")
+    need(name)
     line = ["optimize", "--algo", "sgd", "--name", "mine-7", "--quiet"]
     run(line, folder, code=0)
     (folder / "unlike-a-preset.yaml").write_text("")

@@ -21,8 +21,6 @@ from optilab.show import page as pages
 from tests.commands import test_page_contract as contract
 from tests.kit.hostile import HOSTILE
 
-pytestmark = pytest.mark.browser
-
 FOREIGN = (
     "img, iframe, object, embed, form, a:not(.skip, #steps a), meta[http-equiv=refresh], [onload], [onerror], "
     "[onmouseover], [onclick]"

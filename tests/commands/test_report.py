@@ -10,8 +10,6 @@ import pytest
 from optilab import runs
 from tests.kit.generated import layered, training
 
-pytestmark = pytest.mark.browser
-
 RISING, FLAT = (0.123456, 0.4, 0.65), (0.1, 0.1, 0.1)
 LOSS, ACCURACY = (f".of2 .chart:nth-child({number})" for number in (1, 2))
 UNFOLD = "for (const part of document.querySelectorAll('details')) part.open = true"

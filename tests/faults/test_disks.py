@@ -3,14 +3,13 @@
 import resource
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from optilab.errors import ExitCode
 from tests.faults.sandbox import EPOCHS, Sandbox
-from tests.kit.command import OPTILAB, environment, without_loading_notice
+from tests.kit.command import OPTILAB, environment, need, without_loading_notice
 
 REMOUNT = "mount --options-mode ignore -o remount"
 """Without the options it was mounted with: its owner's number has no meaning in a user's own namespace."""
@@ -26,9 +25,9 @@ def in_namespace(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("size", SIZES)
-def test_a_full_disk(size: int, sandbox: Sandbox, tmp_path: Path, needs: Callable[..., None]) -> None:
+def test_a_full_disk(size: int, sandbox: Sandbox, tmp_path: Path) -> None:
     """Exit status 7 with the bytes that are missing; with space again, the run ends as the undisturbed one."""
-    needs("unshare")
+    need("unshare")
     disk, line = tmp_path / "mnt", f"train lab.yaml --epochs {EPOCHS} --runs-dir {tmp_path}/mnt --name full"
     disk.mkdir()
     script = f"""
@@ -55,9 +54,9 @@ def test_a_full_disk(size: int, sandbox: Sandbox, tmp_path: Path, needs: Callabl
 
 
 @pytest.mark.nightly
-def test_a_read_only_disk(sandbox: Sandbox, tmp_path: Path, needs: Callable[..., None]) -> None:
+def test_a_read_only_disk(sandbox: Sandbox, tmp_path: Path) -> None:
     """Refused before any training, naming the place; what is there can be read."""
-    needs("unshare")
+    need("unshare")
     script = f"""
         mount -t tmpfs none {tmp_path} && cp -r runs/reference {tmp_path} && {REMOUNT},ro {tmp_path} || exit 99
         {PYTHON} {" ".join(sandbox.argv("x"))} --runs-dir {tmp_path}; test $? = 7 || exit 98

@@ -20,8 +20,7 @@ import pytest
 from tests.faults import sabotage
 from tests.faults.file_calls import DEATH, FileCalls
 from tests.faults.sandbox import Sandbox, study_files
-from tests.kit.command import environment, run
-from tests.kit.processes import missing_tools
+from tests.kit.command import environment, need, run
 
 STUDY = "sweep lab.yaml --over optimizer.lr=0.003,0.01 --epochs 1 --jobs 1 --quiet --name"
 WITHOUT_GIT = environment(PATH="")
@@ -186,8 +185,7 @@ VERBS = "openat,mkdir,write,fsync,rename,renameat,renameat2,unlink,unlinkat,rmdi
 @pytest.mark.nightly
 def test_the_kernel_sees_the_same_calls(sandbox: Sandbox, tmp_path: Path) -> None:
     """Nothing changes the disk but what Python tells of."""
-    if missing_tools("strace"):
-        pytest.skip("not installed: strace")
+    need("strace")
     calls = FileCalls(tmp_path / "calls.txt")
     assert sandbox.train("kernel", before=calls).returncode == 0
     sandbox.remove("kernel")

@@ -5,7 +5,6 @@ import io
 import json
 import os
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 from optilab import runs
 from tests.faults import sabotage
 from tests.faults.sandbox import Sandbox
-from tests.kit.command import environment, run
+from tests.kit.command import environment, need, run
 from tests.kit.hostile import HOSTILE, LIVE
 
 COMMANDS = (
@@ -76,9 +75,9 @@ def test_no_cell_is_a_formula(text: str) -> None:
 SECRETS = ("AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "DATABASE_URL", "SSH_AUTH_SOCK", "MY_PASSWORD", "OPENAI_API_KEY")
 
 
-def test_secrets_stay_out(sandbox: Sandbox, tmp_path: Path, needs: Callable[..., None]) -> None:
+def test_secrets_stay_out(sandbox: Sandbox, tmp_path: Path) -> None:
     """Of the environment, the repository's remote and ~/.netrc; the run, the output and a traceback have none."""
-    needs("git")
+    need("git")
     remote = "https://me:canary-remote@example.org/x.git"
     for command in (["init", "-q"], ["remote", "add", "origin", remote]):
         subprocess.run(["git", *command], cwd=tmp_path, check=True)
@@ -108,11 +107,9 @@ REPOSITORIES = {
 @pytest.mark.parametrize(
     ("what", "where"), [*((what, ".gitattributes") for what in REPOSITORIES), ("clean", ".git/info/attributes")]
 )
-def test_hostile_repository_runs_nothing(
-    what: str, where: str, tmp_path: Path, needs: Callable[..., None]
-) -> None:
+def test_hostile_repository_runs_nothing(what: str, where: str, tmp_path: Path) -> None:
     """Neither its monitor nor a filter of a file that changed; `git status` runs each."""
-    needs("git")
+    need("git")
     key, program, tracked, canary = (
         REPOSITORIES[what],
         *(tmp_path / name for name in ("program", "tracked", "canary")),

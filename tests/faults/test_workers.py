@@ -30,7 +30,7 @@ from optilab.study.trials import Trial, as_trial, require_buildable, task_of
 from optilab.study.workers import Processes, Reply, Workers, WorkersLost
 from tests.faults.sandbox import Sandbox, study_files
 from tests.faults.test_killed_study import running
-from tests.kit.command import ROOT, environment, run
+from tests.kit.command import ROOT, environment, need, run
 from tests.kit.processes import (
     Process,
     start,
@@ -402,11 +402,9 @@ def test_a_stopped_command(
 
 
 @pytest.mark.nightly
-def test_a_worker_that_cannot_take_part(
-    sandbox: Sandbox, cluster: Cluster, tmp_path: Path, needs: Callable[..., None]
-) -> None:
+def test_a_worker_that_cannot_take_part(sandbox: Sandbox, cluster: Cluster, tmp_path: Path) -> None:
     """With another optilab, or without the disk of the study: it is refused by name, and another one trains."""
-    needs("unshare")
+    need("unshare")
     shutil.copytree(ROOT / "optilab", tmp_path / "old" / "optilab")
     init = tmp_path / "old" / "optilab" / "__init__.py"
     init.write_text(init.read_text().replace(__version__, "0.0.1"))

@@ -13,6 +13,7 @@ import contextlib
 import gc
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 from unittest import mock
+
+import pytest
 
 from optilab.__main__ import main
 from optilab.study import workers
@@ -77,6 +80,12 @@ def python(
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, check=False, **TEXT)
     assert done.returncode == 0, done.stderr
     return done
+
+
+def need(*programs: str) -> None:
+    """Skip the test where a program is not installed; in CI and at night it fails instead (conftest.py)."""
+    if absent := [program for program in programs if shutil.which(program) is None]:
+        pytest.skip(f"not installed: {', '.join(absent)}")
 
 
 def without_loading_notice(error: str) -> str:

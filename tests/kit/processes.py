@@ -13,7 +13,6 @@ import os
 import pkgutil
 import resource
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -86,11 +85,6 @@ def wait_until(holds: Callable[[], bool], seconds: float = SECONDS) -> None:
     while not holds():
         assert time.monotonic() < deadline, f"waited {seconds} s in vain"
         time.sleep(0.001)
-
-
-def missing_tools(*tools: str) -> list[str]:
-    """The programs that are not installed."""
-    return [tool for tool in tools if shutil.which(tool) is None]
 
 
 _numbers = iter(range(10**9))

@@ -11,8 +11,6 @@ from optilab.show.page import asset
 from tests.kit.command import ROOT, run
 from tests.kit.generated import layered, training
 
-pytestmark = pytest.mark.browser
-
 AXE = Path(os.environ.get("AXE_CORE", ROOT / "node_modules" / "axe-core")) / "axe.min.js"
 INSTALL = "npm install --no-save --ignore-scripts axe-core"
 KINDS = ("report", "settings", "race", "play", "curve")

@@ -20,8 +20,8 @@ from optilab.verify.candidate import load
 from optilab.verify.compare import compare
 from optilab.verify.sandbox import LEVELS, Sandbox, TimeLimit, running
 from optilab.verify.submissions import grade_all, grade_file
-from tests.kit.command import ROOT, environment, run
-from tests.kit.processes import missing_tools, wait_until
+from tests.kit.command import ROOT, environment, need, run
+from tests.kit.processes import wait_until
 
 RULE = "def SGD(w, g, lr=0.01):\n    return w - lr * g\n"
 WRONG = "def SGD(w, g, lr=0.01):\n    return w + 3 * lr * g * g\n"
@@ -33,8 +33,8 @@ NAMED = f"import ctypes\nctypes.CDLL(None).prctl(15, b'{MARK}')\n"
 
 @pytest.fixture(params=LEVELS)
 def level(request):
-    if request.param == "bubblewrap" and missing_tools("bwrap"):
-        pytest.skip("bubblewrap is not installed: apt-get install bubblewrap")
+    if request.param == "bubblewrap":
+        need("bwrap")
     if not sandbox.works(request.param):
         pytest.skip(f"{request.param} do not work here: no user namespaces")
     return request.param
