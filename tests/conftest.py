@@ -14,7 +14,7 @@ import pytest
 
 from optilab.data.catalog import DATASETS, find
 from tests.kit.browser import browser, page
-from tests.kit.command import environment, run
+from tests.kit.command import RECORDED, environment, run
 from tests.kit.idx import write_idx_dataset
 from tests.kit.sets import COLLECTED, PUSH
 
@@ -139,6 +139,18 @@ def optilab(tmp_path):
         return run(arguments, cwd, how, code, environment(**variables), **options)
 
     return call
+
+
+@pytest.fixture
+def recorded(request):
+    """The text of a file of tests/recorded; with `--accept` it is first written again, as `now`."""
+
+    def read(name, now):
+        if request.config.getoption("--accept"):
+            (RECORDED / name).write_text(now)
+        return (RECORDED / name).read_text()
+
+    return read
 
 
 @pytest.fixture(scope="session")

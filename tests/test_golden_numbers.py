@@ -7,7 +7,6 @@ files are no oracle: that a number is right is tested by parity, printed digits,
 import json
 import math
 from dataclasses import asdict, fields, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,8 +16,6 @@ from optilab.optimize import OBJECTIVES, RULES
 from tests.kit.command import run
 from tests.kit.contracts import forms, symmetric, walk
 from tests.kit.idx import write_idx_dataset
-
-FOLDER = Path(__file__).parent / "recorded"
 
 # --- rules -------------------------------------------------------------------------------------------------
 
@@ -248,13 +245,11 @@ def differences(now, stored, precision, place=""):
 
 
 @pytest.mark.parametrize("name", PRECISION)
-def test_numbers_are_those_stored(name, request, tmp_path):
+def test_numbers_are_those_stored(name, recorded, tmp_path):
     made = {"rules": rules, "functions": functions, "verdicts": verdicts, "trainings": lambda: trainings(tmp_path)}
-    now, path = rounded(made[name]()), FOLDER / f"{name}.json"
-    if request.config.getoption("--accept"):
-        lines = (f"{json.dumps(key)}: {json.dumps(value)}" for key, value in now.items())
-        path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
-    stored = json.loads(path.read_text())
+    now = rounded(made[name]())
+    lines = (f"{json.dumps(key)}: {json.dumps(value)}" for key, value in now.items())
+    stored = json.loads(recorded(f"{name}.json", "{\n" + ",\n".join(lines) + "\n}\n"))
     assert now.keys() == stored.keys()
     found = {
         key: differences(now[key], stored[key], 1e-5 if key.startswith(IN_SINGLE) else PRECISION[name])

@@ -13,7 +13,7 @@ from optilab.config.tree import Tree, yaml_bytes
 from optilab.errors import ConfigError, OptilabError
 from optilab.marks import ConfigKey, Read
 from optilab.request.request import options
-from tests.kit.command import ROOT, run
+from tests.kit.command import RECORDED, run
 
 MODULES = {name: import_module(f"optilab.commands.{name}") for name in COMMANDS}
 REQUESTS = [
@@ -43,7 +43,7 @@ HOSTILE = {
 def test_option_that_is_gone_is_refused_in_a_transcript(name, option):
     assert option not in options(MODULES[name].COMMAND)
     typed = f"--{option.replace('_', '-')}"
-    transcript = ROOT / "tests" / "recorded" / "transcripts" / "refused-line.txt"
+    transcript = RECORDED / "transcripts" / "refused-line.txt"
     lines = transcript.read_text().split("\n$ ")
     (line,) = [line for line in lines if line.startswith(f"optilab {name} ") and f" {typed}" in line]
     assert line.splitlines()[1:] == [f"optilab: No such option: {typed}; {GONE[name][option]}", "[exit 2]"]

@@ -30,6 +30,7 @@ from optilab.study import workers
 from tests.kit.template import FORKING
 
 ROOT = Path(__file__).parents[2]
+RECORDED = ROOT / "tests" / "recorded"
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGPIPE") if hasattr(signal, name)]
 OPTILAB = [sys.executable, "-m", "optilab"]
 """The words that start it in a new interpreter."""
