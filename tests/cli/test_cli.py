@@ -15,8 +15,10 @@ import yaml
 
 from optilab.cli import COMMANDS
 from optilab.config.presets import named
+from optilab.marks import Argument
+from optilab.request.request import options
 from optilab.runs.metrics import EPOCH_METRICS
-from tests.kit.command import OPTILAB, ROOT, run
+from tests.kit.command import OPTILAB, RECORDED, ROOT, run
 from tests.kit.generated import training
 from tests.kit.processes import on_a_terminal
 
@@ -132,6 +134,29 @@ def test_a_help_screen_fits_80_columns_and_its_examples_can_be_pasted(name, opti
         assert "\b" not in help_text
         examples = command.EXAMPLES
         assert [shlex.split(line) for line in pasted] == [shlex.split(line) for line in examples]
+
+
+MODULES = {name: importlib.import_module(f"optilab.commands.{name}") for name in COMMANDS}
+REQUESTS = {
+    f"{name} {part}".rstrip(): request
+    for name, module in MODULES.items()
+    for part, request in getattr(module, "PARTS", {"": getattr(module, "COMMAND", None)}).items()
+}
+"""Every command and the class of its options."""
+
+
+@pytest.mark.parametrize("command", REQUESTS)
+def test_a_help_screen_has_each_option_and_its_text(command, optilab):
+    """And no other option; three screens as they are: recorded/transcripts/help.txt."""
+    screen = optilab(*command.split(), "--help").stdout
+    text = " ".join(screen.split())
+    fields = options(REQUESTS[command]).values()
+    flags = [field.flag for field in fields if not field.mark(Argument)]
+    listed = re.findall(r"^  (?:-\w, )?(--[\w-]+)(?: / --[\w-]+| \S+)?(?:  |$)", screen, flags=re.MULTILINE)
+    assert sorted(listed) == sorted([*flags, "--help"])
+    assert screen.startswith(f"Usage: optilab {command} [OPTIONS]")
+    for sentence in (*(field.doc for field in fields), REQUESTS[command].__doc__.partition("\n\n")[0]):
+        assert " ".join(sentence.split()).removesuffix(".") in text
 
 
 @pytest.mark.parametrize(
@@ -277,6 +302,12 @@ def test_config_check_escapes_a_file_name(optilab, tmp_path):
     assert r"\u001b]52" in done.stdout
 
 
+VERSIONS = {
+    command: int(version)
+    for command, version in re.findall(
+        r"^([\w ]+)\.schema_version (\d+)$", (RECORDED / "documents.txt").read_text(), flags=re.MULTILINE
+    )
+}
 LINES = [
     "help",
     "optimize --algo sgd",
@@ -322,9 +353,8 @@ def test_every_command_takes_json_or_quiet(line, optilab, small, monkeypatch, tm
         training(tmp_path / "runs", "trained")
         training(tmp_path / "runs", "other", "optimizer.lr=1")
     done = optilab(*words, "--json")
-    versions = {"diagnose": 4, "train": 4, "lr": 3, "report": 3, "sweep": 2, "runs compare": 2, "verify": 2}
-    version = versions.get(words[0], versions.get(" ".join(words[:2]), 1))
-    assert json.loads(done.stdout)["schema_version"] == version
+    (command,) = {line, " ".join(words[:2]), words[0]} & REQUESTS.keys()
+    assert json.loads(done.stdout)["schema_version"] == VERSIONS[command]
     assert done.stdout.count("\n") == 1
     if words[0] == "runs":
         optilab("runs", "rm", "one", "--yes", code=4 if words[1] == "rm" else 0)
@@ -343,14 +373,11 @@ def test_every_command_takes_json_or_quiet(line, optilab, small, monkeypatch, tm
 
 
 def test_every_command_is_in_the_list_above(optilab):
-    commands = {tuple(line.split()[:2]) for line in LINES} | {tuple(line.split()[:1]) for line in LINES}
-    for name in COMMANDS:
-        listed = optilab(name, "--help").stdout.partition("Commands:\n")[2].partition("\n\n")[0]
-        for subcommand in re.findall(r"^  (\w+) ", listed, re.MULTILINE):
-            assert (name, subcommand) in commands | {("data", "verify"), ("data", "fetch"), ("config", "schema")}
-        assert (name,) in commands | {("remedy",), ("sweep",), ("benchmark",)}  # long, or in need of FashionMNIST
-    for line in ("remedy", "data verify", "data fetch"):
-        shown = optilab(*line.split(), "--help").stdout
+    commands = {" ".join(line.split()[:count]) for line in LINES for count in (1, 2)}
+    long_or_with_a_dataset = {"sweep", "remedy", "benchmark", "data verify", "data fetch"}
+    assert REQUESTS.keys() - commands == long_or_with_a_dataset | {"config schema"}
+    for command in long_or_with_a_dataset:
+        shown = optilab(*command.split(), "--help").stdout
         assert "--json" in shown
         assert "--quiet" in shown
 
