@@ -61,6 +61,26 @@ OUTPUTS = [
 ]
 
 
+SHOWN_ALONE = {"compare": 1, "learning-rate": 2, "runs": 1, "vanishing-gradient": 2}
+"""How many outputs each page shows that nothing compares: of minutes, or of another machine."""
+
+
+def test_outputs_that_nothing_compares_are_counted():
+    """Those of documents.md are generated."""
+    blocks = [page.stem for page in DOCS for _ in re.findall(r"^```text\n\$ ", page.read_text(), re.MULTILINE)]
+    assert {page: blocks.count(page) for page in blocks if page != "documents"} == SHOWN_ALONE
+
+
+def test_each_table_of_measurements_names_its_program():
+    text = (ROOT / "docs" / "measured.md").read_text()
+    tables = re.findall(r"^<!-- ([\w-]+) -->\n(.*?)(?=^<!--|\Z)", text, flags=re.DOTALL | re.MULTILINE)
+    assert len(tables) >= 14
+    for name, table in tables:
+        program = re.search(r"^\*(\w+), 20\d\d-\d\d-\d\d, commit \w+, ", table, flags=re.MULTILINE)
+        assert program, name
+        assert [*(ROOT / "docs" / "measured").glob(f"{program[1]}*")], name
+
+
 def test_every_command_that_is_treated_otherwise_is_on_a_page():
     commands = [line for page in PAGES for line in (*"\n".join(scripts(page)).splitlines(), *dict(outputs(page)))]
     assert [text for text in LONG if not any(text in command for command in commands)] == []
@@ -84,11 +104,23 @@ def test_the_python_examples_of_a_page_run(name, tmp_path, monkeypatch):
             exec(compile(example, str(page), "exec"), {})
 
 
+def anchors(page):
+    """The names of a page's headings in addresses, as GitHub and MkDocs make them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), flags=re.MULTILINE)
+    return {
+        re.sub(r"[^\w\- ]", "", re.sub(r"\[(.*?)\]\(.*?\)", r"\1", line).lower()).strip().replace(" ", "-")
+        for line in headings
+    }
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_every_link_leads_to_a_file(page):
+def test_every_link_leads_to_a_file_and_a_heading(page):
     prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
-    links = [link.split("#")[0] for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", prose)]
-    assert not [link for link in links if link and not (page.parent / link).exists()]
+    for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", prose):
+        file, _, anchor = link.partition("#")
+        target = page.parent / file if file else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
 
 
 def test_the_list_of_pages_names_every_page_once():

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from itertools import pairwise
 
 import pytest
@@ -10,6 +11,8 @@ from optilab.errors import ExitCode
 from tests.kit.command import run
 from tests.kit.pages import ROOT, answer, scripts
 
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+CLASSIFIERS = PROJECT["classifiers"]
 README, CI = ROOT / "README.md", ROOT / "docs" / "ci.md"
 BLOCKS = scripts(README)
 SETUP = [block.strip() for block in BLOCKS if "venv" in block]
@@ -28,6 +31,19 @@ def test_the_two_setup_commands_are_what_ci_runs():
     script = (ROOT / ".ci" / "run").read_text()
     assert "README" in script
     assert "-m pytest -q -m push" in script
+
+
+def test_the_readme_names_the_systems_that_are_tested():
+    systems = [line.rpartition(":: ")[2] for line in CLASSIFIERS if line.startswith("Operating System")]
+    assert systems == ["Linux"]
+    installation = README.read_text().partition("## Install\n")[2].partition("```")[0]
+    assert installation.strip().startswith("Linux with Python 3.11 or later; on Windows, use WSL")
+
+
+def test_a_bug_has_an_address():
+    """No page promises another address than the placeholder, and the page on bugs says so."""
+    assert "it has no public tracker" in (ROOT / "docs" / "faq.md").read_text()
+    assert PROJECT["urls"] == {"Homepage": "https://example.org/optilab"}
 
 
 def test_the_message_about_a_config_is_what_the_tool_prints(tmp_path):
