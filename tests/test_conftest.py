@@ -121,6 +121,14 @@ def test_the_halves_add_up_to_the_whole(request):
             assert any(name.startswith(start) for name in names), start
 
 
+def test_the_readme_of_the_kit_names_its_modules():
+    readme = (ROOT / "tests" / "kit" / "README.md").read_text()
+    assert len(readme.splitlines()) <= 40
+    for folder in ("kit", "oracles"):
+        files = [path.name for path in (ROOT / "tests" / folder).glob("*.py")]
+        assert [name for name in files if f"`{name}`" not in readme] == []
+
+
 def test_what_the_tests_name_is_there():
     """The file that reads a table, and a test below each heading."""
     for path in (ROOT / "tests").rglob("*.yaml"):
