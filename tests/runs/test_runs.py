@@ -9,9 +9,10 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
+import portalocker
 import pytest
 
-from optilab import files, runs
+from optilab import files, runs, system
 from optilab.errors import CheckpointError, DataError, OptilabError, RunError, SystemFailure, UsageError
 from optilab.runs import tables
 from tests.faults.damage import KINDS, Damage
@@ -235,7 +236,7 @@ def test_nothing_is_writable_by_others_whatever_the_umask(optilab, small, tmp_pa
 
 def test_a_synced_directory_is_closed(tmp_path):
     before = os.listdir("/proc/self/fd")
-    files.sync_directory(tmp_path)
+    system.sync_directory(tmp_path)
     assert os.listdir("/proc/self/fd") == before
 
 
@@ -243,7 +244,7 @@ def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
     def flock(descriptor, operation):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(runs.lock.fcntl, "flock", flock)
+    monkeypatch.setattr(portalocker.portalocker, "LOCKER", flock)
     with pytest.raises(SystemFailure, match=r"does not support locks"):
         runs.claim(tmp_path, "new", {"config.yaml": b""}, {"command": "train"})
     assert list(tmp_path.iterdir()) == []
