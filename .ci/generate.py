@@ -32,8 +32,8 @@ from optilab.diagnose.checks import CHECKS, loop, outputs  # noqa: E402
 from optilab.lab import METHODS, Lab, command_of, keywords  # noqa: E402
 from optilab.marks import Argument, ConfigKey, Flag, Read  # noqa: E402
 from optilab.optimize import OBJECTIVES, RULES  # noqa: E402
-from tests.pages import PAGES, answer, renewed, scripts  # noqa: E402
-from tests.reference.calls import EQUATIONS, FORMS, LIBRARIES  # noqa: E402
+from tests.kit.pages import PAGES, answer, renewed, scripts  # noqa: E402
+from tests.oracles.calls import EQUATIONS, FORMS, LIBRARIES  # noqa: E402
 
 SCHEMA = ROOT / "configs" / "schema"
 STUB = ROOT / "optilab" / "methods.pyi"
@@ -134,7 +134,7 @@ def _findings(of):
 
 def documents():
     """One heading per document of `--json`: the commands that print it, and its keys."""
-    _, *blocks = (ROOT / "tests" / "golden" / "documents.txt").read_text(encoding="utf-8").rstrip().split("\n\n")
+    _, *blocks = (ROOT / "tests" / "recorded" / "documents.txt").read_text(encoding="utf-8").rstrip().split("\n\n")
     names = (block.partition("\n") for block in blocks)
     return "".join(f"## {name}\n\n```text\n{lines}\n```\n\n" for name, _, lines in names)
 

@@ -20,7 +20,7 @@ from optilab.data import read as data
 from optilab.data.catalog import ARRAYS, DATASETS
 from optilab.diagnose import evidence_of
 from optilab.errors import DataError, UsageError
-from tests.data.idx import NAMES, write_idx_dataset
+from tests.kit.idx import NAMES, write_idx_dataset
 
 
 def four(train=40, test=12, shape=(6, 5), classes=3):

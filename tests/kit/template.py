@@ -23,8 +23,8 @@ PR_SET_NAME = 15
 TEMPLATE = b"template"
 """The name of a forked one."""
 
-EXIT = os._exit
-"""Taken before a command replaces it."""
+EXIT, FREEZE = os._exit, gc.freeze
+"""Taken before a command, or a test of one, replaces them."""
 
 
 class ForkedTemplate:
@@ -35,7 +35,7 @@ class ForkedTemplate:
         self._pid = os.fork()
         if self._pid == 0:
             try:
-                gc.freeze()  # a collection would write to all pages, and so copy them
+                FREEZE()  # a collection would write to all pages, and so copy them
                 os.setsid()
                 os.dup2(stdin, 0)
                 os.dup2(2, 1)
