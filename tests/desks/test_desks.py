@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -124,3 +125,34 @@ def test_files_and_processes_are_those_of_windows(desk, tmp_path):
     else:
         assert possible[-1] == r"b'\xe2\x82\xac\n'"
         assert len(possible) == 12
+
+
+UNFINISHED = pytest.mark.xfail(strict=True, reason="locks, cores, workers and limits are still those of Linux")
+
+
+@UNFINISHED
+@pytest.mark.nightly
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_no_name_is_used_that_another_system_lacks(system, tmp_path):
+    """The package's types hold with the names of each system, which mypy knows."""
+    command = [sys.executable, "-m", "mypy", "--platform", system, "--cache-dir", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def portable(desk, tmp_path, markers):
+    """Run the portable tests in a process at the desk."""
+    words = ("-m", markers, "-n", "0", "-q", "-p", "no:cacheprovider", "--basetemp", str(tmp_path / "tests"))
+    out = python(desk, ROOT, "-m", "pytest", *words, "tests/desks")
+    assert re.search(r"\d+ passed", out), out
+
+
+@UNFINISHED
+def test_the_portable_tests_pass_at_a_desk(desk, tmp_path):
+    portable(desk, tmp_path, "portable and not nightly")
+
+
+@pytest.mark.parametrize("desk", [pytest.param("win32", marks=UNFINISHED), "darwin"], indirect=True)
+@pytest.mark.nightly
+def test_the_slow_portable_tests_pass_at_a_desk(desk, tmp_path):
+    portable(desk, tmp_path, "portable and nightly")

@@ -34,12 +34,12 @@ def table(path):
 # --- one run -----------------------------------------------------------------------------------------------
 
 
-def test_the_first_command_of_the_readme(optilab_process, tmp_path):
-    out = optilab_process("optimize", "--algo", "adam", "--epochs", 30, "--json").stdout
+def test_the_first_command_of_the_readme(optilab, tmp_path):
+    out = optilab("optimize", "--algo", "adam", "--epochs", 30, "--json", how="fresh").stdout
     (result,) = json.loads(out)["results"]
     assert result["points"][-1] == pytest.approx(LAST, rel=STEPS)
-    out = optilab_process(
-        "train", "--config", "sigmoid.yaml", "--epochs", 2, "--set", "data.dataset=synthetic"
+    out = optilab(
+        "train", "--config", "sigmoid.yaml", "--epochs", 2, "--set", "data.dataset=synthetic", how="fresh"
     ).stdout
     assert "critical: vanishing-gradient" in out
     rows = table(tmp_path / out.splitlines()[-1] / "metrics.csv")
@@ -47,8 +47,8 @@ def test_the_first_command_of_the_readme(optilab_process, tmp_path):
 
 
 @pytest.mark.nightly
-def test_the_first_command_of_the_readme_in_full(optilab_process, tmp_path):
-    out = optilab_process("train", "--config", "sigmoid.yaml", "--epochs", 10).stdout
+def test_the_first_command_of_the_readme_in_full(optilab, tmp_path):
+    out = optilab("train", "--config", "sigmoid.yaml", "--epochs", 10, how="fresh").stdout
     assert "critical: vanishing-gradient" in out
     assert len(table(tmp_path / out.splitlines()[-1] / "metrics.csv")) == 10
 

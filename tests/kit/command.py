@@ -142,7 +142,7 @@ def restored() -> Iterator[None]:
     torch = sys.modules.get("torch")
     threads, leaving = torch.get_num_threads() if torch else None, os._exit
     try:
-        popen = FORKING if hasattr(os, "fork") else subprocess
+        popen = FORKING if sys.platform == "linux" else subprocess
         with mock.patch.object(workers, "subprocess", popen), mock.patch.object(gc, "freeze"):
             yield
     finally:
