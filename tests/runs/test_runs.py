@@ -234,6 +234,24 @@ def test_nothing_is_writable_by_others_whatever_the_umask(optilab, small, tmp_pa
         assert stat.S_IMODE(path.lstat().st_mode) == (0o755 if path.is_dir() else 0o644)
 
 
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_file_whose_replacement_fails_is_the_old_one(call, tmp_path, monkeypatch):
+    path = tmp_path / "manifest.json"
+    files.write_atomic(path, b"old")
+
+    def error(*arguments):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, error)
+        with pytest.raises(SystemFailure, match=r"cannot write .*manifest\.json"):
+            files.write_atomic(path, b"new")
+    assert [file.name for file in tmp_path.iterdir()] == ["manifest.json"]
+    assert path.read_bytes() == b"old"
+    files.write_atomic(path, b"new")
+    assert path.read_bytes() == b"new"
+
+
 @pytest.mark.parametrize("cause", ["the disk takes a part", "it is not synced"])
 def test_a_line_is_added_whole_or_not_at_all(cause, tmp_path, monkeypatch):
     path, line = tmp_path / "rows.csv", lambda first: b"first\n" if first else b"second\n"
