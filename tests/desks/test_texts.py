@@ -11,6 +11,7 @@ import pytest
 
 from optilab import runs
 from optilab.errors import RunError, quoted
+from tests.kit.processes import on_a_terminal
 
 ROOT = Path(__file__).parents[2]
 CODE = "def rule(w, g, lr=0.1):\n    return w - lr * g\n"
@@ -82,14 +83,14 @@ def test_a_word_is_quoted_for_the_shells_of_windows(word, text):
     assert shlex.split(quoted([word], windows=False)) == [word]
 
 
-def test_a_command_is_not_cut_on_a_narrow_terminal(forked_with_torch, small, tmp_path):
+def test_a_command_is_not_cut_on_a_narrow_terminal(small, tmp_path):
     where = "/".join(["deep" * 10] * 3)
     line = ["train", str(small), "--epochs", "1", "--name", "one", "--runs-dir", where]
-    shown = forked_with_torch.on_a_terminal(line, tmp_path, ["stdout"], COLUMNS="60")
+    shown = on_a_terminal(line, tmp_path, streams=["stdout"], COLUMNS=60)
     assert any(
         text.strip().startswith("try: optilab ") and f"{where}/one" in text for text in shown.splitlines()
     ), shown
-    shown = forked_with_torch.on_a_terminal(["runs", "show", f"{where}/one"], tmp_path, ["stdout"], COLUMNS="60")
+    shown = on_a_terminal(["runs", "show", f"{where}/one"], tmp_path, streams=["stdout"], COLUMNS=60)
     assert f"command    {quoted(['optilab', *line])}" in shown
 
 
