@@ -32,8 +32,8 @@ from optilab.diagnose.checks import CHECKS, loop, outputs  # noqa: E402
 from optilab.lab import METHODS, Lab, command_of, keywords  # noqa: E402
 from optilab.marks import Argument, ConfigKey, Flag, Read  # noqa: E402
 from optilab.optimize import OBJECTIVES, RULES  # noqa: E402
-from tests.pages import PAGES, answer, renewed, scripts  # noqa: E402
-from tests.reference.calls import EQUATIONS, FORMS, LIBRARIES  # noqa: E402
+from tests.kit.pages import PAGES, answer, renewed, scripts  # noqa: E402
+from tests.oracles.calls import EQUATIONS, FORMS, LIBRARIES  # noqa: E402
 
 SCHEMA = ROOT / "configs" / "schema"
 STUB = ROOT / "optilab" / "methods.pyi"
@@ -50,7 +50,7 @@ TRAJECTORIES = trajectories.pictures()
 
 def rules():
     """One entry per rule: source, use, trajectory, its formula with these settings, its fields, other libraries."""
-    good_for = yaml.safe_load((ROOT / "docs" / "optimizers.yaml").read_text())
+    good_for = yaml.safe_load((ROOT / "docs" / "optimizers.yaml").read_text(encoding="utf-8"))
     entries = []
     for name, kind in RULES.items():
         hints, rule = get_type_hints(kind), kind()
@@ -134,12 +134,12 @@ def _findings(of):
 
 def documents():
     """One heading per document of `--json`: the commands that print it, and its keys."""
-    _, *blocks = (ROOT / "tests" / "golden" / "documents.txt").read_text().rstrip().split("\n\n")
+    _, *blocks = (ROOT / "tests" / "recorded" / "documents.txt").read_text(encoding="utf-8").rstrip().split("\n\n")
     names = (block.partition("\n") for block in blocks)
     return "".join(f"## {name}\n\n```text\n{lines}\n```\n\n" for name, _, lines in names)
 
 
-LISTED = yaml.safe_load((ROOT / "docs" / "pages.yaml").read_text())["pages"]
+LISTED = yaml.safe_load((ROOT / "docs" / "pages.yaml").read_text(encoding="utf-8"))["pages"]
 
 
 def pages():
@@ -247,7 +247,7 @@ def generated() -> dict[Path, str]:
         texts[ROOT / "docs" / "pictures" / "optimizers" / f"{name}.svg"] = picture
     for page, tables in TABLES.items():
         path = ROOT / page
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         for name, table in tables.items():
             text = place(name).sub(lambda _, name=name, table=table: written(name, table), text)
         texts[path] = text
@@ -268,17 +268,19 @@ def pictures(folder: Path) -> None:
 
 def main() -> None:
     different = {
-        path: text for path, text in generated().items() if not path.is_file() or path.read_text() != text
+        path: text
+        for path, text in generated().items()
+        if not path.is_file() or path.read_text(encoding="utf-8") != text
     }
     if "--check" in sys.argv:
         for path in different:
             print(f"{path.relative_to(ROOT)} is not what .ci/generate.py writes")
         raise SystemExit(bool(different))
     for path, text in different.items():
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8", newline="\n")
     for page in PAGES if "--outputs" in sys.argv else ():
         with tempfile.TemporaryDirectory() as folder:
-            page.write_text(renewed(page, Path(folder)))
+            page.write_text(renewed(page, Path(folder)), encoding="utf-8", newline="\n")
     if "--pictures" in sys.argv:
         with tempfile.TemporaryDirectory() as folder:
             pictures(Path(folder))

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 def on_config(config: Any) -> Any:
     """Order the pages as docs/pages.yaml does."""
-    listed = yaml.safe_load((ROOT / "docs" / "pages.yaml").read_text())["pages"]
+    listed = yaml.safe_load((ROOT / "docs" / "pages.yaml").read_text(encoding="utf-8"))["pages"]
     groups = {group: [f"{name}.md" for name in pages] for group, pages in listed.items()}
     groups["Reference"] += [f"reference/{name}.md" for name in GENERATED]
     config.nav = ["README.md", *({group: pages} for group, pages in groups.items())]

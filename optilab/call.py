@@ -1,14 +1,13 @@
 """Commands as values: a result proposes one, and each medium writes it in its own words."""
 
 import json
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from optilab.errors import shown
+from optilab.errors import quoted, shown
 from optilab.numbers import digits
 
 
@@ -39,12 +38,12 @@ class Call:
         has_mapping = any(isinstance(argument, Mapping) for argument in self.arguments)
         if has_mapping or [*objects([*self.arguments, self.options])]:
             return self.python()
-        return shlex.join(self.words())
+        return quoted(self.words())
 
     def python(self) -> str:
         """The call of a method of `Lab`, which has its directory of runs; the command line where there is none."""
         if " " in self.command:
-            return shlex.join(self.words())
+            return quoted(self.words())
         options = {name: value for name, value in self.options.items() if name != "runs_dir" and value != {}}
         words = [*map(_literal, self.arguments), *(f"{name}={_literal(value)}" for name, value in options.items())]
         return f"lab.{self.command}({', '.join(words)})"

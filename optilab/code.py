@@ -9,6 +9,7 @@ import importlib.util
 import inspect
 import linecache
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,6 +27,8 @@ MAX_ERROR, MAX_LINE = 500, 80
 """Characters of an exception and of a line of code that are repeated."""
 SCALARS: Mapping[Any, type] = {"float": float, "int": int, "bool": bool, "str": str}
 EMPTY = inspect.Parameter.empty
+_DRIVE = re.compile(r"^[A-Za-z]:(?=[\\/])")
+"""The drive of a path on Windows, whose colon is not that of FILE.py:NAME."""
 
 
 @dataclass(unsafe_hash=True)
@@ -211,7 +214,7 @@ def exception_text(error: BaseException) -> str:
 def is_user_code(name: Any) -> bool:
     """True for FILE.py:NAME, package.module:NAME, and a class or function of this process."""
     is_text = isinstance(name, str) and not name.startswith("{")  # a mapping
-    return callable(name) or (is_text and (":" in name or name.endswith(".py")))
+    return callable(name) or (is_text and (":" in _DRIVE.sub("", name) or name.endswith(".py")))
 
 
 def user_code(reference: str | Callable[..., Any]) -> UserCode:

@@ -5,6 +5,7 @@ prints it as text and exits with `code`; a traceback is printed only for a bug i
 """
 
 import errno
+import os
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -192,9 +193,27 @@ CONTROL = re.compile(
 """Characters that control a terminal or are invisible: C0 and C1, direction, zero width, surrogates, tags."""
 
 
+_BARE = re.compile(r"[A-Za-z0-9_./\\:=+-]+")
+"""Words that neither cmd nor PowerShell reads as anything else."""
+
+
 def shell(*words: object) -> str:
     """The command `optilab WORDS` as it is typed, each word quoted for the shell."""
-    return shlex.join(["optilab", *map(str, words)])
+    return quoted(["optilab", *map(str, words)])
+
+
+def quoted(words: Sequence[str], windows: bool = os.name == "nt") -> str:
+    """Words as they are typed in a shell of this system: on Windows in the double quotes that cmd and PowerShell share.
+
+    No quotes there keep both a `$` and a `%NAME%` as they are; neither is in what optilab proposes by itself.
+    """
+    if not windows:
+        return shlex.join(words)
+    # A quote is doubled, and so are backslashes before a quote, which would escape it.
+    inside = [re.sub(r'(\\*)("|$)', lambda end: 2 * end[1] + 2 * end[2], word) for word in words]
+    return " ".join(
+        word if _BARE.fullmatch(word) else f'"{text}"' for word, text in zip(words, inside, strict=True)
+    )
 
 
 _SUBJECTS = {errno.ENOENT: "the working directory", errno.EMFILE: "this process", errno.ENFILE: "the system"}

@@ -79,6 +79,7 @@ class Methods:
         points: Any = ...,
         partial: float | None = ...,
         template: Text | None = ...,
+        no_isolation: bool | None = ...,
         against: Text | None = ...,
         function: Any = ...,
         epochs: Any = ...,

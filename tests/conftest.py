@@ -1,10 +1,10 @@
 """What the tests share: the command as a user types it."""
 
 import atexit
+import gc
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -13,10 +13,11 @@ import hypothesis
 import pytest
 
 from optilab.data.catalog import DATASETS, find
-from tests.browser import browser, page
-from tests.data.idx import write_idx_dataset
-from tests.processes import Forked, prepare
-from tests.run import run
+from optilab.study.workers import cores
+from tests.kit.browser import browser, page
+from tests.kit.command import RECORDED, environment, run
+from tests.kit.idx import write_idx_dataset
+from tests.kit.sets import COLLECTED, PUSH
 
 __all__ = ["browser", "page"]  # fixtures of all tests
 
@@ -32,7 +33,7 @@ def leave_the_user():
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     if fetched and fetched != dataset.package_directory:
         shutil.copytree(fetched, Path(home, ".cache", "optilab", dataset.name))
-    for name in [name for name in os.environ if name.startswith(("OPTILAB_", "XDG_"))]:
+    for name in [name for name in os.environ if name.startswith(("OPTILAB_", "XDG_", "NO_COLOR", "COLUMNS"))]:
         del os.environ[name]
     os.environ["HOME"] = home
 
@@ -56,55 +57,25 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process per core runs tests
 os.fsync = lambda descriptor: None
 
 
-PUSH = (
-    "cli/",
-    *(f"commands/test_{name}" for name in (
-        "claims", "diagnose_remedy", "documents", "hostile", "lr", "paths_chart", "play", "race_page", "report",
-        "training_chart",
-    )),
-    "data/test_data.py::test_killed_fetch",
-    *(f"faults/test_{name}" for name in (
-        "concurrency", "damaged", "disks", "diverged", "drawn_input", "every_call", "foreign", "hostile", "standard",
-        "stops", "workers", "killed_study.py::test_a_killed_study_is_the_same_study",
-    )),
-    "loop/test_watch.py::test_a_watched_network_compiles_alike",
-    "optimize/test_javascript.py",
-    "optimize/test_own.py",
-    "runs/test_runs.py::test_a_long_path_streams_to_its_file",
-    "runs/test_runs.py::test_nothing_is_writable_by_others",
-    "show/test_accessible.py",
-    "show/test_pictures.py",
-    "study/test_benchmark.py",
-    "study/test_diff.py::test_real_trainings",
-    "study/test_sweep.py::test_a_confirmation",
-    "study/test_sweep.py::test_what_",
-    "test_conftest.py",
-    "test_docs.py",
-    "test_lab.py",
-    "test_readme.py",
-    "test_start.py",
-    *(f"test_transcripts.py::test_transcript[{name}]" for name in (
-        "check", "confirmed", "own-networks", "plots", "race", "sweep", "train", "verify",
-    )),
-    *(f"train/test_{name}" for name in (
-        "curvature", "device", "own_", "published_study", "ramp", "train_command",
-    )),
-    "verify/test_classroom.py",
-    "verify/test_compare.py::test_slip_is_found_and_named",
-    "verify/test_sandbox.py",
-)  # fmt: skip
-"""Beginnings of the names of tests that the README's command leaves out: they start processes, train for long, open
-pages, or need a program besides Python. Every push runs them all the same."""
-
-
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(items, config):
     for item in items:
         name = item.nodeid.removeprefix("tests/")
         if (name.startswith(PUSH) or "browser" in item.fixturenames) and not any(
             item.get_closest_marker(marker) for marker in ("nightly", "release", "gpu")
         ):
             item.add_marker("push")
+    config.stash[COLLECTED] = {item.nodeid: {mark.name for mark in item.iter_markers()} for item in items}
+
+
+gc.disable()  # until everything is imported and collected, which stays to the end
+
+
+def pytest_collection_finish():
+    """The collector of garbage looks only at what a test makes: to look at all the others takes half a second."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_terminal_summary(terminalreporter, config):
@@ -115,7 +86,7 @@ def pytest_terminal_summary(terminalreporter, config):
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
     """One more than there are cores: a test also waits, for processes and for a browser."""
-    return len(os.sched_getaffinity(0)) + 1
+    return cores() + 1
 
 
 @pytest.hookimpl(wrapper=True)
@@ -136,14 +107,14 @@ def never_skipped_in_ci(report):
 
 
 def pytest_addoption(parser):
-    parser.addoption("--accept", action="store_true", help="write tests/transcripts and tests/golden again")
+    parser.addoption("--accept", action="store_true", help="write tests/recorded again")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def signals_as_at_a_terminal():
     """What `nohup` and a script's `&` have left ignored would be ignored by every child."""
-    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
-        if signal.getsignal(number) is signal.SIG_IGN:
+    for name, handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+        if (number := getattr(signal, name, None)) and signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, handler)
 
 
@@ -158,51 +129,29 @@ def numerics_afterwards():
 
 @pytest.fixture
 def optilab(tmp_path):
-    """Run `optilab ARGUMENTS` in this process, in an empty directory; stdout, stderr and exit status back."""
+    """`optilab ARGUMENTS` in an empty directory, with the exit status `code`: `run` of tests/kit/command.py.
 
-    def call(*arguments, cwd=tmp_path, code=0, **environment):
-        return _checked(run([*map(str, arguments)], cwd, {**os.environ, **environment}), code)
+    Names in capitals are variables of its environment.
+    """
+
+    def call(*arguments, how="here", cwd=tmp_path, code=0, **more):
+        variables = {name: value for name, value in more.items() if name.upper() == name}
+        options = {name: value for name, value in more.items() if name not in variables}
+        return run(arguments, cwd, how, code, environment(**variables), **options)
 
     return call
 
 
 @pytest.fixture
-def optilab_process(tmp_path):
-    """The same as a process of its own, for what a process decides: encodings, the terminal, the start."""
+def recorded(request):
+    """The text of a file of tests/recorded; with `--accept` it is first written again, as `now`."""
 
-    def call(*arguments, cwd=tmp_path, code=0, **environment):
-        done = subprocess.run(
-            [sys.executable, "-m", "optilab", *map(str, arguments)],
-            cwd=cwd,
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            errors="surrogateescape",
-        )
-        return _checked(done, code)
+    def read(name, now):
+        if request.config.getoption("--accept"):
+            (RECORDED / name).write_text(now)
+        return (RECORDED / name).read_text()
 
-    return call
-
-
-def _checked(done, code):
-    assert done.returncode == code, f"exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
-    assert "Traceback" not in done.stderr
-    return done
-
-
-@pytest.fixture(scope="session")
-def forked_with_torch():
-    """Forks `optilab` processes that have PyTorch already, for what a process decides but its start."""
-    prepare(torch=True)
-    return Forked(torch=True)
-
-
-@pytest.fixture(scope="session")
-def forked_without_torch():
-    """The same without PyTorch; an import of it ends the process with IMPORTED_TORCH."""
-    prepare(torch=False)
-    return Forked(torch=False)
+    return read
 
 
 @pytest.fixture(scope="session")

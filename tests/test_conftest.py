@@ -10,10 +10,10 @@ from textwrap import dedent
 
 import pytest
 
-from tests.conftest import PUSH
-from tests.data.idx import write_idx_dataset
 from tests.faults.test_foreign_files import tree
-from tests.pages import ROOT
+from tests.kit.command import ROOT
+from tests.kit.idx import write_idx_dataset
+from tests.kit.sets import COLLECTED, PUSH
 
 
 def outcome_of(*tests, **changes):
@@ -99,18 +99,34 @@ def test_where_ci_is_set_a_skipped_test_has_failed(ci, tmp_path):
     assert shown.count("; CI must not skip") >= 3 or not ci
 
 
-def test_the_halves_add_up_to_the_whole():
-    """What README's command runs, and what .ci/run adds; and each name in PUSH is that of a test."""
-    nothing_else = "not nightly and not release and not gpu"
+def test_the_halves_add_up_to_the_whole(request):
+    """What README's command runs, and what .ci/run adds; and each name in PUSH is that of a test.
+
+    Of the tests that this session has collected; .ci/run collects all.
+    """
+    collected, options = request.config.stash[COLLECTED], request.config.getini("addopts")
+    (push,) = re.findall(r'^push="(.*?)"', (ROOT / ".ci" / "nightly").read_text(), flags=re.MULTILINE)
+    markers = [line.partition(":")[0] for line in request.config.getini("markers")]
     short, rest, whole = (
-        {line for line in outcome_of("--collect-only", "tests", *mark).splitlines() if "::" in line}
-        for mark in ((), ("-m", "push"), ("-m", nothing_else))
+        {name for name, marks in collected.items() if eval(expression, {mark: mark in marks for mark in markers})}
+        for expression in (options[options.index("-m") + 1], "push", push)
     )
-    assert short
     assert not short & rest
     assert short | rest == whole
+    files = {name.partition("::")[0].removeprefix("tests/") for name in collected}
     names = [name.removeprefix("tests/") for name in rest]
-    assert [start for start in PUSH if not any(name.startswith(start) for name in names)] == []
+    for start in PUSH:
+        assert list((ROOT / "tests").glob(f"{start.partition('::')[0]}*")), start
+        if any(file.startswith(start.partition("::")[0]) for file in files):
+            assert any(name.startswith(start) for name in names), start
+
+
+def test_the_readme_of_the_kit_names_its_modules():
+    readme = (ROOT / "tests" / "kit" / "README.md").read_text()
+    assert len(readme.splitlines()) <= 40
+    for folder in ("kit", "oracles"):
+        files = [path.name for path in (ROOT / "tests" / folder).glob("*.py")]
+        assert [name for name in files if f"`{name}`" not in readme] == []
 
 
 def test_what_the_tests_name_is_there():

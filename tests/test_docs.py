@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from optilab.data import fetch
-from tests.pages import (
+from tests.kit.command import environment, need, restored
+from tests.kit.pages import (
     PAGES,
     ROOT,
     TUTORIALS,
@@ -25,8 +26,7 @@ from tests.pages import (
     session,
     write_files,
 )
-from tests.processes import SECONDS, missing_tools
-from tests.run import restored
+from tests.kit.processes import SECONDS
 
 DOCS = [page for page in PAGES if page.parent == ROOT / "docs"]
 LONG = (
@@ -44,15 +44,7 @@ FEWER = {
 
 
 def _marks(command):
-    names_what_isolates = command.startswith("optilab grade")
-    return [
-        *([pytest.mark.release] if any(text in command for text in LONG) else []),
-        *(
-            [pytest.mark.skipif(bool(missing_tools("bwrap")), reason="no bubblewrap")]
-            if names_what_isolates
-            else []
-        ),
-    ]
+    return [pytest.mark.release] if any(text in command for text in LONG) else []
 
 
 BLOCKS = [
@@ -67,6 +59,26 @@ OUTPUTS = [
     if page not in TUTORIALS
     for command, shown in outputs(page)
 ]
+
+
+SHOWN_ALONE = {"compare": 1, "learning-rate": 2, "runs": 1, "vanishing-gradient": 2}
+"""How many outputs each page shows that nothing compares: of minutes, or of another machine."""
+
+
+def test_outputs_that_nothing_compares_are_counted():
+    """Those of documents.md are generated."""
+    blocks = [page.stem for page in DOCS for _ in re.findall(r"^```text\n\$ ", page.read_text(), re.MULTILINE)]
+    assert {page: blocks.count(page) for page in blocks if page != "documents"} == SHOWN_ALONE
+
+
+def test_each_table_of_measurements_names_its_program():
+    text = (ROOT / "docs" / "measured.md").read_text()
+    tables = re.findall(r"^<!-- ([\w-]+) -->\n(.*?)(?=^<!--|\Z)", text, flags=re.DOTALL | re.MULTILINE)
+    assert len(tables) >= 14
+    for name, table in tables:
+        program = re.search(r"^\*([\w/]+), 20\d\d-\d\d-\d\d, commit \w+, ", table, flags=re.MULTILINE)
+        assert program, name
+        assert [*ROOT.glob(program[1]), *ROOT.glob(f"docs/measured/{program[1]}*")], name
 
 
 def test_every_command_that_is_treated_otherwise_is_on_a_page():
@@ -92,11 +104,23 @@ def test_the_python_examples_of_a_page_run(name, tmp_path, monkeypatch):
             exec(compile(example, str(page), "exec"), {})
 
 
+def anchors(page):
+    """The names of a page's headings in addresses, as GitHub and MkDocs make them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), flags=re.MULTILINE)
+    return {
+        re.sub(r"[^\w\- ]", "", re.sub(r"\[(.*?)\]\(.*?\)", r"\1", line).lower()).strip().replace(" ", "-")
+        for line in headings
+    }
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_every_link_leads_to_a_file(page):
+def test_every_link_leads_to_a_file_and_a_heading(page):
     prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
-    links = [link.split("#")[0] for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", prose)]
-    assert not [link for link in links if link and not (page.parent / link).exists()]
+    for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", prose):
+        file, _, anchor = link.partition("#")
+        target = page.parent / file if file else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
 
 
 def test_the_list_of_pages_names_every_page_once():
@@ -122,6 +146,8 @@ def test_a_tutorial_from_its_first_command_to_its_last(page, tmp_path):
 def test_an_output_of_a_page_is_what_the_command_prints(page, command, shown, tmp_path):
     """PyTorch's results differ a little from processor to processor; the paths of optimizers do not as printed."""
     tolerance = 0.05 if command.split()[1] in ("train", "diagnose", "remedy") else 0.0
+    if command.startswith("optilab grade"):  # which names what isolates
+        need("bwrap")
     assert not difference(printed(command, page, tmp_path), shown, tolerance)
 
 
@@ -178,8 +204,8 @@ def test_the_cluster_of_the_page_on_one_machine(tmp_path):
     for program in ("dask", "optilab"):
         (tmp_path / program).write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {program} "$@"\n')
         (tmp_path / program).chmod(0o755)
-    place = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "OPTILAB_RUNS": "runs"}
-    options = {"cwd": tmp_path, "env": {**os.environ, **place}}
+    place = environment(PATH=f"{tmp_path}:{os.environ['PATH']}", OPTILAB_RUNS="runs")
+    options = {"cwd": tmp_path, "env": place}
     with (tmp_path / "log").open("wb") as log:
         cluster = subprocess.Popen(
             ["sh", "-c", start + "wait"], stdout=log, stderr=log, start_new_session=True, **options

@@ -1,24 +1,21 @@
 """Golden numbers: rules, test functions, trainings and verdicts are what they were, digit by digit.
 
-`pytest tests/test_golden_numbers.py --accept` writes tests/golden again, and `git diff` shows what has changed. These
+`pytest tests/test_golden_numbers.py --accept` writes tests/recorded again, and `git diff` shows what has changed. These
 files are no oracle: that a number is right is tested by parity, printed digits, SciPy and R.
 """
 
 import json
 import math
 from dataclasses import asdict, fields, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from optilab.judge.judge import alpha, judge
 from optilab.optimize import OBJECTIVES, RULES
-from tests.contracts import forms, symmetric, walk
-from tests.data.idx import write_idx_dataset
-from tests.run import run
-
-FOLDER = Path(__file__).parent / "golden"
+from tests.kit.command import run
+from tests.kit.contracts import forms, symmetric, walk
+from tests.kit.idx import write_idx_dataset
 
 # --- rules -------------------------------------------------------------------------------------------------
 
@@ -150,7 +147,7 @@ def trainings(folder):
     found = {}
     for name, keys in KINDS.items():
         settings = [f"--set={key}={json.dumps(value)}" for key, value in keys.items()]
-        done = run(["train", "plain.yaml", "--json", *settings], folder, {})
+        done = run(["train", "plain.yaml", "--json", *settings], folder)
         assert done.returncode == 0, f"{name}: {done.stderr}"
         document = json.loads(done.stdout)
         lines = (folder / document["run"] / "diagnostics.jsonl").read_text().splitlines()
@@ -248,13 +245,11 @@ def differences(now, stored, precision, place=""):
 
 
 @pytest.mark.parametrize("name", PRECISION)
-def test_numbers_are_those_stored(name, request, tmp_path):
+def test_numbers_are_those_stored(name, recorded, tmp_path):
     made = {"rules": rules, "functions": functions, "verdicts": verdicts, "trainings": lambda: trainings(tmp_path)}
-    now, path = rounded(made[name]()), FOLDER / f"{name}.json"
-    if request.config.getoption("--accept"):
-        lines = (f"{json.dumps(key)}: {json.dumps(value)}" for key, value in now.items())
-        path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
-    stored = json.loads(path.read_text())
+    now = rounded(made[name]())
+    lines = (f"{json.dumps(key)}: {json.dumps(value)}" for key, value in now.items())
+    stored = json.loads(recorded(f"{name}.json", "{\n" + ",\n".join(lines) + "\n}\n"))
     assert now.keys() == stored.keys()
     found = {
         key: differences(now[key], stored[key], 1e-5 if key.startswith(IN_SINGLE) else PRECISION[name])

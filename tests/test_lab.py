@@ -29,8 +29,8 @@ from optilab.optimize import OBJECTIVES, RULES
 from optilab.show import terminal
 from optilab.train import device
 from tests.commands.test_hostile import HOSTILE
-from tests.run import restored
-from tests.study.generated import layered, training
+from tests.kit.command import python, restored
+from tests.kit.generated import layered, training
 
 STUB = Path(lab_module.__file__).with_name("methods.pyi")
 TAGS = {"code", "div", "p", "strong", "table", "thead", "tbody", "tr", "th", "td", "img"}
@@ -339,7 +339,7 @@ def test_frames(results):
 
 def test_without_a_library_for_frames(results, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(UsageError, match=r"needs pandas: pip install 'optilab\[pandas\]'"):
+    with pytest.raises(UsageError, match=r'needs pandas: pip install "optilab\[pandas\]"'):
         results["paths"].frame()
 
 
@@ -598,4 +598,4 @@ def test_nothing_but_a_training_needs_torch(tmp_path):
         "lab.race('sgd,adam', 'booth', budget=2, starts=2, repeats=1, gradients=5)\n"
         "assert 'torch' not in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path)
+    python(program, tmp_path)

@@ -1,12 +1,8 @@
 """What the start of a command loads, in processes of their own."""
 
-import subprocess
-import sys
-
-import pytest
-
 from optilab.commands import COMMANDS
 from optilab.optimize import RULES
+from tests.kit.command import python
 
 SLOW = {"torch", "torchvision", "matplotlib", "scipy", "jax", "optax", "pandas", "sklearn"}
 LINES = [
@@ -106,48 +102,40 @@ print(*(kind.name for kind in stepped))
 def loaded(lines, folder, slow=SLOW):
     """What each line has loaded of `slow`, one after the other, so that the first one to load it is named first."""
     program = PROGRAM.format(lines=lines, folder=str(folder), slow=slow)
-    done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True)
+    done = python(program, folder)
     return [line for line in done.stderr.splitlines() if line.startswith("loaded")]
 
 
 def test_start_loads_no_slow_library(tmp_path):
-    assert loaded(LINES, tmp_path) == [f"loaded [] {line}" for line in LINES]
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_line_without_numbers_loads_no_numpy(tmp_path, command):
-    """Help, lines that are refused, and lists; `play` and others have only help here."""
-    lines = [f"{command} {rest}".strip() for rest in ("--help", *LIGHT.get(command, ()))]
-    assert loaded(lines, tmp_path, SLOW | {"numpy"}) == [f"loaded [] {line}" for line in lines]
-
-
-def test_completion_loads_no_numpy(tmp_path):
     """The last line is the control."""
-    *lines, control = [*(f"complete {words}" for words in COMPLETIONS), "optimize adam --no-save"]
+    control = "optimize --algo sgd --epochs 2 --out path.svg"
+    *free, last = loaded([*LINES, control], tmp_path)
+    assert free == [f"loaded [] {line}" for line in LINES]
+    assert last == f"loaded ['matplotlib'] {control}"
+
+
+def test_line_without_numbers_loads_no_numpy(tmp_path):
+    """Help, lines that are refused, lists and completion; `play` and others have only help here. The last line is
+    the control."""
+    lines = [f"{name} {rest}".strip() for name in COMMANDS for rest in ("--help", *LIGHT.get(name, ()))]
+    lines += [f"complete {words}" for words in COMPLETIONS]
+    control = "optimize adam --no-save"
     *free, last = loaded([*lines, control], tmp_path, SLOW | {"numpy"})
     assert free == [f"loaded [] {line}" for line in lines]
     assert last == f"loaded ['numpy'] {control}"
 
 
-def test_loaded_library_is_noticed(tmp_path):
-    """Negative control."""
-    (line,) = loaded(["optimize --algo sgd --epochs 2 --out path.svg"], tmp_path)
-    assert "matplotlib" in line
-
-
-def test_functions_and_their_trees_load_no_numpy():
+def test_functions_and_their_trees_load_no_numpy(tmp_path):
     """The second line is the control."""
     program = "import sys; from optilab.optimize import OBJECTIVES as functions; booth = functions['booth'](); "
     program += (
         "booth.nodes(); print('numpy' in sys.modules); import optilab.optimize.path; print('numpy' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stdout.splitlines() == ["False", "True"], done.stderr
+    assert python(program, tmp_path).stdout.splitlines() == ["False", "True"]
 
 
-def test_no_optimizer_loads_pytorchs_compiler():
+def test_no_optimizer_loads_pytorchs_compiler(tmp_path):
     """Its import takes as long as that of torch itself. The second line is the control."""
-    done = subprocess.run([sys.executable, "-c", OPTIMIZERS], capture_output=True, text=True)
-    *loads, stepped = done.stdout.splitlines()
-    assert loads == ["[]", "True"], done.stderr
+    *loads, stepped = python(OPTIMIZERS, tmp_path).stdout.splitlines()
+    assert loads == ["[]", "True"]
     assert stepped.split() == [name for name, kind in RULES.items() if not kind().needs]

@@ -1,4 +1,4 @@
-"""What optilab answers: `$ line`, then its output. One file of tests/transcripts for each subject.
+"""What optilab answers: `$ line`, then its output. One file of tests/recorded/transcripts for each subject.
 
 `pytest tests/test_transcripts.py --accept` writes the files again, and `git diff` shows what a change does to users.
 A line is one of the shell, with here-documents for files; `>>>` is a line of Python, where `lab` is a `Lab`. A filter
@@ -11,17 +11,16 @@ import re
 import shlex
 import subprocess
 import warnings
-from pathlib import Path
 
 import pytest
 
 from optilab import __version__
 from optilab.errors import OptilabError
 from optilab.lab import Lab
-from tests.data.idx import write_idx_dataset
-from tests.run import restored, run
+from tests.kit.command import RECORDED, restored, run
+from tests.kit.idx import write_idx_dataset
 
-TRANSCRIPTS = sorted((Path(__file__).parent / "transcripts").glob("*.txt"))
+TRANSCRIPTS = sorted((RECORDED / "transcripts").glob("*.txt"))
 ENTRY = re.compile(r"^(?:\$|>>>) (?:.*<<END\n(?:.*\n)*?END\n|.*\n)", re.MULTILINE)
 VARYING = {
     r"\b\d{8}-\d{6}-([\w.-]+)-[0-9a-f]{8}\b": r"YYYYMMDD-HHMMSS-\1-xxxxxxxx",
@@ -90,7 +89,7 @@ class Session:
             done = subprocess.run(line, capture_output=True, **options)
             return done.stdout + done.stderr, done.returncode
         command, _, shown = line.partition(" | ")
-        done = run(shlex.split(command)[1:], self.folder, self.environment)
+        done = run(shlex.split(command)[1:], self.folder, env=self.environment)
         text = done.stdout + done.stderr
         return subprocess.check_output(shown, input=text, **options) if shown else text, done.returncode
 
@@ -117,13 +116,11 @@ class Session:
 
 
 @pytest.mark.parametrize("path", TRANSCRIPTS, ids=lambda path: path.stem)
-def test_transcript(path, tmp_path, request):
-    comment, recorded = entries(path.read_text())
+def test_transcript(path, tmp_path, recorded):
+    comment, lines = entries(path.read_text())
     session = Session(tmp_path)
-    now = comment + "".join(line + session.answer(line.rstrip("\n")) for line, _ in recorded)
-    if request.config.getoption("--accept"):
-        path.write_text(now)
-    assert now == path.read_text()
+    now = comment + "".join(line + session.answer(line.rstrip("\n")) for line, _ in lines)
+    assert now == recorded(path.relative_to(RECORDED), now)
 
 
 def test_a_changed_answer_is_noticed(tmp_path):

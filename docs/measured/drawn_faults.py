@@ -812,7 +812,9 @@ def diagnosed(row: Drawn) -> tuple[Drawn, list[tuple[str, int]]]:
     torch.set_num_threads(1)
     watches: list[Any] = []
     train(
-        row.case, row.seed, lambda model, optimizer: watches.append(optilab.watch(model, optimizer)) or watches[0]
+        row.case,
+        row.seed,
+        lambda model, optimizer: watches.append(optilab.watch(model, optimizer)) or watches[0],  # type: ignore[func-returns-value]
     )
     watches[0].close()
     return row, [(finding.name, int(finding.severity)) for finding in watches[0].diagnosis().findings]

@@ -1,6 +1,6 @@
 """How often verdicts and intervals err, and what they find, in simulated tables, for which the truth is known.
 
-Complete tables are judged by a second implementation of `judge` for many tables at once (tests/study/simulated.py).
+Complete tables are judged by another implementation of `judge` for many tables (tests/study/judge_for_tables.py).
 With 10,000 tables the Monte-Carlo error of a rate near 5% is 0.22 percentage points. It takes some minutes.
 """
 
@@ -11,8 +11,8 @@ from scipy import stats
 
 from docs.measured import figures
 from optilab.judge.judge import alpha, judge, quantile
-from tests.study import simulated
-from tests.study.simulated import SimulatedComparisons, generator_of, percentage
+from tests.study import judge_for_tables as simulated
+from tests.study.judge_for_tables import SimulatedComparisons, generator_of, percentage
 
 Design = tuple[int, int]
 """Groups and seeds."""

@@ -79,7 +79,7 @@ def page() -> str:
         source = f"; taken from {figure['source']}" if "source" in figure else ""
         origin = f"{figure['program']}, {figure['date']}, commit {figure['commit']}, {figure['machine']}{source}"
         content = f"{table(figure['columns'], figure['rows'])}\n*{origin}*\n"
-        text = place.sub(lambda _, name=name, content=content: PLACE.format(name, content), text)
+        text = place.sub(PLACE.format(name, content).replace("\\", r"\\"), text)
     return text
 
 

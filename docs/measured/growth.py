@@ -12,7 +12,7 @@ from optilab import runs
 from optilab.config.load import load
 from optilab.config.section import to_yaml
 from optilab.config.training import TrainConfig
-from tests.study.generated import training
+from tests.kit.generated import training
 
 SIZES = (10, 100, 1000, 10_000)
 COMMANDS = {

@@ -115,7 +115,7 @@ class Net(nn.Module):
                 x = (
                     self.act(x)
                     if any(
-                        hasattr(later, "weight") and later.weight.dim() > 1 for later in self.layers[number + 1 :]
+                        getattr(later, "weight", torch.zeros(0)).dim() > 1 for later in self.layers[number + 1 :]
                     )
                     else x
                 )
@@ -164,7 +164,7 @@ class Residual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.act(self.stem(x))
         for first, norm, second in self.blocks:  # type: ignore[misc]
-            x = self.act(x + second(self.act(norm(first(x)))))
+            x = self.act(x + second(self.act(norm(first(x)))))  # type: ignore[has-type]
         x = F.adaptive_avg_pool2d(x, 3).flatten(1)
         return self.end(self.head(x.detach() if self.cut else x))
 
@@ -362,7 +362,7 @@ def run(loop: Loop, attach: Callable[..., Any] = watched) -> tuple[Any, float]:
     if change == "vanishing":
         assert isinstance(net, Net)
         width = net.layers[-1].in_features
-        extra = [nn.Linear(width, width) for _ in range(7 if held_out else 6)]
+        extra = [nn.Linear(width, width) for _ in range(7 if held_out else 6)]  # type: ignore[arg-type]
         net.layers = nn.ModuleList([*net.layers[:-1], *extra, net.layers[-1]])
     epochs, rate, batch = family.epochs, family.rate, 24
     if change == "inputs":
@@ -421,7 +421,7 @@ def run(loop: Loop, attach: Callable[..., Any] = watched) -> tuple[Any, float]:
     def loss_of(out: Tensor, y: Tensor, reduction: str = "mean") -> Tensor:
         if family.loss == "cross-entropy":
             out, y = out.reshape(-1, out.shape[-1]), y.reshape(-1)
-        return of(out, y, reduction=reduction)
+        return of(out, y, reduction=reduction)  # type: ignore[operator]
 
     skill = 0.0
     with attach(net, optimizer, (x[:batch], y[:batch], loss_of)) as watch:

@@ -117,8 +117,8 @@ def _changes(node: ast.AST) -> Iterator[str]:
         for other in COMPARED.get(type(node.ops[0]), [ast.NotIn] if isinstance(node.ops[0], ast.In) else []):
             yield f"({ast.unparse(ast.Compare(node.left, [other()], node.comparators))})"
     elif isinstance(node, ast.BoolOp):
-        other = ast.Or() if isinstance(node.op, ast.And) else ast.And()
-        yield f"({ast.unparse(ast.BoolOp(other, node.values))})"
+        joined: ast.boolop = ast.Or() if isinstance(node.op, ast.And) else ast.And()
+        yield f"({ast.unparse(ast.BoolOp(joined, node.values))})"
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
         yield f"({ast.unparse(node.operand)})"
     elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
@@ -167,7 +167,7 @@ def _once(file: str) -> set[int]:
         for node in ast.walk(tree)
         if isinstance(node, kinds)
         for part in ([node.body] if isinstance(node, ast.Lambda) else node.body)
-        for line in range(part.lineno, part.end_lineno + 1)
+        for line in range(part.lineno, (part.end_lineno or part.lineno) + 1)
     }
     return {*range(1, len((ROOT / file).read_text().splitlines()) + 1)} - inside
 
@@ -198,7 +198,7 @@ def notices(folder: Path, chosen: list[str]) -> str:
     process = FORK.Process(target=_test, args=(folder, chosen, output))
     process.start()
     process.join(SECONDS)
-    if process.exitcode is None:
+    if process.exitcode is None and process.pid:
         os.killpg(process.pid, signal.SIGKILL)
         process.join()
         return "it hangs"
@@ -255,7 +255,8 @@ def of_package(coverage: Path, count: int, seed: int, most: int) -> list[figures
             outcome = f"killed by {why.partition(' - ')[0]}:" if why else "SURVIVED"
             print(f"{outcome} {mutant.file}:{mutant.line}: {was}   ->   {mutant.text}", flush=True)
     every = [sum(column) for column in zip(*noticed.values(), strict=True)]
-    return [*([package, noticed[package]] for package in sorted(noticed)), ["all", every]]
+    rows: list[figures.Row] = [[package, noticed[package]] for package in sorted(noticed)]
+    return [*rows, ["all", every]]
 
 
 # --- the rules -------------------------------------------------------------------------------------------------------
@@ -321,7 +322,7 @@ def submission(rule: Any, program: Any = None) -> Any:
                 vars(made)["program"] = program
             return descend(made, gradient.__self__, start, steps).points
 
-    return Submission(rule.name, dict.fromkeys((f.name for f in fields(rule)), True), (), None)  # type: ignore[arg-type]
+    return Submission(rule.name, dict.fromkeys((f.name for f in fields(rule)), True), (), None, {})  # type: ignore[arg-type]
 
 
 def forms_with_switches(kind: Any) -> list[Any]:

@@ -160,7 +160,7 @@ def train(fault: str, task: str, faulty: bool, seed: int) -> dict[str, Any]:
         rate *= 10
     elif fault == "sum":
         mean: Loss = F.mse_loss if "regression" in task else F.cross_entropy
-        loss = partial(mean, reduction="sum") if faulty else mean
+        loss = partial(mean, reduction="sum") if faulty else mean  # type: ignore[call-arg]
     elif fault == "log of zero":
         positive = F.relu if faulty else F.softplus
         loss = lambda out, y: F.nll_loss(F.normalize(positive(out), 1.0, 1).log(), y)  # noqa: E731
@@ -262,7 +262,7 @@ def main(arguments: list[str]) -> None:
                 [clean, len(well)],
             ]
         )
-    sums: list[Any] = [[sum(row[at][part] for row in rows) for part in (0, 1)] for at in (2, 3, 4)]  # type: ignore[index]
+    sums: list[Any] = [[sum(row[at][part] for row in rows) for part in (0, 1)] for at in (2, 3, 4)]  # type: ignore[index, misc]
     rows.append(["all", "", *sums])
     columns = ["fault", "finding", "faulty: flagged", "faulty: named first", "sound: not flagged"]
     figures.record("paired-loops", "paired_loops", columns, rows, options.print)

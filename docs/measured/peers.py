@@ -185,8 +185,9 @@ class Torchdiag(Peer):
         if self.count % 20 == 1:
             self._check(lambda: self.tool.check_gradients(self.net))
             if self.batch is not None:
+                inputs, *_ = self.batch
                 with torch.random.fork_rng():
-                    self._check(lambda: self.tool.check_dead_neurons(self.net, self.batch[0]))
+                    self._check(lambda: self.tool.check_dead_neurons(self.net, inputs))
 
     def _check(self, check: Callable[[], Any]) -> None:
         with contextlib.redirect_stdout(io.StringIO()) as out:

@@ -20,7 +20,7 @@ from optilab.config.tree import Override
 from optilab.optimize.objective import Floats
 from optilab.study import rates
 from optilab.study.plan import SEEDS_PER_REPEAT
-from tests.study.simulated import generator_of, judged
+from tests.study.judge_for_tables import generator_of, judged
 
 TRAININGS = [  # network, optimizer, dataset, batch, epochs
     ("sigmoid", "adam", "digits", 32, 8),

@@ -261,13 +261,13 @@ def network(program: Program, x: Tensor) -> nn.Sequential:
         options = dict(word.split("=") for word in words if "=" in word)
         if name in ("dense", "conv"):
             padding = {"padding": int(options.get("padding", 0))} if name == "conv" else {}
-            layer = (nn.Linear if name == "dense" else nn.Conv2d)(inputs, *sizes, **padding)
+            layer = (nn.Linear if name == "dense" else nn.Conv2d)(inputs, *sizes, **padding)  # type: ignore[arg-type]
             INITIAL[options.get("init", program.init)](layer.weight)
-            nn.init.constant_(layer.bias, float(options.get("bias", 0)))
+            nn.init.constant_(layer.bias, float(options.get("bias", 0)))  # type: ignore[arg-type]
             norm = nn.BatchNorm1d if name == "dense" else nn.BatchNorm2d
             layers += [layer, norm(sizes[0])] if program.norm and line != program.last else [layer]
         layers += [nn.Dropout(program.dropout)] if name == "dropout" else []
-        layers += [LAYERS[word]() for word in (name, *words) if word in LAYERS]
+        layers += [LAYERS[word]() for word in (name, *words) if word in LAYERS]  # type: ignore[operator]
     return nn.Sequential(*layers)
 
 

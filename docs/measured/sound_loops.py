@@ -166,7 +166,7 @@ def counts(n: int, scale: float) -> tuple[Tensor, Tensor]:
 def relu_before_counts(watch_of: WatchOf) -> Outcome:
     """Counts cannot be negative, so a ReLU stands before the squared error."""
     model = perceptron(5, 1, nn.ReLU())
-    nn.init.constant_(model[-2].bias, 3.0)
+    nn.init.constant_(model[-2].bias, 3.0)  # type: ignore[arg-type]
     watch, outputs, y = fit(watch_of, model, counts(1600, 4), F.mse_loss)
     return watch, explained(outputs, y), 0.4
 
@@ -185,7 +185,7 @@ def relu_before_rare_counts(watch_of: WatchOf) -> Outcome:
 def relu_before_poisson(watch_of: WatchOf) -> Outcome:
     """The likelihood of Poisson takes rates, which a ReLU keeps from being negative."""
     model = perceptron(5, 1, nn.ReLU())
-    nn.init.constant_(model[-2].bias, 4.0)
+    nn.init.constant_(model[-2].bias, 4.0)  # type: ignore[arg-type]
 
     def loss_of(rates: Tensor, y: Tensor) -> Tensor:
         return F.poisson_nll_loss(rates, y, log_input=False, eps=0.1)
@@ -219,7 +219,7 @@ def ratings(n: int) -> tuple[Tensor, Tensor]:
 def relu_before_ratings(watch_of: WatchOf) -> Outcome:
     """Ratings are positive, so a ReLU stands before the squared error."""
     model = Ratings(nn.ReLU())
-    nn.init.constant_(model.head[-1].bias, 3.0)
+    nn.init.constant_(model.head[-1].bias, 3.0)  # type: ignore[arg-type]
     watch, outputs, y = fit(watch_of, model, ratings(3000), F.mse_loss, epochs=15)
     return watch, explained(outputs, y), 0.5
 
@@ -604,8 +604,8 @@ def hinge_of_classes(watch_of: WatchOf) -> Outcome:
 def last_layer_that_starts_at_zero(watch_of: WatchOf) -> Outcome:
     """All outputs are equal at first, and only the last layer has a gradient in the first step."""
     model = convolutions()
-    nn.init.zeros_(model[-1].weight)
-    nn.init.zeros_(model[-1].bias)
+    nn.init.zeros_(model[-1].weight)  # type: ignore[arg-type]
+    nn.init.zeros_(model[-1].bias)  # type: ignore[arg-type]
     watch, outputs, y = fit(watch_of, model, strokes(1200), F.cross_entropy, accuracy=True)
     return watch, hits(outputs, y), 0.9
 
@@ -955,7 +955,7 @@ def frozen_features(watch_of: WatchOf) -> Outcome:
     """Only a new last layer of a pretrained network is trained; the others are frozen, without gradients."""
     x, y = clusters(1600)
     base = pretrained(x, y).requires_grad_(False)
-    model = nn.Sequential(*base[:-1], nn.Linear(32, 2))
+    model = nn.Sequential(*base[:-1], nn.Linear(32, 2))  # type: ignore[misc]
     optimizer = torch.optim.SGD(model[-1].parameters(), 0.1, momentum=0.9)
     watch, outputs, y = fit(watch_of, model, (x, y // 2), F.cross_entropy, optimizer=optimizer, accuracy=True)
     return watch, hits(outputs, y), 0.85
@@ -1153,7 +1153,7 @@ class Detector(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.body = nn.Sequential(*convolutions()[:-1], nn.Linear(144, 64), nn.ReLU())
+        self.body = nn.Sequential(*convolutions()[:-1], nn.Linear(144, 64), nn.ReLU())  # type: ignore[misc]
         self.kind, self.box = nn.Linear(64, 3), nn.Linear(64, 4)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
@@ -1530,7 +1530,8 @@ def episodes(logits_of: Callable[[Tensor], Tensor], n: int) -> tuple[Tensor, Ten
         actions.append(action)
         rewards.append((after == GOAL).float() * (cell != GOAL))
         cell = after
-    returns, value = [], torch.zeros(n)
+    returns: list[torch.Tensor] = []
+    value = torch.zeros(n)
     for reward in reversed(rewards):
         value = reward + DISCOUNT * value
         returns.insert(0, value)

@@ -11,8 +11,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from optilab.config.tree import Override
 from optilab.optimize import OBJECTIVES, RULES
 from optilab.optimize.maps import run_grid
 from optilab.train import device, engine
-from tests.reference_loops import fashion_mnist, notebook_loop
+from tests.oracles.loops import fashion_mnist, notebook_loop
 
 CPU = torch.device("cpu")
 
@@ -53,7 +54,12 @@ def command(folder: Path, line: str) -> tuple[float, float]:
     return process(folder, "-m", *line.split())
 
 
-def medians(rounds: int, actions: dict[str, Callable[[], Any]]) -> dict[str, Any]:
+def per_call(action: Callable[[], object], count: int) -> float:
+    """Seconds of the processor for each of the `count` things that an action does."""
+    return seconds(action, time.process_time) / count
+
+
+def medians(rounds: int, actions: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
     """The median of what each action returns, a number or several; the actions take turns."""
     times: dict[str, list[Any]] = {name: [] for name in actions}
     for _ in range(rounds):
@@ -170,10 +176,7 @@ def maps(rounds: int, folder: Path) -> Iterator[figures.Row]:
         actions = {"naive": (naive, 5), "map": (mapped, steps)}
         times = medians(
             min(rounds, 3),
-            {
-                name: lambda action=action, count=count: seconds(action, time.process_time) / count
-                for name, (action, count) in actions.items()
-            },
+            {name: partial(per_call, action, count) for name, (action, count) in actions.items()},
         )
         a, b = (1e9 * times[name] / size**2 for name in ("map", "naive"))
         yield [

@@ -36,7 +36,7 @@ class Answer(ABC):
     """The result of a command: values first, every view of them on request."""
 
     schema_version: ClassVar[int] = 1
-    """Version of the document: it rises when a key goes or changes its type or meaning (tests/golden/documents.txt)."""
+    """Version of the document: it rises when a key goes or changes its type or meaning (recorded/documents.txt)."""
     judged: "Sequence[ClaimResult]" = ()
     """The results of the claims of `expect`."""
     ENDINGS: ClassVar[Sequence[str]] = (*PICTURES, *PAGES)
@@ -116,7 +116,7 @@ class Answer(ABC):
         try:
             return import_module("pandas").DataFrame(self.rows)
         except ModuleNotFoundError:
-            message = "a data frame needs pandas: pip install 'optilab[pandas]'; .rows does not"
+            message = 'a data frame needs pandas: pip install "optilab[pandas]"; .rows does not'
             raise UsageError(message) from None
 
     def save(

@@ -69,6 +69,9 @@ class Grade(Against, TableOptions):
     template: Annotated[
         str | None, Flag("DIR", path=True), Doc("Write the file that students fill in into this new directory")
     ] = None
+    no_isolation: Annotated[
+        bool, Doc("Isolate nothing: a submission can read, change and delete your files, and reach the network")
+    ] = False
 
     def run(self, place: Place) -> "Grades | Template":
         """A row for each submission."""
@@ -92,10 +95,17 @@ class Grade(Against, TableOptions):
             Grades([], setups, all(files.values()), "", points, self.partial).table().choose(
                 self.columns, self.flag("columns")
             )
-        directory = self._new_directory("feedback") if self.feedback is not None else None
-        from optilab.verify.sandbox import Sandbox, strongest_level  # with NumPy, which no refusal needs
+        from optilab.verify.sandbox import ENCLOSED, Sandbox, strongest_level  # with NumPy, which no refusal needs
 
-        sandbox, jobs = Sandbox(self.timeout, self.memory, strongest_level()), max(1, (os.cpu_count() or 2) // 2)
+        level = "limits" if self.no_isolation else strongest_level()
+        if level not in ENCLOSED and not self.no_isolation:
+            danger = "a submission could read, change and delete your files"
+            raise UsageError(
+                f"nothing on this system isolates a submission; expected {' or '.join(ENCLOSED)} (Linux), "
+                f"or {self.flag('no_isolation')}, with which {danger}"
+            )
+        directory = self._new_directory("feedback") if self.feedback is not None else None
+        sandbox, jobs = Sandbox(self.timeout, self.memory, level), max(1, (os.cpu_count() or 2) // 2)
         comparisons = {name: setup.compare for name, setup in setups.items()}
         count = len(files) * len(setups)
         rows = submissions.grade_all(files, comparisons, sandbox, min(jobs, count))
@@ -157,7 +167,7 @@ class Template(Answer):
         functions = [as_function(setup.rule, setup.rule.name) for setup in setups]
         bodies = [f"{header}\n    # w, g: arrays\n    {end}\n" for header, end in functions]
         file = directory / "optimizers.py"
-        file.write_text("\n\n".join(["import numpy as np\n", *bodies]), encoding="utf-8")
+        file.write_text("\n\n".join(["import numpy as np\n", *bodies]), encoding="utf-8", newline="\n")
         return cls(file, functions)
 
     @property
@@ -268,7 +278,7 @@ class Grades(Answer):
             target = directory / file.relative_to(common)
             target.parent.mkdir(parents=True, exist_ok=True)
             target = target.with_name(f"{target.name}.txt")
-            target.write_text("\n".join([*text, ""]), encoding="utf-8")
+            target.write_text("\n".join([*text, ""]), encoding="utf-8", newline="\n")
 
     def _feedback(self, row: submissions.Graded) -> Iterator[str]:
         yield row.verdict

@@ -1,6 +1,5 @@
 """`optilab lr`: which learning rate, by a range test."""
 
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from optilab.call import Call, Proposal, objects
 from optilab.config.load import load
 from optilab.config.section import dump
 from optilab.config.tree import Override
-from optilab.errors import ExitCode
+from optilab.errors import ExitCode, quoted
 from optilab.marks import Flag, claim_doc
 from optilab.optimize.rule import learning_rates
 from optilab.request import studies
@@ -225,7 +224,7 @@ class LabRate(Answer):
         """`curve` has one entry per step."""
         test = self.test
         return {
-            "config": shlex.join(self.call.words()[2:]),
+            "config": quoted(self.call.words()[2:]),
             "key": test.ramp.key,
             "rate": self.rate,
             "range_test": {

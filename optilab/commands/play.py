@@ -8,7 +8,6 @@ import json
 import keyword
 import os
 import re
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -23,6 +22,7 @@ from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Lt
 
 from optilab.answer.answer import Answer
+from optilab.call import flow
 from optilab.config.load import load
 from optilab.config.section import dump
 from optilab.errors import UsageError
@@ -265,7 +265,7 @@ def function_data(function: Objective, tree: Mapping[str, Any] | None = None) ->
         "minima": [_minimum(function, point) for point in function.minima],
         "everywhere": theory.curvatures(function) is not None,
         "lowest": lowest(function),
-        "command": _command(function, tree or {"name": function.name}),
+        "options": _options(function, tree or {"name": function.name}),
         "value": as_tree(value),
         **({} if derived == gradient else {"gradient": list(map(as_tree, gradient))}),
     }
@@ -313,13 +313,13 @@ def _minimum(function: Objective, point: Sequence[float]) -> dict[str, Any]:
     return {"point": list(map(float, point)), "curvatures": eigenvalues.tolist() if bowl else None}
 
 
-def _command(function: Objective, tree: Mapping[str, Any]) -> str:
-    """The options that choose a function, to be typed."""
+def _options(function: Objective, tree: Mapping[str, Any]) -> list[str]:
+    """The words that choose a function in a command."""
     if tree["name"] == "expression":
-        return f"--function {shlex.quote(tree['formula'])}"
+        return ["--function", tree["formula"]]
     if function == OBJECTIVES[function.name]():
-        return f"--function {function.name}"
-    return f"--set {shlex.quote(f'function={json.dumps(tree)}')}"
+        return ["--function", function.name]
+    return ["--set", f"function={flow(tree)}"]
 
 
 def _settings(function: Objective) -> str:

@@ -39,6 +39,7 @@ A file may define (arguments are recognized by their names):
                                      the step API of optilab.optimize
   class Mine(torch.optim.Optimizer)
 
+The file is not isolated: it runs in a process of its own with your rights; `grade` isolates other people's.
 Exit status 9: something differs.
 """
 

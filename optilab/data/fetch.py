@@ -151,7 +151,7 @@ def _from_debian(info: DatasetInfo, scratch: Path) -> Path:
         raise DataError("apt-get and dpkg-deb: not on this machine")
     for part in ("lists/partial", "cache/archives/partial"):
         (scratch / part).mkdir(parents=True)
-    (scratch / "apt.conf").write_text(APT_CONFIG.format(scratch=scratch), encoding="utf-8")
+    (scratch / "apt.conf").write_text(APT_CONFIG.format(scratch=scratch), encoding="utf-8", newline="\n")
     apt = ["apt-get", "-c", "apt.conf"]
     try:
         _run([*apt, "download", info.package], scratch)

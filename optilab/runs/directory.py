@@ -75,9 +75,11 @@ _LEFTOVER_SECONDS = 3600.0  # a directory is made or removed in less
 
 
 def require_free(path: Path) -> None:
-    """RunError if a run of that name exists. `claim` checks again; this check only comes sooner."""
-    if path.exists() or path.is_symlink():
-        raise RunError(f"{path} already exists")
+    """RunError if a run of that name exists, in whatever case. `claim` checks again; this check only comes sooner."""
+    for name in os.listdir(path.parent) if path.parent.is_dir() else ():
+        if name.lower() == path.name.lower():
+            same = f"; Windows and macOS take {path.name} for the same name" * (name != path.name)
+            raise RunError(f"{path.with_name(name)} already exists{same}")
 
 
 @dataclass

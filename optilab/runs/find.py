@@ -30,10 +30,14 @@ from optilab.runs.record import (
 from optilab.words import listed
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+"""Names of devices, with any extension, of which Windows makes no directory."""
 
 
 def run_name(text: str) -> str:
-    """A name that is safe as a path, in a shell, in a spreadsheet and in HTML; else ValueError."""
+    """A name that is safe as a path on every system, in a shell, in a spreadsheet and in HTML; else ValueError."""
+    if _DEVICE.fullmatch(text):
+        raise ValueError(f"expected a name that Windows can have, too, got {shown(text, 70)}")
     if _NAME.fullmatch(text) and not text.endswith("."):
         return text
     accepted = "1 to 64 letters, digits, '.', '_' and '-', the first a letter or digit and the last not a dot"
@@ -104,6 +108,7 @@ def locate(directory: Path, name: str, command: str | None = None) -> Path:
     `latest` is the newest of `directory`, or its newest run of `command`. RunError, with the nearest names,
     where there is none; UsageError for another path, a pattern or a file.
     """
+    name = name.replace(os.sep, "/")
     where, last = os.path.split(name)
     path, study = directory / name, directory / where
     if last and not where and not name.startswith("."):
@@ -183,7 +188,7 @@ def parse_age(text: str, where: str = "") -> timedelta:
 def _matching(directory: Path, names: Sequence[str], inside: bool = False) -> Iterator[Record | Study | Path]:
     """The entries or paths that match the names; an entry where it had to be read to match."""
     for name in names:
-        where, pattern = os.path.split(name)
+        where, pattern = os.path.split(name.replace(os.sep, "/"))
         if not is_pattern(name) or (where and not inside):
             yield locate(directory, name)
         elif where:  # the trials of a study, or the runs of another directory

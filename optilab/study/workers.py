@@ -243,7 +243,7 @@ def cores() -> int:
     siblings = set()
     for number in allowed:
         try:
-            text = (_SYSTEM_CPUS / f"cpu{number}/topology/thread_siblings_list").read_text()
+            text = (_SYSTEM_CPUS / f"cpu{number}/topology/thread_siblings_list").read_text(encoding="ascii")
         except OSError:
             return len(allowed)
         siblings.add(text)
@@ -383,7 +383,7 @@ def _connect(address: str) -> "Client":
         from distributed import Client
     except ImportError:
         raise UsageError(
-            "dask.distributed is not installed: pip install 'optilab[cluster]'", "--cluster"
+            'dask.distributed is not installed: pip install "optilab[cluster]"', "--cluster"
         ) from None
     for name in ("distributed", "tornado", *logging.root.manager.loggerDict):
         if name.startswith(("distributed", "tornado")):  # each may have a level of its own

@@ -1,5 +1,6 @@
 """Plans of a resume or a fork: run, config and checkpoint. Every refusal comes before torch is imported."""
 
+import os
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -144,7 +145,7 @@ def plan_fork(directory: Path, spec: str, changes: Sequence[Override]) -> Fork:
     RunError for what is not a training or a change of what a fork keeps; CheckpointError without a checkpoint of that
     epoch; UsageError where no epoch is left to train.
     """
-    name, sign, number = spec.rpartition("@")
+    name, sign, number = spec.replace(os.sep, "/").rpartition("@")
     if (sign and not number.isdecimal() and "/" not in number) or re.fullmatch(r"[\w./-]+[:# ]\d+", spec):
         raise UsageError(f"expected RUN or RUN@EPOCH, got {shown(spec)}", "--fork")  # a path may have an @
     name, epoch = (name, int(number)) if name and number.isdecimal() else (spec, None)

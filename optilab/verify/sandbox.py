@@ -37,7 +37,7 @@ from optilab.verify.candidate import MAX_MAGNITUDE, Candidate, Walk
 LEVELS = {
     "bubblewrap": "isolated by bubblewrap",
     "namespaces": "isolated by namespaces of the system (unshare)",
-    "limits": "not isolated: install bubblewrap, or use a container",
+    "limits": "not isolated: a submission could read, change and delete your files",
 }
 """Levels of isolation, the strongest first, with the words of a report."""
 ENCLOSED = ("bubblewrap", "namespaces")
@@ -368,7 +368,7 @@ def answer(channel: socket.socket) -> None:
     """Answer until the grader has left."""
     channel.sendall(b"{}\n")  # from here on the time is the submission's
     code, candidate, walk, step, reply = None, None, None, 0, dict[str, Any]()
-    for message in map(json.loads, channel.makefile("r")):
+    for message in map(json.loads, channel.makefile("r", encoding="utf-8")):
         try:
             if walk and "gradient" in message:
                 step += 1

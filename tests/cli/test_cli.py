@@ -8,7 +8,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,9 +15,12 @@ import yaml
 
 from optilab.cli import COMMANDS
 from optilab.config.presets import named
+from optilab.marks import Argument
+from optilab.request.request import options
 from optilab.runs.metrics import EPOCH_METRICS
-from tests.run import run
-from tests.study.generated import training
+from tests.kit.command import OPTILAB, RECORDED, ROOT, run
+from tests.kit.generated import training
+from tests.kit.processes import on_a_terminal
 
 
 def table(path):
@@ -134,28 +136,50 @@ def test_a_help_screen_fits_80_columns_and_its_examples_can_be_pasted(name, opti
         assert [shlex.split(line) for line in pasted] == [shlex.split(line) for line in examples]
 
 
+MODULES = {name: importlib.import_module(f"optilab.commands.{name}") for name in COMMANDS}
+REQUESTS = {
+    f"{name} {part}".rstrip(): request
+    for name, module in MODULES.items()
+    for part, request in getattr(module, "PARTS", {"": getattr(module, "COMMAND", None)}).items()
+}
+"""Every command and the class of its options."""
+
+
+@pytest.mark.parametrize("command", REQUESTS)
+def test_a_help_screen_has_each_option_and_its_text(command, optilab):
+    """And no other option; three screens as they are: recorded/transcripts/help.txt."""
+    screen = optilab(*command.split(), "--help").stdout
+    text = " ".join(screen.split())
+    fields = options(REQUESTS[command]).values()
+    flags = [field.flag for field in fields if not field.mark(Argument)]
+    listed = re.findall(r"^  (?:-\w, )?(--[\w-]+)(?: / --[\w-]+| \S+)?(?:  |$)", screen, flags=re.MULTILINE)
+    assert sorted(listed) == sorted([*flags, "--help"])
+    assert screen.startswith(f"Usage: optilab {command} [OPTIONS]")
+    for sentence in (*(field.doc for field in fields), REQUESTS[command].__doc__.partition("\n\n")[0]):
+        assert " ".join(sentence.split()).removesuffix(".") in text
+
+
 @pytest.mark.parametrize(
     "environment", [{"LANG": "C", "LC_ALL": "C"}, {"PYTHONIOENCODING": "ascii"}, {"COLUMNS": "1"}]
 )
-def test_odd_terminals(environment, optilab_process):
-    done = optilab_process("optimize", "--algo", "sgd,adam", **environment)
+def test_odd_terminals(environment, optilab):
+    done = optilab("optimize", "--algo", "sgd,adam", how="fresh", **environment)
     assert "adam" in done.stdout
     assert done.stdout.isascii()
 
 
-def test_colour_only_on_a_terminal_that_wants_it(forked_without_torch, tmp_path):
+def test_colour_only_on_a_terminal_that_wants_it(tmp_path):
     def colours(**environment):
         arguments = ["optimize", "--algo", "sgd"]
-        return forked_without_torch.on_a_terminal(arguments, tmp_path, COLUMNS="100", **environment)
+        return on_a_terminal(arguments, tmp_path, "forked without torch", COLUMNS=100, **environment)
 
     assert "\x1b[33m" in colours()  # still moving: yellow
     assert "\x1b[3" not in colours(NO_COLOR="1")
     assert "\x1b[3" not in colours(TERM="dumb")
 
 
-def test_a_terminal_gets_live_progress_and_its_cursor_back(forked_with_torch, small, tmp_path):
-    arguments = ["train", "--config", str(small), "--epochs", "40"]
-    written = forked_with_torch.on_a_terminal(arguments, tmp_path, COLUMNS="100")
+def test_a_terminal_gets_live_progress_and_its_cursor_back(small, tmp_path):
+    written = on_a_terminal(["train", "--config", small, "--epochs", 40], tmp_path, COLUMNS=100)
     assert "epochs/s" in written
     assert written.rfind("\x1b[?25h") > written.rfind("\x1b[?25l") >= 0
 
@@ -194,25 +218,23 @@ def test_completion_after_a_preset_offers_no_part(optilab):
     assert (done.stdout.strip(), done.stderr) == ("", "")
 
 
-def test_completion_of_a_command_name_imports_no_command(optilab_process, tmp_path):
+def test_completion_of_a_command_name_imports_no_command(optilab, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
         "import atexit, sys\n"
         "names = lambda: [m for m in sys.modules if m.startswith('optilab.commands.')]\n"
         "atexit.register(lambda: print(names(), file=sys.stderr))\n"
     )
-    here = {"PYTHONPATH": str(tmp_path)}
+    here = {"PYTHONPATH": f"{tmp_path}:{ROOT}", "how": "fresh"}
     shell = {"_OPTILAB_COMPLETE": "complete_bash", "COMP_WORDS": "optilab\ntr", "COMP_CWORD": "1"}
-    assert optilab_process(**shell, **here).stderr.strip() == "[]"
-    assert optilab_process("--help", **here).stderr.strip() == "[]"
+    assert optilab(**shell, **here).stderr.strip() == "[]"
+    assert optilab("--help", **here).stderr.strip() == "[]"
 
 
-def test_a_full_disk_behind_stdout(forked_without_torch, tmp_path):
+def test_a_full_disk_behind_stdout(optilab):
     if not Path("/dev/full").exists():
         pytest.fail("this test needs /dev/full")
-    done = forked_without_torch.run(["optimize", "--algo", "sgd"], tmp_path, stdout="/dev/full")
-    assert done.code == 7
-    assert "No space left" in done.err
-    assert "Traceback" not in done.err
+    done = optilab("optimize", "--algo", "sgd", how="forked without torch", stdout="/dev/full", code=7)
+    assert "No space left" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -242,7 +264,7 @@ def test_a_flag_that_is_a_path_is_a_path(name, optilab, small, tmp_path):
 
 
 @pytest.mark.parametrize("where", ["flag", "config"])
-def test_a_folder_of_data_with_an_accent_in_the_c_locale(where, optilab_process, small, tmp_path):
+def test_a_folder_of_data_with_an_accent_in_the_c_locale(where, optilab, small, tmp_path):
     shutil.copytree(small.parent, tmp_path / "données")
     environment = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     more = ["--data-dir", "données"]
@@ -252,7 +274,7 @@ def test_a_folder_of_data_with_an_accent_in_the_c_locale(where, optilab_process,
         )
         more = []
     config = small if where == "flag" else "mine.yaml"
-    done = optilab_process("train", "--config", config, "--epochs", 1, *more, "--quiet", **environment)
+    done = optilab("train", "--config", config, "--epochs", 1, *more, "--quiet", how="fresh", **environment)
     written = (tmp_path / done.stdout.strip() / "config.yaml").read_text(encoding="utf-8")
     assert yaml.safe_load(written)["data"]["dir"] == "données"
 
@@ -280,6 +302,12 @@ def test_config_check_escapes_a_file_name(optilab, tmp_path):
     assert r"\u001b]52" in done.stdout
 
 
+VERSIONS = {
+    command: int(version)
+    for command, version in re.findall(
+        r"^([\w ]+)\.schema_version (\d+)$", (RECORDED / "documents.txt").read_text(), flags=re.MULTILINE
+    )
+}
 LINES = [
     "help",
     "optimize --algo sgd",
@@ -325,9 +353,8 @@ def test_every_command_takes_json_or_quiet(line, optilab, small, monkeypatch, tm
         training(tmp_path / "runs", "trained")
         training(tmp_path / "runs", "other", "optimizer.lr=1")
     done = optilab(*words, "--json")
-    versions = {"diagnose": 4, "train": 4, "lr": 3, "report": 3, "sweep": 2, "runs compare": 2, "verify": 2}
-    version = versions.get(words[0], versions.get(" ".join(words[:2]), 1))
-    assert json.loads(done.stdout)["schema_version"] == version
+    (command,) = {line, " ".join(words[:2]), words[0]} & REQUESTS.keys()
+    assert json.loads(done.stdout)["schema_version"] == VERSIONS[command]
     assert done.stdout.count("\n") == 1
     if words[0] == "runs":
         optilab("runs", "rm", "one", "--yes", code=4 if words[1] == "rm" else 0)
@@ -346,14 +373,11 @@ def test_every_command_takes_json_or_quiet(line, optilab, small, monkeypatch, tm
 
 
 def test_every_command_is_in_the_list_above(optilab):
-    commands = {tuple(line.split()[:2]) for line in LINES} | {tuple(line.split()[:1]) for line in LINES}
-    for name in COMMANDS:
-        listed = optilab(name, "--help").stdout.partition("Commands:\n")[2].partition("\n\n")[0]
-        for subcommand in re.findall(r"^  (\w+) ", listed, re.MULTILINE):
-            assert (name, subcommand) in commands | {("data", "verify"), ("data", "fetch"), ("config", "schema")}
-        assert (name,) in commands | {("remedy",), ("sweep",), ("benchmark",)}  # long, or in need of FashionMNIST
-    for line in ("remedy", "data verify", "data fetch"):
-        shown = optilab(*line.split(), "--help").stdout
+    commands = {" ".join(line.split()[:count]) for line in LINES for count in (1, 2)}
+    long_or_with_a_dataset = {"sweep", "remedy", "benchmark", "data verify", "data fetch"}
+    assert REQUESTS.keys() - commands == long_or_with_a_dataset | {"config schema"}
+    for command in long_or_with_a_dataset:
+        shown = optilab(*command.split(), "--help").stdout
         assert "--json" in shown
         assert "--quiet" in shown
 
@@ -392,7 +416,7 @@ def test_every_printed_command_can_be_pasted(tmp_path):
     (tmp_path / f"{ODD}.yaml").write_text("optimizer: {name: sgd, lr: 1e-6}\n")
     printed = list[str]()
     for arguments in PRINTING:
-        done = run([*map(str, arguments)], tmp_path, dict(os.environ))
+        done = run(arguments, tmp_path)
         printed += re.findall(r"(?m)optilab [a-z][^\n`]*", done.stdout + done.stderr)
         if "x" in arguments:
             shutil.copytree(tmp_path / ODD / "x", tmp_path / ODD / ODD)
@@ -403,16 +427,15 @@ def test_every_printed_command_can_be_pasted(tmp_path):
 
 
 def test_a_deleted_working_directory_is_named(tmp_path):
-    script = f"mkdir d; cd d; rmdir ../d; exec {sys.executable} -m optilab train relu.yaml"
+    script = f"mkdir d; cd d; rmdir ../d; exec {' '.join(OPTILAB)} train relu.yaml"
     done = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (7, "optilab: the working directory: No such file or directory\n")
 
 
-def test_question_on_a_terminal_is_not_in_the_document(optilab, forked_without_torch, tmp_path):
+def test_question_on_a_terminal_is_not_in_the_document(optilab, tmp_path):
     optilab("optimize", "sgd", "--name", "b", "--quiet")
-    seen = forked_without_torch.on_a_terminal(
-        ["runs", "rm", "b", "--json"], tmp_path, ("stdin", "stderr"), ("[y/N]", "y\n")
-    )
+    line = ["runs", "rm", "b", "--json"]
+    seen = on_a_terminal(line, tmp_path, "forked without torch", ("stdin", "stderr"), ("[y/N]", "y\n"))
     assert "delete runs/b? [y/N]:" in seen
     assert not (tmp_path / "runs" / "b").exists()
 

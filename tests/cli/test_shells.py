@@ -8,14 +8,11 @@ import os
 import pty
 import select
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
-from tests.processes import missing_tools
-from tests.run import run
+from tests.kit.command import OPTILAB, environment, need, run
 
 EVALUATE = 'eval "$(optilab --show-completion)"\n'
 START = {
@@ -49,37 +46,30 @@ LINES = {
 def completed(request, tmp_path_factory):
     """All lines as one of the shells completes them: line -> what is printed of its last word."""
     name, folder = request.param, tmp_path_factory.mktemp("shell")
-    if missing_tools(name):
-        pytest.skip(f"needs {name}: apt-get install {name}")
+    need(name)
     line = ["optimize", "--algo", "sgd", "--name", "mine-7", "--quiet"]
-    assert run(line, folder, {**os.environ}).returncode == 0
+    run(line, folder, code=0)
     (folder / "unlike-a-preset.yaml").write_text("")
     file, text, arguments = START[name]
     (folder / file).parent.mkdir(exist_ok=True)
     (folder / file).write_text(text)
     commands = folder / "bin"
     commands.mkdir()
-    (commands / "optilab").write_text(f'#!/bin/sh\nexec {sys.executable} -m optilab "$@"\n')
+    (commands / "optilab").write_text(f'#!/bin/sh\nexec {" ".join(OPTILAB)} "$@"\n')
     (commands / "optilab").chmod(0o755)
     places = dict.fromkeys(("HOME", "ZDOTDIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"), str(folder))
-    environment = {
-        **os.environ,
-        **places,
-        "PATH": f"{commands}:{os.environ['PATH']}",
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-        "TERM": "dumb",
-    }
+    variables = environment(**places, PATH=f"{commands}:{os.environ['PATH']}", TERM="dumb")
     answers = {typed: folder / f"answer-{number}" for number, typed in enumerate(LINES)}
     if name == "fish":
         script = "".join(f"complete -C '{typed}' >{answer}\n" for typed, answer in answers.items())
-        subprocess.run([name, "-c", script], cwd=folder, env=environment, check=True)
+        subprocess.run([name, "-c", script], cwd=folder, env=variables, check=True)
         return {
             typed: [offer.split("\t")[0] for offer in answer.read_text().splitlines()]
             for typed, answer in answers.items()
         }
     # Control-A goes to the start of the line, so that it is printed instead of being run.
     keys = "".join(f"{typed}\t\x01printf '%s\\n' >{answer} \r" for typed, answer in answers.items())
-    _type([name, *arguments], f"{keys} exit\r", folder, environment)
+    _type([name, *arguments], f"{keys} exit\r", folder, variables)
     return {typed: answer.read_text().splitlines()[len(typed.split()) - 1 :] for typed, answer in answers.items()}
 
 

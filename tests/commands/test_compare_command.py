@@ -3,13 +3,12 @@
 import csv
 import io
 import json
-import subprocess
-import sys
 
 import pytest
 
 from optilab.answer.comparison_tables import Units
-from tests.study.generated import training
+from tests.kit.command import python
+from tests.kit.generated import training
 
 
 @pytest.fixture
@@ -88,9 +87,7 @@ def test_compare_needs_no_torch(compared):
         "sys.argv = ['optilab', 'runs', 'compare', '*']\n"
         "main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=compared, capture_output=True, text=True)
-    assert done.returncode == 0
-    assert done.stderr.splitlines()[-1] == "[]"
+    assert python(program, compared).stderr.splitlines()[-1] == "[]"
 
 
 def test_tables_name_no_home_directory(optilab, tmp_path, monkeypatch):

@@ -1,12 +1,8 @@
 """`optilab diagnose`, `optilab remedy` and the end of `optilab train`, as a user meets them."""
 
-import contextlib
 import json
-import os
 import re
-import subprocess
-import sys
-import time
+import signal
 from pathlib import Path
 
 import pytest
@@ -21,8 +17,9 @@ from optilab.judge.measure import Measure
 from optilab.lab import Lab
 from optilab.runs import read, read_diagnostics
 from optilab.study.remedy import UNCHANGED, Variant, smallest_fix
-from tests.processes import wait_until
-from tests.study.generated import training
+from tests.kit.generated import training
+from tests.kit.processes import start, templates, trial_processes, wait_until
+from tests.kit.template import fork_the_template
 
 SIGMOIDS = ("--set", "model.hidden=[16, 16, 16, 16, 16, 16]", "--set", "model.activation=sigmoid", "--lr", "0.01")
 
@@ -262,30 +259,15 @@ def test_a_further_look_is_at_half_the_level(looks, verdict, tmp_path):
 
 def test_trainings_end_with_their_study(small, tmp_path):
     command = ["remedy", small, "--only", "tanh", "--epochs", "100000", "--name", "orphans"]
-    study = subprocess.Popen(
-        [sys.executable, "-m", "optilab", *map(str, command)], cwd=tmp_path, stderr=subprocess.DEVNULL
-    )
     folder = tmp_path / "runs" / "orphans"
-    while not list(folder.glob("tanh-s42-*/metrics.csv")):
-        assert study.poll() is None
-        time.sleep(0.1)
-    workers = descendants(study.pid)
+    study = start(command, tmp_path, before=fork_the_template)
+    wait_until(lambda: list(folder.glob("tanh-s42-*/metrics.csv")) or not study.alive())
+    workers = [*templates(study.pid), *trial_processes(study.pid)]
     assert len(workers) >= 3  # their template and two trials
-    study.kill()
-    study.wait()
+    study.send(signal.SIGKILL)
+    study.finish()
     wait_until(lambda: read(_trial(folder, "tanh-s42")).state == "interrupted")
     wait_until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
-
-
-def descendants(process):
-    """Ids of the processes that it started, and that those started."""
-    parents, tree = {}, {process}
-    for number in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError):  # it has ended
-            parents[int(number)] = int(Path("/proc", number, "stat").read_text().rpartition(")")[2].split()[1])
-    while more := {child for child, parent in parents.items() if parent in tree} - tree:
-        tree |= more
-    return tree - {process}
 
 
 def test_few_steps_are_no_finding(optilab):

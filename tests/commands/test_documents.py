@@ -1,11 +1,10 @@
-"""What `--json` prints: the keys of every document, their types and the words of verdicts (tests/golden/documents.txt).
+"""What `--json` prints: the keys of all documents, their types and the words of verdicts (recorded/documents.txt).
 
 `pytest tests/commands/test_documents.py --accept` writes the file again. It refuses where a key has gone or has another
 type while the `schema_version` of the document is the same.
 """
 
 import json
-import os
 import re
 import shlex
 from collections import defaultdict
@@ -15,12 +14,11 @@ from importlib import import_module
 import pytest
 
 from optilab.cli import COMMANDS as COMMAND_NAMES
-from tests.data.idx import write_idx_dataset
-from tests.pages import ROOT
-from tests.run import run
-from tests.study.generated import training
+from tests.kit.command import RECORDED, run
+from tests.kit.generated import training
+from tests.kit.idx import write_idx_dataset
 
-FILE = ROOT / "tests" / "golden" / "documents.txt"
+FILE = RECORDED / "documents.txt"
 FILES = {
     "own.py": "import numpy as np\n\ndef sgd(w, g, lr=0.1):\n    return w - lr * g\n",
     "classic.py": "def sgd(w, g, lr=0.1):\n    return w + lr * g\n",
@@ -54,7 +52,7 @@ def collect_documents(folder):
     documents = defaultdict(list)
     for name, block in BLOCKS.items():
         for line in (line for line in block if line.startswith("$ ")):
-            done = run([*shlex.split(line)[2:], "--json"], folder, {**os.environ})
+            done = run([*shlex.split(line)[2:], "--json"], folder)
             assert done.stdout.count("\n") == 1, f"{line}\n{done.stdout}\n{done.stderr}"
             document = json.loads(done.stdout)
             assert (list(document) == ["schema_version", "error"]) == (name == "error"), document
@@ -148,18 +146,16 @@ def documents(tmp_path_factory):
     return collect_documents(tmp_path_factory.mktemp("documents"))
 
 
-def test_keys_are_those_listed(documents, request):
+def test_keys_are_those_listed(documents, recorded):
     now = {name: keys_of(name, documents[name]) for name in BLOCKS}
     text = FILE.read_text().partition("\n\n")[0]
     for name, block in BLOCKS.items():
         head = [line for line in block if not line.startswith(f"{name}.")]
         text += "\n\n" + "\n".join([*head, *(key.line(place) for place, key in now[name].items())])
-    if request.config.getoption("--accept"):
-        for name, block in BLOCKS.items():
-            broken = incompatible_keys(read(line for line in block if line.startswith(f"{name}.")), now[name])
-            assert not broken, f"raise the schema_version of this document, whose keys changed: {broken}"
-        FILE.write_text(text + "\n")
-    assert text + "\n" == FILE.read_text()
+    for name, block in BLOCKS.items():
+        broken = incompatible_keys(read(line for line in block if line.startswith(f"{name}.")), now[name])
+        assert not broken, f"raise the schema_version of this document, whose keys changed: {broken}"
+    assert text + "\n" == recorded(FILE.name, text + "\n")
 
 
 def test_changed_key_needs_another_version():

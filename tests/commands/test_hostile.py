@@ -19,9 +19,7 @@ from optilab.errors import UsageError, printable
 from optilab.show import junit
 from optilab.show import page as pages
 from tests.commands import test_page_contract as contract
-from tests.hostile import HOSTILE
-
-pytestmark = pytest.mark.browser
+from tests.kit.hostile import HOSTILE
 
 FOREIGN = (
     "img, iframe, object, embed, form, a:not(.skip, #steps a), meta[http-equiv=refresh], [onload], [onerror], "

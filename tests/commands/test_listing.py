@@ -8,7 +8,7 @@ import os
 import pytest
 
 from optilab import runs
-from tests.study.generated import plan_line, training
+from tests.kit.generated import plan_line, training
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from optilab.optimize.functions import Booth
 from optilab.optimize.rules import SGD
 from optilab.study.function_race import Race
 from optilab.study.tuning import Tuning
-from tests.contracts import PageContract
-from tests.study.generated import layered, planned, training
+from tests.kit.contracts import PageContract
+from tests.kit.generated import layered, planned, training
 
 
 class TestReport(PageContract):

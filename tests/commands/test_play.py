@@ -16,8 +16,6 @@ from optilab.optimize import OBJECTIVES, RULES, descend, theory
 from optilab.show import page as pages
 from tests.optimize.test_javascript import HOSTILE, RUNNING_RULES, agreeing
 
-pytestmark = pytest.mark.browser
-
 LIMIT = 250_000  # bytes
 PATHS = "return paths.map((path) => Array.from(path.rows.slice(0, path.count * WIDTH)))"
 FRAMES = "return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(0))))"

@@ -9,8 +9,6 @@ import pytest
 
 from tests.commands.test_report import hover
 
-pytestmark = pytest.mark.browser
-
 ARGUMENTS = [
     "race",
     "--algo",

@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 
 from optilab import runs
-from tests.study.generated import layered, training
-
-pytestmark = pytest.mark.browser
+from tests.kit.generated import layered, training
 
 RISING, FLAT = (0.123456, 0.4, 0.65), (0.1, 0.1, 0.1)
 LOSS, ACCURACY = (f".of2 .chart:nth-child({number})" for number in (1, 2))

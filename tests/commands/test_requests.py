@@ -13,8 +13,7 @@ from optilab.config.tree import Tree, yaml_bytes
 from optilab.errors import ConfigError, OptilabError
 from optilab.marks import ConfigKey, Read
 from optilab.request.request import options
-from tests.pages import ROOT
-from tests.run import run
+from tests.kit.command import RECORDED, run
 
 MODULES = {name: import_module(f"optilab.commands.{name}") for name in COMMANDS}
 REQUESTS = [
@@ -43,7 +42,8 @@ HOSTILE = {
 @pytest.mark.parametrize(("name", "option"), [(name, option) for name in GONE for option in GONE[name]])
 def test_option_that_is_gone_is_refused_in_a_transcript(name, option):
     assert option not in options(MODULES[name].COMMAND)
-    typed, transcript = f"--{option.replace('_', '-')}", ROOT / "tests" / "transcripts" / "refused-line.txt"
+    typed = f"--{option.replace('_', '-')}"
+    transcript = RECORDED / "transcripts" / "refused-line.txt"
     lines = transcript.read_text().split("\n$ ")
     (line,) = [line for line in lines if line.startswith(f"optilab {name} ") and f" {typed}" in line]
     assert line.splitlines()[1:] == [f"optilab: No such option: {typed}; {GONE[name][option]}", "[exit 2]"]
@@ -121,7 +121,7 @@ def test_drawn_line_is_answered_or_refused(tmp_path_factory, data):
     flags = [option.flag for option in known.values() if option.flag.startswith("--") and option.name != "yes"]
     typed = data.draw(st.lists(st.sampled_from([*flags, "--nope", *WORDS]), max_size=5))
     line = [name, *part, *typed, *stop]
-    done = run(line, tmp_path_factory.mktemp("line"), {})
+    done = run(line, tmp_path_factory.mktemp("line"))
     assert done.returncode != 1, shlex.join(line)
     assert "Traceback" not in done.stderr + done.stdout
     assert done.returncode in (2, 3, 4, 5) or not stop, shlex.join(line)

@@ -3,9 +3,6 @@
 import ast
 import json
 import math
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -13,19 +10,18 @@ import pytest
 from optilab.answer.progress import StepProgress
 from optilab.commands.train import TrainingDisplay
 from optilab.show import terminal
+from tests.kit.command import environment, python
 
 
 @pytest.mark.parametrize(
     ("variables", "seen"), [({}, {"GOMP_SPINCOUNT"}), ({"OMP_WAIT_POLICY": "ACTIVE"}, {"OMP_WAIT_POLICY"})]
 )
-def test_environment_of_the_user_stays(variables, seen):
+def test_environment_of_the_user_stays(variables, seen, tmp_path):
     program = "import os, optilab.train; print({k: v for k, v in os.environ.items() if k[:4] in ('OMP_', 'GOMP')})"
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP"))}
-    done = subprocess.run(
-        [sys.executable, "-c", program], env=clean | variables, capture_output=True, text=True, check=True
-    )
-    assert (environment := ast.literal_eval(done.stdout)).keys() == seen
-    assert variables.items() <= environment.items()
+    clean = {k: v for k, v in environment().items() if not k.startswith(("OMP_", "GOMP"))}
+    read = ast.literal_eval(python(program, tmp_path, env=clean | variables).stdout)
+    assert read.keys() == seen
+    assert variables.items() <= read.items()
 
 
 def test_document_has_null_for_what_is_not_finite(capsys):

@@ -16,7 +16,7 @@ from optilab.judge.curves import histories
 from optilab.judge.groups import select_runs
 from optilab.judge.measure import Measure
 from optilab.show import chart_file
-from tests.study.generated import layered, planned, training
+from tests.kit.generated import layered, planned, training
 
 VANISHING = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0]
 EVEN = [0.3, 0.2, 0.2, 0.3, 0.4, 0.5]

@@ -17,9 +17,9 @@ from optilab.config.tree import flat, override
 from optilab.errors import OptilabError
 from optilab.optimize import RULES
 from optilab.optimize.schedules import SCHEDULES
-from tests.pages import ROOT
+from tests.kit.command import RECORDED, ROOT
 
-DEFAULTS = ROOT / "tests" / "golden" / "defaults.json"
+DEFAULTS = RECORDED / "defaults.json"
 SENTENCE = "a default never changes its meaning"
 VALUES = ("null", "0", "-0.0", "0.25", "0.5", "1", "2", "[1, 2]", "[[1, 3]]", "[1]", "[]", "{}")
 """Values that some key takes."""
@@ -127,15 +127,12 @@ def require_same(stored, now):
     assert not changed, f"{SENTENCE}: {changed}"
 
 
-def test_a_default_never_changes_its_meaning(request):
+def test_a_default_never_changes_its_meaning(recorded):
     """`--accept` adds and removes keys, and changes no default."""
     now = {f"{key.of} {key.key}".strip(): key.default for key in keys_of("train")}
     stored = json.loads(DEFAULTS.read_text())
     require_same(stored, now)
-    if request.config.getoption("--accept"):
-        DEFAULTS.write_text(json.dumps(now, indent=0) + "\n")
-        stored = now
-    assert stored == now
+    assert now == json.loads(recorded(DEFAULTS.name, json.dumps(now, indent=0) + "\n"))
     assert SENTENCE in (ROOT / "docs" / "CONTRIBUTING.md").read_text()
     with pytest.raises(AssertionError, match=f"{SENTENCE}: .*'adam optimizer.lr'"):
         require_same({**stored, "adam optimizer.lr": "0.002"}, now)

@@ -15,7 +15,7 @@ from optilab.config.presets import presets
 from optilab.config.section import schema_for
 from optilab.config.tree import Tree, decimal
 from optilab.errors import OptilabError
-from tests.pages import ROOT
+from tests.kit.command import ROOT
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,6 @@ import gzip
 import hashlib
 import os
 import shutil
-import subprocess
-import sys
 import threading
 from dataclasses import replace
 from functools import partial
@@ -21,7 +19,8 @@ from optilab.data import catalog, fetch
 from optilab.data import read as data
 from optilab.data.catalog import DATASETS
 from optilab.errors import DataError, SystemFailure
-from tests.data.idx import NAMES, arrays, idx_bytes, write_idx_dataset, write_sums
+from tests.kit.command import python
+from tests.kit.idx import NAMES, arrays, idx_bytes, write_idx_dataset, write_sums
 
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = NAMES
 # torchvision leaves sockets of failed downloads open.
@@ -294,7 +293,7 @@ def test_killed_fetch(web, tmp_path):
     """A kill at any of ten moments leaves whole files or none; the next fetch leaves these alone."""
     theirs = datasets.FashionMNIST
     facts = DATASETS["fashion-mnist"].digests, (theirs.mirrors, theirs.resources)
-    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), *map(repr, facts)], check=True)
+    python(KILLED, tmp_path, tmp_path, *map(repr, facts))
     folders = [path for path in tmp_path.iterdir() if path.name.isdigit()]
     assert len(folders) == 11  # with the fetch that counts its calls
     for folder in folders:

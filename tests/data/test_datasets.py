@@ -20,7 +20,7 @@ from optilab.data import read as data
 from optilab.data.catalog import ARRAYS, DATASETS
 from optilab.diagnose import evidence_of
 from optilab.errors import DataError, UsageError
-from tests.data.idx import NAMES, write_idx_dataset
+from tests.kit.idx import NAMES, write_idx_dataset
 
 
 def four(train=40, test=12, shape=(6, 5), classes=3):
@@ -61,7 +61,7 @@ def test_what_needs_no_files_is_what_its_entry_says(name, monkeypatch):
 
 def test_another_scikit_learn_is_noticed_and_none_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(UsageError, match=r"pip install 'optilab\[digits\]'"):
+    with pytest.raises(UsageError, match=r'pip install "optilab\[digits\]"'):
         data.load("digits")
     monkeypatch.undo()
     from sklearn.datasets import load_digits

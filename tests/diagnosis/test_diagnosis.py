@@ -8,7 +8,6 @@ import pytest
 from optilab.diagnose import CHECKS, Finding, Severity, diagnose
 from tests.diagnosis import stored
 
-FINDINGS = stored.HERE.parent / "golden" / "findings.txt"
 HALVES = ("held-out", "held-out, probe runs", "own-held-out", "loops-held-out", "edges")
 
 
@@ -48,15 +47,13 @@ def of_truth(half, truth):
     return [result for result in diagnosed(half) if result.case.truth == truth]
 
 
-def test_findings_are_as_recorded(request):
+def test_findings_are_as_recorded(recorded):
     """All findings of each case, and the first remedy; `--accept` writes them again."""
     lines = []
     for half in HALVES:
         lines += [f"# {half}", *sorted(str(result) for result in diagnosed(half) if result.findings), ""]
     now = "\n".join(lines)
-    if request.config.getoption("--accept", default=False):
-        FINDINGS.write_text(now)
-    assert now == FINDINGS.read_text()
+    assert now == recorded("findings.txt", now)
 
 
 @pytest.mark.parametrize(

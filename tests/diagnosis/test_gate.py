@@ -14,8 +14,8 @@ from optilab import runs
 from optilab.diagnose import Severity
 from optilab.diagnose.evidence import MIN_SKILL
 from optilab.lab import Lab
-from tests.pages import ROOT
-from tests.study.generated import layered, training
+from tests.kit.command import ROOT
+from tests.kit.generated import layered, training
 
 EVEN, VANISHED = [0.1, 0.1, 0.1], [1e-9, 0.1, 0.1]
 TRAININGS = {  # validation accuracies (chance: 0.1), gradients of the layers -> how the verdict begins

@@ -1,22 +1,21 @@
-"""What the fault tests share: a sandbox with one undisturbed run, a chance, and tools that may be missing."""
+"""What the fault tests share: a sandbox with one undisturbed run, and a generator of random numbers."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
-from tests.data.idx import write_idx_dataset
 from tests.faults.sandbox import CONFIG, Sandbox
-from tests.processes import Forked, missing_tools
+from tests.kit.idx import write_idx_dataset
 
 
 @pytest.fixture(scope="session")
-def undisturbed_sandbox(tmp_path_factory: pytest.TempPathFactory, forked_with_torch: Forked) -> Sandbox:
+def undisturbed_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
     folder = tmp_path_factory.mktemp("sandbox")
     write_idx_dataset(folder / "data", 240, 100)
     (folder / "lab.yaml").write_text(CONFIG, encoding="utf-8")
-    made = Sandbox(folder, forked_with_torch)
-    assert made.train("reference").code == 0
+    made = Sandbox(folder)
+    assert made.train("reference").returncode == 0
     made.reference = made.result("reference")
     return made
 
@@ -30,16 +29,5 @@ def sandbox(undisturbed_sandbox: Sandbox) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def rng(request: pytest.FixtureRequest) -> random.Random:
-    """The same chance in every run of a test."""
+    """A generator of random numbers, whose seed is the name of the test."""
     return random.Random(request.node.nodeid)
-
-
-@pytest.fixture(scope="session")
-def needs() -> Callable[..., None]:
-    """`needs("unshare")` skips, with the reason, where a tool is absent."""
-
-    def check(*tools: str) -> None:
-        if absent := missing_tools(*tools):
-            pytest.skip(f"not installed: {', '.join(absent)}")
-
-    return check

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.template import EXIT
+from tests.kit.template import EXIT
 
 CHANGES = {"create", "append", "overwrite", "mkdir", "write", "rename", "remove", "rmdir", "truncate", "link"}
 POINTS = {

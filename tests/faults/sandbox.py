@@ -1,16 +1,16 @@
 """A dataset, a config, the undisturbed run of it, and what must be true of a run after its process died."""
 
 import hashlib
-import os
 import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 from optilab import runs
-from tests.processes import Ended, Forked, Process
-from tests.run import Done, run
+from tests.kit.command import environment, run
+from tests.kit.processes import Process, start
 
 CONFIG = """\
 model: {hidden: [16], activation: relu}
@@ -49,7 +49,6 @@ class Sandbox:
     """Runs of one config, in forked processes, which are compared with the undisturbed one."""
 
     folder: Path
-    forked: Forked
     reference: dict[str, bytes] = field(default_factory=dict)
 
     def path(self, name: str) -> Path:
@@ -64,17 +63,17 @@ class Sandbox:
         return again if self.path(name).exists() else self.argv(name, *more)
 
     def start(self, name: str, *more: str, **options: Any) -> Process:
-        return self.forked.start(self.argv(name, *more), self.folder, **options)
+        return start(self.argv(name, *more), self.folder, **options)
 
-    def train(self, name: str, *more: str, **options: Any) -> Ended:
+    def train(self, name: str, *more: str, **options: Any) -> CompletedProcess[str]:
         return self.start(name, *more, **options).finish()
 
-    def resume(self, name: str, *more: str, **options: Any) -> Ended:
-        return self.forked.run(self.resume_argv(name, *more), self.folder, **options)
+    def resume(self, name: str, *more: str, **options: Any) -> CompletedProcess[str]:
+        return run(self.resume_argv(name, *more), self.folder, "forked", **options)
 
-    def type(self, *argv: str, **env: str) -> Done:
+    def type(self, *argv: str, **variables: str) -> CompletedProcess[str]:
         """A command in this process."""
-        return run([*argv], self.folder, {**os.environ, **env})
+        return run(argv, self.folder, env=environment(**variables))
 
     def result(self, name: str) -> dict[str, bytes]:
         """The bytes that must not depend on what happened on the way."""
@@ -121,8 +120,8 @@ class Sandbox:
     def recover(self, name: str) -> None:
         """Continue a run, or start it where none is left: it ends as the undisturbed one."""
         done = self.resume(name)
-        assert done.code == 0, done
-        assert "damaged" not in done.err, done
+        assert done.returncode == 0, done
+        assert "damaged" not in done.stderr, done
         self.compare(name)
 
     def compare(self, name: str) -> None:

@@ -3,6 +3,7 @@
 import os
 import signal
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
@@ -10,7 +11,7 @@ from optilab import runs
 from optilab.errors import ExitCode
 from tests.faults import sabotage
 from tests.faults.sandbox import EPOCHS, Sandbox
-from tests.processes import Ended, Process, wait_until
+from tests.kit.processes import Process, start, wait_until
 
 
 def hold() -> None:
@@ -18,7 +19,7 @@ def hold() -> None:
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
-def let_go(processes: list[Process]) -> list[Ended]:
+def let_go(processes: list[Process]) -> list[CompletedProcess[str]]:
     for process in processes:
         wait_until(lambda process=process: "(stopped)" in Path(f"/proc/{process.pid}/status").read_text())
     for process in processes:
@@ -30,9 +31,9 @@ def let_go(processes: list[Process]) -> list[Ended]:
 def test_one_of_many_gets_a_name(rounds: int, sandbox: Sandbox) -> None:
     for _ in range(rounds):
         ended = let_go([sandbox.start("wanted", before=hold) for _ in range(6)])
-        assert sorted(done.code for done in ended) == [0, *[ExitCode.RUN] * 5], ended
-        losers = [done for done in ended if done.code]
-        assert all("already exists" in done.err and not done.out for done in losers), losers
+        assert sorted(done.returncode for done in ended) == [0, *[ExitCode.RUN] * 5], ended
+        losers = [done for done in ended if done.returncode]
+        assert all("already exists" in done.stderr and not done.stdout for done in losers), losers
         assert not list((sandbox.folder / "runs").glob(".new-*"))
         sandbox.compare("wanted")
         sandbox.remove("wanted")
@@ -42,8 +43,8 @@ def test_one_of_many_gets_a_name(rounds: int, sandbox: Sandbox) -> None:
 def test_runs_without_a_name_get_different_ones(count: int, sandbox: Sandbox, tmp_path: Path) -> None:
     for _ in range(count // 8):
         line = ["optimize", "sgd", "--epochs", "2", "--quiet"]
-        ended = let_go([sandbox.forked.start(line, tmp_path, before=hold) for _ in range(8)])
-        assert all(done.code == 0 for done in ended), ended
+        ended = let_go([start(line, tmp_path, before=hold) for _ in range(8)])
+        assert all(done.returncode == 0 for done in ended), ended
     assert len(runs.directories(tmp_path / "runs")) == count
 
 
@@ -51,13 +52,13 @@ def test_one_of_many_resumes_a_run(sandbox: Sandbox) -> None:
     """It trains until the others have been refused."""
     sandbox.train("shared", "--epochs", "1")
     line = sandbox.resume_argv("shared")
-    processes = [sandbox.forked.start(line, sandbox.folder, before=sabotage.held_epochs) for _ in range(4)]
+    processes = [start(line, sandbox.folder, before=sabotage.held_epochs) for _ in range(4)]
     wait_until(lambda: sum(process.alive() for process in processes) <= 1)
     (sandbox.folder / "go").touch()
     ended = [process.finish() for process in processes]
     (sandbox.folder / "go").unlink()
-    assert sorted(done.code for done in ended) == [0, *[ExitCode.RUN] * 3], ended
-    assert all("running in another process" in done.err for done in ended if done.code)
+    assert sorted(done.returncode for done in ended) == [0, *[ExitCode.RUN] * 3], ended
+    assert all("running in another process" in done.stderr for done in ended if done.returncode)
     sandbox.compare("shared")
 
 
@@ -65,12 +66,12 @@ def test_a_run_that_grows_is_not_taken_for_done(sandbox: Sandbox) -> None:
     """Between its writes, too: a grown `epochs` is seen only in a run that says it is running."""
     sandbox.train("grows", "--epochs", "2")
     line = sandbox.resume_argv("grows")
-    winner = sandbox.forked.start(line, sandbox.folder, before=sabotage.pause_after_config)
+    winner = start(line, sandbox.folder, before=sabotage.pause_after_config)
     wait_until(lambda: f"epochs: {EPOCHS}" in (sandbox.path("grows") / "config.yaml").read_text(encoding="utf-8"))
     late = sandbox.type(*line)
     assert late.returncode == ExitCode.RUN, late
     assert "running in another process" in late.stderr
-    assert winner.finish().code == 0
+    assert winner.finish().returncode == 0
     sandbox.compare("grows")
 
 
@@ -91,7 +92,7 @@ def test_a_running_run_can_only_be_read(sandbox: Sandbox) -> None:
             assert "running" in _line(sandbox.type("runs", "ls").stdout, "alive")
             (sandbox.folder / "go").touch()
     (sandbox.folder / "go").unlink()
-    assert process.finish().code == 0
+    assert process.finish().returncode == 0
     sandbox.compare("alive")
 
 

@@ -21,10 +21,10 @@ from optilab.data import read as data
 from optilab.errors import CheckpointError, ExitCode
 from optilab.train import checkpoint, trees
 from optilab.train.engine import Training
-from tests.data.idx import NAMES, write_sums
 from tests.faults.damage import DAMAGES, Damage
 from tests.faults.sandbox import EPOCHS, Sandbox
-from tests.processes import without_loading_notice
+from tests.kit.command import without_loading_notice
+from tests.kit.idx import NAMES, write_sums
 
 FEW_OR_MANY = pytest.mark.parametrize("examples", [40, pytest.param(1000, marks=pytest.mark.release)])
 REFUSED = {ExitCode.DATA, ExitCode.RUN, ExitCode.CHECKPOINT, ExitCode.SYSTEM}
@@ -33,7 +33,7 @@ REFUSED = {ExitCode.DATA, ExitCode.RUN, ExitCode.CHECKPOINT, ExitCode.SYSTEM}
 @pytest.fixture
 def half(sandbox: Sandbox) -> Path:
     """A run with two of its three epochs."""
-    assert sandbox.train("half", "--epochs", "2").code == 0
+    assert sandbox.train("half", "--epochs", "2").returncode == 0
     return sandbox.path("half")
 
 

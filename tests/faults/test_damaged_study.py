@@ -6,10 +6,10 @@ or exports fails, names the trial that it leaves out, or has the numbers of the 
 
 import csv
 import json
-import os
 import shutil
 from collections import Counter
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -24,8 +24,8 @@ from optilab.runs import record
 from optilab.runs.tables import outcome
 from optilab.study import results, sweep
 from tests.faults.damage import DAMAGES, Damage
-from tests.run import Done, run
-from tests.study.generated import backwards, training
+from tests.kit.command import run
+from tests.kit.generated import backwards, training
 
 ACCURACIES = {(0.01, 42): 0.7, (0.01, 43): 0.8, (0.1, 42): 0.9, (0.1, 43): 0.1}
 CLAIM = "lr 0.1: val_acc > 0.5"
@@ -61,15 +61,15 @@ def trials(folder: Path) -> list[str]:
     return [row["trial"] for row in runs.read_study(folder / "runs" / "study").rows()]
 
 
-def read(folder: Path, *command: str) -> Done:
-    done = run([*command], folder, os.environ)
+def read(folder: Path, *command: str) -> CompletedProcess[str]:
+    done = run(command, folder)
     assert done.returncode != 1, (command, done)
     assert "Traceback" not in done.stderr, (command, done)
     assert "root:" not in done.stdout + done.stderr, (command, "quotes a foreign file")
     return done
 
 
-def compared(done: Done) -> Any:
+def compared(done: CompletedProcess[str]) -> Any:
     return [(group["group"], group["outcomes"]) for group in json.loads(done.stdout)["groups"]]
 
 
@@ -140,7 +140,7 @@ def test_no_answer_depends_on_trials_csv_or_an_order_of_keys(what: str, whole: P
         ["runs", "export", "study", "--out", "rows.csv", "--force"],
     ]
     shutil.copytree(whole, tmp_path / "copy")
-    before = [read(tmp_path / "copy", *command) for command in commands], exported(tmp_path / "copy")
+    before = [vars(read(tmp_path / "copy", *command)) for command in commands], exported(tmp_path / "copy")
     file = tmp_path / "copy" / "runs" / "study" / "trials.csv"
     text = file.read_text(encoding="utf-8")
     if what == "edited":
@@ -149,7 +149,10 @@ def test_no_answer_depends_on_trials_csv_or_an_order_of_keys(what: str, whole: P
         file.unlink()
     else:
         backwards(file.with_name("plan.jsonl"))
-    assert ([read(tmp_path / "copy", *command) for command in commands], exported(tmp_path / "copy")) == before
+    assert (
+        [vars(read(tmp_path / "copy", *command)) for command in commands],
+        exported(tmp_path / "copy"),
+    ) == before
     study = runs.open_study(file.parents[1], "study", b"", {"command": "sweep"})
     study.finish("done")
     assert file.read_text(encoding="utf-8") == text

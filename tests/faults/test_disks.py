@@ -3,20 +3,18 @@
 import resource
 import shutil
 import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from optilab.errors import ExitCode
 from tests.faults.sandbox import EPOCHS, Sandbox
-from tests.processes import environment, without_loading_notice
+from tests.kit.command import OPTILAB, environment, need, without_loading_notice
 
 REMOUNT = "mount --options-mode ignore -o remount"
 """Without the options it was mounted with: its owner's number has no meaning in a user's own namespace."""
 SIZES = (4, 8, 16, 32, 100, 300, 320, 330, 470, 480, 496)  # KiB, of the 500 or so that a run needs
-PYTHON = f"{sys.executable} -m optilab"
+PYTHON = " ".join(OPTILAB)
 
 
 def in_namespace(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -27,9 +25,9 @@ def in_namespace(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("size", SIZES)
-def test_a_full_disk(size: int, sandbox: Sandbox, tmp_path: Path, needs: Callable[..., None]) -> None:
+def test_a_full_disk(size: int, sandbox: Sandbox, tmp_path: Path) -> None:
     """Exit status 7 with the bytes that are missing; with space again, the run ends as the undisturbed one."""
-    needs("unshare")
+    need("unshare")
     disk, line = tmp_path / "mnt", f"train lab.yaml --epochs {EPOCHS} --runs-dir {tmp_path}/mnt --name full"
     disk.mkdir()
     script = f"""
@@ -56,9 +54,9 @@ def test_a_full_disk(size: int, sandbox: Sandbox, tmp_path: Path, needs: Callabl
 
 
 @pytest.mark.nightly
-def test_a_read_only_disk(sandbox: Sandbox, tmp_path: Path, needs: Callable[..., None]) -> None:
+def test_a_read_only_disk(sandbox: Sandbox, tmp_path: Path) -> None:
     """Refused before any training, naming the place; what is there can be read."""
-    needs("unshare")
+    need("unshare")
     script = f"""
         mount -t tmpfs none {tmp_path} && cp -r runs/reference {tmp_path} && {REMOUNT},ro {tmp_path} || exit 99
         {PYTHON} {" ".join(sandbox.argv("x"))} --runs-dir {tmp_path}; test $? = 7 || exit 98
@@ -78,7 +76,7 @@ def test_a_limit_of_the_file_size(sandbox: Sandbox) -> None:
     """EFBIG, as ENOSPC: the checkpoint is not claimed, nothing half written stays."""
     limits = (100 << 10, resource.RLIM_INFINITY)
     done = sandbox.train("limited", before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limits))
-    assert done.code == ExitCode.SYSTEM
-    assert "File too large" in done.err
-    assert sandbox.check_survivors("limited", done.out).durable == 0
+    assert done.returncode == ExitCode.SYSTEM
+    assert "File too large" in done.stderr
+    assert sandbox.check_survivors("limited", done.stdout).durable == 0
     sandbox.recover("limited")

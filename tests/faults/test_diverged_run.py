@@ -14,6 +14,7 @@ from optilab.errors import ExitCode
 from optilab.train.trees import from_bytes
 from tests.faults import sabotage
 from tests.faults.sandbox import Sandbox
+from tests.kit.command import run
 
 DIVERGING = {
     "learning rate 1e4": "--set optimizer.name=sgd --lr 1e4 --set model.activation=identity",
@@ -38,9 +39,9 @@ def test_divergence_keeps_the_last_good_checkpoint(what: str, sandbox: Sandbox) 
     """Exit status 6, where it happened, and nothing on the disk that is not finite."""
     more, fault = DIVERGING[what].split(), SABOTAGE.get(what)
     done = sandbox.train("diverging", *more, before=fault)
-    assert done.code == ExitCode.DIVERGED, done
-    assert "diverged at epoch" in done.err
-    assert "last good checkpoint: " in done.err
+    assert done.returncode == ExitCode.DIVERGED, done
+    assert "diverged at epoch" in done.stderr
+    assert "last good checkpoint: " in done.stderr
     record = runs.read(sandbox.path("diverging"))
     assert record.state == "diverged"
     assert "diverged at epoch" in record.manifest["reason"]
@@ -51,7 +52,7 @@ def test_divergence_keeps_the_last_good_checkpoint(what: str, sandbox: Sandbox) 
     json.loads((record.path / "manifest.json").read_bytes(), parse_constant=pytest.fail)
     if fault:
         assert kept[0][0] == 2  # the third epoch went wrong
-        assert "last good checkpoint: epoch 2" in done.err
+        assert "last good checkpoint: epoch 2" in done.stderr
         sandbox.recover("diverging")  # without the fault, it goes on
 
 
@@ -68,8 +69,8 @@ def test_a_diverging_path_is_a_result(sandbox: Sandbox) -> None:
 
 def test_bug_is_one_line_and_a_log(sandbox: Sandbox) -> None:
     done = sandbox.train("bug", before=sabotage.bug)
-    assert done.code == ExitCode.BUG
-    assert done.err.count("\n") == 1
+    assert done.returncode == ExitCode.BUG
+    assert done.stderr.count("\n") == 1
     assert "ZeroDivisionError" in (sandbox.path("bug") / "optilab.log").read_text(encoding="utf-8")
     sandbox.recover("bug")
 
@@ -94,8 +95,8 @@ report offline --out page.html
 
 def test_nothing_connects_to_a_network(sandbox: Sandbox, tmp_path: Path) -> None:
     for line in LINES.splitlines():
-        done = sandbox.forked.run(line.split(), sandbox.folder, before=tell_of_connections)
-        assert (done.code, done.err) == (0, ""), (line, done)
+        done = run(line.split(), sandbox.folder, "forked", before=tell_of_connections)
+        assert (done.returncode, done.stderr) == (0, ""), (line, done)
 
 
 def test_negative_control_a_connection_is_seen(sandbox: Sandbox) -> None:
@@ -104,4 +105,4 @@ def test_negative_control_a_connection_is_seen(sandbox: Sandbox) -> None:
         with socket.socket() as unknown, pytest.raises(OSError, match=r"refused|unreachable"):
             unknown.connect(("127.0.0.1", 9))
 
-    assert "connects" in sandbox.forked.run(["runs", "ls"], sandbox.folder, before=connect).err
+    assert "connects" in run(["runs", "ls"], sandbox.folder, "forked", before=connect).stderr

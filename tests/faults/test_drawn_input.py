@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,13 @@ from optilab.config.section import schema_for
 from optilab.errors import ConfigError, ExitCode, OptilabError, UsageError
 from optilab.lab import Lab, Method, keywords
 from optilab.optimize import RULES
-from tests.data.idx import write_idx_dataset
 from tests.faults import sabotage
 from tests.faults.sandbox import CONFIG
-from tests.hostile import HOSTILE, LIVE
-from tests.processes import IMPORTED_TORCH, Ended, Forked
-from tests.study.generated import training
+from tests.kit.command import environment, run
+from tests.kit.generated import training
+from tests.kit.hostile import HOSTILE, LIVE
+from tests.kit.idx import write_idx_dataset
+from tests.kit.processes import IMPORTED_TORCH
 
 FEW_OR_MANY = pytest.mark.parametrize("examples", [50, pytest.param(2000, marks=pytest.mark.release)])
 
@@ -69,35 +71,35 @@ def lines(draw: st.DrawFn) -> list[str]:
 
 
 @pytest.fixture
-def typed(forked_without_torch: Forked, tmp_path: Path) -> Callable[[list[str]], Ended]:
+def typed(tmp_path: Path) -> Callable[[list[str]], CompletedProcess[str]]:
     """Type a line where there are a config and its data, in a process in which nothing can be trained."""
     write_idx_dataset(tmp_path / "data", 240, 100)
     (tmp_path / "lab.yaml").write_text(CONFIG, encoding="utf-8")
 
-    def run(line: list[str]) -> Ended:
+    def answer(line: list[str]) -> CompletedProcess[str]:
         before = {path for path in tmp_path.rglob("*") if ".outputs" not in path.parts}
-        env = {"HOME": str(tmp_path), "PATH": ""}
-        done = forked_without_torch.run(line, tmp_path, before=sabotage.inline_workers, env=env)
-        if done.code == ExitCode.USAGE:
+        env = environment(HOME=tmp_path, PATH="")
+        done = run(line, tmp_path, "forked without torch", before=sabotage.inline_workers, env=env)
+        if done.returncode == ExitCode.USAGE:
             after = {path for path in tmp_path.rglob("*") if ".outputs" not in path.parts}
             assert after == before, line
         return done
 
-    return run
+    return answer
 
 
 @FEW_OR_MANY
-def test_drawn_lines_are_answered(examples: int, typed: Callable[[list[str]], Ended]) -> None:
+def test_drawn_lines_are_answered(examples: int, typed: Callable[[list[str]], CompletedProcess[str]]) -> None:
     codes = Counter[int]()
 
     @settings(max_examples=examples)
     @given(line=lines())
     def check(line: list[str]) -> None:
         done = typed(line)
-        assert done.code in {*ExitCode, IMPORTED_TORCH} - {ExitCode.BUG}, (line, done)
-        assert "Traceback" not in done.err, (line, done)
-        assert not LIVE & set(done.out + done.err), (line, done)
-        codes[done.code] += 1
+        assert done.returncode in {*ExitCode, IMPORTED_TORCH} - {ExitCode.BUG}, (line, done)
+        assert "Traceback" not in done.stderr, (line, done)
+        assert not LIVE & set(done.stdout + done.stderr), (line, done)
+        codes[done.returncode] += 1
 
     check()
     assert {ExitCode.OK, ExitCode.USAGE, IMPORTED_TORCH} <= codes.keys(), codes

@@ -13,16 +13,17 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
 from tests.faults import sabotage
 from tests.faults.file_calls import DEATH, FileCalls
 from tests.faults.sandbox import Sandbox, study_files
-from tests.processes import Ended, missing_tools, run_process, start_process
+from tests.kit.command import environment, need, run
 
 STUDY = "sweep lab.yaml --over optimizer.lr=0.003,0.01 --epochs 1 --jobs 1 --quiet --name"
-WITHOUT_GIT = {"PATH": ""}
+WITHOUT_GIT = environment(PATH="")
 
 
 class Run:
@@ -39,21 +40,21 @@ class Run:
     def argv(self, name: str) -> list[str]:
         return self.sandbox.argv(name)
 
-    def check(self, name: str, ended: Ended) -> None:
-        self.sandbox.check_survivors(name, ended.out)
-        if ended.code == 0:  # an old checkpoint that cannot be deleted is no reason to fail
+    def check(self, name: str, ended: CompletedProcess[str]) -> None:
+        self.sandbox.check_survivors(name, ended.stdout)
+        if ended.returncode == 0:  # an old checkpoint that cannot be deleted is no reason to fail
             assert self.sandbox.reference.items() <= self.sandbox.result(name).items()
         else:
             self.sandbox.recover(name)
 
-    def run(self, name: str, calls: Callable[[], object]) -> Ended:
-        return self.sandbox.forked.run(self.argv(name), self.sandbox.folder, before=calls, env=WITHOUT_GIT)
+    def run(self, name: str, calls: Callable[[], object]) -> CompletedProcess[str]:
+        return run(self.argv(name), self.sandbox.folder, "forked", before=calls, env=WITHOUT_GIT)
 
     def points(self, fault: str, every: bool) -> list[int]:
         """The numbers of the calls of an undisturbed process that the fault is about, or of their places alone."""
         calls = FileCalls(self.log, fault)
         ended = self.run("counted", calls)
-        assert ended.code == 0, ended
+        assert ended.returncode == 0, ended
         self.sandbox.remove("counted")
         return [*range(1, len(calls.points()) + 1)] if every else [n for n in calls.sites() if self.turn(calls, n)]
 
@@ -67,7 +68,7 @@ class Resume(Run):
 
     def prepare(self) -> None:
         calls = FileCalls(self.log, nth=26)
-        assert self.sandbox.train("half", before=calls, env=WITHOUT_GIT).code == DEATH
+        assert self.sandbox.train("half", before=calls, env=WITHOUT_GIT).returncode == DEATH
         assert calls.names()[-1].startswith("rename half/checkpoints/000002.")
 
     def argv(self, name: str) -> list[str]:
@@ -88,23 +89,19 @@ class Study(Run):
     def argv(self, name: str) -> list[str]:
         return [*STUDY.split(), name]
 
-    def turn(self, calls: FileCalls, number: int) -> bool:
-        """Inside of a trial are the calls of a training; a study meets what they leave at each rename."""
-        verb, place = calls.points()[number - 1].split()[:2]
-        return verb == "rename" or place.count("/") < 2
-
-    def run(self, name: str, calls: Callable[[], object] = lambda: None) -> Ended:
+    def run(self, name: str, calls: Callable[[], object] = lambda: None) -> CompletedProcess[str]:
         return super().run(name, lambda: (sabotage.inline_workers(), calls()))
 
-    def check(self, name: str, ended: Ended) -> None:
+    def check(self, name: str, ended: CompletedProcess[str]) -> None:
         done = self.run(name)
-        assert done.code == 0, done
+        assert done.returncode == 0, done
         assert study_files(self.sandbox.path(name)) == self.whole
         assert not list(self.sandbox.path(name).rglob(".*"))
 
 
 FAULTS = ("death", "EIO", "ENOSPC", "SIGTERM")
-CASES = [(Run, "death"), (Run, "EIO"), (Run, "ENOSPC"), (Resume, "death"), (Study, "death")]
+CASES = [(Run, "death"), (Run, "ENOSPC"), (Resume, "death")]
+"""Those of a push, at every place in the code; at night every fault comes at every call, also of a study."""
 NIGHTLY = itertools.product((Run, Resume, Study), FAULTS)
 
 
@@ -116,22 +113,22 @@ NIGHTLY = itertools.product((Run, Resume, Study), FAULTS)
     ],
 )
 def test_a_fault_at_every_call(kind: type[Run], fault: str, every: bool, sandbox: Sandbox, tmp_path: Path) -> None:
-    """Once at every place in the code, where nightly each of its calls has its turn."""
+    """Once at every place in the code; at night each of its calls has its turn."""
     scene, codes = kind(sandbox, tmp_path), set[int]()
     endings = {"death": (DEATH,), "SIGTERM": (0, -signal.SIGTERM)}.get(fault, kind.after_an_error)
     for nth in scene.points(fault, every):
         calls = FileCalls(scene.log, fault, nth)
         ended = scene.run("faulty", calls)
         where = f"{fault} at call {nth}, {calls.points()[nth - 1]}: {ended}"
-        assert ended.code in endings, where
-        assert "Traceback" not in ended.err, where
-        assert ended.code < 1 or ended.code == DEATH or "optilab: " in ended.err, where
+        assert ended.returncode in endings, where
+        assert "Traceback" not in ended.stderr, where
+        assert ended.returncode < 1 or ended.returncode == DEATH or "optilab: " in ended.stderr, where
         try:
             scene.check("faulty", ended)
         except AssertionError as error:
             raise AssertionError(where) from error
         sandbox.remove("faulty")
-        codes.add(ended.code)
+        codes.add(ended.returncode)
     assert codes - {0}
 
 
@@ -141,10 +138,10 @@ def test_dying_again_and_again(sandbox: Sandbox, tmp_path: Path) -> None:
     for nth in itertools.count(1):
         calls = FileCalls(tmp_path / "calls.txt", nth=nth)
         ended = sandbox.resume("again", before=calls, env=WITHOUT_GIT)
-        if ended.code == 0:
+        if ended.returncode == 0:
             break
-        assert ended.code == DEATH, ended
-        sandbox.check_survivors("again", ended.out)
+        assert ended.returncode == DEATH, ended
+        sandbox.check_survivors("again", ended.stdout)
         size = sum(file.stat().st_size for file in sandbox.path("again").rglob("*") if file.is_file())
         assert size < 4 * largest + 100_000  # the last two, the best, and one that is being written
     assert nth > 15
@@ -175,7 +172,7 @@ read sync order
 def test_the_order_of_the_calls(sandbox: Sandbox, tmp_path: Path) -> None:
     """A file is new, whole and synced before it gets its name, and then its directory is synced."""
     calls = FileCalls(tmp_path / "calls.txt")
-    assert sandbox.train("order", "--epochs", "1", before=calls).code == 0
+    assert sandbox.train("order", "--epochs", "1", before=calls).returncode == 0
     grouped = itertools.groupby((name.split() for name in calls.names()), lambda words: words[1])
     lines = "".join(f"{' '.join(verb for verb, _ in verbs)} {place}\n" for place, verbs in grouped)
     assert lines.startswith(ORDER)
@@ -188,13 +185,12 @@ VERBS = "openat,mkdir,write,fsync,rename,renameat,renameat2,unlink,unlinkat,rmdi
 @pytest.mark.nightly
 def test_the_kernel_sees_the_same_calls(sandbox: Sandbox, tmp_path: Path) -> None:
     """Nothing changes the disk but what Python tells of."""
-    if missing_tools("strace"):
-        pytest.skip("not installed: strace")
+    need("strace")
     calls = FileCalls(tmp_path / "calls.txt")
-    assert sandbox.train("kernel", before=calls).code == 0
+    assert sandbox.train("kernel", before=calls).returncode == 0
     sandbox.remove("kernel")
     traced = ["strace", "-y", "-o", str(tmp_path / "trace.txt"), "-e", f"trace={VERBS}"]
-    assert run_process(sandbox.argv("kernel"), sandbox.folder, before=traced).code == 0
+    run(sandbox.argv("kernel"), sandbox.folder, "fresh", code=0, before=traced)
     trace = (tmp_path / "trace.txt").read_text(encoding="utf-8").splitlines()
     ours = [line for line in trace if '"runs/' in line or f"<{sandbox.folder}/runs" in line]
     seen = [line.partition("(")[0] for line in ours if "O_RDONLY" not in line and not line.startswith("write(1<")]
@@ -208,8 +204,8 @@ def test_negative_control_in_place(sandbox: Sandbox, tmp_path: Path) -> None:
     for nth in range(20, 40):
         calls = FileCalls(tmp_path / "calls.txt", nth=nth)
         ended = sandbox.train("in-place", before=lambda calls=calls: (sabotage.in_place(), calls()))
-        assert ended.code == DEATH
-        if sandbox.survivors("in-place", ended.out).torn:
+        assert ended.returncode == DEATH
+        if sandbox.survivors("in-place", ended.stdout).torn:
             return
         sandbox.remove("in-place")
     pytest.fail("not noticed")
@@ -223,10 +219,10 @@ def test_random_kills(sandbox: Sandbox, rng: random.Random, kills: int) -> None:
     lasted += time.perf_counter()
     for number in range(kills):
         fresh = number % 4 == 3
-        process = start_process(sandbox.argv("killed"), sandbox.folder) if fresh else sandbox.start("killed")
+        process = sandbox.start("killed", how="fresh" if fresh else "forked")
         time.sleep((number + rng.random()) / kills * (lasted + 2.0 * fresh))
         process.send(signal.SIGKILL)
-        sandbox.check_survivors("killed", process.finish().out)
+        sandbox.check_survivors("killed", process.finish().stdout)
         sandbox.recover("killed")
         sandbox.remove("killed")
 
@@ -238,6 +234,6 @@ def test_what_a_kill_left_is_removed_later(sandbox: Sandbox) -> None:
         path.mkdir()
         (path / "run.lock").touch()
     os.utime(old, (0, 0))
-    assert sandbox.train("later").code == 0
+    assert sandbox.train("later").returncode == 0
     assert not old.exists()
     assert young.exists()

@@ -11,7 +11,7 @@ import pytest
 from optilab.errors import ExitCode
 from tests.faults import sabotage
 from tests.faults.sandbox import Sandbox
-from tests.run import run
+from tests.kit.command import environment, run
 
 MANIFEST = '{"schema_version": 3, "command": "train", "status": "done", "name": "x"}'
 
@@ -74,7 +74,7 @@ def test_foreign_directories_are_left_alone(thing: Callable[[Path], None], tmp_p
     thing(tmp_path / "runs" / "THING")
     before = tree(tmp_path)
     for line in COMMANDS.splitlines():
-        done = run(line.split(), tmp_path, {**os.environ, "HOME": str(tmp_path)})
+        done = run(line.split(), tmp_path, env=environment(HOME=tmp_path))
         assert done.returncode in {*ExitCode} - {ExitCode.BUG}, (line, done)
         assert tree(tmp_path) == before, (line, done)
 
@@ -116,9 +116,9 @@ def test_a_resume_writes_through_no_link(what: str, sandbox: Sandbox, outside: P
     before = tree(outside)
     done = sandbox.resume("linked", before=sabotage.bug if what == "optilab.log" else None)
     assert tree(outside) == before
-    assert done.code == LINKED[what], done
-    assert done.code in (ExitCode.OK, ExitCode.BUG) or "link" in done.err
-    if done.code == ExitCode.OK:
+    assert done.returncode == LINKED[what], done
+    assert done.returncode in (ExitCode.OK, ExitCode.BUG) or "link" in done.stderr
+    if done.returncode == ExitCode.OK:
         assert not (run / what).is_symlink() or what == "diagnostics.jsonl"
 
 

@@ -5,7 +5,6 @@ import io
 import json
 import os
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,9 +14,8 @@ from hypothesis import strategies as st
 from optilab import runs
 from tests.faults import sabotage
 from tests.faults.sandbox import Sandbox
-from tests.hostile import HOSTILE, LIVE
-from tests.processes import environment, run_process
-from tests.run import run
+from tests.kit.command import environment, need, run
+from tests.kit.hostile import HOSTILE, LIVE
 
 COMMANDS = (
     ["optimize", "--algo", "TEXT"],
@@ -45,7 +43,7 @@ def poisoned(tree: object, text: str) -> object:
 @pytest.mark.parametrize("text", HOSTILE, ids=ascii)
 def test_a_hostile_text_is_inert(text: str, tmp_path: Path) -> None:
     """As an option, key, name, file and value, and in every field of a run that is read."""
-    assert run(["optimize", "sgd", "--epochs", "2", "--name", "good"], tmp_path, os.environ).returncode == 0
+    run(["optimize", "sgd", "--epochs", 2, "--name", "good"], tmp_path, code=0)
     good, bad = tmp_path / "runs" / "good", tmp_path / "poisoned" / "bad"
     bad.mkdir(parents=True)
     manifest = poisoned(json.loads((good / "manifest.json").read_bytes()), text)
@@ -57,7 +55,7 @@ def test_a_hostile_text_is_inert(text: str, tmp_path: Path) -> None:
     (tmp_path / "text.yaml").write_text(f"optimizer: {json.dumps(text)}\n")
     for command in COMMANDS:
         line = [word.replace("TEXT", text.replace("\0", "")) for word in command]
-        done = run(line, tmp_path, os.environ)
+        done = run(line, tmp_path)
         assert done.returncode != 1, (line, done)
         assert not LIVE & set(done.stdout + done.stderr), (line, done)
         if "--json" in line:
@@ -77,9 +75,9 @@ def test_no_cell_is_a_formula(text: str) -> None:
 SECRETS = ("AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "DATABASE_URL", "SSH_AUTH_SOCK", "MY_PASSWORD", "OPENAI_API_KEY")
 
 
-def test_secrets_stay_out(sandbox: Sandbox, tmp_path: Path, needs: Callable[..., None]) -> None:
+def test_secrets_stay_out(sandbox: Sandbox, tmp_path: Path) -> None:
     """Of the environment, the repository's remote and ~/.netrc; the run, the output and a traceback have none."""
-    needs("git")
+    need("git")
     remote = "https://me:canary-remote@example.org/x.git"
     for command in (["init", "-q"], ["remote", "add", "origin", remote]):
         subprocess.run(["git", *command], cwd=tmp_path, check=True)
@@ -87,12 +85,12 @@ def test_secrets_stay_out(sandbox: Sandbox, tmp_path: Path, needs: Callable[...,
     (tmp_path / "data").symlink_to(sandbox.folder / "data")
     (tmp_path / "lab.yaml").write_bytes((sandbox.folder / "lab.yaml").read_bytes())
     secrets = {name: f"canary-{name}" for name in SECRETS}
-    env = {**secrets, "HOME": str(tmp_path), "OPTILAB_DEBUG": "1"}
-    whole = sandbox.forked.run(sandbox.argv("whole"), tmp_path, env=env)
-    bug = sandbox.forked.run(sandbox.argv("bug"), tmp_path, env=env, before=sabotage.bug)
-    assert (whole.code, bug.code) == (0, 1)
-    assert "ZeroDivisionError: row 1" in bug.err  # it has read the secret
-    texts = [whole.out, whole.err, bug.out, bug.err]
+    env = environment(**secrets, HOME=tmp_path, OPTILAB_DEBUG=1)
+    whole = run(sandbox.argv("whole"), tmp_path, "forked", env=env)
+    bug = run(sandbox.argv("bug"), tmp_path, "forked", env=env, before=sabotage.bug)
+    assert (whole.returncode, bug.returncode) == (0, 1)
+    assert "ZeroDivisionError: row 1" in bug.stderr  # it has read the secret
+    texts = [whole.stdout, whole.stderr, bug.stdout, bug.stderr]
     texts += [path.read_text(errors="replace") for path in (tmp_path / "runs").rglob("*") if path.is_file()]
     assert len(texts) > 15
     assert not [text for text in texts if "canary-" in text]
@@ -109,11 +107,9 @@ REPOSITORIES = {
 @pytest.mark.parametrize(
     ("what", "where"), [*((what, ".gitattributes") for what in REPOSITORIES), ("clean", ".git/info/attributes")]
 )
-def test_hostile_repository_runs_nothing(
-    what: str, where: str, tmp_path: Path, needs: Callable[..., None]
-) -> None:
+def test_hostile_repository_runs_nothing(what: str, where: str, tmp_path: Path) -> None:
     """Neither its monitor nor a filter of a file that changed; `git status` runs each."""
-    needs("git")
+    need("git")
     key, program, tracked, canary = (
         REPOSITORIES[what],
         *(tmp_path / name for name in ("program", "tracked", "canary")),
@@ -134,8 +130,7 @@ def test_hostile_repository_runs_nothing(
         (tmp_path / where).write_text(f"* filter={name}\n", encoding="utf-8")
     tracked.write_text("later!", encoding="utf-8")  # of the same length: git has to look inside
     os.utime(tracked, (0, 0))
-    done = run(["optimize", "sgd", "--quiet"], tmp_path, os.environ)
-    assert done.returncode == 0, done
+    done = run(["optimize", "sgd", "--quiet"], tmp_path, code=0)
     assert not canary.exists()
     assert json.loads((tmp_path / done.stdout.strip() / "manifest.json").read_bytes())["git"]["dirty"] is True
     subprocess.run(["git", "status"], cwd=tmp_path, capture_output=True, check=False, timeout=20)
@@ -150,6 +145,6 @@ def test_git_that_does_not_work_is_no_error(git: str, tmp_path: Path) -> None:
         (stub / "git").write_text(f"#!/bin/sh\n{git}\n", encoding="utf-8")
         (stub / "git").chmod(0o755)
     env = environment(PATH=f"{stub}:/usr/bin:/bin" if git else str(stub))
-    done = run_process(["optimize", "sgd", "--quiet"], tmp_path, env=env)
-    assert (done.code, done.err) == (0, "")
-    assert "unavailable" in json.loads((tmp_path / done.out.strip() / "manifest.json").read_bytes())["git"]
+    done = run(["optimize", "sgd", "--quiet"], tmp_path, "fresh", env=env)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "unavailable" in json.loads((tmp_path / done.stdout.strip() / "manifest.json").read_bytes())["git"]

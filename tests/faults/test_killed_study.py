@@ -10,6 +10,7 @@ import signal
 import time
 from collections import Counter
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -17,15 +18,15 @@ import pytest
 from optilab import runs
 from optilab.runs.lock import is_held
 from tests.faults.sandbox import Sandbox, study_files
-from tests.processes import (
-    Ended,
+from tests.kit.command import run
+from tests.kit.processes import (
     Process,
-    start_process,
+    start,
     templates,
     trial_processes,
     wait_until,
 )
-from tests.template import fork_the_template
+from tests.kit.template import fork_the_template
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 VICTIMS = ("command", "worker", "template")
@@ -44,12 +45,12 @@ def line(kind: str, name: str) -> list[str]:
     return [*LINES[kind].split(), *SMALL.split(), name]
 
 
-def start(sandbox: Sandbox, argv: list[str]) -> Process:
-    return sandbox.forked.start(argv, sandbox.folder, before=fork_the_template)
+def begin(sandbox: Sandbox, argv: list[str]) -> Process:
+    return start(argv, sandbox.folder, before=fork_the_template)
 
 
-def finish(sandbox: Sandbox, argv: list[str]) -> Ended:
-    return start(sandbox, argv).finish()
+def finish(sandbox: Sandbox, argv: list[str]) -> CompletedProcess[str]:
+    return begin(sandbox, argv).finish()
 
 
 def running(study: Path) -> bool:
@@ -79,10 +80,10 @@ KILLS = [
 def test_a_killed_study_is_the_same_study(kind: str, kills: int, sandbox: Sandbox, rng: random.Random) -> None:
     """Each process by turns, at random moments from the first file on; only the command's death ends a study."""
     study, argv = sandbox.path("killed"), line(kind, "killed")
-    assert finish(sandbox, line(kind, "whole")).code == 0
+    assert finish(sandbox, line(kind, "whole")).returncode == 0
     whole, hits = study_files(sandbox.path("whole")), Counter[str]()
     while hits.total() < kills:
-        process, before = start(sandbox, argv), hits["command"]
+        process, before = begin(sandbox, argv), hits["command"]
         wait_until(lambda process=process: not process.alive() or is_held(study))
         for victim in dict.fromkeys((VICTIMS[hits.total() % 3], rng.choice(VICTIMS))):  # of no trial three workers
             if victim != "command":
@@ -92,13 +93,13 @@ def test_a_killed_study_is_the_same_study(kind: str, kills: int, sandbox: Sandbo
             pids = of(process.pid)
             hits[victim] += bool(process.alive() and pids and kill(rng.choice(pids), rng.choice(SIGNALS)))
         ended = process.finish()
-        assert "Traceback" not in ended.err
-        assert ended.code == 0 or (ended.code < 0 and hits["command"] > before), ended
+        assert "Traceback" not in ended.stderr
+        assert ended.returncode == 0 or (ended.returncode < 0 and hits["command"] > before), ended
         wait_until(lambda: not study.is_dir() or not running(study))  # workers end with their study
-        if ended.code == 0:
+        if ended.returncode == 0:
             assert study_files(study) == whole
             runs.remove(study)
-    assert finish(sandbox, argv).code == 0
+    assert finish(sandbox, argv).returncode == 0
     assert study_files(study) == whole
     assert not [path.name for path in study.iterdir() if path.name.startswith(".")]
 
@@ -107,33 +108,33 @@ def test_a_killed_study_is_the_same_study(kind: str, kills: int, sandbox: Sandbo
 def test_a_killed_command_is_continued_at_once(kills: int, sandbox: Sandbox, rng: random.Random) -> None:
     """Its workers still write; the trials that they leave are resumed."""
     study, argv = sandbox.path("killed"), line("seeds", "killed")
-    assert finish(sandbox, line("seeds", "whole")).code == 0
-    process = start(sandbox, argv)
+    assert finish(sandbox, line("seeds", "whole")).returncode == 0
+    process = begin(sandbox, argv)
     for _ in range(kills):
         wait_until(lambda process=process: not process.alive() or (study.is_dir() and running(study)))
         time.sleep(rng.uniform(0, 0.1))
         process.send(signal.SIGKILL)
-        killed, process = process, start(sandbox, argv)
+        killed, process = process, begin(sandbox, argv)
         killed.finish()
-    assert process.finish().code == 0
+    assert process.finish().returncode == 0
     assert study_files(study) == study_files(sandbox.path("whole"))
 
 
 def test_ctrl_c_while_the_first_worker_starts(sandbox: Sandbox) -> None:
     """The template is a new interpreter, which imports PyTorch for seconds."""
-    process = start_process(line("grid", "early"), sandbox.folder)
+    process = start(line("grid", "early"), sandbox.folder, "fresh")
     wait_until(lambda: bool(templates(process.pid)))
     time.sleep(0.5)
     os.killpg(process.pid, signal.SIGINT)
     ended = process.finish()
-    assert ended.code == -signal.SIGINT
-    assert "Traceback" not in ended.err
-    assert "continue with: optilab sweep" in ended.err
+    assert ended.returncode == -signal.SIGINT
+    assert "Traceback" not in ended.stderr
+    assert "continue with: optilab sweep" in ended.stderr
 
 
 def test_litter_of_killed_commands_is_removed(sandbox: Sandbox) -> None:
     argv = ["train", "lab.yaml", "--seeds", "2", "--epochs", "1", "--quiet", "--jobs", "2", "--name", "litter"]
-    assert finish(sandbox, argv).code == 0
+    assert finish(sandbox, argv).returncode == 0
     study = sandbox.path("litter")
     before = study_files(study)
     for leftover in (
@@ -144,7 +145,7 @@ def test_litter_of_killed_commands_is_removed(sandbox: Sandbox) -> None:
     ):
         (study / leftover).touch()
     (study / ".new-0123456789abcdef").mkdir()
-    assert finish(sandbox, argv).code == 0
+    assert finish(sandbox, argv).returncode == 0
     assert [path.name for path in study.iterdir() if path.name.startswith(".")] == [".mine"]
     assert study_files(study) == before
 
@@ -169,12 +170,12 @@ def test_a_full_disk_ends_a_study(end: str, sandbox: Sandbox) -> None:
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 10, resource.RLIM_INFINITY))
 
-    done = sandbox.forked.run([*argv, "full"], sandbox.folder, before=limit)
-    assert done.code == 7, done
-    assert "cannot write" in done.err
-    assert "the same command with --name full continues the study" in done.err
+    done = run([*argv, "full"], sandbox.folder, "forked", before=limit)
+    assert done.returncode == 7, done
+    assert "cannot write" in done.stderr
+    assert "the same command with --name full continues the study" in done.stderr
     study = runs.read_study(sandbox.path("full"))
     assert (study.state, study.rows()) == ("interrupted", [])
     for name in ("full", "whole"):
-        assert finish(sandbox, [*argv, name]).code == 0
+        assert finish(sandbox, [*argv, name]).returncode == 0
     assert study_files(study.path) == study_files(sandbox.path("whole"))

@@ -1,13 +1,13 @@
 """What a start decides: streams that are closed, full or left by their reader, encodings, modules."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.faults.sandbox import Sandbox
-from tests.processes import Forked, environment, run_process
+from tests.kit.command import OPTILAB, environment, run
+from tests.kit.processes import IMPORTED_TORCH
 
 COMMANDS = {
     "config ls": 0,
@@ -25,15 +25,13 @@ STATES: dict[str, dict[str, str]] = {
 
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("command", COMMANDS)
-def test_streams_that_cannot_be_written(
-    command: str, state: str, forked_without_torch: Forked, tmp_path: Path
-) -> None:
+def test_streams_that_cannot_be_written(command: str, state: str, tmp_path: Path) -> None:
     """A result that cannot be written is exit status 7, an error keeps its own; without a reader SIGPIPE kills."""
     code = COMMANDS[command]
     expected = {"stdout full": code or 7, "no reader": -13}.get(state, code)
-    done = forked_without_torch.run(command.split(), tmp_path, **STATES[state])
-    assert done.code == expected, done
-    assert "Traceback" not in done.err
+    done = run(command.split(), tmp_path, "forked without torch", **STATES[state])
+    assert done.returncode == expected, done
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -42,7 +40,7 @@ def test_streams_that_cannot_be_written(
 )
 def test_streams_of_a_shell(line: str, code: int, tmp_path: Path) -> None:
     """The same from fresh processes."""
-    script = f"unset PYTHONUNBUFFERED; {sys.executable} -m optilab {line}"
+    script = f"unset PYTHONUNBUFFERED; {' '.join(OPTILAB)} {line}"
     done = subprocess.run(["sh", "-c", script], cwd=tmp_path, env=environment(), capture_output=True, check=False)
     assert done.returncode == code, done
     assert b"Traceback" not in done.stderr
@@ -50,11 +48,11 @@ def test_streams_of_a_shell(line: str, code: int, tmp_path: Path) -> None:
 
 def test_a_training_without_streams_is_the_same(sandbox: Sandbox) -> None:
     closed = dict.fromkeys(("stdin", "stdout", "stderr"), "closed")
-    assert sandbox.train("closed", **closed).code == 0
+    assert sandbox.train("closed", **closed).returncode == 0
     sandbox.compare("closed")
     full = sandbox.train("full", stdout="/dev/full")
-    assert full.code == 7
-    assert "No space left" in full.err
+    assert full.returncode == 7
+    assert "No space left" in full.stderr
     sandbox.recover("full")
 
 
@@ -62,14 +60,14 @@ def test_a_training_without_streams_is_the_same(sandbox: Sandbox) -> None:
 def test_encodings_and_widths(env: dict[str, str], sandbox: Sandbox) -> None:
     """Without HOME, PATH and TMPDIR."""
     env = {"PYTHONPATH": environment()["PYTHONPATH"], **env}
-    done = run_process(["runs", "show", "reference"], sandbox.folder, env=env)
-    assert (done.code, done.err) == (0, "")
-    assert max(map(len, done.out.splitlines())) > 20  # not a letter per line
+    done = run(["runs", "show", "reference"], sandbox.folder, "fresh", env=env)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert max(map(len, done.stdout.splitlines())) > 20  # not a letter per line
 
 
 def test_a_working_directory_that_was_deleted(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
-    script = f"mkdir {gone}; cd {gone}; rmdir {gone}; {sys.executable} -m optilab optimize adam"
+    script = f"mkdir {gone}; cd {gone}; rmdir {gone}; {' '.join(OPTILAB)} optimize adam"
     done = subprocess.run(["sh", "-c", script], env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode in (0, 7)
     assert "Traceback" not in done.stderr
@@ -78,8 +76,8 @@ def test_a_working_directory_that_was_deleted(tmp_path: Path) -> None:
 def test_modules_of_the_working_directory_are_not_imported(tmp_path: Path) -> None:
     for name in ("numpy", "yaml", "pydantic", "csv", "typer", "rich"):
         (tmp_path / f"{name}.py").write_text("open('canary', 'w')\n", encoding="utf-8")
-    done = run_process(["optimize", "sgd", "--quiet"], tmp_path)
-    assert (done.code, done.err) == (0, "")
+    done = run(["optimize", "sgd", "--quiet"], tmp_path, "fresh")
+    assert (done.returncode, done.stderr) == (0, "")
     assert not (tmp_path / "canary").exists()
 
 
@@ -95,17 +93,20 @@ SURROUNDINGS = [
 )
 def test_surroundings_change_no_byte(env: dict[str, str], sandbox: Sandbox) -> None:
     """A fresh process writes the bytes of those that are forked."""
-    done = run_process(sandbox.argv("fresh"), sandbox.folder, env=environment(**env))
-    assert done.code == 0, done
+    done = run(sandbox.argv("fresh"), sandbox.folder, "fresh", env=environment(**env))
+    assert done.returncode == 0, done
     sandbox.compare("fresh")
 
 
-def test_negative_control_an_import_of_torch(sandbox: Sandbox, forked_without_torch: Forked) -> None:
-    assert forked_without_torch.run(sandbox.argv("x"), sandbox.folder).err.endswith("torch was imported\n")
+def test_negative_control_an_import_of_torch(sandbox: Sandbox) -> None:
+    done = run(sandbox.argv("x"), sandbox.folder, "forked without torch", code=IMPORTED_TORCH)
+    assert done.stderr.endswith("torch was imported\n")
 
 
 def test_few_open_files_are_named(sandbox: Sandbox) -> None:
     before = ["bash", "-c", 'ulimit -n 8; exec "$@"', "limited"]
     study = ["sweep", "lab.yaml", "--over", "optimizer.lr=0.1,0.2", "--epochs", "1", "--name", "few"]
-    done = run_process(study, sandbox.folder, before=before)
-    assert (done.code, done.err.splitlines()[-1]) == (7, "optilab: this process: Too many open files"), done
+    done = run(study, sandbox.folder, "fresh", before=before)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (7, "optilab: this process: Too many open files"), (
+        done
+    )

@@ -5,7 +5,6 @@ import random
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,7 +15,8 @@ from optilab import runs
 from tests.faults import sabotage
 from tests.faults.file_calls import FileCalls
 from tests.faults.sandbox import Sandbox
-from tests.processes import Process, environment, run_process, start_process, wait_until
+from tests.kit.command import OPTILAB, environment, run
+from tests.kit.processes import Process, on_a_terminal, start, wait_until
 
 STOPS = {"SIGINT": signal.SIGINT, "SIGTERM": signal.SIGTERM, "SIGHUP": signal.SIGHUP}
 
@@ -28,13 +28,13 @@ def check_stop(sandbox: Sandbox, process: Process, name: str, number: int) -> No
     process.send(number)
     process.send(signal.SIGCONT)
     done = process.finish()
-    assert done.code == -number, done
-    assert done.out.count("\nepoch ") <= epochs + 1  # an epoch whose commit had begun is completed
-    assert "Traceback" not in done.err
-    left = sandbox.check_survivors(name, done.out)
+    assert done.returncode == -number, done
+    assert done.stdout.count("\nepoch ") <= epochs + 1  # an epoch whose commit had begun is completed
+    assert "Traceback" not in done.stderr
+    left = sandbox.check_survivors(name, done.stdout)
     if sandbox.path(name).exists() and (state := runs.read(sandbox.path(name)).state) != "done":
         assert state == "interrupted"
-        assert f"optilab train --resume {name}" in done.err
+        assert f"optilab train --resume {name}" in done.stderr
         assert left.rows.count(b"\n") == (left.durable and left.durable + 1)
     sandbox.recover(name)
     sandbox.remove(name)
@@ -58,8 +58,8 @@ def test_stop_in_a_commit(call: str, sandbox: Sandbox, tmp_path: Path) -> None:
     place = next(at for at, name in enumerate(log.points()) if name.startswith("write whole/checkpoints/.000002"))
     nth = place + {"write": 1, "sync": 1, "rename": 2}[call]
     ended = sandbox.train("in-commit", before=FileCalls(tmp_path / "calls.txt", "SIGTERM", nth))
-    assert ended.code == -signal.SIGTERM, ended
-    left = sandbox.check_survivors("in-commit", ended.out)
+    assert ended.returncode == -signal.SIGTERM, ended
+    left = sandbox.check_survivors("in-commit", ended.stdout)
     assert (left.claimed, left.durable) == (2, 2)
     sandbox.recover("in-commit")
 
@@ -71,7 +71,7 @@ def test_the_second_interrupt_ends_at_once(sandbox: Sandbox) -> None:
     process.send(signal.SIGINT)
     process.wait_for("still in the batch")
     process.send(signal.SIGINT)
-    assert process.finish().code == -signal.SIGINT
+    assert process.finish().returncode == -signal.SIGINT
     sandbox.recover("twice")
 
 
@@ -115,27 +115,27 @@ def test_stop_while_python_starts(number: int, moments: int, tmp_path: Path, rng
     """It dies of the signal without a traceback of ours; so does Python itself while it starts."""
     line = ["optimize", "adam", "--quiet"]
     lasted = -time.perf_counter()
-    run_process(line, tmp_path)
+    run(line, tmp_path, "fresh")
     lasted += time.perf_counter()
     codes, imports = [], 0
     for moment in range(moments):
-        process = start_process(line, tmp_path)
+        process = start(line, tmp_path, "fresh")
         time.sleep(lasted * (moment + rng.random()) / moments)
         process.send(number)  # one that has ended does not mind
         done = process.finish()
-        if number == signal.SIGINT and done.code == 1 and str(PACKAGE) not in done.err:
+        if number == signal.SIGINT and done.returncode == 1 and str(PACKAGE) not in done.stderr:
             imports += 1  # "Could not import runpy"
             continue
-        assert done.code in (0, -number), done
-        assert not OURS.search(done.err), done.err
-        codes.append(done.code)
+        assert done.returncode in (0, -number), done
+        assert not OURS.search(done.stderr), done.stderr
+        codes.append(done.returncode)
     assert codes.count(-number) + imports >= moments // 3
 
 
 def test_a_shell_loop_stops_at_the_first_interrupt(sandbox: Sandbox, tmp_path: Path) -> None:
     """One Ctrl-C: the shell sees a death by signal and starts nothing more."""
     marks, config = tmp_path / "marks", sandbox.folder / "lab.yaml"
-    body = f"{sys.executable} -m optilab train {config} --epochs 100000 --runs-dir {tmp_path}/r >/dev/null"
+    body = f"{' '.join(OPTILAB)} train {config} --epochs 100000 --runs-dir {tmp_path}/r >/dev/null"
     script = f"for i in 1 2 3; do echo $i >> {marks}; {body}; done; echo after >> {marks}"
     shell = subprocess.Popen(
         ["bash", "-c", script],
@@ -154,7 +154,7 @@ def test_a_shell_loop_stops_at_the_first_interrupt(sandbox: Sandbox, tmp_path: P
 
 def test_ctrl_c_shows_the_cursor_again(sandbox: Sandbox) -> None:
     line, typed = sandbox.argv("terminal", "--epochs", "100000"), ("val", "\x03")
-    seen = sandbox.forked.on_a_terminal(line, sandbox.folder, typed=typed, code=-signal.SIGINT)
+    seen = on_a_terminal(line, sandbox.folder, typed=typed, code=-signal.SIGINT)
     assert seen.rindex("\x1b[?25h") > seen.rindex("\x1b[?25l")  # after it was hidden
     assert "--resume terminal" in seen
     assert "Traceback" not in seen
@@ -167,7 +167,7 @@ def test_a_training_outlives_its_reader(sandbox: Sandbox, tmp_path: Path) -> Non
     with pipe.open(encoding="utf-8") as reader:
         assert reader.readline()
     done = process.finish()
-    assert (done.code, done.err) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "")
     sandbox.compare("headless")
 
 

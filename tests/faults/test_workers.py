@@ -30,16 +30,14 @@ from optilab.study.trials import Trial, as_trial, require_buildable, task_of
 from optilab.study.workers import Processes, Reply, Workers, WorkersLost
 from tests.faults.sandbox import Sandbox, study_files
 from tests.faults.test_killed_study import running
-from tests.processes import (
-    ROOT,
+from tests.kit.command import ROOT, environment, need, run
+from tests.kit.processes import (
     Process,
-    environment,
-    run_process,
-    start_process,
+    start,
     trial_processes,
     wait_until,
 )
-from tests.template import fork_the_template
+from tests.kit.template import fork_the_template
 
 GRID = "sweep lab.yaml --over optimizer.lr=0.001,0.01 --seeds 2 --epochs 6 --set data.batch_size=4 --quiet --name"
 NETWORK = """\
@@ -92,7 +90,7 @@ class Cluster:
         self.workers.append(self.start("worker", self.address, *options, before=before, **env))
 
     def submit(self, name: str) -> Process:
-        return start_process([*GRID.split(), name, "--cluster", self.address], self.sandbox.folder)
+        return start([*GRID.split(), name, "--cluster", self.address], self.sandbox.folder, "fresh")
 
     def wait_for_trials(self, process: Process, study: Path, rng: random.Random) -> None:
         """Wait until a trial is written, and a random time more."""
@@ -331,8 +329,7 @@ class TestCluster(Contract):
 @pytest.fixture
 def whole(sandbox: Sandbox) -> dict[str, bytes]:
     """The study without a cluster."""
-    done = run_process([*GRID.split(), "whole"], sandbox.folder)
-    assert done.code == 0, done
+    run([*GRID.split(), "whole"], sandbox.folder, "fresh", code=0)
     return study_files(sandbox.path("whole"))
 
 
@@ -356,7 +353,7 @@ def test_killed_workers(
             kill(victim, machine=how == "machine")
             cluster.worker()
         done = process.finish()
-        assert done.code == 0, done.err
+        assert done.returncode == 0, done.stderr
         assert study_files(study) == whole
         assert len(runs.read_table(study / "timings.csv")) == 4, "a trial ended twice"
         assert not [path for path in study.iterdir() if path.name.startswith(".")]
@@ -372,15 +369,16 @@ def test_a_lost_scheduler(sandbox: Sandbox, cluster: Cluster, whole: dict[str, b
         cluster.wait_for_trials(process, study, rng)
         kill(cluster.scheduler)
         done = process.finish()
-        assert done.code == 7
+        assert done.returncode == 7
         assert (
-            f"the scheduler at {cluster.address} is gone; the same command with --name lost continues" in done.err
+            f"the scheduler at {cluster.address} is gone; the same command with --name lost continues"
+            in done.stderr
         )
         assert runs.read_study(study).state == "interrupted"
         kill(cluster.workers.pop())
         cluster.schedule()
     cluster.worker()
-    assert cluster.submit("lost").finish().code == 0
+    assert cluster.submit("lost").finish().returncode == 0
     assert study_files(study) == whole
 
 
@@ -395,35 +393,33 @@ def test_a_stopped_command(
     process = cluster.submit("stopped")
     cluster.wait_for_trials(process, study, rng)
     process.send(number)
-    assert process.finish().code == -number
+    assert process.finish().returncode == -number
     assert number == signal.SIGKILL or not running(study)
     wait_until(lambda: not running(study))
     assert any(trial.state == "interrupted" for trial in runs.read_study(study).runs()[0])
-    assert cluster.submit("stopped").finish().code == 0
+    assert cluster.submit("stopped").finish().returncode == 0
     assert study_files(study) == whole
 
 
 @pytest.mark.nightly
-def test_a_worker_that_cannot_take_part(
-    sandbox: Sandbox, cluster: Cluster, tmp_path: Path, needs: Callable[..., None]
-) -> None:
+def test_a_worker_that_cannot_take_part(sandbox: Sandbox, cluster: Cluster, tmp_path: Path) -> None:
     """With another optilab, or without the disk of the study: it is refused by name, and another one trains."""
-    needs("unshare")
+    need("unshare")
     shutil.copytree(ROOT / "optilab", tmp_path / "old" / "optilab")
     init = tmp_path / "old" / "optilab" / "__init__.py"
     init.write_text(init.read_text().replace(__version__, "0.0.1"))
     (sandbox.folder / "runs").mkdir(exist_ok=True)
     cluster.worker(PYTHONPATH=str(tmp_path / "old"))
     done = cluster.submit("refused").finish()
-    assert done.code == 7
-    assert f"is refused: it has optilab 0.0.1 (here {__version__})" in done.err
-    assert f"no worker at {cluster.address} can take part" in done.err
-    assert "Traceback" not in done.err
+    assert done.returncode == 7
+    assert f"is refused: it has optilab 0.0.1 (here {__version__})" in done.stderr
+    assert f"no worker at {cluster.address} can take part" in done.stderr
+    assert "Traceback" not in done.stderr
     for shared in (False, True):
         cluster.worker(shared=shared)
     done = cluster.submit("refused").finish()
-    assert done.code == 0, done.err
-    assert f"is refused: it does not see {sandbox.path('refused')}" in done.err
+    assert done.returncode == 0, done.stderr
+    assert f"is refused: it does not see {sandbox.path('refused')}" in done.stderr
 
 
 RULE = "def halved(w, g, lr: float = 0.1):\n    return w - lr / 2 * g\n"
@@ -436,6 +432,6 @@ def test_a_users_code_is_read_from_the_shared_disk(sandbox: Sandbox, cluster: Cl
     cluster.worker()
     line = "sweep lab.yaml --set optimizer=mine.py:halved --set model=net.py:net --seeds 2 --epochs 2 --name"
     for more in (["without"], ["with", "--cluster", cluster.address]):
-        done = run_process([*line.split(), *more], sandbox.folder)
-        assert done.code == 0, done.err
+        done = run([*line.split(), *more], sandbox.folder, "fresh")
+        assert done.returncode == 0, done.stderr
     assert study_files(sandbox.path("with")) == study_files(sandbox.path("without"))

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +19,13 @@ from optilab.optimize import formula as formulas
 from optilab.optimize.operations import FUNCTIONS
 from optilab.optimize.path import NUDGE
 from optilab.show.page import asset
+from tests.kit.command import need
 
-pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="no Node.js")
+
+@pytest.fixture(autouse=True)
+def _node():
+    need("node")
+
 
 STEPS = 60
 INEXACT = {"exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "solve", "smallest", "diagonal", "arctan"}

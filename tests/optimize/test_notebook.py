@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-REFERENCE = json.loads((Path(__file__).parents[1] / "reference" / "notebook.json").read_text())["optimize"]
+REFERENCE = json.loads((Path(__file__).parents[1] / "oracles" / "notebook.json").read_text())["optimize"]
 CASES = REFERENCE["cases"]
 
 

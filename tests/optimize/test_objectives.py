@@ -198,7 +198,7 @@ def test_printed_tree_is_read_again(source):
     "text", ["", "(" * 300 + "w1" + ")" * 300, "-" * 500 + "w1", "w1+" * 150 + "w1", "w" * 3000], ids=len
 )
 def test_what_is_too_long_is_refused(text):
-    """Other wrong formulas: tests/transcripts/formulas.txt."""
+    """Other wrong formulas: tests/recorded/transcripts/formulas.txt."""
     with pytest.raises(UsageError):
         Expression(text)
 

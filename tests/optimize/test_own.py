@@ -1,6 +1,6 @@
 """A user's rule is the rule that it spells out, on paths, in maps and in races, whatever its interface.
 
-Messages about mistakes in it: tests/transcripts/own-optimizers.txt.
+Messages about mistakes in it: tests/recorded/transcripts/own-optimizers.txt.
 """
 
 import sys

@@ -14,7 +14,7 @@ from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, RULES, SCHEDULES, Regime, descend
 from optilab.optimize.formula import parse
 from optilab.optimize.rule import formula_rule, quantities_for
-from tests.contracts import MatrixContract, RuleContract, StepContract, TensorContract, follow, forms
+from tests.kit.contracts import MatrixContract, RuleContract, StepContract, TensorContract, follow, forms
 
 ON_VECTORS = [
     *(rule for kind in RULES.values() if kind.weights != "matrices" for rule in forms(kind)),

@@ -5,8 +5,6 @@ import json
 import os
 import shutil
 import stat
-import subprocess
-import sys
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +15,7 @@ from optilab import files, runs
 from optilab.errors import CheckpointError, DataError, OptilabError, RunError, SystemFailure, UsageError
 from optilab.runs import tables
 from tests.faults.damage import KINDS, Damage
+from tests.kit.command import python
 
 
 def optimize(optilab, name):
@@ -161,8 +160,7 @@ def test_a_run_of_another_user_does_not_hide_the_others(one, tmp_path):
         "try: runs.locate(Path('runs'), 'nosuch')\n"
         "except runs.record.OptilabError as error: print(type(error).__name__)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
-    assert done.stdout == "['one'] ['closed']\nRunError\n", done.stderr
+    assert python(program, tmp_path).stdout == "['one'] ['closed']\nRunError\n"
 
 
 # --- what is damaged ---------------------------------------------------------------------------------------
@@ -226,12 +224,9 @@ def test_edited_metrics_are_reported_with_their_line(what, tmp_path):
 # --- what is written ---------------------------------------------------------------------------------------
 
 
-def test_nothing_is_writable_by_others_whatever_the_umask(small, tmp_path):
-    script = (
-        f"umask 000; {sys.executable} -m optilab train --config {small} --epochs 2 --quiet --runs-dir deep/er &&"
-        f" {sys.executable} -m optilab optimize --algo sgd --quiet --runs-dir deep/er"
-    )
-    subprocess.run(["sh", "-c", script], cwd=tmp_path, check=True, capture_output=True)
+def test_nothing_is_writable_by_others_whatever_the_umask(optilab, small, tmp_path):
+    for line in (["train", small, "--epochs", 2], ["optimize", "sgd"]):
+        optilab(*line, "--quiet", "--runs-dir", "deep/er", how="forked", before=lambda: os.umask(0))
     found = [tmp_path / "deep", *(tmp_path / "deep").rglob("*")]
     assert len(found) > 12
     for path in found:
@@ -412,9 +407,7 @@ def test_a_long_path_streams_to_its_file(tmp_path):
     """A quarter of a million steps: 250 MB as rows in memory, 10 MB as the numbers that they are."""
     peak = {}
     for epochs in (1_000, 250_000):
-        script = [sys.executable, "-c", PEAK, str(epochs)]
-        done = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True)
-        peak[epochs] = int(done.stdout.split()[-1]) / 1024
+        peak[epochs] = int(python(PEAK, tmp_path, epochs).stdout.split()[-1]) / 1024
     assert peak[250_000] - peak[1_000] < 60  # MB
     last = (tmp_path / "runs" / "e250000" / "metrics.csv").read_text().splitlines()[-1]
     assert last.startswith("adam,250000,")

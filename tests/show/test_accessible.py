@@ -8,11 +8,8 @@ import pytest
 
 from optilab.show.chart import DARK_COLORS, LIGHT_COLORS
 from optilab.show.page import asset
-from tests.pages import ROOT
-from tests.run import run
-from tests.study.generated import layered, training
-
-pytestmark = pytest.mark.browser
+from tests.kit.command import ROOT, run
+from tests.kit.generated import layered, training
 
 AXE = Path(os.environ.get("AXE_CORE", ROOT / "node_modules" / "axe-core")) / "axe.min.js"
 INSTALL = "npm install --no-save --ignore-scripts axe-core"
@@ -49,7 +46,7 @@ def pages(tmp_path_factory):
     for name, (*words,) in commands.items():
         file = f"{name}.html"
         out = [] if words[-1] == "--out" else ["--out"]
-        done = run([*words, *out, file], folder, dict(os.environ))
+        done = run([*words, *out, file], folder)
         assert done.returncode == 0, done.stderr
     return {name: folder / f"{name}.html" for name in commands}
 

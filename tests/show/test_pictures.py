@@ -1,15 +1,12 @@
 """Pictures of text: ASCII in a pipe, braille on a terminal, and the numbers of what was computed."""
 
-import contextlib
 import json
-import os
-import pty
-import subprocess
-import sys
 
 import pytest
 
-from tests.study.generated import layered, training
+from tests.kit.command import environment, python
+from tests.kit.generated import layered, training
+from tests.kit.processes import on_a_terminal
 
 ARGUMENTS = ["optimize", "--algo", "sgd,momentum,adam", "--epochs", "40"]
 
@@ -19,27 +16,16 @@ def has_braille(shown):
 
 
 @pytest.mark.parametrize(("columns", "is_drawn"), [(80, False), (120, True)])
-def test_wide_terminal_shows_braille_in_color(forked_without_torch, tmp_path, columns, is_drawn):
-    shown = forked_without_torch.on_a_terminal(ARGUMENTS, tmp_path, ["stdout"], COLUMNS=str(columns))
+def test_wide_terminal_shows_braille_in_color(tmp_path, columns, is_drawn):
+    shown = on_a_terminal(ARGUMENTS, tmp_path, "forked without torch", ["stdout"], COLUMNS=columns)
     assert has_braille(shown) == ("\x1b[" in shown and "● start" in shown) == is_drawn
     assert ("contour and curves: --picture" in shown) != is_drawn
 
 
 def test_terminal_without_utf8_shows_ascii(tmp_path):
     """Python decides on the encoding at its start."""
-    screen, end = pty.openpty()
-    environment = {**os.environ, "COLUMNS": "120", "TERM": "xterm-256color", "LC_ALL": "C"}
-    environment |= {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    command = [sys.executable, "-m", "optilab", *ARGUMENTS]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=end, stderr=subprocess.DEVNULL, env=environment)
-    os.close(end)
-    parts = []
-    with contextlib.suppress(OSError):  # the other side has closed
-        while part := os.read(screen, 65536):
-            parts.append(part)
-    os.close(screen)
-    assert process.wait() == 0
-    shown = b"".join(parts).decode()
+    variables = {"COLUMNS": 120, "LC_ALL": "C", "PYTHONUTF8": 0, "PYTHONCOERCECLOCALE": 0}
+    shown = on_a_terminal(ARGUMENTS, tmp_path, "fresh", ["stdout"], **variables)
     assert "S start" in shown
     assert shown.isascii()
 
@@ -47,9 +33,9 @@ def test_terminal_without_utf8_shows_ascii(tmp_path):
 @pytest.mark.parametrize(
     ("columns", "more", "is_drawn"), [(70, [], False), (80, [], True), (160, ["--no-picture"], False)]
 )
-def test_end_of_a_training_on_a_terminal(forked_with_torch, small, tmp_path, columns, more, is_drawn):
+def test_end_of_a_training_on_a_terminal(small, tmp_path, columns, more, is_drawn):
     line = ["train", str(small), "--epochs", "2", *more]
-    shown = forked_with_torch.on_a_terminal(line, tmp_path, ["stdout"], COLUMNS=str(columns))
+    shown = on_a_terminal(line, tmp_path, streams=["stdout"], COLUMNS=columns)
     assert has_braille(shown) == ("gradient |g|" in shown) == is_drawn
 
 
@@ -66,15 +52,28 @@ def test_training_writes_its_picture(optilab, small, tmp_path):
     assert "seeds 42, 43" in (tmp_path / "b.svg").read_text()
 
 
-@pytest.mark.parametrize("suffix", ["png", "svg", "pdf", "gif"])
-def test_neither_a_matplotlibrc_nor_a_backend_changes_a_picture(optilab_process, tmp_path, suffix):
-    line = ["optimize", "--algo", "sgd", "--no-save", "--epochs", 2, "--out", f"a.{suffix}"]
+DRAWING = """
+import contextlib, sys
+from optilab.__main__ import main
 
-    def drawn(**environment):
-        assert not optilab_process(*line, **environment).stderr
-        return (tmp_path / f"a.{suffix}").read_bytes()
+for suffix in ("png", "svg", "pdf", "gif"):
+    sys.argv = ["optilab", "optimize", "--algo", "sgd", "--no-save", "--epochs", "2", "--out", f"a.{suffix}"]
+    with contextlib.suppress(SystemExit):
+        main()
+"""
+
+
+def test_neither_a_matplotlibrc_nor_a_backend_changes_a_picture(tmp_path):
+    """Of any kind; matplotlib reads both when it is imported."""
+
+    def drawn(**variables):
+        for file in tmp_path.glob("a.*"):
+            file.unlink()
+        assert not python(DRAWING, tmp_path, env=environment(**variables)).stderr
+        return {file.name: file.read_bytes() for file in tmp_path.glob("a.*")}
 
     before = drawn()
+    assert len(before) == 4
     lines = ("text.usetex: True", "font.family: no such font", "lines.linewidth: 9", "savefig.pad_inches: 3")
     (tmp_path / "matplotlibrc").write_text("\n".join(lines))
     assert drawn(MPLBACKEND="bogus") == drawn(MPLBACKEND="module://no_such.backend_inline") == before

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pages import ROOT
+from tests.kit.command import ROOT
 
 pytestmark = pytest.mark.nightly
 ASSETS = ROOT / "optilab" / "show" / "assets"

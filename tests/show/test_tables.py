@@ -13,7 +13,7 @@ from optilab.errors import UsageError
 from optilab.show import terminal
 from optilab.show.page import render
 from optilab.show.table import Column, Table, interval_columns, latex, markdown, show
-from tests.hostile import HOSTILE, LIVE
+from tests.kit.hostile import HOSTILE, LIVE
 
 COLUMNS = [
     Column("name", "name", left=True),

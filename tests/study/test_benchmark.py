@@ -26,8 +26,8 @@ from optilab.optimize import RULES
 from optilab.show.chart import Band
 from optilab.study import benchmark, results, tuning_space
 from optilab.study.benchmark import benchmark_plan
-from tests.run import run
-from tests.study.generated import backwards
+from tests.kit.command import run
+from tests.kit.generated import backwards
 
 OWN = """
 def momentum(w, g, lr=0.01, momentum=0.9, rho=0.05, push=0.5, warm=3, eps=1e-8, nesterov=True):
@@ -283,7 +283,7 @@ def raced(small, tmp_path_factory):
     folder = tmp_path_factory.mktemp("raced")
     (folder / "lost.py").write_text("def lost(w, g, lr=0.1):\n    return w - lr * g * float('nan')\n")
     line = ["benchmark", str(small), "--algo", f"sgd,sam,{folder}/lost.py:lost", *SIZES, "--name", "r"]
-    done = run([*line, *(word for claim in CLAIMS for word in ("--expect", claim)), "--json"], folder, {})
+    done = run([*line, *(word for claim in CLAIMS for word in ("--expect", claim)), "--json"], folder)
     assert done.returncode == 9, done.stderr  # claims fail
     return SimpleNamespace(line=line, folder=folder / "runs", document=json.loads(done.stdout), log=done.stderr)
 

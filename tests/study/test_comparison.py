@@ -11,7 +11,7 @@ from optilab.judge.comparison import compare_runs
 from optilab.judge.groups import select_runs
 from optilab.judge.judge import judge
 from optilab.judge.measure import Measure, Missing
-from tests.study.generated import VERSIONS, training
+from tests.kit.generated import VERSIONS, training
 
 RELU = "model.activation=relu"
 

@@ -10,7 +10,7 @@ from scipy import stats
 from optilab.answer.charts.training import metric_scale
 from optilab.judge.curves import curve, histories
 from optilab.judge.groups import select_runs
-from tests.study.generated import layered, training
+from tests.kit.generated import layered, training
 
 
 def drawn(folder, *names):

@@ -22,7 +22,7 @@ from optilab.errors import DivergedError, UsageError
 from optilab.optimize.rule import RULES, formula_rule
 from optilab.train import engine
 from optilab.train.device import configure
-from tests.data.idx import arrays
+from tests.kit.idx import arrays
 
 HEALTHY = ("model.hidden=[32, 32, 32]", "model.activation=tanh", "model.init=xavier", "optimizer.lr=0.1")
 

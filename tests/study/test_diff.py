@@ -8,7 +8,7 @@ import yaml
 
 from optilab.commands.runs.differences import diff_runs
 from optilab.runs import read
-from tests.study.generated import VERSIONS, layered, training
+from tests.kit.generated import VERSIONS, layered, training
 
 NUMERICS = {"torch": VERSIONS["torch"], "device": "cpu", "threads": 2, "cpu_capability": "AVX512"}
 SAME = (0.5, 0.6, 0.7)
@@ -67,12 +67,12 @@ def test_no_rounding_makes_a_large_difference(tmp_path):
     assert "something that is not recorded differs" in cause
 
 
-def test_real_trainings(optilab, optilab_process, small, tmp_path):
+def test_real_trainings(optilab, small, tmp_path):
     """Another kernel of PyTorch parts the rows by rounding; the same config twice does not."""
     line = ("train", "--config", small, "--quiet", "--name")
     optilab(*line, "a")
     optilab(*line, "b")
-    optilab_process(*line, "c", ATEN_CPU_CAPABILITY="default")
+    optilab(*line, "c", how="fresh", ATEN_CPU_CAPABILITY="default")
     assert json.loads(optilab("runs", "diff", "a", "b", "--json").stdout)["first"] is None
     document = json.loads(optilab("runs", "diff", "a", "c", "--json").stdout)
     assert document["environment"]["environment.ATEN_CPU_CAPABILITY"] == [None, "default"]

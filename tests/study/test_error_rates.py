@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 
 from optilab.judge.judge import judge, smallest_difference, summarize
-from tests.study import simulated
-from tests.study.simulated import SimulatedComparisons
+from tests.study import judge_for_tables as simulated
+from tests.study.judge_for_tables import SimulatedComparisons
 
 COUNT = 1000
 

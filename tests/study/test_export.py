@@ -11,9 +11,9 @@ import pytest
 from optilab import runs
 from optilab.commands.runs import exported
 from optilab.judge.groups import select_runs
-from tests.hostile import HOSTILE, LIVE
-from tests.pages import ROOT
-from tests.study.generated import planned, training
+from tests.kit.command import ROOT
+from tests.kit.generated import planned, training
+from tests.kit.hostile import HOSTILE, LIVE
 
 FORMATS = (".csv", pytest.param(".parquet", marks=pytest.mark.nightly))
 PAGE = ROOT / "docs" / "report.md"

@@ -9,7 +9,7 @@ from optilab import runs
 from optilab.errors import CheckpointError, RunError
 from optilab.judge.groups import DATA_DIGEST, groups, select_runs, settings, short_names
 from optilab.judge.measure import Measure, values_of
-from tests.study.generated import DIGESTS, planned, training
+from tests.kit.generated import DIGESTS, planned, training
 
 
 def grouped(folder, by=()):

@@ -9,7 +9,7 @@ from statsmodels.stats.anova import anova_lm
 from optilab.answer.charts.settings import importance_table
 from optilab.judge.importance import BINS, effects, levels
 from optilab.judge.measure import Measure
-from tests.study import simulated
+from tests.study import judge_for_tables as simulated
 
 
 def grid(seeds=4, noise=0.5, interaction=0.0, axes=("abc", (1, 10, 100, 1000))):

@@ -17,7 +17,7 @@ from optilab.runs import best, read
 from optilab.study.plan import Batch
 from optilab.study.study import known
 from optilab.study.trials import Trial
-from tests.study.generated import training
+from tests.kit.generated import training
 
 
 def outcomes(folder, measure):

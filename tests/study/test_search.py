@@ -12,7 +12,7 @@ from optilab import runs
 from optilab.study.plan import follow
 from optilab.study.search import GENERATION, tpe
 from optilab.study.trials import Outcome, Trial
-from tests.run import run
+from tests.kit.command import run
 from tests.study.test_sweep import files, plan
 
 OVER = ["--over", "optimizer=sgd,adam", "--over", "optimizer.lr=1e-4:10:log", "--over", "data.batch_size=16:64"]
@@ -22,7 +22,7 @@ BUDGET = ["--epochs", 1, "--samples", 18, "--search", "tpe", "--confirm", 0, "--
 @pytest.fixture(scope="module")
 def undisturbed(small, tmp_path_factory):
     folder = tmp_path_factory.mktemp("search")
-    assert run([*map(str, ["sweep", small, *OVER, *BUDGET, "whole", "--jobs", 1])], folder, {}).returncode == 0
+    run(["sweep", small, *OVER, *BUDGET, "whole", "--jobs", 1], folder, code=0)
     return folder / "runs" / "whole"
 
 

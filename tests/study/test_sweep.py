@@ -20,7 +20,7 @@ from optilab.lab import Lab
 from optilab.runs.lock import hold
 from optilab.study import remedy, sweep
 from optilab.study.study import require_nothing_dropped
-from tests.run import run
+from tests.kit.command import run
 
 OVER = ["--over", "optimizer.lr=0.01,1", "--over", "model.init=default,xavier"]
 EIGHT = [*OVER, "--seeds", "2"]
@@ -59,7 +59,7 @@ def executed(small, tmp_path_factory):
     folder = tmp_path_factory.mktemp("executed")
     for jobs in ("1", "2"):
         line = ["sweep", str(small), *EIGHT, "--jobs", jobs, "--name", f"jobs-{jobs}", "--quiet"]
-        assert run(line, folder, {}).returncode == 0
+        run(line, folder, code=0)
     return folder / "runs"
 
 

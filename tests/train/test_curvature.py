@@ -16,7 +16,7 @@ from optilab.optimize import RULES
 from optilab.optimize.theory import frozen_step, is_adaptive, stability_limit
 from optilab.train import optimizers, session
 from optilab.train.batches import as_input
-from tests.data.idx import arrays
+from tests.kit.idx import arrays
 
 CHOSEN_RULES = {
     "sgd": {"lr": 0.3},

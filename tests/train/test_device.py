@@ -1,14 +1,13 @@
 """Trainings on a device, tested without one: on a simulated GPU, and with injected failures."""
 
+import functools
 from itertools import pairwise
 
 import pytest
 import torch
 
-from optilab.config.load import load
 from optilab.config.study import RemedyConfig
-from optilab.config.training import FUNCTION_ONLY_RULES, MISSING_IN_TRAINING, TrainConfig
-from optilab.config.tree import Override
+from optilab.config.training import MISSING_IN_TRAINING
 from optilab.data import read as data
 from optilab.errors import ExitCode, SystemFailure, UsageError
 from optilab.optimize import RULES
@@ -17,14 +16,12 @@ from optilab.study import remedy
 from optilab.train import checkpoint, device, engine, session
 from optilab.train.batches import Images, as_input
 from optilab.train.trees import leaves
-from tests.data.idx import write_idx_dataset
-from tests.train.simulated import DEVICE, OnDevice, simulated
-
-CPU = torch.device("cpu")
-
+from tests.kit import trainings
+from tests.kit.idx import write_idx_dataset
+from tests.kit.trainings import CPU, TRAINABLE, Silent
+from tests.train.fake_gpu import DEVICE, OnDevice, simulated
 
 EPOCHS = 2
-TRAINABLE = [name for name in RULES if name not in FUNCTION_ONLY_RULES]
 STAGES = [{"layers": 1, "epochs": 1}, {"layers": 2}]
 CASES = {name: {"optimizer": name} for name in TRAINABLE} | {
     "shampoo": {"optimizer": {"name": "shampoo", "interval": 10}},  # its eigendecompositions wait, too
@@ -42,16 +39,19 @@ def small(tmp_path_factory):
     return data.load("idx", write_idx_dataset(tmp_path_factory.mktemp("idx") / "data", train=64, test=32))
 
 
-def configured(**keys):
-    chosen = {
-        "optimizer": "sgd",
-        "data__batch_size": 16,
-        "data__dataset": "idx",
-        "model__hidden": [8, 8],
-        "epochs": EPOCHS,
-    }
-    items = (chosen | keys).items()
-    return load(TrainConfig, None, [Override("", key.replace("__", "."), value) for key, value in items])
+BASE = {
+    "optimizer": "sgd",
+    "data.batch_size": 16,
+    "data.dataset": "idx",
+    "model.hidden": [8, 8],
+    "epochs": EPOCHS,
+}
+configured = functools.partial(trainings.configured, BASE)
+
+
+def test_every_optimizer_that_trains_is_a_case():
+    assert len(TRAINABLE) > 35
+    assert CASES.keys() > {*TRAINABLE}
 
 
 def started(config, dataset, where=DEVICE):
@@ -224,14 +224,6 @@ FAILURES = {
         "cpu failed: CUDA error: an illegal memory access was encountered; the run can be resumed",
     ),
 }
-
-
-class Silent:
-    """Watches a run and does nothing."""
-
-    def batch(self, done, total): ...
-
-    def epoch(self, row, seconds, diagnostics): ...
 
 
 @pytest.mark.parametrize("what", FAILURES)

@@ -7,17 +7,13 @@ import pytest
 import torch
 
 from optilab import runs
-from optilab.config.load import load
-from optilab.config.training import TrainConfig
-from optilab.config.tree import Override
 from optilab.data import read as data
 from optilab.errors import DivergedError, UsageError
 from optilab.runs.provenance import provenance
 from optilab.train import checkpoint, device, engine, probe, session
-from tests.data.idx import write_idx_dataset
-from tests.train.test_device import Silent
+from tests.kit.idx import write_idx_dataset
+from tests.kit.trainings import CPU, Silent, configured
 
-CPU = torch.device("cpu")
 OVERFLOWS = {"optimizer": "adam", "model.hidden": [], "data.normalize.scale": 1e-20}
 """Inputs of 1e22 give a finite loss, and gradients whose squares overflow; Adam then divides by infinity: no step."""
 
@@ -27,22 +23,20 @@ def small(tmp_path_factory):
     return data.load("idx", write_idx_dataset(tmp_path_factory.mktemp("idx") / "data", train=64, test=32))
 
 
-def configured(changes):
-    chosen = {
-        "optimizer": {"name": "sgd", "lr": 0.1},
-        "data.batch_size": 16,
-        "data.dataset": "idx",
-        "model.hidden": [8, 8],
-        "epochs": 2,
-        "device": "cpu",
-        "threads": 1,
-    }
-    return load(TrainConfig, None, [Override(key, key, value) for key, value in (chosen | changes).items()])
+BASE = {
+    "optimizer": {"name": "sgd", "lr": 0.1},
+    "data.batch_size": 16,
+    "data.dataset": "idx",
+    "model.hidden": [8, 8],
+    "epochs": 2,
+    "device": "cpu",
+    "threads": 1,
+}
 
 
 def ended(changes, dataset, folder):
     """The run in the end, and the message of its divergence."""
-    training, run = session.start(configured(changes), dataset, folder, "r", provenance([], ["torch"]))
+    training, run = session.start(configured(BASE | changes), dataset, folder, "r", provenance([], ["torch"]))
     with pytest.raises(DivergedError) as raised:
         session.train_to_end(training, run, Silent(), lambda: False)
     return training, run, str(raised.value)
@@ -62,7 +56,7 @@ def test_a_loss_that_stays_far_above_guessing_is_a_divergence(small, tmp_path):
 
 def test_a_resumed_run_diverges_as_the_undisturbed_one(small):
     """The first batch's loss is part of the checkpoint."""
-    config = configured({"optimizer": {"name": "sgd", "lr": 1e30}})
+    config = configured(BASE | {"optimizer": {"name": "sgd", "lr": 1e30}})
     device.configure(CPU, 1)
     straight = engine.Training.start(config, small, CPU)
     next(straight.run(lambda done, total: None, lambda: False))
@@ -87,7 +81,7 @@ def test_a_resumed_run_diverges_as_the_undisturbed_one(small):
 def test_the_limit_is_ten_times_guessing_or_the_first_batch(small, train_loss, val_loss, diverges):
     """Both losses of the last epoch must be above it."""
     device.configure(CPU, 1)
-    training = engine.Training.start(configured({"epochs": 1}), small, CPU)
+    training = engine.Training.start(configured(BASE | {"epochs": 1}), small, CPU)
     training.first_loss = 2.4  # above ln 10, what guessing costs
     assert training.loss_limit == 24.0
     training.rows.append({"epoch": 1, "train_loss": train_loss, "val_loss": val_loss})
@@ -129,7 +123,7 @@ LARGE = [
 def test_the_largest_numbers_end_with_a_documented_code(changes, small, tmp_path):
     """Refused (2), diverged (6) or trained, and nothing that is not finite on the disk; never a bug."""
     try:
-        training, run = session.start(configured(changes), small, tmp_path, "r", provenance([], ["torch"]))
+        training, run = session.start(configured(BASE | changes), small, tmp_path, "r", provenance([], ["torch"]))
         session.train_to_end(training, run, Silent(), lambda: False)
     except (UsageError, DivergedError):
         pass

@@ -1,4 +1,4 @@
-"""`train --fork`: a new run from a checkpoint of another. What is printed: tests/transcripts/forks.txt."""
+"""`train --fork`: a new run from a checkpoint of another. What is printed: tests/recorded/transcripts/forks.txt."""
 
 import hashlib
 import json

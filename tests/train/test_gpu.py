@@ -14,8 +14,9 @@ from optilab.errors import DivergedError, SystemFailure
 from optilab.runs.provenance import provenance
 from optilab.runs.tables import json_line
 from optilab.train import checkpoint, session
-from tests.data.idx import write_idx_dataset
-from tests.train.test_device import CASES, CPU, DEVICE, Silent, configured, started
+from tests.kit.idx import write_idx_dataset
+from tests.kit.trainings import CPU, Silent
+from tests.train.test_device import CASES, DEVICE, configured, started
 
 pytestmark = pytest.mark.gpu
 

@@ -1,6 +1,6 @@
 """A custom network in a config: its keys, what it gets of the data, its run.
 
-Its diagnosis and its refusals: tests/transcripts/own-networks.txt and refused-networks.txt.
+Its diagnosis and its refusals: tests/recorded/transcripts/own-networks.txt and refused-networks.txt.
 """
 
 import json
@@ -304,6 +304,6 @@ def test_the_working_directory_is_put_back_after_each_call(optilab, project, net
         ({"top": "threading.Timer(60, open, ['late', 'w']).start()"}, 0),
     ],
 )
-def test_neither_its_threads_nor_its_exits_decide(optilab_process, project, network, lines, code):
-    optilab_process("train", "cnn.yaml", *network(**lines), "--epochs", 1, "--quiet", code=code)
+def test_neither_its_threads_nor_its_exits_decide(optilab, project, network, lines, code):
+    optilab("train", "cnn.yaml", *network(**lines), "--epochs", 1, "--quiet", how="fresh", code=code)
     assert not (project / "late").exists()

@@ -14,9 +14,9 @@ from optilab.config.tree import Override
 from optilab.data.catalog import DATASETS
 from optilab.train import engine
 from optilab.train.device import configure
-from tests.reference_loops import fashion_mnist, notebook_loop
+from tests.oracles.loops import fashion_mnist, notebook_loop
 
-PRINTED = json.loads((Path(__file__).parents[1] / "reference" / "notebook.json").read_text())["train"]
+PRINTED = json.loads((Path(__file__).parents[1] / "oracles" / "notebook.json").read_text())["train"]
 
 
 def test_the_dataset_is_the_real_one():

@@ -11,9 +11,9 @@ from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
 from optilab.train import engine
 from optilab.train.device import configure
-from tests.reference_loops import fashion_mnist
+from tests.oracles.loops import fashion_mnist
 
-PUBLISHED = json.loads((Path(__file__).parents[1] / "reference" / "published.json").read_text())["train"]
+PUBLISHED = json.loads((Path(__file__).parents[1] / "oracles" / "published.json").read_text())["train"]
 LOGS = {case["id"]: case["per_epoch"] for case in PUBLISHED["cases"]}
 COLUMNS = PUBLISHED["common"]["columns"][1:]
 STATISTICAL = PUBLISHED["statistical"]

@@ -1,4 +1,4 @@
-"""Which runs `train --resume` takes up; what it says of others is in tests/transcripts/refused-settings.txt."""
+"""Which runs `train --resume` takes up; what it says of others is in recorded/transcripts/refused-settings.txt."""
 
 import json
 import re
@@ -57,8 +57,7 @@ def test_a_run_goes_on_to_the_epochs_that_its_config_has_now(run, tmp_path):
 
 
 @pytest.mark.parametrize("option", ["--resume", "--fork"])
-def test_every_refusal_comes_without_torch(option, run, forked_without_torch, tmp_path):
+def test_every_refusal_comes_without_torch(option, run, optilab):
     for arguments, code in ((["--set", "model.hidden=[4]"], 4), (["--epochs", "2"], 2), (["--seed", "x"], 2)):
-        done = forked_without_torch.run(["train", option, "done", *arguments], tmp_path)
-        assert done.code == code
-        assert done.err.startswith("optilab: ")
+        done = optilab("train", option, "done", *arguments, how="forked without torch", code=code)
+        assert done.stderr.startswith("optilab: ")

@@ -1,16 +1,12 @@
 """`optilab train` as it is typed: its flags, a terminal, its JSON."""
 
-import contextlib
 import json
-import os
-import pty
 import re
-import subprocess
-import sys
 
 import pytest
 
 from optilab.runs import read_study
+from tests.kit.processes import on_a_terminal
 
 
 def rows(optilab, *arguments):
@@ -29,18 +25,9 @@ def test_the_optimizer_and_the_batch_size_have_flags(optilab, small):
 
 def test_a_terminal_keeps_the_line_of_every_epoch(small, tmp_path):
     """And its first line comes before PyTorch is loaded."""
-    screen, end = pty.openpty()
-    command = [sys.executable, "-m", "optilab", "train", str(small), "--runs-dir", str(tmp_path / "runs")]
-    environment = {**os.environ, "COLUMNS": "120", "TERM": "xterm", "NO_COLOR": "1"}
-    process = subprocess.Popen(command, stdin=end, stdout=end, stderr=end, env=environment)
-    os.close(end)
-    shown = bytearray()
-    with contextlib.suppress(OSError):  # EIO: the process has closed the terminal
-        while data := os.read(screen, 1 << 16):
-            shown += data
-    assert process.wait() == 0
-    os.close(screen)
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    line = ["train", small, "--runs-dir", tmp_path / "runs"]
+    shown = on_a_terminal(line, tmp_path, "fresh", COLUMNS=120, TERM="xterm", NO_COLOR=1)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
     assert text.startswith("optilab: starting small: loading PyTorch")
     assert re.findall(r"epoch (\d)/3 train_loss [0-9.]+ train_acc", text) == ["1", "2", "3"]
 

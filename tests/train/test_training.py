@@ -1,6 +1,7 @@
 """The epoch loop with everything the schema offers, against plain PyTorch; resume at its boundaries."""
 
 import copy
+import functools
 import itertools
 
 import pytest
@@ -11,16 +12,16 @@ from torch.optim import lr_scheduler
 from torch.utils.data import Subset
 from torchvision.transforms import Normalize
 
-from optilab.config.load import load
-from optilab.config.training import TrainConfig, changed_keys
-from optilab.config.tree import Override
+from optilab.config.training import changed_keys
 from optilab.data import read as data
 from optilab.optimize import RULES
 from optilab.optimize.schedules import SCHEDULES
 from optilab.train import engine, optimizers
 from optilab.train.device import configure
-from tests.data.idx import write_idx_dataset
-from tests.train.plain_loop import (
+from tests.kit import trainings
+from tests.kit.idx import write_idx_dataset
+from tests.kit.trainings import CPU, TRAINABLE
+from tests.oracles.plain_loop import (
     Adopt,
     BatchNormInForward,
     GradientNorm,
@@ -33,27 +34,22 @@ from tests.train.plain_loop import (
     tensors,
 )
 
-CPU = torch.device("cpu")
-
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     return data.load("idx", write_idx_dataset(tmp_path_factory.mktemp("idx") / "data", train=150, test=60))
 
 
-def configured(**keys):
-    """A config for `small`; in a key, `__` stands for a dot."""
-    chosen = {
-        "optimizer": {"name": "sgd", "lr": 0.1},
-        "data__batch_size": 32,
-        "data__dataset": "idx",
-        "model__hidden": [16, 16],
-        "model__activation": "tanh",
-        "epochs": 4,
-        "threads": 1,
-    }
-    items = (chosen | keys).items()
-    return load(TrainConfig, None, [Override("", key.replace("__", "."), value) for key, value in items])
+BASE = {
+    "optimizer": {"name": "sgd", "lr": 0.1},
+    "data.batch_size": 32,
+    "data.dataset": "idx",
+    "model.hidden": [16, 16],
+    "model.activation": "tanh",
+    "epochs": 4,
+    "threads": 1,
+}
+configured = functools.partial(trainings.configured, BASE)
 
 
 def trained(config, dataset, start=None, epochs=None):
@@ -267,8 +263,6 @@ def test_the_test_set_is_kept_for_the_end_and_costs_no_draw(small):
 
 
 # --- optimizers ------------------------------------------------------------------------------------------
-
-TRAINABLE = [name for name, rule in RULES.items() if name in ("lookahead", "sam", "sophia") or not rule().needs]
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])

@@ -1,6 +1,6 @@
 """Grading many files: which files have a row, what it says, what students read.
 
-How lines are refused: tests/transcripts/refused-verify.txt.
+How lines are refused: tests/recorded/transcripts/refused-verify.txt.
 """
 
 import csv

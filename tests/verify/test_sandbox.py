@@ -20,8 +20,8 @@ from optilab.verify.candidate import load
 from optilab.verify.compare import compare
 from optilab.verify.sandbox import LEVELS, Sandbox, TimeLimit, running
 from optilab.verify.submissions import grade_all, grade_file
-from tests.pages import ROOT
-from tests.processes import missing_tools, wait_until
+from tests.kit.command import ROOT, environment, need, run
+from tests.kit.processes import wait_until
 
 RULE = "def SGD(w, g, lr=0.01):\n    return w - lr * g\n"
 WRONG = "def SGD(w, g, lr=0.01):\n    return w + 3 * lr * g * g\n"
@@ -33,8 +33,8 @@ NAMED = f"import ctypes\nctypes.CDLL(None).prctl(15, b'{MARK}')\n"
 
 @pytest.fixture(params=LEVELS)
 def level(request):
-    if request.param == "bubblewrap" and missing_tools("bwrap"):
-        pytest.skip("bubblewrap is not installed: apt-get install bubblewrap")
+    if request.param == "bubblewrap":
+        need("bwrap")
     if not sandbox.works(request.param):
         pytest.skip(f"{request.param} do not work here: no user namespaces")
     return request.param
@@ -162,9 +162,7 @@ def test_a_lower_limit_of_the_user_holds(tmp_path):
     """It is no error that the time limit of all answers is longer."""
     (tmp_path / "right.py").write_text(RULE)
     limits = ["prlimit", "--cpu=60", "--nproc=9000", "--as=3000000000"]
-    command = [*limits, sys.executable, "-m", "optilab", "grade", "right.py", "--against", "sgd"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = run(["grade", "right.py", "--against", "sgd"], tmp_path, "fresh", before=limits)
     assert "1 equal" in done.stdout, done
 
 
@@ -183,6 +181,17 @@ def test_numbers_that_are_not_finite_pass(row):
     assert row("def SGD(w, g, lr=0.01):\n    return w / 0\n").verdict == "differs"
 
 
+def test_a_system_that_isolates_nothing_grades_only_what_may_do_anything(optilab, tmp_path, monkeypatch):
+    monkeypatch.setattr(sandbox, "works", lambda level: level == "limits")
+    (tmp_path / "a.py").write_text(RULE)
+    words = ("grade", "a.py", "--against", "sgd", "--feedback", "texts")
+    refusal = optilab(*words, code=2).stderr
+    assert "--no-isolation, with which a submission could read, change and delete your files" in refusal
+    assert not (tmp_path / "texts").exists()
+    last = optilab(*words, "--no-isolation").stdout.splitlines()[-1]
+    assert last == "not isolated: a submission could read, change and delete your files"
+
+
 def test_a_killed_grader_leaves_nothing(tmp_path, level):
     """Limits alone leave the directory with the copy."""
     for name in ("in", "out"):
@@ -191,8 +200,9 @@ def test_a_killed_grader_leaves_nothing(tmp_path, level):
     program = f"from optilab.verify import sandbox\nsandbox.strongest_level = lambda: {level!r}\n"
     program += "from optilab.__main__ import main\nmain()"
     command = [sys.executable, "-c", program, "grade", "a.py", "--against", "sgd"]
-    environment = {**os.environ, "TMPDIR": str(tmp_path / "out"), "PYTHONPATH": str(ROOT)}
-    grader = subprocess.Popen(command, cwd=tmp_path / "in", env=environment, stderr=subprocess.PIPE)
+    command += ["--no-isolation"] * (level == "limits")
+    variables = environment(TMPDIR=tmp_path / "out")
+    grader = subprocess.Popen(command, cwd=tmp_path / "in", env=variables, stderr=subprocess.PIPE)
     wait_until(lambda: left() or grader.poll() is not None)
     grader.kill()
     assert grader.communicate()[1] == b""
@@ -211,7 +221,7 @@ def test_a_killed_grader_leaves_nothing(tmp_path, level):
         (
             "import time\ndef f(w, g): time.sleep(0.5); return w",
             TimeLimit,
-            r"up to step \d+ together",
+            r"up to step \d+ together took more than 2 s",
         ),
         ("import os\ndef f(w, g, lr): os.kill(os.getpid(), 9)", UsageError, "ended the process \\(signal 9\\)"),
         ("import os\nos._exit(0)", UsageError, "ended the process \\(exit status 0\\)"),
@@ -219,8 +229,10 @@ def test_a_killed_grader_leaves_nothing(tmp_path, level):
         ("def f(w, g, lr): return w - 2 * lr * g", None, ""),
     ],
 )
-def test_failure_costs_a_sentence(tmp_path, source, error, words):
+def test_failure_costs_a_sentence(tmp_path, monkeypatch, source, error, words):
     """Other code has the verdict of this process."""
+    assert sandbox.TOTAL_LIMITS == 10
+    monkeypatch.setattr(sandbox, "TOTAL_LIMITS", 2)
     path = tmp_path / "mine.py"
     path.write_text(source)
     with running(path, None, "f", "", Sandbox(1.0 if error else 30.0)) as submission:
@@ -231,12 +243,12 @@ def test_failure_costs_a_sentence(tmp_path, source, error, words):
             compare(submission.load(), RULES["sgd"]())
 
 
-def test_verify_passes_no_file_that_ends_its_process(optilab_process, tmp_path):
+def test_verify_passes_no_file_that_ends_its_process(optilab, tmp_path):
     """The output of the file is in no document; it may close its end of the connection."""
     (tmp_path / "exits.py").write_text(f"import os\nos._exit(0)\n{RULE}")
     (tmp_path / "right.py").write_text(f"print('hello')\n{RULE}")
-    refused = optilab_process("verify", "exits.py:SGD", "--against", "sgd", code=2)
+    refused = optilab("verify", "exits.py:SGD", "--against", "sgd", how="fresh", code=2)
     assert refused.stderr == "optilab: exits.py: the code ended the process (exit status 0)\n"
-    printing = optilab_process("verify", "right.py:SGD", "--against", "sgd", "--json")
+    printing = optilab("verify", "right.py:SGD", "--against", "sgd", "--json", how="fresh")
     assert json.loads(printing.stdout)["equal"]
     assert "hello" in printing.stderr

@@ -206,7 +206,12 @@ def drawn(seed: int, of_users: bool, of_each: int) -> Iterator[tuple[str, dict[s
             made = filled(text, rng, rate)
             labels = made.removeprefix("labels: ") if made.startswith("labels: ") else ""
             settings = [] if labels else split(made)
-            entry = {"cause": cause, "preset": "sigmoid.yaml", "network": network, "change": settings}
+            entry: dict[str, Any] = {
+                "cause": cause,
+                "preset": "sigmoid.yaml",
+                "network": network,
+                "change": settings,
+            }
             entry |= {"labels": labels, "epochs": epochs, "seed": rng.randrange(100, 10_000), "truth": "unclear"}
             yield f"{cause or 'healthy'}: {family} {made or epochs} {entry['seed']}", entry | accepted_by(cause)
 

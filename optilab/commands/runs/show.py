@@ -130,8 +130,8 @@ def _facts(entry: Record | Study) -> Iterator[Block]:
     watched = isinstance(entry, Record) and entry.is_watched
     typed = shell(*manifest.get("argv", [])[1:])
     command = "optilab.watch, in a loop of yours" if watched else typed
-    facts: list[list[str]] = [["command", command]]
-    facts += [[key, str(manifest[key])] for key in ("created", "finished", "seed", "reason") if key in manifest]
+    yield f"command    {command}"  # not in a column, which would cut it
+    facts = [[key, str(manifest[key])] for key in ("created", "finished", "seed", "reason") if key in manifest]
     if origin := manifest.get("fork"):
         facts.append(["fork of", f"{origin['run']} after epoch {origin['epoch']}: {', '.join(origin['changed'])}"])
     facts.append(["versions", ", ".join(f"{name} {version}" for name, version in manifest["versions"].items())])

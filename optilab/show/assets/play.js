@@ -108,7 +108,7 @@ function functionOf(key) {
   const names = (/\b[xy]\b/.test(key) ? ["x", "y"] : ["w1", "w2"]).slice(0, dimension),
     [box, start] = [names.map(() => [-3, 3]), [-1, 1].slice(0, dimension)],
     typed = { key, formula: key, settings: "", names, box, start, minima: [], everywhere: false, lowest: null };
-  return same ?? running({ ...typed, command: `--function ${quoted(key)}` }, tree);
+  return same ?? running({ ...typed, options: ["--function", key] }, tree);
 }
 
 /** The rule of a key or of a formula, whose free names are its settings; an Error says what is wrong with the formula. */
@@ -235,7 +235,23 @@ function sentence(theory, lr) {
   return `${where}stable up to lr ${text(theory.limit)}; ${then}`;
 }
 
-const quoted = (content) => `'${content.replaceAll("'", "'\\''")}'`; // in a shell
+const windows = navigator.userAgent.includes("Windows");
+
+/** A word in the shell of the reader's system, as `quoted` of errors.py. */
+function quoted(word) {
+  if ((windows ? /^[\w./:=+-]+$/ : /^[\w./:=+,-]+$/).test(word)) return word;
+  return windows ? `"${word.replaceAll('"', '""')}"` : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+/** A value as YAML on one line, without the double quotes that PowerShell would take away. */
+function flow(value) {
+  if (Array.isArray(value)) return `[${value.map(flow).join(", ")}]`;
+  if (value && typeof value === "object")
+    return `{${Object.entries(value)
+      .map(([key, entry]) => `${key}: ${flow(entry)}`)
+      .join(", ")}}`;
+  return typeof value === "string" && !/^[\w-]+$/.test(value) ? `'${value.replaceAll("'", "''")}'` : `${value}`;
+}
 
 /** The command that runs this in a terminal. */
 function command() {
@@ -244,7 +260,8 @@ function command() {
     algo = entries.map(({ rule, values }) => ({ ...rule.fixed, ...values })),
     more = noise ? ` --set noise=${noise} --set seed=${seed}` : "";
   if (!algo.length) return "";
-  return `optilab optimize ${fn.command} --start=${start} --epochs ${epochs} --set ${quoted(`algo=${JSON.stringify(algo)}`)}${more}`;
+  const words = [...fn.options, `--start=${start}`, "--epochs", `${epochs}`, "--set", `algo=${flow(algo)}`];
+  return `optilab optimize ${words.map(quoted).join(" ")}${more}`;
 }
 
 /** The numbers of all trajectories with all digits, as CSV. */

@@ -12,8 +12,8 @@ import numpy as np
 
 from optilab.optimize import OBJECTIVES, descend
 from optilab.verify.compare import matrix_functions
-from tests.contracts import follow
-from tests.reference.equations import STEPS
+from tests.kit.contracts import follow
+from tests.oracles.equations import STEPS
 
 SHAPES = ((5, 3), (3, 4), (4,))
 ON_VECTORS = [[OBJECTIVES[name]()] for name in ("ravine", "rosenbrock", "himmelblau")]

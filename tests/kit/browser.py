@@ -1,8 +1,7 @@
 """HTML pages in headless Chromium: what a reader sees and does, and what the page tried to load.
 
 `page` opens a file. After each test, errors on the console and requests for anything but the file itself fail the
-test. Chromium and its driver come from the system's packages (`INSTALL`); where they are absent the tests are skipped
-with that command as the reason, and fail where CI is set.
+test. Chromium and its driver come from the system's packages (`chromium`, `chromium-driver`).
 """
 
 import json
@@ -14,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.processes import SECONDS, missing_tools, wait_until
+from tests.kit.command import need
+from tests.kit.processes import SECONDS, wait_until
 
-INSTALL = "apt-get install chromium chromium-driver"
 _FLAGS = (
     "--headless=new",
     "--no-sandbox",  # root has no sandbox; the pages are our own
@@ -131,8 +130,7 @@ class BrowserPage:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """Headless Chromium, started once."""
-    if missing_tools("chromium", "chromedriver"):
-        pytest.skip(f"no browser; install one with: {INSTALL}")
+    need("chromium", "chromedriver")
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 

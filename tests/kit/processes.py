@@ -6,13 +6,12 @@ the console script does, can be killed, and dies of what kills it. It does not s
 
 import contextlib
 import ctypes
+import functools
 import gc
 import importlib
 import os
 import pkgutil
-import resource
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,41 +19,31 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any, NoReturn
 
 import optilab.commands
 from optilab.optimize import RULES
 from optilab.study import workers
-from tests.run import run
-from tests.template import EXIT, SIGNALS, TEMPLATE
+from tests.kit.command import OPTILAB, environment, run, without_loading_notice
+from tests.kit.template import EXIT, SIGNALS, TEMPLATE
 
-ROOT = Path(__file__).parents[1]
 SECONDS = 300.0
 """A process hangs if it takes longer: some need a minute on a machine on which ten others compute."""
 
 STREAMS = ("stdin", "stdout", "stderr")
 PR_SET_PDEATHSIG = 1
 IMPORTED_TORCH = 99
-"""The exit status of a process `forked_without_torch` that imports PyTorch."""
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a process ended: `code` as in subprocess (negative: the signal that it died of), and what it printed."""
-
-    code: int
-    out: str
-    err: str
+"""The exit status of a process `forked without torch` that imports PyTorch."""
 
 
 class Process:
     """A child of the tests whose output goes to two files."""
 
-    def __init__(self, pid: int, out: Path, err: Path) -> None:
-        self.pid, self._out, self._err = pid, out, err
+    def __init__(self, pid: int, arguments: list[str], out: Path, err: Path) -> None:
+        self.pid, self.arguments, self._out, self._err = pid, arguments, out, err
         self._gone = os.pidfd_open(pid)
 
     def send(self, number: int) -> None:
@@ -77,7 +66,7 @@ class Process:
         wait_until(lambda: text in self.printed() or not self.alive())
         assert text in self.printed(), self.finish()
 
-    def finish(self, seconds: float = SECONDS) -> Ended:
+    def finish(self, seconds: float = SECONDS) -> CompletedProcess[str]:
         """Wait for the end; a process that is still there after `seconds` is killed and reported."""
         late = not select.select([self._gone], [], [], seconds)[0]
         if late:
@@ -86,7 +75,7 @@ class Process:
         os.close(self._gone)
         error = without_loading_notice(self._err.read_text(encoding="utf-8", errors="replace"))
         assert not late, f"still running after {seconds} s; stderr: {error}"
-        return Ended(os.waitstatus_to_exitcode(status), self.printed(), error)
+        return CompletedProcess(self.arguments, os.waitstatus_to_exitcode(status), self.printed(), error)
 
 
 def wait_until(holds: Callable[[], bool], seconds: float = SECONDS) -> None:
@@ -95,23 +84,6 @@ def wait_until(holds: Callable[[], bool], seconds: float = SECONDS) -> None:
     while not holds():
         assert time.monotonic() < deadline, f"waited {seconds} s in vain"
         time.sleep(0.001)
-
-
-def without_loading_notice(error: str) -> str:
-    """A text of stderr without the line that says, on a busy machine, that PyTorch is still loading."""
-    lines = error.splitlines(keepends=True)
-    return "".join(line for line in lines if ": loading PyTorch, which takes" not in line)
-
-
-def missing_tools(*tools: str) -> list[str]:
-    """The programs that are not installed."""
-    return [tool for tool in tools if shutil.which(tool) is None]
-
-
-def environment(**changes: str) -> dict[str, str]:
-    """The tests' own environment, with the optilab that is tested and nothing of a user's settings."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("OPTILAB_", "NO_COLOR", "COLUMNS"))}
-    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **changes}
 
 
 _numbers = iter(range(10**9))
@@ -127,96 +99,73 @@ def _outputs(folder: Path) -> tuple[Path, Path]:
     return out, err
 
 
-# --- fresh processes ---------------------------------------------------------------------------------------
-
-
-def start_process(
-    argv: Sequence[str],
+def start(
+    arguments: Sequence[object],
     folder: Path,
-    before: Sequence[str] = (),
+    how: str = "forked",
     env: Mapping[str, str] | None = None,
-    stdout: int | None = None,
+    before: Callable[[], object] | Sequence[str] = (),
+    **streams: str,
 ) -> Process:
-    """`python -m optilab ARGV` in a session of its own; `before` is put in front (strace, unshare)."""
+    """Start `optilab ARGUMENTS` in a session of its own, `forked`, `forked without torch`, or `fresh`.
+
+    `before` is what a forked process calls first, or what is put in front of a fresh one (strace, unshare). A stream
+    is the path of a file; of a forked process also `closed`, or a `pipe` whose other end is closed.
+    """
+    words, env = [*map(str, arguments)], environment() if env is None else env
     out, err = _outputs(folder)
-    with out.open("wb") as to_out, err.open("wb") as to_err:
-        process = subprocess.Popen(
-            [*before, sys.executable, "-m", "optilab", *argv],
-            cwd=folder,
-            env=environment() if env is None else env,
-            stdin=subprocess.DEVNULL,
-            stdout=to_out if stdout is None else stdout,
-            stderr=to_err,
-            start_new_session=True,
-        )
+    targets = {"stdin": os.devnull, "stdout": str(out), "stderr": str(err), **streams}
+    if how == "fresh":
+        return Process(_spawn([*before, *OPTILAB, *words], folder, env, targets), words, out, err)
+    prepare(torch=how == "forked")
+    with contextlib.suppress(ValueError):  # closed by an earlier test
+        sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        _run_in_child(words, folder, env, targets, how == "forked", before or None)
+    return Process(pid, words, out, err)
+
+
+def on_a_terminal(
+    arguments: Sequence[object],
+    folder: Path,
+    how: str = "forked",
+    streams: Sequence[str] = STREAMS,
+    typed: tuple[str, str] | None = None,
+    code: int = 0,
+    **variables: object,
+) -> str:
+    """What it writes to a terminal of its own, which `streams` are; `typed` is a text to wait for and an answer."""
+    keyboard, screen = os.openpty()
+    targets = {name: os.ttyname(screen) if name in streams else os.devnull for name in STREAMS}
+    env = environment(**{"TERM": "xterm-256color", **variables})
+    process = start(arguments, folder, how, env=env, **targets)
+    seen = b""
+    while (ready := select.select([keyboard], [], [], 0.02)[0]) or process.alive():
+        seen += os.read(keyboard, 65536) if ready else b""
+        if typed and typed[0].encode() in seen:
+            os.write(keyboard, typed[1].encode())
+            typed = None
+    done = process.finish()
+    os.close(screen)
+    os.close(keyboard)
+    assert done.returncode == code, (done, seen)
+    return seen.decode()
+
+
+def _spawn(command: list[str], folder: Path, env: Mapping[str, str], targets: Mapping[str, str]) -> int:
+    """The number of a new process."""
+    with contextlib.ExitStack() as stack:
+        streams: Any = {
+            name: stack.enter_context(open(target, "rb" if name == "stdin" else "wb"))
+            for name, target in targets.items()
+        }
+        process = subprocess.Popen(command, cwd=folder, env=env, start_new_session=True, **streams)
     process.returncode = 0  # `Process` waits for it, Popen does not
-    return Process(process.pid, out, err)
+    return process.pid
 
 
-def run_process(argv: Sequence[str], folder: Path, **options: Any) -> Ended:
-    """A fresh process, to its end."""
-    return start_process(argv, folder, **options).finish()
-
-
-# --- forked processes --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Forked:
-    """Forks processes, with PyTorch loaded or with the promise not to load it."""
-
-    torch: bool
-
-    def start(
-        self,
-        argv: Sequence[str],
-        folder: Path,
-        before: Callable[[], object] | None = None,
-        env: Mapping[str, str] | None = None,
-        **streams: str,
-    ) -> Process:
-        """Run optilab with `argv` in a forked process, which calls `before` first.
-
-        A stream is the path of a file, `closed`, or a `pipe` whose other end is closed.
-        """
-        out, err = _outputs(folder)
-        targets = {"stdin": os.devnull, "stdout": str(out), "stderr": str(err), **streams}
-        with contextlib.suppress(ValueError):  # closed by an earlier test
-            sys.stdout.flush()
-        pid = os.fork()
-        if pid == 0:
-            _run_in_child(argv, folder, environment(**(env or {})), targets, self.torch, before)
-        return Process(pid, out, err)
-
-    def run(self, argv: Sequence[str], folder: Path, **options: Any) -> Ended:
-        return self.start(argv, folder, **options).finish()
-
-    def on_a_terminal(
-        self,
-        argv: Sequence[str],
-        folder: Path,
-        streams: Sequence[str] = STREAMS,
-        typed: tuple[str, str] | None = None,
-        code: int = 0,
-        **env: str,
-    ) -> str:
-        """What it writes to a terminal of its own, which `streams` are; `typed` is a text to wait for and an answer."""
-        keyboard, screen = os.openpty()
-        targets = {name: os.ttyname(screen) if name in streams else os.devnull for name in STREAMS}
-        process = self.start(argv, folder, env={"TERM": "xterm-256color", **env}, **targets)
-        seen = b""
-        while (ready := select.select([keyboard], [], [], 0.02)[0]) or process.alive():
-            seen += os.read(keyboard, 65536) if ready else b""
-            if typed and typed[0].encode() in seen:
-                os.write(keyboard, typed[1].encode())
-                typed = None
-        ended = process.finish()
-        os.close(screen)
-        os.close(keyboard)
-        assert ended.code == code, (ended, seen)
-        return seen.decode()
-
-
+@functools.cache
 def prepare(torch: bool) -> None:
     """What the first commands of a process import and build is there for all that are forked from it."""
     for module in pkgutil.iter_modules(optilab.commands.__path__, "optilab.commands."):
@@ -228,8 +177,7 @@ def prepare(torch: bool) -> None:
         lines += [f"train sigmoid.yaml --epochs 1 --threads 1 --name two {small}", "runs show two"]
     with tempfile.TemporaryDirectory() as folder:
         for line in lines:
-            done = run(line.split(), Path(folder), environment())
-            assert done.returncode == 0, done
+            run(line.split(), Path(folder), code=0)
 
 
 def _run_in_child(
@@ -240,6 +188,8 @@ def _run_in_child(
     torch: bool,
     before: Callable[[], object] | None,
 ) -> NoReturn:
+    import resource  # which Windows does not have
+
     code: object = 1
     try:
         gc.freeze()  # a collection would write to all pages, and so copy them

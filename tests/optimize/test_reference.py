@@ -6,8 +6,8 @@ import pytest
 from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, RULES, descend
 from optilab.optimize.rule import formula_rule
-from tests.reference.calls import COUNTERPARTS, FORMS, in_form_of, rule_of
-from tests.reference.libraries import ON_MATRICES, ON_VECTORS, RUN, trajectory
+from tests.oracles.calls import COUNTERPARTS, FORMS, in_form_of, rule_of
+from tests.oracles.libraries import ON_MATRICES, ON_VECTORS, RUN, trajectory
 
 TOLERANCE = 1e-12
 """Of the size of a trajectory."""

@@ -13,14 +13,18 @@ from types import SimpleNamespace
 
 from optilab.study import workers
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGALRM)
+SIGNALS = [
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGPIPE", "SIGALRM")
+    if hasattr(signal, name)
+]
 PR_SET_NAME = 15
 
 TEMPLATE = b"template"
 """The name of a forked one."""
 
-EXIT = os._exit
-"""Taken before a command replaces it."""
+EXIT, FREEZE = os._exit, gc.freeze
+"""Taken before a command, or a test of one, replaces them."""
 
 
 class ForkedTemplate:
@@ -31,7 +35,7 @@ class ForkedTemplate:
         self._pid = os.fork()
         if self._pid == 0:
             try:
-                gc.freeze()  # a collection would write to all pages, and so copy them
+                FREEZE()  # a collection would write to all pages, and so copy them
                 os.setsid()
                 os.dup2(stdin, 0)
                 os.dup2(2, 1)

@@ -7,18 +7,14 @@ A page shows a command in one of two ways:
   `[N lines left out]` stands for N lines of the output. `python .ci/generate.py --outputs` writes all outputs again.
 """
 
-import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from itertools import zip_longest
 from pathlib import Path
 
-from tests.run import run
+from tests.kit.command import ROOT, environment, run
 
-ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / ".github" / "SECURITY.md", *(ROOT / "docs").rglob("*.md")])
 TUTORIALS = [ROOT / "docs" / f"{name}.md" for name in ("first-steps", "does-not-learn")]
 """Pages whose commands are typed one after the other, in one folder."""
@@ -72,19 +68,14 @@ def write_files(page: Path, folder: Path) -> None:
         (folder / name).write_text(content)
 
 
-def answer(command: str, folder: Path, code: int = 0, **environment: str) -> str:
+def answer(command: str, folder: Path, code: int = 0, **variables: str) -> str:
     """What `optilab ...` prints in a folder. Its exit status has to be 0, or `code`.
 
-    It runs in this process, except for a map: its workers are forked, which jax, loaded by other tests, warns about.
+    A map is made by a process of its own: it forks its workers, which jax, loaded by other tests, warns about.
     """
     program, *arguments = shlex.split(command)
     assert program == "optilab", command
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("OPTILAB_RUNS")}
-    if arguments[0] == "map":
-        whole = [sys.executable, "-m", "optilab", *arguments]
-        done = subprocess.run(whole, cwd=folder, env={**clean, **environment}, capture_output=True, text=True)
-    else:
-        done = run(arguments, folder, {**clean, **environment})
+    done = run(arguments, folder, "fresh" if arguments[0] == "map" else "here", env=environment(**variables))
     assert done.returncode in (0, code), f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 

@@ -12,7 +12,7 @@ import yaml
 
 from optilab.optimize import RULES
 from optilab.optimize.rules import Adam, AdamW, NAdam
-from tests.reference import equations
+from tests.oracles import equations
 
 ADAM = {"lr": 0.02, "eps": 1e-3}  # an eps that is large enough for its place to be seen
 DECAYED = {**ADAM, "weight_decay": 0.1}
