@@ -95,6 +95,10 @@ class WriteFailure(SystemFailure):
     """A file cannot be written: no space, no permission, an I/O error."""
 
 
+class FileInUse(WriteFailure):
+    """A file cannot be written while another program has it open."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """One problem of a request or a config: its place (`my.yaml:4`, `--set`), the key, and what is accepted."""

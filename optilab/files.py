@@ -20,7 +20,7 @@ from sys import intern
 from typing import Any
 
 from optilab import system
-from optilab.errors import DataError, SystemFailure, UsageError, WriteFailure, shown
+from optilab.errors import DataError, FileInUse, SystemFailure, UsageError, WriteFailure, shown
 from optilab.words import listed
 
 Row = dict[str, Any]
@@ -43,6 +43,8 @@ def write_errors(path: Path, size: int | None = None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if system.is_in_use(error):
+            raise FileInUse(f"cannot write {path}: another program has it open; close it there") from None
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         needs = f" (needs {size:,} bytes)" if full and size is not None else ""
         advice = "make room there" if full else "write to another directory"

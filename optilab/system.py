@@ -22,6 +22,9 @@ WINDOWS, MACOS = sys.platform == "win32", sys.platform == "darwin"
 FORKS = sys.platform == "linux"
 """True where a process that has loaded PyTorch can be forked. macOS has a fork, after which Accelerate crashes."""
 
+MOVES_OPEN = not WINDOWS
+"""True where a directory can be renamed that has an open file, such as a lock."""
+
 # --- files -------------------------------------------------------------------------------------------------
 
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)

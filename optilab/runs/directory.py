@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from optilab import system
-from optilab.errors import CheckpointError, DataError, RunError, SystemFailure
+from optilab.errors import CheckpointError, DataError, FileInUse, RunError, SystemFailure
 from optilab.files import (
     DIRECTORY_MODE,
     Row,
@@ -101,8 +101,12 @@ class OpenEntry:
         write_atomic(self.path / MANIFEST, json_bytes(self.manifest))
 
 
+@dataclass
 class Run(OpenEntry):
     """A run that this process writes; it holds the lock until `release`."""
+
+    waiting: dict[str, list[Callable[[bool], bytes]]] = field(default_factory=dict, repr=False)
+    """By table, the lines that another program keeps from being written, as one on Windows that has the file open."""
 
     def commit(
         self,
@@ -112,21 +116,30 @@ class Run(OpenEntry):
         best: int | None = None,
         diagnostics: Row | None = None,
     ) -> None:
-        """Write one epoch: its checkpoint, then its row. Once this returns, the epoch survives any kill.
+        """Write one epoch: its checkpoint, then its row. Once this returns, the epoch survives any kill, unless a table
+        is open in another program: then its line waits for the next epoch, or for `finish`, which fails without it.
 
         `best` is the epoch whose checkpoint is kept next to the last two, `diagnostics` those of the epoch.
         """
         self.lock.require(self.path)
         # Diagnostics and timings go first: a resume can drop extra lines, but not recompute missing ones.
         if diagnostics:
-            append(self.path / "diagnostics.jsonl", lambda first: json_line(diagnostics))
-        append(self.path / "timings.csv", partial(table, [{"epoch": row["epoch"], "seconds": round(seconds, 6)}]))
+            self._add("diagnostics.jsonl", lambda first: json_line(diagnostics))
+        self._add("timings.csv", partial(table, [{"epoch": row["epoch"], "seconds": round(seconds, 6)}]))
         if checkpoint is not None:
             newest = self.path / checkpoint_file(row["epoch"], checkpoint)
             write_atomic(newest, checkpoint)
-        append(self.path / "metrics.csv", partial(table, [row]))
-        if checkpoint is not None:
+        self._add("metrics.csv", partial(table, [row]))
+        if checkpoint is not None and not self.waiting:  # a resume begins where the rows end
             self.prune(newest, best)
+
+    def _add(self, name: str, *line: Callable[[bool], bytes]) -> None:
+        """Add a line to a table, after those that wait."""
+        lines = [*self.waiting.pop(name, ()), *line]
+        try:
+            append(self.path / name, lambda first: b"".join(each(first and not n) for n, each in enumerate(lines)))
+        except FileInUse:
+            self.waiting[name] = lines
 
     def rewind(self, rows: Sequence[Row]) -> list[str]:
         """Make the tables end where a checkpoint does: drop rows that are torn or ahead of it.
@@ -153,7 +166,14 @@ class Run(OpenEntry):
         return messages
 
     def finish(self, status: str, **facts: Any) -> None:
-        """Record how the run ended and release its lock."""
+        """Record how the run ended and release its lock. FileInUse where a line of a table cannot be written yet."""
+        for name in [*self.waiting]:
+            self._add(name)
+        for name in self.waiting:
+            file = self.path / name
+            raise FileInUse(
+                f"{file} lacks the last epochs: another program has it open; close it there, and resume"
+            )
         self.update(status=status, finished=timestamp(), **facts)
         self.release()
 
@@ -269,10 +289,16 @@ def _aside(path: Path) -> Iterator[None]:
 
 
 def claim(directory: Path, name: str, files: Mapping[str, bytes], manifest: dict[str, Any]) -> Run:
-    """A new run with status `running`, locked before anyone can see it. RunError if the name is taken."""
+    """A new run with status `running`, locked before anyone can see it (on Windows at once after).
+
+    RunError if the name is taken.
+    """
     path = directory / name
     manifest = _manifest(name, manifest, files) | {"status": "running"}
     prepared = prepare(directory, {**files, MANIFEST: json_bytes(manifest), "run.lock": b""}, ["checkpoints"])
+    if not system.MOVES_OPEN:
+        publish(prepared, path)
+        return Run(path, manifest, hold(path))
     with _undone_by(shutil.rmtree, prepared, True):
         lock = hold(prepared)
     with _undone_by(lock.release):
@@ -319,6 +345,8 @@ def remove(path: Path) -> None:
         for directory in inner:
             if (directory / "run.lock").is_file():
                 held.callback(hold(directory, WAIT_SECONDS).release)
+        if not system.MOVES_OPEN:
+            held.close()
         # First out of sight by one rename, so that a kill leaves no half run behind.
         hidden = path.with_name(f".old-{secrets.token_hex(8)}")
         try:

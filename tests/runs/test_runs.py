@@ -14,7 +14,7 @@ import portalocker
 import pytest
 
 from optilab import files, runs, system
-from optilab.errors import CheckpointError, DataError, OptilabError, RunError, SystemFailure, UsageError
+from optilab.errors import CheckpointError, DataError, FileInUse, OptilabError, RunError, SystemFailure, UsageError
 from optilab.runs import tables
 from tests.faults.damage import KINDS, Damage
 from tests.kit.command import python
@@ -455,3 +455,35 @@ def test_a_long_path_streams_to_its_file(tmp_path):
     assert peak[250_000] - peak[1_000] < 60  # MB
     last = (tmp_path / "runs" / "e250000" / "metrics.csv").read_text().splitlines()[-1]
     assert last.startswith("adam,250000,")
+
+
+def test_a_row_waits_while_another_program_has_the_table_open(tmp_path, monkeypatch):
+    """As Excel has it on Windows: the training goes on, and an end without the row is none."""
+    run = runs.claim(tmp_path, "run", {"config.yaml": b""}, {"command": "train", "versions": {"optilab": "0"}})
+    held, opened = set(), os.open
+
+    def shared(path, *rest, **options):
+        if Path(path).name in held:
+            raise in_use
+        return opened(path, *rest, **options)
+
+    in_use = PermissionError(errno.EACCES, "The process cannot access the file")
+    in_use.winerror = 32
+    monkeypatch.setattr(os, "open", shared)
+    rows = [
+        {"epoch": n, "train_loss": 1.0, "train_acc": 0.1, "val_loss": 1.0, "val_acc": 0.1} for n in range(1, 5)
+    ]
+    expected = files.table(rows)
+    for row, table in zip(rows[:3], ("timings.csv", "metrics.csv", "metrics.csv"), strict=True):
+        held |= {table}
+        run.commit(row, 1.0, b"state", None, {"epoch": row["epoch"]})
+        held -= {"timings.csv"}
+    assert [epoch for epoch, _ in runs.checkpoints(run.path)] == [3, 2, 1]
+    with pytest.raises(FileInUse, match="lacks the last epochs: another program has it open"):
+        run.finish("done")
+    held.clear()
+    run.commit(rows[3], 1.0)
+    run.finish("done")
+    assert (run.path / "metrics.csv").read_bytes() == expected
+    assert [row["epoch"] for row in runs.read_timings(run.path / "timings.csv")] == [1, 2, 3, 4]
+    assert not list(run.path.glob(".*"))
