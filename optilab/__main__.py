@@ -19,9 +19,11 @@ def main() -> None:
     """Run the command line and leave with a documented exit status (see `ExitCode`)."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # while modules are imported nothing needs cleaning up
-    if hasattr(signal, "SIGPIPE"):  # `| head` ends a command as it ends any other; `train` goes on
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     _ignore_working_directory()
+    from optilab.system import BROKEN_PIPE
+
+    if BROKEN_PIPE is not None:  # `| head` ends a command as it ends any other; `train` goes on
+        signal.signal(BROKEN_PIPE, signal.SIG_DFL)
     _open_streams()
     from optilab.errors import ExitCode
     from optilab.signals import ExitGuard

@@ -19,13 +19,11 @@ from pathlib import Path
 from sys import intern
 from typing import Any
 
+from optilab import system
 from optilab.errors import DataError, SystemFailure, UsageError, WriteFailure, shown
 from optilab.words import listed
 
 Row = dict[str, Any]
-
-NO_LINK = getattr(os, "O_NOFOLLOW", 0)
-_READ = os.O_RDONLY | NO_LINK | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 FILE_MODE, DIRECTORY_MODE = 0o644, 0o755
 """The largest permissions of files and directories: nothing in a run is writable by others."""
@@ -92,7 +90,7 @@ def read_ends(path: Path, length: int) -> bytes:
 def _regular(path: Path) -> Iterator[tuple[io.FileIO, int]]:
     """An open file and its size; the errors are those of `read_regular`."""
     try:
-        with open(path, "rb", buffering=0, opener=lambda name, _: os.open(name, _READ)) as file:
+        with open(path, "rb", buffering=0, opener=lambda name, _: os.open(name, system.READ)) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise DataError(f"{path} is a pipe or a device, not a file")
@@ -132,23 +130,13 @@ def write_new(path: Path, data: bytes | Iterable[bytes]) -> None:
 
     Never through a link, never over a file.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK, FILE_MODE)
+    descriptor = os.open(path, system.NEW, FILE_MODE)
     with os.fdopen(descriptor, "wb", buffering=0) as file:
         for part in [data] if isinstance(data, bytes) else data:
             view = memoryview(part)
             while view:
                 view = view[file.write(view) :]
-        os.fsync(file.fileno())
-
-
-def sync_directory(path: Path) -> None:
-    """Flush a directory's names to disk."""
-    if os.name == "posix":  # elsewhere a directory cannot be opened
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        system.sync(file.fileno())
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -162,12 +150,12 @@ def write_atomic(path: Path, data: bytes) -> None:
         _require_replaceable(path)
         try:
             write_new(temporary, data)
-            os.replace(temporary, path)
+            system.replace(temporary, path)
         except OSError:
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise
-        sync_directory(path.parent)
+        system.sync_directory(path.parent)
 
 
 def _require_replaceable(path: Path) -> None:
@@ -183,13 +171,16 @@ def append(path: Path, line: Callable[[bool], bytes], flush: bool = True) -> Non
     It is on disk when this returns; without `flush` the system may lose it in a power cut, not in a kill.
     """
     end = path.stat().st_size if path.exists() else 0
-    data, flags = line(end == 0), os.O_WRONLY | os.O_CREAT | os.O_APPEND | NO_LINK
-    with write_errors(path, len(data)), os.fdopen(os.open(path, flags, FILE_MODE), "ab", buffering=0) as file:
+    data = line(end == 0)
+    with (
+        write_errors(path, len(data)),
+        os.fdopen(os.open(path, system.APPEND, FILE_MODE), "ab", buffering=0) as file,
+    ):
         try:
             if file.write(data) != len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             if flush:
-                os.fsync(file.fileno())
+                system.sync(file.fileno())
         except OSError:
             file.truncate(end)
             raise

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from optilab import system
 from optilab.errors import ExitCode, Interrupted
 
 _SHOW_CURSOR = b"\x1b[?25h"
@@ -39,7 +40,7 @@ def interruptible(stop: Stop) -> None:
 
 @contextlib.contextmanager
 def on_signal() -> Iterator[Stop]:
-    """Turn SIGINT, SIGTERM and SIGHUP into requests to stop; a second SIGINT ends the process at once.
+    """Turn the signals of `system.STOPS` into requests to stop; a second SIGINT ends the process at once.
 
     A signal that was ignored at the start (`nohup`, `cmd &` in a script) stays ignored. A reader of stdout that
     leaves (`| head`) does not stop the process: the run is worth more than its log. Where SIGINT is Python's own
@@ -59,9 +60,8 @@ def on_signal() -> Iterator[Stop]:
                 raise KeyboardInterrupt
             die_of(number)
 
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {n: signal.getsignal(n) for n in numbers}
-    for number in numbers:
+    before = {number: signal.getsignal(number) for number in system.STOPS}
+    for number in system.STOPS:
         if before[number] is not signal.SIG_IGN:
             signal.signal(number, handle)
     try:
@@ -78,14 +78,14 @@ def without_sigpipe() -> Iterator[None]:
 
     Signals belong to the main thread alone: in another one nothing changes.
     """
-    if not hasattr(signal, "SIGPIPE") or threading.current_thread() is not threading.main_thread():
+    if system.BROKEN_PIPE is None or threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    before = signal.signal(system.BROKEN_PIPE, signal.SIG_IGN)
     try:
         yield
     finally:
-        signal.signal(signal.SIGPIPE, before)
+        signal.signal(system.BROKEN_PIPE, before)
 
 
 def die_of(number: int) -> NoReturn:
@@ -93,9 +93,8 @@ def die_of(number: int) -> NoReturn:
     with contextlib.suppress(OSError):
         if sys.stderr.isatty():
             os.write(2, _SHOW_CURSOR)
-    signal.signal(number, signal.SIG_DFL)
-    os.kill(os.getpid(), number)
-    raise SystemExit(128 + number)  # where the signal is blocked
+    system.end_by(number)
+    raise SystemExit(128 + number)  # where there is no such signal, or it is blocked
 
 
 class ExitGuard:

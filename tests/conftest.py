@@ -13,7 +13,7 @@ import hypothesis
 import pytest
 
 from optilab.data.catalog import DATASETS, find
-from optilab.study.workers import cores
+from optilab.system import cores
 from tests.kit.browser import browser, page
 from tests.kit.command import RECORDED, environment, run
 from tests.kit.idx import write_idx_dataset
@@ -68,7 +68,8 @@ def pytest_collection_modifyitems(items, config):
     config.stash[COLLECTED] = {item.nodeid: {mark.name for mark in item.iter_markers()} for item in items}
 
 
-gc.disable()  # until everything is imported and collected, which stays to the end
+if "PYTEST_XDIST_WORKER" in os.environ:
+    gc.disable()  # until everything is imported and collected, which stays to the end
 
 
 def pytest_collection_finish():

@@ -130,9 +130,10 @@ def test_the_readme_of_the_kit_names_its_modules():
 
 
 def test_what_the_tests_name_is_there():
-    """The file that reads a table, and a test below each heading."""
+    """The file that reads a table, and a test below each heading; and no test imports what measures."""
     for path in (ROOT / "tests").rglob("*.yaml"):
         for reader in re.findall(r"Read by (\S+\.py)", path.read_text()):
             assert (ROOT / reader).is_file(), path
     for path in (ROOT / "tests").rglob("*.py"):
         assert not re.search(r"^# --- .* -{9,}\n\s*(?:# --- |\Z)", path.read_text(), flags=re.MULTILINE), path
+        assert not re.search(r"^\s*(?:from|import) docs\b", path.read_text(), flags=re.MULTILINE), path

@@ -1,6 +1,5 @@
 """Fetch a dataset by torchvision or from Debian's package; files are verified and written atomically."""
 
-import fcntl
 import io
 import os
 import shutil
@@ -8,15 +7,18 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, suppress
 from pathlib import Path
 
+from optilab import system
 from optilab.data.catalog import DatasetInfo, destination, file_of, find, missing_message
 from optilab.data.read import Dataset, as_single_line, expect_equal, info_of, load, read_content, sha256
 from optilab.errors import DataError, UsageError, system_failures
-from optilab.files import write_atomic
+from optilab.files import FILE_MODE, write_atomic
 
+_POLL_SECONDS = 0.1
 SECONDS = 10.0
 """Time limit of a server that sends nothing."""
 APT_SECONDS = 300.0
@@ -66,9 +68,11 @@ def fetch(dataset: str, directory: Path | None = None) -> Path | None:
     if not info.torchvision:
         return None
     place, failures = destination(info, directory), list[str]()
-    if not (lacking := [name for name in info.digests if not _is_intact(info, place, name)]):
+    if not _lacking(info, place):
         return place
     with _fetching(place):
+        if not (lacking := _lacking(info, place)):  # another fetch has got them meanwhile
+            return place
         for source in [_by_torchvision, *[_from_debian] * bool(info.package)]:
             with system_failures(), tempfile.TemporaryDirectory(prefix=".fetch.tmp-", dir=place) as scratch:
                 try:
@@ -96,27 +100,50 @@ def fetch(dataset: str, directory: Path | None = None) -> Path | None:
 def _fetching(place: Path) -> Iterator[None]:
     """Make a directory for a fetch, and remove it if it stays empty.
 
-    What killed fetches left is removed unless another fetch is running: each holds a shared lock, which the kernel
-    releases however the process ends.
+    It waits for another fetch into the directory, whose lock the system releases however it ends, and removes what
+    killed ones left.
     """
     missing = [path for path in (place, *place.parents) if not path.exists()]
+    lock = place / ".fetch.lock"
     with system_failures():
         place.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(place, os.O_RDONLY)
+        descriptor = _locked(lock)
     try:
-        with suppress(OSError):  # another fetch is running, or the file system has no locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for path in place.glob(".*.tmp-*"):
+        for path in place.glob(".*.tmp-*") if descriptor is not None else ():
+            with suppress(OSError):
                 remove = shutil.rmtree if path.is_dir() else Path.unlink
                 remove(path)
-        with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
         yield
     finally:
-        os.close(descriptor)
-        with suppress(OSError):  # not empty
+        if descriptor is not None:
+            os.close(descriptor)
+        with suppress(OSError):  # another fetch has it open on Windows; or not empty
+            lock.unlink(missing_ok=True)
             for path in missing:
                 path.rmdir()
+
+
+def _locked(file: Path) -> int | None:
+    """The descriptor of a locked file; None where the file system has no locks."""
+    while True:
+        try:
+            descriptor = system.lock(file, FILE_MODE)
+        except BlockingIOError:
+            time.sleep(_POLL_SECONDS)
+            continue
+        except OSError as error:
+            if error.errno in system.NO_LOCKS:
+                return None
+            raise
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(descriptor), file.stat()):
+                return descriptor
+        os.close(descriptor)  # of a fetch that has ended, which took the file away
+
+
+def _lacking(info: DatasetInfo, place: Path) -> list[str]:
+    """The files that are missing or damaged."""
+    return [name for name in info.digests if not _is_intact(info, place, name)]
 
 
 def _is_intact(info: DatasetInfo, place: Path, name: str) -> bool:

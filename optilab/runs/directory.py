@@ -27,6 +27,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from optilab import system
 from optilab.errors import CheckpointError, DataError, RunError, SystemFailure
 from optilab.files import (
     DIRECTORY_MODE,
@@ -35,7 +36,6 @@ from optilab.files import (
     json_bytes,
     make_directory,
     read_regular,
-    sync_directory,
     table,
     write_atomic,
     write_errors,
@@ -200,7 +200,7 @@ def prepare(
         for name, data in files.items():
             write_new(prepared / name, data)
         for inner in {Path(name).parent for name in files} - {Path()}:
-            sync_directory(prepared / inner)
+            system.sync_directory(prepared / inner)
     return prepared
 
 
@@ -219,14 +219,14 @@ def publish(prepared: Path, path: Path) -> None:
     The rename fails where the name is taken, so exactly one process wins.
     """
     with _undone_by(shutil.rmtree, prepared, True), write_errors(path):
-        sync_directory(prepared)
+        system.sync_directory(prepared)
         require_free(path)
         try:
             os.rename(prepared, path)
         except OSError:
             require_free(path)  # ENOTEMPTY: another process was faster
             raise
-        sync_directory(path.parent)
+        system.sync_directory(path.parent)
 
 
 def write(

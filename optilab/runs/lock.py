@@ -1,20 +1,18 @@
 """The lock of a run directory: it admits one writer, and its holder, not a status, shows that a run is alive."""
 
 import contextlib
-import errno
-import fcntl
 import os
 import time
 from pathlib import Path
 
+from optilab import system
 from optilab.errors import RunError, SystemFailure, shown
-from optilab.files import FILE_MODE, NO_LINK
+from optilab.files import FILE_MODE
 
 WAIT_SECONDS = 0.5
 """A writer waits that long: a reader that probes the lock holds it for an instant, as may a child of a killed one."""
 _POLL_SECONDS = 0.02
 _NAME = "run.lock"
-_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
 class Lock:
@@ -22,12 +20,7 @@ class Lock:
 
     def __init__(self, path: Path) -> None:
         """Lock the run at once; BlockingIOError where another process holds it."""
-        self._descriptor = os.open(path / _NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | NO_LINK, FILE_MODE)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BaseException:
-            self.release()
-            raise
+        self._descriptor = system.lock(path / _NAME, FILE_MODE)
 
     def is_of(self, path: Path) -> bool:
         """True if this is still the lock of the run at `path`: its file has not been deleted or replaced."""
@@ -61,18 +54,12 @@ def hold(path: Path, seconds: float = 0.0) -> Lock:
                 raise RunError(f"run {shown(path.name)} is running in another process") from None
             time.sleep(_POLL_SECONDS)
         except OSError as error:
-            reason = "; this file system does not support locks" if error.errno in _NO_LOCKS else ""
+            reason = "; this file system does not support locks" if error.errno in system.NO_LOCKS else ""
             raise SystemFailure(f"cannot lock {path}: {error.strerror}{reason}") from None
 
 
 def is_held(path: Path) -> bool:
     """True if a process writes the run; probed without writing, so that it works on a read-only disk."""
     with contextlib.suppress(OSError):
-        descriptor = os.open(path / _NAME, os.O_RDONLY | NO_LINK | os.O_NONBLOCK)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
+        return system.is_locked(path / _NAME)
     return False

@@ -17,7 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
-from optilab import runs, signals
+from optilab import runs, signals, system
 from optilab.config.load import load
 from optilab.config.section import to_yaml
 from optilab.config.study import BenchmarkConfig, RemedyConfig, SweepConfig
@@ -28,7 +28,7 @@ from optilab.judge.groups import STAGE, request_of
 from optilab.runs.provenance import provenance
 from optilab.study.plan import Batch, Forecast, Outcomes, Plan, follow, forecast
 from optilab.study.trials import DatasetPaths, Outcome, Trial, require_buildable, task_of
-from optilab.study.workers import Cluster, Processes, Reply, Workers, WorkersLost, cores
+from optilab.study.workers import Cluster, Processes, Reply, Workers, WorkersLost
 from optilab.words import plural
 
 ATTEMPTS = 3
@@ -433,7 +433,7 @@ def _workers(spec: StudySpec, how: ExecutionOptions, study: Path, places: Datase
 
 
 def _processes(spec: StudySpec, how: ExecutionOptions) -> Processes:
-    at_once = cores() if all(trial.config.device == "cpu" for trial in spec.trials) else 1
+    at_once = system.cores() if all(trial.config.device == "cpu" for trial in spec.trials) else 1
     return Processes(how.jobs or at_once)
 
 

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from optilab import system
 from optilab.errors import SystemFailure, UsageError, shown
 from optilab.runs.lock import is_held
 
@@ -34,14 +35,13 @@ Task = Mapping[str, Any]
 Reply = Mapping[str, Any]
 """`status`, `reason`, `seconds`, and what the call returns."""
 
-_MODULE = "optilab.train.worker"
-"""The module of the worker, by name, because only a worker imports torch."""
+_PACKAGE, _MODULE = "optilab.train", "optilab.train.worker"
+"""What is run as a worker, and as the template of workers, by name, because only these import torch."""
 _POLL_SECONDS = 0.1
 _WATCH_SECONDS = 0.5
 _CONNECT_SECONDS = 10
 _PATIENCE_SECONDS = 10.0
 _END_SECONDS = 30.0
-_SYSTEM_CPUS = Path("/sys/devices/system/cpu")
 
 
 class WorkersLost(SystemFailure):
@@ -140,17 +140,15 @@ class Process:
     """A worker process, at the other end of a connection."""
 
     def __init__(self) -> None:
-        self._connection, worker_end = socket.socketpair()
+        self._connection = _forked() if system.FORKS else _started()
         self._replies = self._connection.makefile("rb")
-        with worker_end:
-            _template().fork(worker_end)
 
     def fileno(self) -> int:
         return self._connection.fileno()
 
     def begin(self, task: Task) -> None:
         with contextlib.suppress(OSError):  # it died while it was idle, as its reply will say
-            self._connection.sendall(json.dumps(task).encode() + b"\n", socket.MSG_NOSIGNAL)
+            system.send(self._connection, json.dumps(task).encode() + b"\n")
 
     def reply(self) -> Reply | None:
         """The reply to its task; None where the process has ended without one, or was stopped."""
@@ -169,6 +167,22 @@ class Process:
         """Wait for the end of the process."""
         with contextlib.suppress(OSError), self._connection, self._replies:
             self._replies.read()
+
+
+def _forked() -> socket.socket:
+    """The connection to a worker that the template forks, and which has PyTorch at once."""
+    connection, worker_end = socket.socketpair()
+    with worker_end:
+        _template().fork(worker_end)
+    return connection
+
+
+def _started() -> socket.socket:
+    """The connection to a worker that imports PyTorch by itself."""
+    directory, environment = _surroundings()
+    prints = 2 if sys.stderr else subprocess.DEVNULL
+    command = [sys.executable, "-P", "-m", _PACKAGE]
+    return system.start(command, stdout=prints, cwd=directory, env=environment)[1]
 
 
 def _ready(processes: Iterable[Process]) -> list[Process]:
@@ -192,9 +206,9 @@ class _Template:
                 command,
                 stdin=worker_end.fileno(),
                 stdout=prints,
-                start_new_session=True,
                 cwd=directory,
                 env=environment,
+                **system.OWN_GROUP,
             )
         atexit.register(self.close)
 
@@ -210,7 +224,7 @@ class _Template:
     def fork(self, connection: socket.socket) -> None:
         """Make a worker at the other end of a connection."""
         with contextlib.suppress(OSError):  # it has died: nobody has the connection then, which is seen there
-            socket.send_fds(self._connection, [b"\0"], [connection.fileno()], socket.MSG_NOSIGNAL)
+            system.send_descriptor(self._connection, connection.fileno())
 
 
 _templates: list[_Template] = []
@@ -219,9 +233,7 @@ _starting = threading.Lock()
 
 def _template() -> _Template:
     """The template of this process, for its directory, environment and modules; it stays for further studies."""
-    # Modules come from where this process has them, and threads would be lost by a fork.
-    path = os.pathsep.join(map(str, sys.path))
-    directory, environment = os.getcwd(), {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
+    directory, environment = _surroundings()
     with _starting:
         ready = [t for t in _templates if t.alive and (t.directory, t.environment) == (directory, environment)]
         if not ready:
@@ -231,23 +243,17 @@ def _template() -> _Template:
         return ready[0]
 
 
+def _surroundings() -> tuple[str, dict[str, str]]:
+    """The directory and the environment of workers: modules come from where this process has them, and the threads of
+    OpenBLAS, which a fork would lose, are not started."""
+    path = os.pathsep.join(map(str, sys.path))
+    return os.getcwd(), {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
+
+
 def _discard_templates() -> None:
     """End them; their workers go on."""
     while _templates:
         _templates.pop().close()
-
-
-def cores() -> int:
-    """Physical cores that this process may use; processors where the system does not tell them apart."""
-    allowed = os.sched_getaffinity(0)
-    siblings = set()
-    for number in allowed:
-        try:
-            text = (_SYSTEM_CPUS / f"cpu{number}/topology/thread_siblings_list").read_text(encoding="ascii")
-        except OSError:
-            return len(allowed)
-        siblings.add(text)
-    return len(siblings)
 
 
 # --- a cluster ---------------------------------------------------------------------------------------------

@@ -3,7 +3,8 @@
     python -P -m optilab.train.worker
 
 The process that a study starts imports PyTorch, and forks a worker for each connection that it gets over its standard
-input. The end of a worker's connection, also by the death of its study, stops it at the next batch.
+input. Where processes are not forked, `optilab/train/__main__.py` is a worker. The end of a worker's connection, also
+by the death of its study, stops it at the next batch.
 
 A trial may be requested again at any time. If it is done, it is read; if it was stopped, it is resumed, to the bytes of
 an undisturbed run. A worker trains one trial after another; each sets all that it depends on.
@@ -25,7 +26,7 @@ from typing import Any
 
 import torch
 
-from optilab import runs
+from optilab import runs, system
 from optilab.config.training import TrainConfig, digest
 from optilab.config.tree import Override
 from optilab.data import read as data
@@ -52,15 +53,13 @@ def main() -> None:
     """Fork a worker for each connection; the end of standard input is the end of the study."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the study gets Ctrl-C
     study = socket.socket(fileno=os.dup(0))
-    while connections := socket.recv_fds(study, 1, 1, socket.MSG_CMSG_CLOEXEC)[1]:
-        if os.fork() == 0:
+    for connection in system.received_descriptors(study):
+        if system.fork():
             study.close()
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-            serve(socket.socket(fileno=connections[0]))
+            serve(socket.socket(fileno=connection))
             os._exit(0)  # threads of a user's code may never end
-        os.close(connections[0])
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(-1, os.WNOHANG)  # a worker that has ended, for each that begins
+        os.close(connection)
     os._exit(0)
 
 

@@ -1,17 +1,16 @@
 """A submission in a separate process: its points come back, and only those.
 
-    python -P -m optilab.verify.sandbox DESCRIPTOR
+    python -P -m optilab.verify.sandbox
 
-is the other end of the channel. It is told neither the rule nor the function: it loads the code and answers each
-gradient with the next point, in lines of JSON. The process that asks calculates the verdict from these points.
+is the other end of the channel (`system.start`). It is told neither the rule nor the function: it loads the code and
+answers each gradient with the next point, in lines of JSON. The process that asks calculates the verdict from these
+points.
 """
 
 import contextlib
 import json
 import os
-import resource
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -23,10 +22,11 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
+from optilab import system
 from optilab.code import UserCode, exception_text, user_code
 from optilab.errors import SystemFailure, UsageError, printable
 from optilab.optimize.interfaces import choose_name, optimizer_names
@@ -64,7 +64,7 @@ ROOT = str(Path(__file__).parents[2])
 PATHS = (
     *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives", "/etc/fonts"),
     *(f"{prefix}/{part}" for prefix in (*PYTHON, EXECUTED) for part in ("bin", "lib", "lib64", "pyvenv.cfg")),
-    *("/proc/cpuinfo", "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", *INSTALLED, f"{ROOT}/optilab"),
+    *(*system.DEVICES, *INSTALLED, f"{ROOT}/optilab"),
 )
 """Paths that an isolated submission sees: the system's libraries, Python and its packages; no home directory."""
 NEW_ROOT = f"""set -e
@@ -111,17 +111,8 @@ class Sandbox:
         if self.memory is not None:
             limits["AS"] = self.memory << 20
         if self.level:
-            limits["NPROC"] = MAX_PROCESSES + (0 if self.level in ENCLOSED else _tasks())
+            limits["NPROC"] = MAX_PROCESSES + (0 if self.level in ENCLOSED else system.tasks())
         return limits
-
-
-def _tasks() -> int:
-    """The processes and threads of this user, all of which the system counts as a submission's."""
-    count = 0
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it has ended
-            count += len(os.listdir(process / "task")) if process.stat().st_uid == os.geteuid() else 0
-    return count
 
 
 # --- what isolates -----------------------------------------------------------------------------------------
@@ -165,7 +156,9 @@ def _environment(directory: str | None) -> dict[str, str]:
     packages = {"PYTHONPATH": os.pathsep.join(p for p in (ROOT, *INSTALLED) if not p.startswith(PYTHON))}
     if directory is None:
         return {**os.environ, **packages}
-    language = {key: os.environ[key] for key in ("LANG", "LD_LIBRARY_PATH") if key in os.environ}
+    language = {
+        key: os.environ[key] for key in ("LANG", "LD_LIBRARY_PATH", *system.VARIABLES) if key in os.environ
+    }
     plain = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "NO_COLOR": "1", "MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"}
     return {**language, **plain, **packages, "HOME": directory, "TMPDIR": directory}
 
@@ -189,46 +182,36 @@ def running(
     directory = str(path.parent) if sandbox.level else None
     text = None if code is None else code.decode("latin-1")  # bytes as JSON
     request = {"path": str(path), "code": text, "directory": directory, "limits": sandbox.limits}
-    parent_socket, child_socket = socket.socketpair()
     try:
-        with parent_socket, tempfile.TemporaryFile() as log:
-            with child_socket:
-                process = subprocess.Popen(
-                    _command(sandbox.level, str(child_socket.fileno())),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    pass_fds=[child_socket.fileno()],
-                    env=_environment(directory),
-                    start_new_session=True,
-                )
+        with tempfile.TemporaryFile() as log:
+            command = _command(sandbox.level)
+            process, connection = system.start(command, stdout=log, stderr=log, env=_environment(directory))
             _processes.add(process)
             try:
                 request |= {"name": name}
-                channel, seconds = (parent_socket, log.fileno(), process), sandbox.seconds
+                channel, seconds = (connection, log, process), sandbox.seconds
                 yield Submission(file, path, request, like, by_name, seconds, *channel)
             finally:
-                _kill(process)
+                system.kill_group(process)
                 process.wait()
                 _processes.discard(process)
+                connection.close()
     finally:
         if copied:
             remove_tree(copied)
 
 
-def _kill(process: "subprocess.Popen[bytes]") -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-
-
 def end_all() -> None:
     """End the submissions of all threads; a thread that waits for one sees that it has ended."""
     for process in [*_processes]:
-        _kill(process)
+        system.kill_group(process)
 
 
 def remove_tree(directory: str) -> None:
     """Remove a directory, however deep: `shutil.rmtree` fails where a path or its recursion is too long."""
+    if system.WINDOWS:
+        shutil.rmtree(directory, ignore_errors=True)
+        return
     for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
         subprocess.run([*command, directory], stderr=subprocess.DEVNULL, check=False)
 
@@ -244,7 +227,7 @@ class Submission:
     by_name: bool
     seconds: float
     channel: socket.socket
-    log: int
+    log: IO[bytes]
     process: "subprocess.Popen[bytes]"
     used: float = 0.0
     """Seconds of all answers."""
@@ -253,8 +236,8 @@ class Submission:
     @property
     def output(self) -> str:
         """The output of the submission; of a long one its last lines, and that it is longer."""
-        size, most = os.fstat(self.log).st_size, 4 * MAX_OUTPUT
-        printed = self._printable(os.pread(self.log, most, max(0, size - most)).decode("utf-8", "replace"))
+        size, most = os.fstat(self.log.fileno()).st_size, 4 * MAX_OUTPUT
+        printed = self._printable(system.read_at(self.log, most, max(0, size - most)).decode("utf-8", "replace"))
         if size <= most and len(printed) <= MAX_OUTPUT:
             return printed
         end = printed[-MAX_OUTPUT:]
@@ -399,11 +382,7 @@ def _prepared(
     path: str, name: str, code: str | None, directory: str | None, limits: Mapping[str, int]
 ) -> UserCode:
     """The file of a submission, or the class or function in it; its limits apply from here on."""
-    for limit, value in limits.items():
-        kind = getattr(resource, f"RLIMIT_{limit}")
-        hard = resource.getrlimit(kind)[1]
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (value, value))
+    system.limit(limits)
     if directory:
         os.chdir(directory)
     if code is not None:
@@ -414,7 +393,7 @@ def _prepared(
 
 if __name__ == "__main__":
     try:
-        for descriptor in sys.argv[1:]:
-            answer(socket.socket(fileno=int(descriptor)))
+        for argument in sys.argv[1:]:
+            answer(system.join(argument))
     finally:
         os._exit(0)  # whatever the code has left to be done at the end

@@ -14,7 +14,7 @@ from optilab.config.optimize import OptimizeConfig
 from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, RULES, descend, theory
 from optilab.show import page as pages
-from tests.optimize.test_javascript import HOSTILE, RUNNING_RULES, agreeing
+from tests.optimize.test_javascript import HOSTILE_FORMULAS, RUNNING_RULES, agreeing
 
 LIMIT = 250_000  # bytes
 PATHS = "return paths.map((path) => Array.from(path.rows.slice(0, path.count * WIDTH)))"
@@ -216,8 +216,8 @@ def test_wrong_formula_changes_nothing(opened):
     accepted = (
         "return arguments[0].filter((text) => attempt(() => functionOf(text)) || attempt(() => ruleOf(text)))"
     )
-    assert page.script(accepted, HOSTILE) == []
-    for text in HOSTILE[:20]:
+    assert page.script(accepted, HOSTILE_FORMULAS) == []
+    for text in HOSTILE_FORMULAS[:20]:
         page.script(
             "location.hash = `function=${encodeURIComponent(arguments[0])}&algo=${arguments[0]}`; open()", text
         )

@@ -22,7 +22,7 @@ REQUESTS = [
     for command in getattr(module, "PARTS", {"": getattr(module, "COMMAND", None)}).values()
 ]
 TEXTS = st.sampled_from(["x", "a-b", "1", "val_acc", "relu.yaml", "ß", "=", "-1"])
-HOSTILE = {
+HOSTILE_FILES = {
     "alias bomb": "a: &a [x]\n" + "".join(f"b{n}: &b{n} [*a, *a]\n" for n in range(30)),
     "deep": "a: " + "[" * 1000 + "]" * 1000,
     "brackets": "[" * 100_000,
@@ -84,7 +84,7 @@ def test_request_is_read_back_from_its_file(request_type, data):
     assert again.model_dump() == built.model_dump()
 
 
-@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize("text", HOSTILE_FILES.values(), ids=HOSTILE_FILES)
 def test_hostile_yaml_is_one_line(text):
     with pytest.raises(ConfigError) as caught:
         Tree.read(text if isinstance(text, bytes) else text.encode(), "c.yaml")

@@ -75,7 +75,7 @@ def loop(lr=0.5, *, epochs=5, target=True, accuracy=True, every=1, broken=None, 
     return watch
 
 
-LOOPS = {
+WATCHED = {
     "learned": ({}, "healthy: "),
     "learned, by its loss": ({"accuracy": False}, "healthy: "),
     "learned in many epochs": ({"epochs": 10, "lr": 0.3}, "healthy: "),
@@ -93,7 +93,9 @@ LOOPS = {
 }
 
 
-@pytest.mark.parametrize("name", [*(f"train {case}" for case in TRAININGS), *(f"watch {case}" for case in LOOPS)])
+@pytest.mark.parametrize(
+    "name", [*(f"train {case}" for case in TRAININGS), *(f"watch {case}" for case in WATCHED)]
+)
 def test_every_gate_gives_the_same_answer(name, optilab, tmp_path):
     command, _, case = name.partition(" ")
     threads = torch.get_num_threads()
@@ -102,7 +104,7 @@ def test_every_gate_gives_the_same_answer(name, optilab, tmp_path):
         trained(tmp_path / "runs", case)
         verdict = TRAININGS[case][2]
     else:
-        arguments, verdict = LOOPS[case]
+        arguments, verdict = WATCHED[case]
         watch = loop(**arguments)
         assert watch.diagnosis().healthy == verdict.startswith("healthy")
         watch.save("it", tmp_path / "runs")

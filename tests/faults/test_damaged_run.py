@@ -25,8 +25,9 @@ from tests.faults.damage import DAMAGES, Damage
 from tests.faults.sandbox import EPOCHS, Sandbox
 from tests.kit.command import without_loading_notice
 from tests.kit.idx import NAMES, write_sums
+from tests.kit.sets import few_or_many
 
-FEW_OR_MANY = pytest.mark.parametrize("examples", [40, pytest.param(1000, marks=pytest.mark.release)])
+FEW_OR_MANY = few_or_many(40, 1000)
 REFUSED = {ExitCode.DATA, ExitCode.RUN, ExitCode.CHECKPOINT, ExitCode.SYSTEM}
 
 

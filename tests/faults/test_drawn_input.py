@@ -26,8 +26,9 @@ from tests.kit.generated import training
 from tests.kit.hostile import HOSTILE, LIVE
 from tests.kit.idx import write_idx_dataset
 from tests.kit.processes import IMPORTED_TORCH
+from tests.kit.sets import few_or_many
 
-FEW_OR_MANY = pytest.mark.parametrize("examples", [50, pytest.param(2000, marks=pytest.mark.release)])
+FEW_OR_MANY = few_or_many(50, 2000)
 
 
 # --- lines -------------------------------------------------------------------------------------------------

@@ -200,7 +200,7 @@ class MatrixContract:
 
 # --- pages -------------------------------------------------------------------------------------------------
 
-HOSTILE = [
+HOSTILE_MARKUP = [
     "</script><script>window.live=1</script>",
     "<!--<script>",
     '"><img src=x onerror="window.live=1">',
@@ -272,7 +272,7 @@ class PageContract:
             }
         assert "unsafe" not in policy
 
-    @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+    @pytest.mark.parametrize("text", HOSTILE_MARKUP, ids=range(len(HOSTILE_MARKUP)))
     def test_hostile_text_changes_no_element(self, tmp_path, text):
         (tmp_path / "harmless").mkdir()
         (tmp_path / "hostile").mkdir()
@@ -285,7 +285,7 @@ class PageContract:
         assert hostile.texts["script"] == harmless.texts["script"]
         assert not {"\x1b", "\x00", "\u202e", "\u2028"} & set(written.decode())
 
-    @pytest.mark.parametrize("text", HOSTILE[:3], ids=ascii)
+    @pytest.mark.parametrize("text", HOSTILE_MARKUP[:3], ids=ascii)
     def test_data_is_ascii_json(self, tmp_path, text):
         page = Elements(self.page(tmp_path, text))
         assert page.data.isascii()

@@ -45,3 +45,8 @@ pages, or need a program besides Python. Every push runs them all the same."""
 
 COLLECTED = pytest.StashKey[dict[str, set[str]]]()
 """The markers of every test, also of those that this session leaves out."""
+
+
+def few_or_many(few: int, many: int) -> pytest.MarkDecorator:
+    """The argument `examples` of a test that draws its input: few at a push, many before a release."""
+    return pytest.mark.parametrize("examples", [few, pytest.param(many, marks=pytest.mark.release)])

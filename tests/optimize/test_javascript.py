@@ -378,7 +378,7 @@ constructor __proto__ toString hasOwnProperty valueOf prototype this globalThis 
 a=>a ()=>1 `x` ${x} eval(1) Function('x')() import('x') x['constructor'] x/*y*/ x//y </script><script>x x;y x,y 'x' "x"
 x=1 x++ x?1:2 [x] {x} x[0] \x78 \u0078 0x10 1n 1_000 1e999 NaN Infinity undefined sum(x) x<y x%2 @x #x x! ~x !x
 """
-HOSTILE = [
+HOSTILE_FORMULAS = [
     *WORDS.split(),
     *("", "\x00", "x\u2028y", "x\u00b2", "\u0445 + 1", "\uff41bs(x)", "\U0001d465", "new Function", "<!-- x"),
     *("(" * 500 + "x" + ")" * 500, "-" * 500 + "x", "x^" * 500 + "x", "abs(" * 300 + "x" + ")" * 300),
@@ -399,8 +399,8 @@ REFUSALS = """
 
 def test_hostile_formulas_are_refused_and_change_nothing():
     """Typed as a function, as an optimizer, as a part of one, and as the name of a variant."""
-    refusals, names, inherited = node(REFUSALS, [[text, re.sub(r"\bx\b", "w", text)] for text in HOSTILE])
-    for text, answers in zip(HOSTILE, refusals, strict=True):
+    refusals, names, inherited = node(REFUSALS, [[text, re.sub(r"\bx\b", "w", text)] for text in HOSTILE_FORMULAS])
+    for text, answers in zip(HOSTILE_FORMULAS, refusals, strict=True):
         if text in ("x%2", "sum(x)"):  # a part of an optimizer may be that
             del answers[2]
         for answer in answers:

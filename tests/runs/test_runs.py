@@ -3,15 +3,17 @@
 import errno
 import json
 import os
+import resource
 import shutil
 import stat
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
+import portalocker
 import pytest
 
-from optilab import files, runs
+from optilab import files, runs, system
 from optilab.errors import CheckpointError, DataError, OptilabError, RunError, SystemFailure, UsageError
 from optilab.runs import tables
 from tests.faults.damage import KINDS, Damage
@@ -233,9 +235,51 @@ def test_nothing_is_writable_by_others_whatever_the_umask(optilab, small, tmp_pa
         assert stat.S_IMODE(path.lstat().st_mode) == (0o755 if path.is_dir() else 0o644)
 
 
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_file_whose_replacement_fails_is_the_old_one(call, tmp_path, monkeypatch):
+    path = tmp_path / "manifest.json"
+    files.write_atomic(path, b"old")
+
+    def error(*arguments):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, error)
+        with pytest.raises(SystemFailure, match=r"cannot write .*manifest\.json"):
+            files.write_atomic(path, b"new")
+    assert [file.name for file in tmp_path.iterdir()] == ["manifest.json"]
+    assert path.read_bytes() == b"old"
+    files.write_atomic(path, b"new")
+    assert path.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("cause", ["the disk takes a part", "it is not synced"])
+def test_a_line_is_added_whole_or_not_at_all(cause, tmp_path, monkeypatch):
+    path, line = tmp_path / "rows.csv", lambda first: b"first\n" if first else b"second\n"
+    files.append(path, line)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def error(descriptor):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    if cause == "it is not synced":
+        monkeypatch.setattr(os, "fsync", error)
+    else:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (9, limits[1]))
+    try:
+        with pytest.raises(SystemFailure, match=r"cannot write .*rows\.csv"):
+            files.append(path, line)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        monkeypatch.undo()
+    assert path.read_bytes() == b"first\n"
+    files.append(path, line)
+    assert path.read_bytes() == b"first\nsecond\n"
+
+
 def test_a_synced_directory_is_closed(tmp_path):
     before = os.listdir("/proc/self/fd")
-    files.sync_directory(tmp_path)
+    system.sync_directory(tmp_path)
     assert os.listdir("/proc/self/fd") == before
 
 
@@ -243,7 +287,7 @@ def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
     def flock(descriptor, operation):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(runs.lock.fcntl, "flock", flock)
+    monkeypatch.setattr(portalocker.portalocker, "LOCKER", flock)
     with pytest.raises(SystemFailure, match=r"does not support locks"):
         runs.claim(tmp_path, "new", {"config.yaml": b""}, {"command": "train"})
     assert list(tmp_path.iterdir()) == []
