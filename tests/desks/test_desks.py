@@ -77,7 +77,7 @@ def test_what_is_gone_is_gone_in_every_process(desk, tmp_path):
 
 
 BEHAVIOR = """
-import os, select, subprocess, sys
+import os, select, subprocess, sys, tempfile
 from pathlib import Path
 
 def new(text=b""):
@@ -113,6 +113,7 @@ print(file.read_bytes())
 os.replace(file, file.with_name("closed"))
 file.with_name("closed").unlink()
 file.parent.rmdir()
+tempfile.TemporaryFile().close()
 """
 """What Windows refuses; prints what was possible."""
 

@@ -201,7 +201,7 @@ def moving(call, over):
 
 
 def open_descriptor(path, flags, *rest, call=os.open, **options):
-    if os.path.isdir(path):
+    if os.path.isdir(path) and flags & os.O_TMPFILE != os.O_TMPFILE:  # tempfile's file without a name
         refuse(path, "Access is denied", 5)
     if flags & os.O_CREAT:
         require_name(path)
