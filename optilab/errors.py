@@ -5,7 +5,6 @@ prints it as text and exits with `code`; a traceback is printed only for a bug i
 """
 
 import errno
-import os
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from difflib import get_close_matches
 from enum import IntEnum
 from typing import Any
 
+from optilab.system import WINDOWS
 from optilab.words import listed, some
 
 
@@ -206,7 +206,7 @@ def shell(*words: object) -> str:
     return quoted(["optilab", *map(str, words)])
 
 
-def quoted(words: Sequence[str], windows: bool = os.name == "nt") -> str:
+def quoted(words: Sequence[str], windows: bool = WINDOWS) -> str:
     """Words as they are typed in a shell of this system: on Windows in the double quotes that cmd and PowerShell share.
 
     No quotes there keep both a `$` and a `%NAME%` as they are; neither is in what optilab proposes by itself.

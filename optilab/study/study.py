@@ -28,7 +28,7 @@ from optilab.judge.groups import STAGE, request_of
 from optilab.runs.provenance import provenance
 from optilab.study.plan import Batch, Forecast, Outcomes, Plan, follow, forecast
 from optilab.study.trials import DatasetPaths, Outcome, Trial, require_buildable, task_of
-from optilab.study.workers import Cluster, Processes, Reply, Workers, WorkersLost
+from optilab.study.workers import START_SECONDS, Cluster, Processes, Reply, Workers, WorkersLost
 from optilab.words import plural
 
 ATTEMPTS = 3
@@ -299,7 +299,7 @@ def _cost(spec: StudySpec, path: Path, workers: Workers, places: DatasetPaths, s
         return Cost(*size, None, None, None, problem)
     per_epoch, checkpoint = measured["seconds"], measured["bytes"]
     work = sum(trial.config.epochs * _products(trial) for trial in missing) / _products(first)
-    seconds = per_epoch * work * planned.epochs / sum(lengths) / size[-1]
+    seconds = START_SECONDS + per_epoch * work * planned.epochs / sum(lengths) / size[-1]
     single_checkpoint = spec.keep not in ("none", "all")
     return Cost(*size, per_epoch, seconds, len(missing) * checkpoint if single_checkpoint else None)
 

@@ -44,6 +44,10 @@ _PATIENCE_SECONDS = 10.0
 _END_SECONDS = 30.0
 
 
+START_SECONDS = 0.0 if system.FORKS else 3.0
+"""About what a worker takes to import PyTorch, where it is not forked from a process that has."""
+
+
 class WorkersLost(SystemFailure):
     """No worker is left: the study ends, to be continued."""
 
