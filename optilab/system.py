@@ -222,13 +222,21 @@ def start(command: Sequence[str], **options: Any) -> "tuple[subprocess.Popen[byt
             with contextlib.suppress(OSError):
                 connection = server.accept()[0]
                 connection.settimeout(_CONNECT_SECONDS)
-                if hmac.compare_digest(connection.makefile("rb").read(len(word)), word):
+                if hmac.compare_digest(_received(connection, len(word)), word):
                     connection.settimeout(None)
                     return process, connection
                 connection.close()
     connection, other = socket.socketpair()
     other.close()
     return process, connection
+
+
+def _received(connection: "socket.socket", size: int) -> bytes:
+    """The next bytes, and none of those that follow; fewer where the other end is closed before."""
+    data = b""
+    while len(data) < size and (more := connection.recv(size - len(data))):
+        data += more
+    return data
 
 
 def join(argument: str) -> "socket.socket":
@@ -265,10 +273,10 @@ def cores() -> int:
 
 def tasks() -> int:
     """The processes and threads of this user, all of which Linux counts against a limit of processes; 0 elsewhere."""
-    count = 0
+    count, user = 0, getattr(os, "geteuid", lambda: None)()
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it has ended
-            count += len(os.listdir(process / "task")) if process.stat().st_uid == os.geteuid() else 0
+            count += len(os.listdir(process / "task")) if process.stat().st_uid == user else 0
     return count
 
 

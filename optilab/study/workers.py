@@ -144,7 +144,11 @@ class Process:
     """A worker process, at the other end of a connection."""
 
     def __init__(self) -> None:
-        self._connection = _forked() if system.FORKS else _started()
+        self._process: subprocess.Popen[bytes] | None = None  # that of a worker which is not forked
+        if system.FORKS:
+            self._connection = _forked()
+        else:
+            self._process, self._connection = _started()
         self._replies = self._connection.makefile("rb")
 
     def fileno(self) -> int:
@@ -171,6 +175,8 @@ class Process:
         """Wait for the end of the process."""
         with contextlib.suppress(OSError), self._connection, self._replies:
             self._replies.read()
+        if self._process:
+            self._process.wait()
 
 
 def _forked() -> socket.socket:
@@ -181,12 +187,12 @@ def _forked() -> socket.socket:
     return connection
 
 
-def _started() -> socket.socket:
-    """The connection to a worker that imports PyTorch by itself."""
+def _started() -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """A worker that imports PyTorch by itself, and the connection to it."""
     directory, environment = _surroundings()
     prints = 2 if sys.stderr else subprocess.DEVNULL
     command = [sys.executable, "-P", "-m", _PACKAGE]
-    return system.start(command, stdout=prints, cwd=directory, env=environment)[1]
+    return system.start(command, stdout=prints, cwd=directory, env=environment)
 
 
 def _ready(processes: Iterable[Process]) -> list[Process]:

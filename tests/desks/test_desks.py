@@ -128,9 +128,6 @@ def test_files_and_processes_are_those_of_windows(desk, tmp_path):
         assert len(possible) == 12
 
 
-UNFINISHED = pytest.mark.xfail(strict=True, reason="locks, cores, workers and limits are still those of Linux")
-
-
 @pytest.mark.nightly
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_no_name_is_used_that_another_system_lacks(system, tmp_path):
@@ -149,12 +146,11 @@ def portable(desk, tmp_path, markers):
     assert re.search(r"\d+ passed", out), out
 
 
-@UNFINISHED
 def test_the_portable_tests_pass_at_a_desk(desk, tmp_path):
     portable(desk, tmp_path, "portable and not nightly")
 
 
-@pytest.mark.parametrize("desk", [pytest.param("win32", marks=UNFINISHED), "darwin"], indirect=True)
+@pytest.mark.parametrize("desk", ["win32", "darwin"], indirect=True)
 @pytest.mark.nightly
 def test_the_slow_portable_tests_pass_at_a_desk(desk, tmp_path):
     portable(desk, tmp_path, "portable and nightly")
