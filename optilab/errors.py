@@ -10,7 +10,6 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from enum import IntEnum
 from typing import Any
 
@@ -156,6 +155,8 @@ def did_you_mean(name: str, accepted: Iterable[str], before: str = "") -> str:
     inside = {word.removeprefix(above): word for word in names if word.startswith(above)}
     near = [word for word in (whole, last) if word in names]
     near = near or [word for word in names if sorted(word) == sorted(whole)]  # adma is adam, not adamax
+    from difflib import get_close_matches
+
     close = get_close_matches(last if inside else whole, inside or names, n=1, cutoff=0.7)
     near = near or [inside.get(word, word) for word in close]
     near = near or [word for word in names if word.endswith(f".{last}")]

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from decimal import ROUND_HALF_UP, Decimal
 from math import isfinite
 from typing import Any
 
@@ -96,6 +95,8 @@ def points(fraction: float, sign: str = "") -> str:
     """
     if not isfinite(fraction):
         return f"{fraction:{sign}.1f}"
+    from decimal import ROUND_HALF_UP, Decimal
+
     return f"{Decimal(f'{fraction:.12g}').scaleb(2).quantize(Decimal('0.1'), ROUND_HALF_UP):{sign}}"
 
 
