@@ -27,10 +27,10 @@ from PIL import Image  # noqa: E402
 from docs.measured import figures  # noqa: E402
 from optilab import answer as answers  # noqa: E402
 from optilab import commands  # noqa: E402
+from optilab.annotations import Argument, ConfigKey, Flag, Read  # noqa: E402
 from optilab.data.catalog import DATASETS  # noqa: E402
 from optilab.diagnose.checks import CHECKS, loop, outputs  # noqa: E402
 from optilab.lab import METHODS, Lab, command_of, keywords  # noqa: E402
-from optilab.marks import Argument, ConfigKey, Flag, Read  # noqa: E402
 from optilab.optimize import OBJECTIVES, RULES  # noqa: E402
 from tests.kit.pages import PAGES, answer, renewed, scripts  # noqa: E402
 from tests.oracles.calls import EQUATIONS, FORMS, LIBRARIES  # noqa: E402

@@ -20,7 +20,7 @@ from optilab.errors import UsageError, did_you_mean
 from optilab.request import completion
 
 if TYPE_CHECKING:
-    from optilab.marks import Field
+    from optilab.annotations import Field
     from optilab.request.options import OutputOptions
 
 EXAMPLES = """\b
@@ -175,7 +175,7 @@ def _assign_positional(
 
 
 def _parameter(field: "Field") -> inspect.Parameter:
-    from optilab.marks import Argument, Flag
+    from optilab.annotations import Argument, Flag
 
     flag: Flag = field.mark(Flag) or Flag()
     is_argument, switch = isinstance(flag, Argument), field.is_switch
@@ -202,7 +202,7 @@ def _parameter(field: "Field") -> inspect.Parameter:
 
 def _argument(field: "Field", configs: bool) -> inspect.Parameter:
     """The argument for an option whose name may be left out."""
-    from optilab.marks import Flag
+    from optilab.annotations import Flag
 
     flag: Flag = field.mark(Flag)
     text = f"The same as {field.flag}" + "; or a YAML file, the same as --config" * configs
@@ -218,7 +218,7 @@ def _argument(field: "Field", configs: bool) -> inspect.Parameter:
 
 def _help(field: "Field") -> str:
     """The help text of an option, with its range, and its default unless the text has it."""
-    from optilab.marks import Argument, Flag
+    from optilab.annotations import Argument, Flag
 
     plain = isinstance(field.default, int | float | str) and not isinstance(field.default, bool)
     default = str(field.default) if plain else ""

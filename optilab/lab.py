@@ -19,8 +19,8 @@ from optilab.errors import UsageError, in_keywords, library_errors, shown
 from optilab.words import plural
 
 if TYPE_CHECKING:
+    from optilab.annotations import Field
     from optilab.answer.results import LabRun, LabStudy
-    from optilab.marks import Field
     from optilab.methods import Methods
     from optilab.request.request import Request
 else:
@@ -96,7 +96,7 @@ def command_of(name: str) -> "type[Request]":
 
 def keywords(name: str) -> "Mapping[str, Field]":
     """The keywords of a method, those first that need no name; not those of `PRINTING`."""
-    from optilab.marks import Argument, Flag
+    from optilab.annotations import Argument, Flag
     from optilab.request.request import optimizers_of, options
 
     command = command_of(name)

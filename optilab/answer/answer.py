@@ -11,9 +11,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from optilab import runs
-from optilab.call import in_python
 from optilab.errors import DataError, ExitCode, OptilabError, UsageError, expected_one_of, printable
 from optilab.numbers import digits
+from optilab.proposals import in_python
 from optilab.show import terminal
 from optilab.show.blocks import Block, lines
 from optilab.show.chart import Chart

@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 from optilab.answer.answer import Answer
 from optilab.answer.charts.races import benchmark_chart
 from optilab.answer.comparison_tables import best_clauses, judged_values, more_advice, purpose_of_more
-from optilab.call import Call
 from optilab.judge.comparison import looked_before
 from optilab.judge.judge import alpha, confidence_of
 from optilab.numbers import Units, brief, digits
+from optilab.proposals import Call
 from optilab.runs import Study, resume_command
 from optilab.show.blocks import Block, Hint, NextStep, Sentence, Verbatim, Verdict
 from optilab.show.chart import Chart
@@ -231,7 +231,7 @@ class BenchmarkView(Answer):
 
     def details(self) -> Iterator[Block]:
         """The trainings that were judged, best first."""
-        from optilab.answer.comparison_details import failed, of_groups
+        from optilab.answer.comparison_page import failed, of_groups
         from optilab.judge.groups import Group, groups
 
         result = self.result

@@ -114,14 +114,14 @@ class LabComparison(Answer):
             yield step
 
     def details(self) -> Iterator[Block]:
-        from optilab.answer.comparison_details import details, failed
+        from optilab.answer.comparison_page import details, failed
 
         yield from failed(self.entries)
         yield from details(self.comparison, self.entries)
 
     @property
     def question(self) -> str:
-        from optilab.answer.comparison_details import question
+        from optilab.answer.comparison_page import question
 
         return question(self.comparison)
 

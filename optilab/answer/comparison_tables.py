@@ -6,8 +6,8 @@ from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from optilab.call import Call
 from optilab.numbers import Units, p_value
+from optilab.proposals import Call
 from optilab.runs import Record, Study, resume_command, sweep_of
 from optilab.show.blocks import NextStep, Verdict
 from optilab.show.table import Column, interval_columns, interval_values

@@ -6,7 +6,6 @@ from math import log10
 from typing import Any, ClassVar
 
 from optilab.answer.answer import Answer
-from optilab.call import Call, Proposal
 from optilab.diagnose import (
     Evidence,
     Finding,
@@ -16,6 +15,7 @@ from optilab.diagnose import (
 )
 from optilab.errors import ExitCode
 from optilab.numbers import exponent
+from optilab.proposals import Call, Proposal
 from optilab.show import terminal
 from optilab.show.blocks import Block, Sentence
 from optilab.show.table import Table, grid

@@ -12,12 +12,12 @@ import numpy as np
 
 from optilab.answer.answer import Answer
 from optilab.answer.charts.races import race_chart
-from optilab.call import Call
 from optilab.config.study import RaceConfig
 from optilab.judge.claims import ClaimResult
 from optilab.numbers import ratio
 from optilab.optimize import OBJECTIVES, RULES, Objective, Rule
 from optilab.optimize.objective import minima_inside
+from optilab.proposals import Call
 from optilab.show.blocks import Block, Details, Hint, NextStep, Sentence, Verbatim, Verdict
 from optilab.show.chart import Chart
 from optilab.show.table import Column, Table, grid, interval_columns, interval_values

@@ -7,7 +7,6 @@ from math import inf, isclose
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from optilab.answer.answer import FILMS, Answer
-from optilab.call import Call, Proposal
 from optilab.config.load import load
 from optilab.config.section import dump
 from optilab.config.tree import Override
@@ -17,6 +16,7 @@ from optilab.optimize import Status
 from optilab.optimize.formula import spelled_coordinates
 from optilab.optimize.rule import FormulaRule, Rule
 from optilab.optimize.user_rule import UserRule
+from optilab.proposals import Call, Proposal
 from optilab.show import terminal
 from optilab.show.blocks import Block, Hint, Sentence, Verbatim
 from optilab.show.table import Column, Table, grid

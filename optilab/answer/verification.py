@@ -6,7 +6,6 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from optilab.answer.answer import Answer
-from optilab.call import Call, Proposal
 from optilab.config.load import load
 from optilab.config.presets import usual_settings
 from optilab.config.tree import Override
@@ -14,6 +13,7 @@ from optilab.errors import ExitCode, UsageError
 from optilab.optimize import OBJECTIVES, RULES
 from optilab.optimize.rule import is_formula, settings_of, with_settings
 from optilab.optimize.user_rule import UserRule
+from optilab.proposals import Call, Proposal
 from optilab.show.blocks import Block, Sentence
 from optilab.show.table import grid
 from optilab.study.paths import require_bare

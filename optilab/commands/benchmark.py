@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from annotated_doc import Doc
 
+from optilab.annotations import Argument, ConfigKey, Flag, Read
 from optilab.answer.planned import PlannedStudy
 from optilab.answer.results import EndedStudy, LabStudy
 from optilab.config.study import FINALISTS, NETWORK_OPTIMIZERS, BenchmarkConfig, BenchmarkRules, read_names
 from optilab.errors import UsageError
-from optilab.marks import Argument, ConfigKey, Flag, Read
 from optilab.request import studies
 from optilab.request.options import RaceOptions, StudyOptions
 from optilab.request.request import Place

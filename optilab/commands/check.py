@@ -13,6 +13,7 @@ from annotated_doc import Doc
 from pydantic import Field
 
 from optilab import runs
+from optilab.annotations import Argument, Flag
 from optilab.answer.answer import STYLES, SimpleAnswer, annotate, claim_lines, claim_sentence
 from optilab.config import presets
 from optilab.config.claims import CheckFile, Claim, ClaimsEntry, expectations
@@ -28,7 +29,6 @@ from optilab.errors import (
     UsageError,
     shown,
 )
-from optilab.marks import Argument, Flag
 from optilab.request import studies
 from optilab.request.options import Expect, FolderOptions, JobOptions, SilentOptions
 from optilab.request.request import Place

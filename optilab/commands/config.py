@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_doc import Doc
 
+from optilab.annotations import Argument
 from optilab.answer.answer import SimpleAnswer
 from optilab.config import SCHEMAS
 from optilab.config.keys import ENTRY
 from optilab.errors import ExitCode, OptilabError, UsageError, shell, unknown
-from optilab.marks import Argument
 from optilab.request.options import QUIET, OutputOptions, SilentOptions
 from optilab.request.request import Place
 from optilab.runs import write_atomic

@@ -5,10 +5,10 @@ from typing import Annotated, Any
 
 from annotated_doc import Doc
 
+from optilab.annotations import Argument
 from optilab.answer.answer import SimpleAnswer
 from optilab.data.catalog import DATASETS, DatasetInfo
 from optilab.errors import DataError, UsageError
-from optilab.marks import Argument
 from optilab.request.options import QUIET, DataOptions, OutputOptions, SilentOptions
 from optilab.request.request import Place
 from optilab.show.blocks import paint

@@ -7,6 +7,7 @@ from annotated_doc import Doc
 from pydantic import Field
 
 from optilab import runs
+from optilab.annotations import Argument, Flag
 from optilab.answer.diagnosis import Diagnosis
 from optilab.config import presets
 from optilab.config.load import load
@@ -21,7 +22,6 @@ from optilab.diagnose import (
 )
 from optilab.diagnose import diagnose as findings_of
 from optilab.errors import DataError, RunError, UsageError, shown
-from optilab.marks import Argument, Flag
 from optilab.request.options import DataOptions, FolderOptions, SetOptions, SilentOptions
 from optilab.request.request import Place
 

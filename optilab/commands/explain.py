@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 from annotated_doc import Doc
 
+from optilab.annotations import Flag
 from optilab.answer.answer import Answer
 from optilab.errors import UsageError, shown
-from optilab.marks import Flag
 from optilab.numbers import digits
 from optilab.optimize import RULES
 from optilab.optimize import formula as formulas

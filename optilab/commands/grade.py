@@ -13,11 +13,11 @@ from annotated_doc import Doc
 from annotated_types import Ge, Le
 
 from optilab import signals
+from optilab.annotations import Argument, Flag
 from optilab.answer.answer import Answer
 from optilab.answer.progress import StepProgress
 from optilab.answer.verification import ComparisonSetup, LabVerification
 from optilab.errors import ExitCode, UsageError, printable, shown
-from optilab.marks import Argument, Flag
 from optilab.optimize.rule import as_function, is_formula
 from optilab.request.on_functions import Against
 from optilab.request.options import TableOptions

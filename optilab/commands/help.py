@@ -11,12 +11,12 @@ from typing import Annotated, Any
 import yaml
 from annotated_doc import Doc
 
+from optilab.annotations import Argument
 from optilab.answer.answer import SimpleAnswer
 from optilab.commands import COMMANDS
 from optilab.config.keys import keys_of, shipped
 from optilab.diagnose import CHECKS
 from optilab.errors import UsageError, shown
-from optilab.marks import Argument
 from optilab.optimize import OBJECTIVES, RULES
 from optilab.request.options import SilentOptions
 from optilab.request.request import Place, options

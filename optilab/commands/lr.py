@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from annotated_doc import Doc
 from annotated_types import Ge, Le
 
+from optilab.annotations import Flag, claim_doc
 from optilab.answer.answer import Answer
 from optilab.answer.progress import StepProgress, starting
-from optilab.call import Call, Proposal, objects
 from optilab.config.load import load
 from optilab.config.section import dump
 from optilab.config.tree import Override
 from optilab.errors import ExitCode, quoted
-from optilab.marks import Flag, claim_doc
 from optilab.optimize.rule import learning_rates
+from optilab.proposals import Call, Proposal, objects
 from optilab.request import studies
 from optilab.request.options import (
     QUIET,

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_doc import Doc
 
+from optilab.annotations import RANGE, ConfigKey, Flag, Read
 from optilab.answer.answer import Answer
 from optilab.config.axes import Axis, read_map_axis
 from optilab.config.presets import optimizer_names
 from optilab.config.tree import Override
 from optilab.errors import UsageError, unknown
-from optilab.marks import RANGE, ConfigKey, Flag, Read
 from optilab.optimize.objective import label_of
 from optilab.optimize.rule import is_formula, setting_of_axis, settings_of
 from optilab.request.on_functions import Function, LearningRate, Source, Start, chosen_config, note_if_code_is_slow

@@ -8,16 +8,16 @@ from annotated_doc import Doc
 from annotated_types import Ge, Le
 
 from optilab import runs
+from optilab.annotations import ConfigKey, Flag, claim_doc
 from optilab.answer.answer import FILMS
 from optilab.answer.trajectories import LabPaths
-from optilab.code import described, sources
 from optilab.config.section import dump, to_yaml
-from optilab.marks import ConfigKey, Flag, claim_doc
 from optilab.optimize.rule import short_name
 from optilab.request.on_functions import Function, LearningRate, Optimizers, Source, Start, chosen_config
 from optilab.request.options import OUT, FileOptions, OutputOptions, SaveOptions, SetOptions
 from optilab.request.request import Conflicts, Place
 from optilab.study.paths import follow, judge_paths, rows, tune_rules
+from optilab.user_code import described, sources
 
 
 class Optimize(SetOptions, SaveOptions, OutputOptions, FileOptions):

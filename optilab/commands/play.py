@@ -21,12 +21,11 @@ from urllib.parse import quote
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Lt
 
+from optilab.annotations import ConfigKey, Field, Flag
 from optilab.answer.answer import Answer
-from optilab.call import flow
 from optilab.config.load import load
 from optilab.config.section import dump
 from optilab.errors import UsageError
-from optilab.marks import ConfigKey, Field, Flag
 from optilab.optimize import OBJECTIVES, RULES, Objective, Rule, Status
 from optilab.optimize import formula as formulas
 from optilab.optimize.expansion import MULTIPLIED_EXPONENTS
@@ -36,6 +35,7 @@ from optilab.optimize.operations import OPERATIONS
 from optilab.optimize.program import compiled
 from optilab.optimize.rule import RESERVED_SETTINGS, settings_in_formula
 from optilab.optimize.user_rule import UserRule
+from optilab.proposals import flow
 from optilab.request.on_functions import Function, LearningRate, Optimizers, Source, Start, chosen_config
 from optilab.request.options import QUIET, OutputOptions, SetOptions
 from optilab.request.request import Place

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_doc import Doc
 
+from optilab.annotations import ConfigKey, Flag
 from optilab.answer.planned import PlannedStudy
 from optilab.answer.results import LabStudy
 from optilab.answer.sweeps import EndedSweep
 from optilab.config.study import RemedyConfig
-from optilab.marks import ConfigKey, Flag
 from optilab.request import studies
 from optilab.request.options import (
     Config,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from annotated_doc import Doc
 from pydantic import Field
 
+from optilab.annotations import Flag
 from optilab.answer.answer import SimpleAnswer
 from optilab.answer.comparison import LabComparison, trainings_and_metric
-from optilab.marks import Flag
 from optilab.request.comparison import ComparisonOptions, Metric
 from optilab.request.options import QUIET, ColumnOptions, FolderOptions, OutputOptions, RunNames
 from optilab.request.request import Place

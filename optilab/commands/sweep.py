@@ -4,11 +4,11 @@ from typing import Annotated, ClassVar
 
 from annotated_doc import Doc
 
+from optilab.annotations import ConfigKey, Flag
 from optilab.answer.planned import PlannedStudy
 from optilab.answer.results import LabStudy
 from optilab.answer.sweeps import EndedSweep
 from optilab.config.study import SweepConfig
-from optilab.marks import ConfigKey, Flag
 from optilab.request import studies
 from optilab.request.options import (
     Config,

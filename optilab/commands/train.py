@@ -12,15 +12,15 @@ from annotated_doc import Doc
 from annotated_types import Ge, Le
 
 from optilab import runs, signals
+from optilab.annotations import ConfigKey, Flag
 from optilab.answer.answer import Answer
 from optilab.answer.comparison import drawn
 from optilab.answer.progress import starting
 from optilab.answer.results import LabRun, LabStudy
-from optilab.call import Proposal
 from optilab.config.load import load
 from optilab.errors import DivergedError
-from optilab.marks import ConfigKey, Flag
 from optilab.numbers import decimals
+from optilab.proposals import Proposal
 from optilab.request import studies
 from optilab.request.options import (
     BatchSize,

@@ -8,17 +8,17 @@ from typing import Annotated, Any, ClassVar
 from annotated_doc import Doc
 
 from optilab import signals
+from optilab.annotations import Argument
 from optilab.answer.verification import ComparisonSetup, LabVerification
-from optilab.code import user_code
 from optilab.config.presets import is_config
 from optilab.errors import UsageError, shown
-from optilab.marks import Argument
 from optilab.optimize import RULES
 from optilab.optimize.interfaces import find_optimizer
 from optilab.optimize.user_rule import rule_class
 from optilab.request.on_functions import Against
 from optilab.request.request import Place
 from optilab.show import terminal
+from optilab.user_code import user_code
 from optilab.verify import submissions
 from optilab.words import listed
 

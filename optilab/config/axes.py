@@ -8,12 +8,12 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from optilab.call import flow
+from optilab.annotations import RANGE
 from optilab.config.tree import value
 from optilab.errors import UsageError, shown
-from optilab.marks import RANGE
 from optilab.optimize.formula import outside_brackets
 from optilab.optimize.objective import Floats
+from optilab.proposals import flow
 
 MAX_COUNT = 100_000
 CELLS = 200

@@ -13,11 +13,11 @@ from annotated_types import MinLen
 from pydantic import AfterValidator, Field, Strict, ValidationError
 from pydantic_core import InitErrorDetails, core_schema
 
+from optilab.annotations import Flag, claim_doc
 from optilab.config.load import load
 from optilab.config.section import ScalarOrList, Section, refusal
 from optilab.config.tree import Override, decimal
 from optilab.errors import did_you_mean, shown, unknown
-from optilab.marks import Flag, claim_doc
 from optilab.optimize.status import Status
 from optilab.runs.metrics import EPOCH_METRICS, TESTED, metric_of
 from optilab.words import listed

@@ -8,10 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from optilab.call import flow
 from optilab.config import SCHEMAS
 from optilab.errors import UsageError, did_you_mean, shown
 from optilab.numbers import bound
+from optilab.proposals import flow
 
 SECTION, ENTRY = "section", "name, or mapping of name and settings"
 

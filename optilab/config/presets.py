@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from optilab import runs
-from optilab.code import is_user_code
 from optilab.config.keys import schema_file, shipped
 from optilab.config.tree import Tree
 from optilab.errors import UsageError, did_you_mean, shown, unknown
@@ -20,6 +19,7 @@ from optilab.optimize.formula import outside_brackets
 from optilab.optimize.rule import COMMON_VALUES, formula_rule, is_formula
 from optilab.optimize.user_rule import rule_class
 from optilab.runs.record import CONFIG_FILE, MANIFEST
+from optilab.user_code import is_user_code
 
 REMEDIES = "remedies"
 """The directory of the remedies; their names leave it out."""

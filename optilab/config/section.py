@@ -21,7 +21,6 @@ from annotated_doc import Doc
 from pydantic import AfterValidator, BaseModel, ConfigDict, Strict, ValidationError, create_model, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
-from optilab.code import UserCode, is_user_code, user_code
 from optilab.config import SCHEMAS
 from optilab.config.keys import Key, keys_of
 from optilab.config.tree import KeyPath, Override, Tree, decimal, dotted, yaml_bytes
@@ -30,6 +29,7 @@ from optilab.optimize import RULES, Rule
 from optilab.optimize.rule import formula_rule, is_formula
 from optilab.optimize.user_rule import UserRule, recorded_rule, rule_class
 from optilab.runs import run_name
+from optilab.user_code import UserCode, is_user_code, user_code
 from optilab.words import some
 
 S = TypeVar("S", bound="Section")

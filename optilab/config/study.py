@@ -12,11 +12,11 @@ from annotated_types import Ge, Le, MinLen
 from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, WithJsonSchema
 from pydantic_core import core_schema
 
+from optilab.annotations import RANGE, FileOnly, Flag, Read, claim_doc
 from optilab.config.claims import BENCHMARK, RACE, TRAINING, Claims, measured
 from optilab.config.presets import optimizer_names
 from optilab.config.section import Name, ScalarOrList, Section, refusal, refuse_object
 from optilab.errors import UsageError, shown
-from optilab.marks import RANGE, FileOnly, Flag, Read, claim_doc
 from optilab.words import plural
 
 MAX_SEEDS = 1000

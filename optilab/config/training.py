@@ -16,8 +16,6 @@ from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Len, Lt, MinLen
 from pydantic import AfterValidator, Field, Strict
 
-from optilab.call import flow
-from optilab.code import UserCode, sources
 from optilab.config.claims import TRAINING, Claims, measured
 from optilab.config.model import ModelConfig
 from optilab.config.section import Name, OneOf, OneRule, Pattern, ScalarOrList, Section, dump
@@ -29,6 +27,8 @@ from optilab.optimize import Rule
 from optilab.optimize.rule import follows_schedule, innermost
 from optilab.optimize.schedules import SCHEDULES, Constant
 from optilab.optimize.user_rule import UserRule
+from optilab.proposals import flow
+from optilab.user_code import UserCode, sources
 
 MAX_SEED = 2**63 - 1
 

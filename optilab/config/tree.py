@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
-from optilab.call import flow
 from optilab.errors import CONTROL, ConfigError, Problem, shown
+from optilab.proposals import flow
 
 KeyPath = tuple[str | int, ...]
 

@@ -18,10 +18,10 @@ from annotated_doc import Doc
 from pydantic import ConfigDict, create_model
 from pydantic_core import core_schema
 
-from optilab.code import UserCode, is_data, is_user_code, scalar_type
 from optilab.config.model import BIAS_INIT, INIT, ModelConfig
 from optilab.config.section import USER_CODE, USER_CODE_SCHEMA, Section, executable, refusal
 from optilab.errors import UsageError, shown
+from optilab.user_code import UserCode, is_data, is_user_code, scalar_type
 
 OF_DATA = {
     "shape": "shape",

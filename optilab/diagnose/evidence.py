@@ -20,7 +20,7 @@ from optilab.config.saturation import SATURATION
 from optilab.config.section import handling_user_code
 from optilab.config.training import TrainConfig
 from optilab.config.user_network import UserNetwork
-from optilab.diagnose.seen import Seen
+from optilab.diagnose.loop_evidence import LoopEvidence
 from optilab.errors import CheckpointError
 from optilab.optimize.rule import learning_rates
 
@@ -185,9 +185,9 @@ class Evidence:
     probe_run: bool = False
 
     @cached_property
-    def loop(self) -> Seen:
+    def loop(self) -> LoopEvidence:
         """What a watch has noted; of a training by optilab, the facts of a user's network that may be bugs."""
-        return Seen.of(self.start.get("loop", {}))
+        return LoopEvidence.of(self.start.get("loop", {}))
 
     @cached_property
     def start(self) -> Mapping[str, Any]:

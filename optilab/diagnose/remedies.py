@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from optilab.call import flow
 from optilab.config.keys import is_within
 from optilab.config.tree import Override
 from optilab.errors import chosen_names
+from optilab.proposals import flow
 
 BASE = "sigmoid"
 REMEDY, AS_IT_IS = "remedy", "as it is"

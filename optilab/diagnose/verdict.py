@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from optilab.call import Call
 from optilab.config.keys import is_within
 from optilab.config.load import load
 from optilab.config.section import dump, handling_user_code
@@ -18,6 +17,7 @@ from optilab.diagnose.checks import CHECKS, loop, weights
 from optilab.diagnose.evidence import EQUAL_CLASSES, FIRST_STEPS, MIN_FALL, MIN_SKILL, PROBE_BATCHES, Evidence
 from optilab.errors import ConfigError
 from optilab.numbers import percent, points, thousands
+from optilab.proposals import Call
 from optilab.words import plural
 
 NO_CHANGES: Mapping[str, Any] = {}

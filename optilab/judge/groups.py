@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from optilab import runs
-from optilab.call import flow
-from optilab.code import is_user_code
 from optilab.config.load import NOT_SETTINGS, config_of
 from optilab.config.tree import Tree, flat
 from optilab.diagnose.remedies import REMEDY
 from optilab.errors import UsageError, did_you_mean, shown
 from optilab.numbers import digits
+from optilab.proposals import flow
 from optilab.runs import Record, Study
+from optilab.user_code import is_user_code
 from optilab.words import SEVERAL, listed, plural, some
 
 DATA_DIGEST = "data.files"

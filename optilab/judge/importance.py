@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from optilab.call import flow
 from optilab.judge.judge import LEVEL, UNLIMITED, Limits, Summary, quantile, summarize
 from optilab.optimize.objective import Floats
+from optilab.proposals import flow
 
 BINS, MAX_LEVELS = 6, 12
 """An axis with more than MAX_LEVELS numbers that were not tried with the same other settings is cut into BINS of

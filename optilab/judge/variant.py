@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from optilab.call import flow
 from optilab.config.keys import keys_of
 from optilab.config.load import config_of, load
 from optilab.config.presets import presets
@@ -14,6 +13,7 @@ from optilab.config.tree import decimal, flat
 from optilab.errors import OptilabError
 from optilab.judge.groups import without_directory
 from optilab.optimize import RULES
+from optilab.proposals import flow
 from optilab.runs import Record
 
 HIDDEN = frozenset({"name", "data.dir"})

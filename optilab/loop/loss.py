@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from optilab.diagnose.seen import Columns, Entered
+from optilab.diagnose.loop_evidence import Columns, Entered
 from optilab.train.tensors import precise
 
 LOSSES = {

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from optilab.diagnose.seen import Seen
+from optilab.diagnose.loop_evidence import LoopEvidence
 from optilab.errors import DataError, UsageError, library_errors, shown
 from optilab.loop import bugs
 from optilab.loop.chance import Chance
@@ -98,7 +98,7 @@ class Watch:
         self._probes: list[dict[str, Any]] = []  # step, rows of layers, learning rate, accuracy
         self._ends: list[tuple[int, dict[str, float], float]] = []  # of epochs: step, metrics, seconds
         self._started = time.perf_counter()
-        self._seen = Seen()
+        self._seen = LoopEvidence()
         self._chance = Chance()
         self._samples = self._validated = 0
         self._squares, self._inputs = torch.zeros((), dtype=torch.float64), 0  # of sampled inputs
@@ -671,14 +671,14 @@ class _Gradient:
     def _note_total(self, parameter: Tensor) -> None:
         self._total = None if parameter.grad is None else as_real(parameter.grad).float().clone()
 
-    def before_step(self, seen: Seen) -> None:
+    def before_step(self, seen: LoopEvidence) -> None:
         old, new, total = self._old, self._new, self._total
         if old is None or new is None or total is None or not bool(old.any()):
             return
         seen.checked_gradients += 1
         seen.kept_gradients += _close(total, old + new) and not _close(total, new)
 
-    def after_step(self, seen: Seen, some: bool) -> None:
+    def after_step(self, seen: LoopEvidence, some: bool) -> None:
         """`some`: a parameter of the optimizer has a gradient."""
         gradient = None if self._parameter is None else self._parameter.grad
         if self._hooks:

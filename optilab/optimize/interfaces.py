@@ -22,7 +22,6 @@ from functools import cache
 from types import FunctionType, MemberDescriptorType
 from typing import Any
 
-from optilab.code import EMPTY, UserCode, scalar_type
 from optilab.errors import SYNONYMS, UsageError, shown
 from optilab.optimize.arrays import Array
 from optilab.optimize.rule import (
@@ -30,6 +29,7 @@ from optilab.optimize.rule import (
     RULES,
     as_function,
 )
+from optilab.user_code import EMPTY, UserCode, scalar_type
 
 GRADIENTS = {"g", "grad", "gradient", "dw", "dW", "dx", "gradients", "grads"}
 """Names of the second parameter, the gradient, of a function that is an optimizer."""

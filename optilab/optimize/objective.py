@@ -12,11 +12,11 @@ from itertools import product
 from operator import add
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from optilab.code import EMPTY, user_code
 from optilab.errors import UsageError, shown
 from optilab.optimize import formula as formulas
 from optilab.optimize.formula import Node, number, symbol, symbols
 from optilab.optimize.operations import FUNCTIONS, NOT_SMOOTH
+from optilab.user_code import EMPTY, user_code
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,7 +6,6 @@ from dataclasses import MISSING, dataclass, field, fields, make_dataclass
 from functools import cache, cached_property
 from typing import Any, ClassVar
 
-from optilab.code import EMPTY, UserCode, is_data, scalar_type, user_code
 from optilab.errors import UsageError, shown
 from optilab.optimize.arrays import Array
 from optilab.optimize.interfaces import Arguments, Interface, find_optimizer, interface_of
@@ -18,6 +17,7 @@ from optilab.optimize.rule import (
     formula_rule,
     is_formula,
 )
+from optilab.user_code import EMPTY, UserCode, is_data, scalar_type, user_code
 
 
 def _settings(parameters: list[inspect.Parameter]) -> Iterator[tuple[str, str, Any, Any]]:

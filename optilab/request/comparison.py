@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from annotated_doc import Doc
 from pydantic import BeforeValidator, model_validator
 
+from optilab.annotations import Flag
 from optilab.answer.comparison import benchmark_view, compare_selection
 from optilab.errors import UsageError, shown
-from optilab.marks import Flag
 from optilab.request.request import Request
 
 if TYPE_CHECKING:

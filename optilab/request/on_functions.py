@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_doc import Doc
 from annotated_types import Ge, Le
 
+from optilab.annotations import ConfigKey, Flag, Read
 from optilab.config.load import load
 from optilab.config.tree import Override
 from optilab.errors import UsageError
-from optilab.marks import ConfigKey, Flag, Read
 from optilab.optimize.user_rule import UserRule
 from optilab.request.options import SetOptions, SilentOptions
 from optilab.show import terminal

@@ -11,9 +11,9 @@ from annotated_types import Ge, Le, MinLen
 from pydantic import AfterValidator
 
 from optilab import runs
+from optilab.annotations import Argument, ConfigKey, Flag, Read, claim_doc
 from optilab.answer.answer import FILMS, PAGES, PICTURES, Answer, show_claims
 from optilab.errors import UsageError, shell, shown
-from optilab.marks import Argument, ConfigKey, Flag, Read, claim_doc
 from optilab.request.request import Conflicts, Request, plain
 from optilab.show import terminal
 from optilab.show.blocks import paint, with_columns

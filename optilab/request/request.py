@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NoReturn, Self
 
 from pydantic import PrivateAttr, TypeAdapter
 
-from optilab.call import Call, Proposal, in_python, objects
+from optilab.annotations import Argument, ConfigKey, Field, FileOnly, Flag, Read
 from optilab.config.keys import Key, keys_of, type_of
 from optilab.config.section import Section, build
 from optilab.config.tree import Override, Tree, override, override_from_text
 from optilab.errors import ConfigError, OptilabError, Problem, UsageError, did_you_mean, expected_one_of, shown
-from optilab.marks import Argument, ConfigKey, Field, FileOnly, Flag, Read
+from optilab.proposals import Call, Proposal, in_python, objects
 from optilab.words import listed
 
 if TYPE_CHECKING:

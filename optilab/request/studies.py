@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from optilab import runs
 from optilab.answer.planned import PlannedStudy
 from optilab.answer.progress import TerminalView
-from optilab.call import Proposal
 from optilab.config.load import at_place, tree_of
 from optilab.config.section import build
 from optilab.config.tree import Tree
 from optilab.errors import RunError, UsageError, shown
+from optilab.proposals import Proposal
 from optilab.request.options import JobOptions, StudyOptions
 from optilab.request.request import Place, plain
 from optilab.runs import Record

@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from optilab.call import Call
 from optilab.errors import (
     CheckpointError,
     DataError,
@@ -22,6 +21,7 @@ from optilab.errors import (
     shown,
 )
 from optilab.files import Row, is_regular, read_json, read_regular
+from optilab.proposals import Call
 from optilab.runs.lock import is_held
 from optilab.runs.metrics import TESTED
 from optilab.runs.tables import outcome, read_last_row, read_lines, read_metrics, read_table

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from optilab.call import Proposal
+from optilab.proposals import Proposal
 from optilab.show import terminal
 from optilab.show.chart import Chart
 from optilab.show.table import Table, show

@@ -19,9 +19,9 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from optilab import __version__
-from optilab.call import in_python
 from optilab.errors import DataError, UsageError, printable
 from optilab.files import output_file, read_regular, write_atomic
+from optilab.proposals import in_python
 from optilab.show.blocks import Block, Details, Hint, NextStep, Sentence, Verdict
 from optilab.show.chart import DARK_COLORS, LIGHT_COLORS, Chart
 from optilab.show.table import Column, Table

@@ -13,9 +13,9 @@ from rich import table as rich_table
 from rich.cells import cell_len
 from rich.text import Text
 
-from optilab.call import Proposal
 from optilab.errors import UsageError, did_you_mean, expected_one_of, printable
 from optilab.files import table as csv_table
+from optilab.proposals import Proposal
 from optilab.show import terminal
 
 

@@ -17,7 +17,7 @@ from math import inf
 from statistics import fmean
 from typing import Any, TypeAlias
 
-from optilab.call import flow
+from optilab.proposals import flow
 from optilab.runs import Row
 from optilab.runs.metrics import EPOCH_METRICS, TESTED, metric_of
 from optilab.study.trials import Outcome, Trial

@@ -11,9 +11,9 @@ from itertools import islice
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from optilab.call import flow
 from optilab.config.axes import Axis, Choices
 from optilab.errors import UsageError
+from optilab.proposals import flow
 from optilab.runs import Row
 from optilab.runs.metrics import metric_of
 from optilab.study.plan import Batch, Plan

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from optilab import runs
-from optilab.call import flow
+from optilab.annotations import RANGE
 from optilab.config.axes import Axis, Choices, choices_of, read_choices, read_range
 from optilab.config.claims import BEST
 from optilab.config.keys import keys_of
@@ -28,7 +28,7 @@ from optilab.config.tree import Override
 from optilab.errors import ConfigError, OptilabError, Problem, RunError, UsageError, unknown
 from optilab.judge.groups import planned_groups, request_of
 from optilab.judge.judge import smallest_difference
-from optilab.marks import RANGE
+from optilab.proposals import flow
 from optilab.runs.metrics import EPOCH_METRICS, METRICS, TESTED
 from optilab.study.plan import Outcomes, Plan, best_settings, final_seeds, grid, halving, rungs
 from optilab.study.search import require_optuna, tpe

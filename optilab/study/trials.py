@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from optilab import runs
-from optilab.call import flow
 from optilab.config.section import dump
 from optilab.config.training import TrainConfig, digest
 from optilab.config.tree import flat
 from optilab.diagnose.remedies import REMEDY
 from optilab.errors import ExitCode, UsageError
+from optilab.proposals import flow
 from optilab.runs.provenance import study_versions
 from optilab.study.workers import Task, Workers
 

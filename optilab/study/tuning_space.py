@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from annotated_types import Le, Lt
 
-from optilab.code import is_user_code
 from optilab.config.axes import read_range
 from optilab.config.load import load
 from optilab.config.section import OneRule
@@ -21,6 +20,7 @@ from optilab.errors import UsageError, shown, unknown
 from optilab.optimize.objective import Floats, Objective
 from optilab.optimize.rule import ALIASES, follows_schedule, learning_rates
 from optilab.optimize.user_rule import UserRule
+from optilab.user_code import is_user_code
 from optilab.words import listed
 
 if TYPE_CHECKING:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from optilab import runs
-from optilab.call import flow
-from optilab.code import user_code
 from optilab.config.load import config_of, load
 from optilab.config.section import dump
 from optilab.config.training import TrainConfig, changeable, changed_keys
 from optilab.config.tree import Override, flat
 from optilab.errors import CheckpointError, ConfigError, DataError, RunError, UsageError, shown
+from optilab.proposals import flow
+from optilab.user_code import user_code
 
 
 @dataclass(frozen=True)

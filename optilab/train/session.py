@@ -11,7 +11,6 @@ from typing import Any, Protocol
 import torch
 
 from optilab import runs
-from optilab.code import described, sources
 from optilab.config.section import dump, to_yaml
 from optilab.config.training import TrainConfig
 from optilab.config.user_network import UserNetwork
@@ -22,6 +21,7 @@ from optilab.train import checkpoint, engine
 from optilab.train.device import configure, explain_device_errors, resolve_device
 from optilab.train.engine import Stopped, Training
 from optilab.train.resume import Fork
+from optilab.user_code import described, sources
 
 
 class Listener(Protocol):

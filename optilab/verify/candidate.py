@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
-from optilab.code import UserCode
 from optilab.errors import UsageError
 from optilab.optimize.objective import Floats
 from optilab.optimize.rule import ALIASES
 from optilab.optimize.user_rule import UserRule, rule_class
+from optilab.user_code import UserCode
 
 STEPS = 100
 """Steps that are compared."""

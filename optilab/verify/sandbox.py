@@ -27,10 +27,10 @@ from typing import IO, Any
 import numpy as np
 
 from optilab import system
-from optilab.code import UserCode, exception_text, user_code
 from optilab.errors import SystemFailure, UsageError, printable
 from optilab.optimize.interfaces import choose_name, optimizer_names
 from optilab.optimize.objective import Floats
+from optilab.user_code import UserCode, exception_text, user_code
 from optilab.verify import candidate as candidates
 from optilab.verify.candidate import MAX_MAGNITUDE, Candidate, Walk
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from optilab.annotations import Argument
 from optilab.cli import COMMANDS
 from optilab.config.presets import named
-from optilab.marks import Argument
 from optilab.request.request import options
 from optilab.runs.metrics import EPOCH_METRICS
 from tests.kit.command import OPTILAB, RECORDED, ROOT, run

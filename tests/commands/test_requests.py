@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from optilab.annotations import ConfigKey, Read
 from optilab.commands import COMMANDS, GONE
 from optilab.config.section import build
 from optilab.config.tree import Tree, yaml_bytes
 from optilab.errors import ConfigError, OptilabError
-from optilab.marks import ConfigKey, Read
 from optilab.request.request import options
 from tests.kit.command import RECORDED, run
 

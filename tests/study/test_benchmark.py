@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from optilab import runs
-from optilab.answer import benchmarks, comparison_details
+from optilab.answer import benchmarks, comparison_page
 from optilab.config.claims import expectations
 from optilab.config.keys import shipped
 from optilab.config.load import load
@@ -342,7 +342,7 @@ def test_the_repeats_are_the_sample(raced, study, monkeypatch):
     view = benchmarks.BenchmarkView(benchmark.read(study), study)
     bands = [mark for panel in view.chart().panels for mark in panel.marks if isinstance(mark, Band)]
     seen: list[Group] = []
-    monkeypatch.setattr(comparison_details, "of_groups", lambda chosen, *_: seen.extend(chosen) or ())
+    monkeypatch.setattr(comparison_page, "of_groups", lambda chosen, *_: seen.extend(chosen) or ())
     assert [*view.details()] == []
     (sgd,) = (group for group in seen if group.label == "sgd")
     page = history(sgd.label, sgd.runs, sgd.repeats).curves["val_acc"].interval

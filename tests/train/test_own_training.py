@@ -5,7 +5,7 @@ import textwrap
 
 import pytest
 
-from optilab.code import UserCode
+from optilab.user_code import UserCode
 
 SOURCE = """
 import numpy as np

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_doc import Doc
 
 from optilab import runs
+from optilab.annotations import Argument
 from optilab.answer.answer import SimpleAnswer
-from optilab.marks import Argument
 from optilab.numbers import exact
 from optilab.request.options import (
     QUIET,

@@ -5,9 +5,9 @@ from typing import Annotated
 
 from annotated_doc import Doc
 
+from optilab.annotations import Flag
 from optilab.answer.answer import SimpleAnswer
 from optilab.errors import ExitCode, UsageError
-from optilab.marks import Flag
 from optilab.request.options import (
     QUIET,
     FolderOptions,

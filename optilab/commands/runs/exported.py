@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from optilab import runs
-from optilab.call import flow
 from optilab.errors import OptilabError, UsageError, printable
 from optilab.files import cell, write_errors
 from optilab.judge.groups import settings
+from optilab.proposals import flow
 from optilab.runs import Record, Row
 from optilab.runs.record import MANIFEST
 

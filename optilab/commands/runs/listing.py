@@ -14,12 +14,12 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any
 
-from optilab.call import flow
 from optilab.config.keys import is_within
 from optilab.config.tree import decimal, flat
 from optilab.errors import SYNONYMS, OptilabError, UsageError, did_you_mean, shown
 from optilab.judge.groups import request_of
 from optilab.judge.variant import PresetDiff, listed_config, variant_of
+from optilab.proposals import flow
 from optilab.runs import Record, Row, Study
 
 RESULTS = ("run", "command", "state", "created", "finished", "epoch", "val_acc", "best_val_acc", "best_epoch")

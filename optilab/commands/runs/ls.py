@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_doc import Doc
 
 from optilab import runs
+from optilab.annotations import Argument, Flag
 from optilab.answer.answer import Answer
 from optilab.config.keys import is_within
 from optilab.errors import RunError, did_you_mean, printable
-from optilab.marks import Argument, Flag
 from optilab.numbers import percent
 from optilab.request.options import (
     QUIET,

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_doc import Doc
 
+from optilab.annotations import Flag
 from optilab.answer import comparison
 from optilab.answer.answer import SimpleAnswer
-from optilab.marks import Flag
 from optilab.request.comparison import Labels
 from optilab.request.options import (
     QUIET,

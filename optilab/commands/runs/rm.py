@@ -8,9 +8,9 @@ from typing import Annotated
 from annotated_doc import Doc
 
 from optilab import runs
+from optilab.annotations import Flag
 from optilab.answer.answer import SimpleAnswer
 from optilab.errors import UsageError
-from optilab.marks import Flag
 from optilab.request.options import (
     QUIET,
     FolderOptions,

@@ -9,9 +9,9 @@ from annotated_doc import Doc
 from optilab import runs
 from optilab.answer.answer import Answer
 from optilab.answer.results import LabRun, LabStudy
-from optilab.call import Call, Proposal
 from optilab.commands.runs.ls import document_of, result_of, table_of_trials
 from optilab.errors import shell
+from optilab.proposals import Call, Proposal
 from optilab.request.options import (
     FolderOptions,
     OutputOptions,

@@ -2,7 +2,7 @@
 
 They come before the checks of a network, because a loop with a bug says little about its network. All see nothing in
 a training of optilab's, whose loop is known, but for what a user's network may do wrong in it. A further check needs a
-function here, and what it has to know in `diagnose/seen.py`, which `optilab.loop` fills.
+function here, and what it has to know in `diagnose/loop_evidence.py`, which `optilab.loop` fills.
 """
 
 from itertools import pairwise, takewhile

@@ -7,7 +7,6 @@ from typing import Any
 from optilab.answer.charts.settings import importance_table, outcomes, settings_chart, tried_axes
 from optilab.answer.charts.training import curvature_chart, curves_chart, layers_chart
 from optilab.answer.comparison_tables import ranked
-from optilab.call import Call
 from optilab.errors import shell
 from optilab.judge.circumstances import circumstances, varying
 from optilab.judge.comparison import RunComparison
@@ -15,6 +14,7 @@ from optilab.judge.curves import MEASURED, History, history, title
 from optilab.judge.groups import DATA_DIGEST, Group, Grouping, value_text
 from optilab.judge.importance import effects
 from optilab.numbers import percent
+from optilab.proposals import Call
 from optilab.runs import STUDY_FILE, Record, Study
 from optilab.runs.metrics import EPOCH_METRICS, TESTED, metric_of
 from optilab.show.blocks import Block, Details, Sentence, Verbatim

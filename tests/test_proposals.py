@@ -4,8 +4,8 @@ import shlex
 
 import pytest
 
-from optilab.call import Call, Proposal, flow, in_python
 from optilab.config.tree import value
+from optilab.proposals import Call, Proposal, flow, in_python
 
 
 @pytest.mark.parametrize(

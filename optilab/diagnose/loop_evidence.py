@@ -62,7 +62,7 @@ class Columns:
 
 
 @dataclass
-class Seen:
+class LoopEvidence:
     """What a watch has noted of a loop; the defaults are those of a training by optilab, whose loop is known.
 
     A batch is sampled where its step is probed. A user's network in a training by optilab has `loss_path`,
@@ -174,7 +174,7 @@ class Seen:
     """The reason why the watch stopped."""
 
     @classmethod
-    def of(cls, noted: Mapping[str, Any]) -> "Seen":
+    def of(cls, noted: Mapping[str, Any]) -> "LoopEvidence":
         """The fields that were stored; the others have their defaults."""
         known = {field.name: noted[field.name] for field in fields(cls) if field.name in noted}
         for name, kind in (("entered", Entered), ("columns", Columns)):
