@@ -51,6 +51,8 @@ class ConfigKey:
     """
 
     key: str
+    for_each: bool = False
+    """Each value of a list makes an entry: the section of the key becomes a list."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
         """Any value, which the config validates."""

@@ -171,7 +171,10 @@ class LabRun(LabEntry[Record]):
             for row in self.rows:
                 rows[str(row["algo"])].append(row)
             paths = {
-                label: from_rows(rows[label], config.function, config.epochs, config.tolerance) for label in rows
+                label: from_rows(
+                    rows[label], rule, config.function, config.epochs, config.tolerance, config.regime
+                )
+                for label, rule in zip(config.labels, config.algo, strict=True)
             }
         except (KeyError, TypeError, ValueError):
             expected = f"expected the points of {listed(config.labels)}"

@@ -225,7 +225,8 @@ class LabPaths(Answer):
         if self.options is not None:
             code = best.rule.code.definition if isinstance(best.rule, UserRule) else None
             name = code or best.rule.name
-            again = Call("optimize", options={"algo": name, **self.options})
+            rate = {"lr": best.rule.lr} if "lr" in self.options else {}  # one of those that were asked for
+            again = Call("optimize", options={"algo": name, **self.options, **rate})
             yield Proposal("see one in detail: ", again)
 
 
@@ -364,7 +365,10 @@ def theory(config: "OptimizeConfig", rule: Any, path: "Trajectory") -> str | Non
             f"unstable direction{measured}"
         )
     best = ", ".join(f"{key} {value:.4g}" for key, value in prediction.best.items())
-    best = f"; best: {best} with x{prediction.best_rate:.4g}" if best else ""
+    if best:
+        steps = plural(len(path.values) - 1, "step")
+        best = f"; best in the long run: {best} with x{prediction.best_rate:.4g}"
+        best += f", though another setting may be lower after {steps}"
     factors = ""
     if prediction.factors:
         flattest, steepest = (f"{factor:.4g}" for factor in prediction.factors)

@@ -1,10 +1,12 @@
-"""`optilab map`: one rule over a grid of settings or of starts."""
+"""`optilab map`: one rule over one setting, or over a grid of settings or of starts."""
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+from math import prod
 from string import ascii_lowercase
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from annotated_doc import Doc
 
@@ -20,7 +22,7 @@ from optilab.request.on_functions import Function, LearningRate, Source, Start, 
 from optilab.request.options import FileOptions, SetOptions, SilentOptions
 from optilab.request.request import Place
 from optilab.show.blocks import Sentence
-from optilab.show.chart import Chart, Contour, Heatmap, Mark, Panel, PanelRow, Points, Scale
+from optilab.show.chart import Chart, Contour, Heatmap, Mark, Panel, PanelRow, Points, Polyline, ReferenceLine, Scale
 from optilab.study.paths import require_bare
 from optilab.words import plural, setting, short_setting
 
@@ -31,20 +33,24 @@ if TYPE_CHECKING:
 EPOCHS = 100
 """Default number of steps of every cell."""
 MAX_CELLS = 25_000_000
+MIN_HEIGHT = 1e-9
+"""The least range of f that a curve shows, as a fraction of f."""
 STARTS = 300
 """Starts along each side of the box of a map of basins."""
 
 
 class Map(SetOptions, FileOptions, SilentOptions):
-    """Show where an optimizer converges: value or steps over a grid of settings, or the basins of minima."""
+    """Show where an optimizer converges: value or steps over one setting or two, or the basins of minima."""
 
     READS = "optimize"
     EXAMPLES = (
+        "optilab map sgd --x lr=0.01:0.6 --epochs 30",
         "optilab map momentum --x lr=0.01:2:400 --y beta=0:0.99:200 --epochs 100",
         "optilab map --algo adam --x lr=1e-3:1:200:log --y beta1=0:0.99:200 --function beale --out adam.png",
         "optilab map --algo momentum --function himmelblau --lr 0.01 --basins --epochs 200 --out basins.png",
     )
     CONFLICTS = (("basins", "x"), ("basins", "y"), ("basins", "show"))
+    NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {"x": ("y",)}
 
     algo: Annotated[
         Any,
@@ -74,8 +80,7 @@ class Map(SetOptions, FileOptions, SilentOptions):
         typed = [(self.flag(name), str(text)) for name in ("x", "y") if (text := getattr(self, name))]
         config = chosen_config(self, EPOCHS, *_first_values(self.algo, typed))
         if len(config.algo) != 1:
-            names = ",".join(rule.name for rule in config.algo)
-            raise UsageError(f"a map shows one optimizer, got {names}", self.flag("algo"))
+            raise UsageError(f"a map shows one optimizer, got {','.join(config.labels)}", self.flag("algo"))
         read = {flag: _axis(self, config, flag, text) for flag, text in typed}
         for end in ("low", "high"):  # the ends are validated as settings
             ends = [(flag, text, read[flag].key, getattr(read[flag], end)) for flag, text in typed]
@@ -83,21 +88,21 @@ class Map(SetOptions, FileOptions, SilentOptions):
                 Override(f"{flag} {text}", key, value) for flag, text, key, value in ends if setting_of_axis(key)
             ]
             chosen_config(self, EPOCHS, *values)
-        if not self.basins and len(read) < 2:
-            raise UsageError("a map needs two axes, --x and --y, or --basins")
+        if not self.basins and not read:
+            raise UsageError("expected an axis (--x), two (--x and --y), or --basins")
         axes = _box(config) if self.basins else [*read.values()]
         if self.start is not None and not any(setting_of_axis(axis.key) for axis in axes):
             raise UsageError("each cell has another starting point", self.flag("start"))
         require_bare(config, "map")
-        x, y = (axis.key for axis in axes)
-        if x == y:
-            raise UsageError(f"--x and --y are both {x.removeprefix('algo.')}")
-        across, up = (axis.count for axis in axes)
-        if across * up > MAX_CELLS:
-            raise UsageError(f"expected at most {MAX_CELLS:,} cells, got {across:,} x {up:,} (--x, --y)")
+        points = {axis.key: axis.points for axis in axes}
+        if len(points) < len(axes):
+            raise UsageError(f"--x and --y are both {axes[0].key.removeprefix('algo.')}")
+        counts = [axis.count for axis in axes]
+        if prod(counts) > MAX_CELLS:
+            got = " x ".join(f"{count:,}" for count in counts)
+            raise UsageError(f"expected at most {MAX_CELLS:,} cells, got {got} (--x, --y)")
         from optilab.optimize.maps import fill_map
 
-        points = {axis.key: axis.points for axis in axes}
         with note_if_code_is_slow(config.algo, place.silent):
             result = fill_map(
                 config.algo[0], config.function, points, config.start, config.epochs, config.tolerance
@@ -164,34 +169,36 @@ class LabMap(Answer):
     def rows(self) -> list[dict[str, Any]]:
         """A row per cell: its settings, the final f, the epoch at which |grad| first was below the tolerance (-1: at
         none), whether it diverged, and the number of the minimum that it reached (-1: none)."""
+        import numpy as np
+
         result = self.map
-        (x_key, x_values), (y_key, y_values) = result.axes.items()
         return [
             {
-                x_key: float(x),
-                y_key: float(y),
-                "f": float(result.ends.values[row, column]),
-                "first_below": int(result.first_below[row, column]),
-                "diverged": bool(result.diverged[row, column]),
-                "basin": int(result.basin[row, column]),
+                **{key: float(v[i]) for (key, v), i in zip(result.axes.items(), reversed(cell), strict=False)},
+                "f": float(result.ends.values[cell]),
+                "first_below": int(result.first_below[cell]),
+                "diverged": bool(result.diverged[cell]),
+                "basin": int(result.basin[cell]),
             }
-            for row, y in enumerate(y_values)
-            for column, x in enumerate(x_values)
+            for cell in np.ndindex(result.diverged.shape)  # (row, column)
         ]
 
     def chart(self) -> Chart:
-        """Final value or epochs over the grid, with the limits of theory where they are known; basins where both axes
+        """Final value or epochs over the axes, with the limits of theory where they are known; basins where both axes
         are coordinates of the start."""
         result = self.map
-        x, y = (Scale(axis.key.removeprefix("algo."), axis.low, axis.high, axis.log) for axis in self.axes)
-        marks = _basins(result) if result.of_starts else _values(result, self.quantity)
+        scales = [Scale(axis.key.removeprefix("algo."), axis.low, axis.high, axis.log) for axis in self.axes]
+        if len(scales) == 1:
+            panel = _curve(result, scales[0], self.quantity)
+        else:
+            panel = Panel(tuple(_basins(result) if result.of_starts else _values(result, self.quantity)), *scales)
         settings = ", ".join(f"{name} {short_setting(value)}" for name, value in result.settings.items())
         title = [
             f"{result.rule.name} on {result.function.name}",
             plural(result.steps, "epoch"),
             *filter(None, [settings]),
         ]
-        return Chart((PanelRow((Panel(tuple(marks), x, y),), 4.6),), title=", ".join(title))
+        return Chart((PanelRow((panel,), 4.6),), title=", ".join(title))
 
     def blocks(self) -> Iterator[Any]:
         """The picture, then the numbers."""
@@ -210,7 +217,7 @@ class LabMap(Answer):
         percentages = f"{numbers['diverged'] / cells:.1%} diverged, {numbers['converged'] / cells:.1%}"
         yield f"{cells:,} cells: {percentages} converged (|grad| < {self.map.tolerance:g} at some epoch)"
         if numbers["best"]:
-            yield "lowest: " + "   ".join(f"{key} {value:.4g}" for key, value in numbers["best"].items())
+            yield f"lowest after {plural(self.map.steps, 'epoch')}: " + "   ".join(f"{key} {value:.4g}" for key, value in numbers["best"].items())
         if numbers["theory"]:
             best = "   ".join(f"{key} {value:.4g}" for key, value in numbers["theory"].items())
             yield f"theory, in the long run: {best}"
@@ -231,19 +238,17 @@ class LabMap(Answer):
             yield f"{settled} by epoch {result.steps}; more epochs would settle others"
 
     def document(self) -> dict[str, Any]:
-        """Axes, summary, and per cell the final f, null where it diverged."""
+        """Axes, y null where there is one, summary, and per cell the final f, null where it diverged."""
         import numpy as np
 
         result = self.map
         values = np.where(np.isfinite(result.ends.values) & ~result.diverged, result.ends.values, np.nan)
+        axes = zip_longest("xy", result.axes.items())
         return {
             "algo": result.rule.name,
             "function": result.function.name,
             "epochs": result.steps,
-            **{
-                name: {"key": key, "values": v.tolist()}
-                for name, (key, v) in zip("xy", result.axes.items(), strict=True)
-            },
+            **{name: None if axis is None else {"key": axis[0], "values": axis[1].tolist()} for name, axis in axes},
             **result.summary,
             "limit": None if result.limit is None else result.limit.tolist(),
             "f": values.tolist(),
@@ -279,6 +284,29 @@ def _values(result: "MapResult", quantity: str) -> list[Mark]:
         x, y = result.optimum
         marks.append(Points([x], [y], "optimum", label="best in the long run by theory", detail=True))
     return marks
+
+
+def _curve(result: "MapResult", x: Scale, quantity: str) -> Panel:
+    """The end of the path over the values of the only axis, with the limit and the best setting by theory."""
+    import numpy as np
+
+    (places,) = result.axes.values()
+    if quantity == "steps":
+        ends, y = result.steps_to_tolerance[0], Scale(f"epochs to |grad| < {result.tolerance:g}")
+    elif result.function.minima:
+        ends, y = 10 ** result.height[0], Scale(f"{result.above} after the last epoch", log=True)
+    else:
+        ends, y = np.where(result.diverged, np.nan, result.ends.values)[0], Scale("f after the last epoch")
+    marks: list[Mark] = [Polyline(places, ends, 0, width=2.0)]
+    if result.limit is not None and places[0] <= result.limit[0] <= places[-1]:
+        marks.append(ReferenceLine(x=float(result.limit[0]), name="limit of stability by theory"))
+    if result.optimum is not None and places[0] <= result.optimum[0] <= places[-1]:
+        height = float(np.interp(result.optimum[0], places, ends))
+        star = Points([result.optimum[0]], [height], "optimum", label="best in the long run by theory", detail=True)
+        marks += [star] if np.isfinite(height) else []
+    finite = ends[np.isfinite(ends)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.1, 1.0)
+    return Panel(tuple(marks), x, replace(y, low=low, high=max(high, low * (1 + MIN_HEIGHT)), margin=0.05))
 
 
 def _basins(result: "MapResult") -> list[Mark]:

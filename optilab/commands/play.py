@@ -179,6 +179,7 @@ def page(config: "OptimizeConfig", note: str = "", free: bool = False) -> bytes:
     `free`: an optimizer that diverges opens with another learning rate. Raises what `require_runnable` raises.
     """
     from optilab.answer.charts.paths import paths_chart
+    from optilab.optimize import theory
     from optilab.optimize.path import CLOSE, DIVERGENCE_FACTOR, MAX_ROUNDING_ERROR, worked_steps
     from optilab.show import chart_svg
 
@@ -207,6 +208,7 @@ def page(config: "OptimizeConfig", note: str = "", free: bool = False) -> bytes:
         "epochs": config.epochs,
         "tolerance": config.tolerance,
         "diverged": DIVERGENCE_FACTOR,
+        "limit_rounding": theory.MAX_ROUNDING,
         "rounding": MAX_ROUNDING_ERROR,
         "close": CLOSE,
     }

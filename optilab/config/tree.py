@@ -46,6 +46,9 @@ class Override:
     value: Any
     adds: bool = False
     """The value is a list, which follows what the key has."""
+    for_each: bool = False
+    """The value is a list, and each of its values makes an entry of the key's section: `lr` 0.1 and 0.3 of the section
+    `algo`, which is sgd, is a list of two sgd."""
 
 
 @dataclass
@@ -108,6 +111,9 @@ class Tree:
 
     def put(self, change: Override) -> None:
         """Set a dotted key; through a list of mappings, in each of them; `adam` is short for `{name: adam}`."""
+        if change.for_each:
+            self._put_entries(change)
+            return
         *way, last = change.key.split(".")
         nodes: list[tuple[KeyPath, Any]] = [((), self.values)]
         for part in way:
@@ -139,6 +145,25 @@ class Tree:
             node[last], self.places[location] = _copied(value), change.where
             if last == "name":  # it decides which keys stand next to it
                 self.places[path] = change.where
+
+    def _put_entries(self, change: Override) -> None:
+        """Put an entry for each value of the change in the place of each entry of its section."""
+        section, _, key = change.key.partition(".")
+        before = self.values.get(section)
+        is_list = isinstance(before, list)
+        entries, places = list[Any](), dict[KeyPath, str]()
+        for number, entry in enumerate(before if isinstance(before, list) else [before]):
+            earlier: KeyPath = (section, number) if is_list else (section,)
+            named = _named(entry)
+            for value in change.value:
+                place = (section, len(entries))
+                below = [path for path in self.places if path[: len(earlier)] == earlier]
+                places |= {(*place, *path[len(earlier) :]): self.places[path] for path in below}
+                places[*place, key] = change.where
+                entries.append({**(named if isinstance(named, dict) else {}), key: value})
+        self.forget((section,))
+        self.values[section] = entries
+        self.places |= places
 
     def forget(self, path: KeyPath) -> None:
         """Forget the places below a path whose value is replaced."""

@@ -55,11 +55,13 @@ class GridResult:
     gradient_norms: Floats
     first_below: NDArray[np.int32]
 
-    def diverged(self, function: Objective, starts: Floats, tolerance: float = 1e-3) -> NDArray[np.bool_]:
-        """True for paths that are not finite any more, or have ended far above the value at which they started."""
+    def diverged(
+        self, function: Objective, starts: Floats, tolerance: float = 1e-3, unstable: Any = False
+    ) -> NDArray[np.bool_]:
+        """True for paths that are not finite any more, or have risen as `has_risen` says."""
         before = function.value(starts)
         with np.errstate(all="ignore"):
-            risen = has_risen(function, before, self.values, tolerance)
+            risen = has_risen(function, before, self.values, tolerance, unstable)
         return np.asarray(risen | ~np.isfinite(self.values) | ~np.isfinite(self.points).all(axis=-1))
 
 
@@ -250,7 +252,7 @@ def _square(gradient: Sequence[Node]) -> Node:
     return reduce(operator.add, [node * node for node in gradient])
 
 
-# --- a map: one rule on one function over two axes -------------------------------------------------------------
+# --- a map: one rule on one function over one axis or two -------------------------------------------------------------
 
 BASIN = 0.05
 """A start belongs to the basin of a minimum from which its path ends nearer than this fraction of the box."""
@@ -258,7 +260,7 @@ BASIN = 0.05
 
 @dataclass(frozen=True)
 class MapResult:
-    """The results of all cells; rows along y, columns along x.
+    """The results of all cells; rows along y, columns along x; a single row where there is no y.
 
     `axes` are the keys and values of x, then of y: `algo.` and a setting of the rule, or a coordinate of the start, w1.
     """
@@ -273,7 +275,7 @@ class MapResult:
 
     @cached_property
     def fields(self) -> list[str]:
-        """The settings along x and y; empty for a coordinate."""
+        """The setting along each axis; empty for a coordinate."""
         return [setting_of_axis(key) for key in self.axes]
 
     @property
@@ -283,7 +285,9 @@ class MapResult:
 
     @cached_property
     def diverged(self) -> Any:
-        return self.ends.diverged(self.function, self.starts, self.tolerance)
+        rule = with_settings(self.rule, _by_cell(_settings_along(self.axes)))
+        unstable = theory.is_unstable(rule, self.function)
+        return self.ends.diverged(self.function, self.starts, self.tolerance, unstable)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -313,7 +317,7 @@ class MapResult:
     @property
     def of_starts(self) -> bool:
         """True for a map of basins: both axes are coordinates of the start, and the function has known minima."""
-        return not any(self.fields) and bool(self.function.minima)
+        return len(self.axes) == 2 and not any(self.fields) and bool(self.function.minima)
 
     @cached_property
     def basin(self) -> Any:
@@ -335,18 +339,18 @@ class MapResult:
 
     @cached_property
     def limit(self) -> Floats | None:
-        """The largest stable lr by theory, per cell of the other axis; None where lr is not an axis."""
+        """The largest stable lr by theory, per cell of the other axis, or by itself; None where lr is not an axis."""
         eigenvalues = self._eigenvalues
         if eigenvalues is None or "lr" not in self.fields:
             return None
-        other = 1 - self.fields.index("lr")
-        field, values = self.fields[other], [*self.axes.values()][other]
-        rule = with_settings(self.rule, {field: values[:, None]} if field else {})
+        others = [item for item in zip(self.fields, self.axes.values(), strict=True) if item[0] != "lr"]
+        rule = with_settings(self.rule, {field: values[:, None] for field, values in others if field})
         step: Any = theory.linear_step(rule)
-        return np.broadcast_to(np.ravel(step.limit / eigenvalues[-1]), len(values))
+        cells = len(others[0][1]) if others else 1
+        return np.broadcast_to(np.ravel(step.limit / eigenvalues[-1]), cells)
 
     def radius(self, x: Floats, y: Floats) -> Floats | None:
-        """The spectral radius of the update matrix over x (columns) and y (rows); below 1 the rule is stable.
+        """The spectral radius of the update matrix over the axes x (columns) and y (rows); below 1 the rule is stable.
 
         None without a theory, and where no axis is a setting.
         """
@@ -366,13 +370,12 @@ class MapResult:
         return None if theory.linear_step(self.rule) is None else theory.curvatures(self.function)
 
     @cached_property
-    def optimum(self) -> tuple[float, float] | None:
+    def optimum(self) -> tuple[float, ...] | None:
         """(x, y) that is best in the long run by theory, where the axes are the settings that it optimizes."""
         prediction = theory.predict(self.rule, self.function)
         if prediction is None or {*self.fields} != prediction.best.keys():
             return None
-        x, y = (prediction.best[field] for field in self.fields)
-        return x, y
+        return tuple(prediction.best[field] for field in self.fields)
 
     @cached_property
     def summary(self) -> Mapping[str, Any]:
@@ -386,7 +389,7 @@ class MapResult:
             "theory": self.optimum and dict(zip(self.axes, self.optimum, strict=True)),
         }
         if best is not None:
-            at = (float(values[i]) for values, i in zip(points, reversed(best), strict=True))
+            at = (float(values[i]) for values, i in zip(points, reversed(best), strict=False))  # column, row
             row["best"] = {**dict(zip(self.axes, at, strict=True)), "f": float(self.ends.values[best])}
         if self.of_starts:
             counts = {str(list(m)): int(np.sum(self.basin == i)) for i, m in enumerate(self.function.minima)}
@@ -397,12 +400,20 @@ class MapResult:
 def fill_map(
     rule: Rule, function: Objective, axes: Mapping[str, Floats], start: Any, steps: int, tolerance: float
 ) -> MapResult:
-    """The map over two `axes` (see `MapResult`) from a start, by default the function's."""
-    (x, across), (y, up) = axes.items()
-    shaped = {x: across[None, :], y: up[:, None]}
-    settings = {setting_of_axis(key): values for key, values in shaped.items() if setting_of_axis(key)}
+    """The map over one or two `axes` (see `MapResult`) from a start, by default the function's."""
+    shaped, settings = _shaped(axes), _settings_along(axes)
     point = function.start if start is None else start
     at = [shaped.get(f"w{i + 1}", np.full((1, 1), value)) for i, value in enumerate(point)]
     starts = np.stack(np.broadcast_arrays(*at), axis=-1)
     ends = run_grid(rule, function, starts, steps, settings, watch="gradient", limits=tolerance)
     return MapResult(rule, function, axes, steps, tolerance, starts, ends)
+
+
+def _shaped(axes: Mapping[str, Floats]) -> dict[str, Floats]:
+    """The values of x as columns (1, columns), and those of y as rows (rows, 1)."""
+    return {key: values[None, :] if n == 0 else values[:, None] for n, (key, values) in enumerate(axes.items())}
+
+
+def _settings_along(axes: Mapping[str, Floats]) -> dict[str, Floats]:
+    """The axes that are settings of the rule, by their names there, in the shape of the grid."""
+    return {setting_of_axis(key): values for key, values in _shaped(axes).items() if setting_of_axis(key)}

@@ -17,11 +17,13 @@ from optilab.optimize.program import evaluate
 from optilab.optimize.rule import RULES, Rule, State, quantities_for, settings_in_formula
 from optilab.optimize.schedules import Regime, modified_step
 from optilab.optimize.status import Status
+from optilab.optimize.theory import is_unstable
 from optilab.optimize.user_rule import UserRule
 
 DIVERGENCE_FACTOR = 10.0
 """A path that ends this many times higher above the minimum than it started has diverged. Without a known minimum: one
-that has risen by this many times |f| of its start."""
+that has risen by this many times |f| of its start. One that theory calls unstable has diverged if it ends higher than
+it started."""
 CLOSE = 0.02
 """A path that has converged is at a minimum if it is within this fraction of the widest side of the box."""
 MAX_ROUNDING_ERROR = 1e-9
@@ -93,17 +95,24 @@ def descend(
         end = len(finite) if finite.all() else int(np.argmin(finite))
         diverged_at = None if end == len(finite) else end
         path = Trajectory(points[:end], values[:end], gradients[:end], Status.MOVING, diverged_at)
-        return replace(path, status=_status(path, function, tolerance))
+        return replace(path, status=_status(path, rule, function, tolerance, regime))
 
 
-def from_rows(rows: Sequence[Mapping[str, Any]], function: Objective, steps: int, tolerance: float) -> Trajectory:
+def from_rows(
+    rows: Sequence[Mapping[str, Any]],
+    rule: Rule,
+    function: Objective,
+    steps: int,
+    tolerance: float,
+    regime: Regime = _PLAIN,
+) -> Trajectory:
     """The path of a run, from its rows of metrics.csv; they end before `steps` where the path was not finite."""
     points = np.array([[float(row[f"w{i + 1}"]) for i in range(len(function.start))] for row in rows])
     values = np.array([float(row["f"]) for row in rows])
     with np.errstate(all="ignore"):
         gradients = np.concatenate([function.gradient(point[None]) for point in points])
     path = Trajectory(points, values, gradients, Status.MOVING, len(rows) if len(rows) <= steps else None)
-    return replace(path, status=_status(path, function, tolerance))
+    return replace(path, status=_status(path, rule, function, tolerance, regime))
 
 
 Rows = tuple[Floats, Floats, Floats]
@@ -147,19 +156,23 @@ def _stepwise(rule: Rule, function: Objective, start: Sequence[float], steps: in
     return np.concatenate(points), np.concatenate(values), np.concatenate(gradients)
 
 
-def _status(path: Trajectory, function: Objective, tolerance: float) -> Status:
+def _status(path: Trajectory, rule: Rule, function: Objective, tolerance: float, regime: Regime) -> Status:
     if path.diverged_at is not None:
         return Status.DIVERGED
     if path.gradient_norms[-1] < tolerance:
         return Status.CONVERGED
-    return Status.DIVERGED if has_risen(function, path.values[0], path.values[-1], tolerance) else Status.MOVING
+    unstable = not regime.changed and is_unstable(rule, function)
+    risen = has_risen(function, path.values[0], path.values[-1], tolerance, unstable)
+    return Status.DIVERGED if risen else Status.MOVING
 
 
-def has_risen(function: Objective, first: Any, last: Any, tolerance: float) -> Any:
-    """True where f is much higher at the end of a path than at its start; see DIVERGENCE_FACTOR."""
+def has_risen(function: Objective, first: Any, last: Any, tolerance: float, unstable: Any = False) -> Any:
+    """True where f is much higher at the end of a path than at its start, or higher at all where theory calls the rule
+    `unstable`; see DIVERGENCE_FACTOR."""
     floor = lowest(function)
     base, scale = (first, np.abs(first)) if floor is None else (floor, first - floor)
-    return last - base > DIVERGENCE_FACTOR * np.maximum(scale, tolerance)
+    risen = last - base > DIVERGENCE_FACTOR * np.maximum(scale, tolerance)
+    return risen | (unstable & (last > first))
 
 
 def status_note(path: Trajectory, function: Objective, tolerance: float) -> str:

@@ -24,6 +24,10 @@ from optilab.optimize.rule import settings_in_formula
 from optilab.optimize.rules import SGD, Momentum, Nesterov
 
 
+MAX_ROUNDING = 1e-9
+"""A learning rate is at the limit of stability within this fraction of it."""
+
+
 class LinearStep(NamedTuple):
     """V <- decay*V + gain*g;  w <- w - lr*(gradient*g + velocity*V), with the new V; numbers, or arrays of settings.
 
@@ -125,6 +129,19 @@ def _unstable_fraction(function: Objective, start: Any, directions: Any) -> floa
     axes = np.linalg.eigh(function.hessian(start))[1]
     length = np.linalg.norm(offset)
     return float((np.abs(offset @ axes) * directions).max() / length) if length else 0.0
+
+
+def is_unstable(rule: Any, function: Objective) -> Any:
+    """True above the rule's limit of stability on a quadratic; False where there is no such limit.
+
+    The settings may be arrays (..., 1), for an answer (...).
+    """
+    eigenvalues, step = curvatures(function), linear_step(rule)
+    if eigenvalues is None or step is None:
+        return False
+    limit = step.limit / eigenvalues[-1]
+    unstable = np.asarray((limit > 0) & (rule.lr > limit * (1 + MAX_ROUNDING)))
+    return unstable[..., 0] if unstable.ndim else bool(unstable)
 
 
 def best_rates(function: Objective) -> dict[str, float] | None:

@@ -54,6 +54,12 @@ def numbers(text: str) -> list[Any]:
     return [decimal(part) for part in re.split(r"[,;\s]+", bare.strip(" ,;")) if part] or [text]
 
 
+def number_or_numbers(text: str) -> Any:
+    """`0.1` as a number, `0.1,0.3` as a list."""
+    first, *others = numbers(text)
+    return [first, *others] if others else first
+
+
 Optimizers = Annotated[
     Any,
     ConfigKey("algo"),
@@ -70,7 +76,13 @@ Function = Annotated[
     Doc("Test function, or a formula of x, y"),
 ]
 Start = Annotated[Any, ConfigKey("start"), Read(numbers), Flag("W1,W2"), Doc("Starting point, for example -5,-2")]
-LearningRate = Annotated[Any, ConfigKey("algo.lr"), Flag("LR"), Doc("Learning rate (algo.lr)")]
+LearningRate = Annotated[
+    Any,
+    ConfigKey("algo.lr", for_each=True),
+    Read(number_or_numbers),
+    Flag("LR[,LR...]"),
+    Doc("Learning rate (algo.lr); several are an optimizer each"),
+]
 
 
 def chosen_config(request: Request, epochs: int | None = None, *more: Override) -> "OptimizeConfig":

@@ -277,7 +277,8 @@ def _change(field: Field, where: str, key: str, item: Any, typed: bool) -> Overr
     if key == "expect":
         return Override(where, key, plain(item) if isinstance(item, list) else [plain(item)], adds=True)
     if field.mark(Read):
-        return Override(where, key, _read(field, where, item, typed))
+        value = _read(field, where, item, typed)
+        return Override(where, key, value, for_each=field.mark(ConfigKey).for_each and isinstance(value, list))
     return override(where, key, item) if typed else Override(where, key, plain(item))
 
 

@@ -144,7 +144,9 @@ function follow(rule, values, { fn, start, epochs, noise, seed } = state) {
     added = isNoisy ? draws(seed, (epochs + 1) * dimension).map((number) => noise * number) : null;
   const run = cached(fn.runners, program, () => Formula.pathOn(fn.surface, program)),
     path = { fn, ...run(settingsOf(rule, values), start, epochs, added) },
+    limit = fn.everywhere && !noise ? theoryOf(rule, values, path)?.limit : undefined,
     hasEnded = path.count <= epochs || !isFinite(heightAt(path, 0));
+  path.isUnstable = values.lr > limit * (1 + data.limit_rounding);
   return { ...path, status: hasEnded ? "diverged" : statusAt(path, path.count - 1) };
 }
 
@@ -175,8 +177,9 @@ function statusAt(path, row) {
   const first = heightAt(path, 0),
     { lowest } = path.fn,
     scale = lowest === null ? Math.abs(first) : first - lowest;
-  const hasRisen = heightAt(path, row) - (lowest ?? first) > data.diverged * Math.max(scale, data.tolerance);
-  return hasRisen ? "diverged" : "moving";
+  const last = heightAt(path, row),
+    hasRisen = last - (lowest ?? first) > data.diverged * Math.max(scale, data.tolerance);
+  return hasRisen || (path.isUnstable && last > first) ? "diverged" : "moving";
 }
 
 /** The status in words; where f is convex, f - f_min at a minimum is at most |grad| times the distance. */
