@@ -366,7 +366,7 @@ def theory(config: "OptimizeConfig", rule: Any, path: "Trajectory") -> str | Non
         )
     best = ", ".join(f"{key} {value:.4g}" for key, value in prediction.best.items())
     if best:
-        steps = plural(len(path.values) - 1, "step")
+        steps = plural(config.epochs, "step")
         best = f"; best in the long run: {best} with x{prediction.best_rate:.4g}"
         best += f", though another setting may be lower after {steps}"
     factors = ""

@@ -22,7 +22,18 @@ from optilab.request.on_functions import Function, LearningRate, Source, Start, 
 from optilab.request.options import FileOptions, SetOptions, SilentOptions
 from optilab.request.request import Place
 from optilab.show.blocks import Sentence
-from optilab.show.chart import Chart, Contour, Heatmap, Mark, Panel, PanelRow, Points, Polyline, ReferenceLine, Scale
+from optilab.show.chart import (
+    Chart,
+    Contour,
+    Heatmap,
+    Mark,
+    Panel,
+    PanelRow,
+    Points,
+    Polyline,
+    ReferenceLine,
+    Scale,
+)
 from optilab.study.paths import require_bare
 from optilab.words import plural, setting, short_setting
 
@@ -217,7 +228,9 @@ class LabMap(Answer):
         percentages = f"{numbers['diverged'] / cells:.1%} diverged, {numbers['converged'] / cells:.1%}"
         yield f"{cells:,} cells: {percentages} converged (|grad| < {self.map.tolerance:g} at some epoch)"
         if numbers["best"]:
-            yield f"lowest after {plural(self.map.steps, 'epoch')}: " + "   ".join(f"{key} {value:.4g}" for key, value in numbers["best"].items())
+            yield f"lowest after {plural(self.map.steps, 'epoch')}: " + "   ".join(
+                f"{key} {value:.4g}" for key, value in numbers["best"].items()
+            )
         if numbers["theory"]:
             best = "   ".join(f"{key} {value:.4g}" for key, value in numbers["theory"].items())
             yield f"theory, in the long run: {best}"
@@ -248,7 +261,9 @@ class LabMap(Answer):
             "algo": result.rule.name,
             "function": result.function.name,
             "epochs": result.steps,
-            **{name: None if axis is None else {"key": axis[0], "values": axis[1].tolist()} for name, axis in axes},
+            **{
+                name: None if axis is None else {"key": axis[0], "values": axis[1].tolist()} for name, axis in axes
+            },
             **result.summary,
             "limit": None if result.limit is None else result.limit.tolist(),
             "f": values.tolist(),
@@ -302,7 +317,9 @@ def _curve(result: "MapResult", x: Scale, quantity: str) -> Panel:
         marks.append(ReferenceLine(x=float(result.limit[0]), name="limit of stability by theory"))
     if result.optimum is not None and places[0] <= result.optimum[0] <= places[-1]:
         height = float(np.interp(result.optimum[0], places, ends))
-        star = Points([result.optimum[0]], [height], "optimum", label="best in the long run by theory", detail=True)
+        star = Points(
+            [result.optimum[0]], [height], "optimum", label="best in the long run by theory", detail=True
+        )
         marks += [star] if np.isfinite(height) else []
     finite = ends[np.isfinite(ends)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.1, 1.0)

@@ -23,7 +23,6 @@ from optilab.optimize.program import Program, evaluate
 from optilab.optimize.rule import settings_in_formula
 from optilab.optimize.rules import SGD, Momentum, Nesterov
 
-
 MAX_ROUNDING = 1e-9
 """A learning rate is at the limit of stability within this fraction of it."""
 

@@ -24,7 +24,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from optilab.config.presets import optimizer_names
-from optilab.config.tree import decimal
+from optilab.config.tree import decimal, value
 from optilab.request.request import Request, plain
 
 if TYPE_CHECKING:
@@ -55,9 +55,12 @@ def numbers(text: str) -> list[Any]:
 
 
 def number_or_numbers(text: str) -> Any:
-    """`0.1` as a number, `0.1,0.3` as a list."""
-    first, *others = numbers(text)
-    return [first, *others] if others else first
+    """A number as in YAML, `0.1,0.3` as a list."""
+    try:
+        whole = value(text)
+        return [*map(value, whole.split(","))] if isinstance(whole, str) and "," in whole else whole
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 Optimizers = Annotated[

@@ -56,6 +56,25 @@ def test_function_of_one_variable_is_drawn(optilab, tmp_path):
     assert b"<svg" in (tmp_path / "a.svg").read_bytes()
 
 
+def test_each_rate_of_a_list_is_an_optimizer(optilab, tmp_path):
+    """On the command line, in `Lab`, and of a config, whose lines are still named."""
+    listed = "algo=[{name: sgd, lr: 0.1}, {name: sgd, lr: 0.3}, {name: adam, lr: 0.1}, {name: adam, lr: 0.3}]"
+    written, asked = (
+        optilab("optimize", *line, "--no-save", "--json").stdout
+        for line in (("--set", listed), ("sgd,adam", "--lr", "0.1,0.3"))
+    )
+    assert asked == written
+    assert (
+        Lab(tmp_path).optimize(["sgd", "adam"], lr=[0.1, 0.3]).document()["results"]
+        == json.loads(asked)["results"]
+    )
+    (tmp_path / "two.yaml").write_text("algo:\n  - name: sgd\n  - name: adam\n    beta1: 2\n    beta2: 0.9\n")
+    refused = optilab("optimize", "two.yaml", "--lr", "0.1,0", code=2).stderr
+    assert refused.count("two.yaml:4: algo[") == 2
+    assert refused.count("--lr: expected a number > 0, got 0") == 2
+    assert "shows one optimizer" in optilab("map", "sgd", "--x", "w1=0:1", "--lr", "0.1,0.3", code=2).stderr
+
+
 @pytest.mark.parametrize(
     ("lr", "function", "start", "epoch"),
     [
@@ -101,6 +120,13 @@ def test_run_is_read_as_it_ran(optilab, tmp_path):
     assert (
         "config.yaml was edited since the run started" in optilab("check", "a", "--expect", "f > 0", code=4).stdout
     )
+
+
+def test_unstable_run_that_has_grown_diverged(optilab, tmp_path):
+    """f is 8 times as high as at the start, on the screen and in the run that is read again."""
+    line = ("optimize", "sgd", "--lr", 0.51, "--name", "a", "--fail-on-divergence")
+    assert "\ndiverged: f rose from 10.5 to 84.2 in 30 steps" in optilab(*line, code=6).stdout
+    assert "\ndiverged: f rose from 10.5 to 84.2 in 30 steps" in str(Lab(tmp_path / "runs").load("a"))
 
 
 @pytest.mark.parametrize("rows", ["", "sgd,0,-5.0,-2.0,10.5,8.0\n", "adam,0,,-2.0,10.5,8.0\n"])

@@ -5,8 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from optilab.lab import Lab
 from optilab.optimize import OBJECTIVES, RULES, Status, descend, maps
 from optilab.optimize.maps import fill_map, run_grid
+from optilab.optimize.schedules import Regime
+from optilab.show.chart import Points, ReferenceLine
 
 LR = np.geomspace(1e-3, 2, 37)[None, :]
 BETA = np.linspace(0, 0.99, 23)[:, None]
@@ -171,3 +174,37 @@ def test_converged_moving_and_diverged_cells_are_told_apart(optilab):
     row = next(line[10:] for line in lines if line[9:10] == "|")
     assert (row[0], row[-1]) == ("?", "x")
     assert "@" in row[:40]
+
+
+def test_unstable_cells_that_have_risen_diverged():
+    """Between the limit of theory, lr 0.5, and ten times the height at the start, and where f has only fallen."""
+    rates = np.array([0.4, 0.5, 0.5001, 0.505, 0.51, 0.6])
+    result = fill_map(RULES["sgd"](), RAVINE, {"algo.lr": rates}, None, 30, 1e-3)
+    paths = [descend(RULES["sgd"](lr=lr), RAVINE) for lr in rates.tolist()]
+    risen = [bool(path.values[-1] > path.values[0]) for path in paths]
+    assert risen == [False, False, False, True, True, True]
+    assert [path.status is Status.DIVERGED for path in paths] == result.diverged[0].tolist() == risen
+    assert result.ends.values[0, :4].tolist() == [float(path.values[-1]) for path in paths[:4]]
+    noisy = descend(RULES["sgd"](lr=0.51), RAVINE, regime=Regime(noise=1e-9))
+    assert noisy.status is Status.MOVING  # theory says nothing
+
+
+@pytest.mark.parametrize(
+    ("rule", "axis", "limit", "best"),
+    [
+        ("sgd", "lr=0.01:0.6", 0.5, 0.4762),
+        ("momentum", "lr=0.01:3", 2 * 1.5 / (4 * 0.5), None),
+        ("adam", "lr=0.01:1", None, None),
+    ],
+)
+def test_one_axis_is_a_curve_with_its_limit(rule, axis, limit, best, tmp_path):
+    result = Lab(tmp_path).map(rule, x=axis, epochs=30)
+    curve, *marks = result.chart().panels[0].marks
+    ends = [descend(replace(result.map.rule, lr=lr), RAVINE).values[-1] for lr in curve.x]
+    assert np.allclose(curve.y, np.where(result.map.diverged[0], np.nan, ends), rtol=1e-12, equal_nan=True)
+    lines = [mark.x for mark in marks if isinstance(mark, ReferenceLine)]
+    stars = [mark.x[0] for mark in marks if isinstance(mark, Points)]
+    assert lines == ([] if limit is None else [pytest.approx(limit)])
+    assert stars == ([] if best is None else [pytest.approx(best, abs=1e-4)])
+    if best:  # thirty steps are not the long run
+        assert result.map.summary["best"]["algo.lr"] == pytest.approx(0.4607, abs=1e-4)

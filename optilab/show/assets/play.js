@@ -146,7 +146,7 @@ function follow(rule, values, { fn, start, epochs, noise, seed } = state) {
     path = { fn, ...run(settingsOf(rule, values), start, epochs, added) },
     limit = fn.everywhere && !noise ? theoryOf(rule, values, path)?.limit : undefined,
     hasEnded = path.count <= epochs || !isFinite(heightAt(path, 0));
-  path.isUnstable = values.lr > limit * (1 + data.limit_rounding);
+  path.isUnstable = limit > 0 && values.lr > limit * (1 + data.limit_rounding);
   return { ...path, status: hasEnded ? "diverged" : statusAt(path, path.count - 1) };
 }
 
