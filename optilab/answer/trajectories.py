@@ -14,7 +14,7 @@ from optilab.errors import ExitCode
 from optilab.numbers import column, point
 from optilab.optimize import Status
 from optilab.optimize.formula import spelled_coordinates
-from optilab.optimize.rule import FormulaRule, Rule
+from optilab.optimize.rule import FormulaRule, Rule, settings_of
 from optilab.optimize.user_rule import UserRule
 from optilab.proposals import Call, Proposal
 from optilab.show import terminal
@@ -225,7 +225,8 @@ class LabPaths(Answer):
         if self.options is not None:
             code = best.rule.code.definition if isinstance(best.rule, UserRule) else None
             name = code or best.rule.name
-            rate = {"lr": best.rule.lr} if "lr" in self.options else {}  # one of those that were asked for
+            # one of the rates that were asked for
+            rate = {"lr": settings_of(best.rule)["lr"]} if "lr" in self.options else {}
             again = Call("optimize", options={"algo": name, **self.options, **rate})
             yield Proposal("see one in detail: ", again)
 

@@ -198,11 +198,12 @@ class LabMap(Answer):
         """Final value or epochs over the axes, with the limits of theory where they are known; basins where both axes
         are coordinates of the start."""
         result = self.map
-        scales = [Scale(axis.key.removeprefix("algo."), axis.low, axis.high, axis.log) for axis in self.axes]
-        if len(scales) == 1:
-            panel = _curve(result, scales[0], self.quantity)
+        x, *others = (Scale(axis.key.removeprefix("algo."), axis.low, axis.high, axis.log) for axis in self.axes)
+        if others:
+            marks = _basins(result) if result.of_starts else _values(result, self.quantity)
+            panel = Panel(tuple(marks), x, others[0])
         else:
-            panel = Panel(tuple(_basins(result) if result.of_starts else _values(result, self.quantity)), *scales)
+            panel = _curve(result, x, self.quantity)
         settings = ", ".join(f"{name} {short_setting(value)}" for name, value in result.settings.items())
         title = [
             f"{result.rule.name} on {result.function.name}",
