@@ -53,9 +53,7 @@ class Report(ComparisonOptions, ColumnOptions, FolderOptions, OutputOptions):
             answers = [*runs, *filter(None, [trainings])]
             parts = [Details(answer.question, answer.painted()) for answer in answers]
             if self.columns:
-                blocks = with_columns(
-                    parts[-1].blocks, answers[-1].table(), self.columns, self.flag("columns")
-                )
+                blocks = with_columns(parts[-1].blocks, answers[-1].table(), self.columns, self.flag("columns"))
                 parts[-1] = replace(parts[-1], blocks=blocks)
             content = self._page(parts)
         write_page(path, content)

@@ -61,13 +61,12 @@ class PlotRuns(FileOptions, FolderOptions, OutputOptions):
         selection, file = select_runs(place.folder, self.names), next(iter(self.out or ()), None)
         for note in selection.notes:
             terminal.note(note)
-        chooses_curves = self.curves or self.panel or self.label
-        if chooses_curves:
+        if self.curves or self.panel or self.label:
             selection.require_trainings()
         charts = [LabRun(record).chart() for record in selection.on_functions]
         facts: dict[str, Any] = {"picture": file, "shared": "", "groups": []}
         if selection.entries:
-            if (chart := None if chooses_curves else _of_settings(selection)) is None:
+            if (chart := self._outcomes(selection)) is None:
                 chart, facts = self._curves(selection, place, file)
             facts["shared"] = chart.title
             charts.append(chart)
@@ -77,6 +76,19 @@ class PlotRuns(FileOptions, FolderOptions, OutputOptions):
         answer = Plot([] if file else [chart], facts, self.out or (), drawn=chart)
         self.save(answer)
         return answer
+
+    def _outcomes(self, selection: "Selection") -> "Chart | None":
+        """The chart of one benchmark, or over the settings of one sweep; None where curves are asked for, or nothing
+        else is known."""
+        from optilab.judge.groups import Group, relabeled
+
+        if view := comparison.benchmark_view(selection.entries):
+            if self.curves or self.panel not in (None, "accuracy"):
+                return None
+            chart = view.chart()
+            rules = relabeled([Group(name, {}, {}) for name in chart.series], self.label or ())
+            return replace(chart, series=tuple(rule.label for rule in rules))
+        return None if self.curves or self.panel or self.label else _of_settings(selection)
 
     def _curves(self, selection: "Selection", place: Place, file: str | None) -> "tuple[Chart, dict[str, Any]]":
         """The curves of trainings, and their document; of a benchmark, those of the evaluated trainings by optimizer.
@@ -117,17 +129,13 @@ class Plot(SimpleAnswer):
 
 
 def _of_settings(chosen: "Selection") -> "Chart | None":
-    """The chart over the settings of one sweep that has tried three or more, or that of a benchmark; else None."""
+    """The chart over the settings of one sweep that has tried three or more; else None."""
     from optilab.answer.charts.settings import settings_chart
     from optilab.judge.groups import request_of
     from optilab.judge.measure import Measure
 
     entries = chosen.entries
-    if len(entries) != 1 or not isinstance(entries[0], Study):
-        return None
-    if view := comparison.benchmark_view(entries):
-        return view.chart()
-    if entries[0].manifest["command"] != "sweep":
+    if len(entries) != 1 or not isinstance(entries[0], Study) or entries[0].manifest["command"] != "sweep":
         return None
     metric = str(request_of(entries[0]).get("metric", "val_acc"))
     return (
