@@ -5,7 +5,7 @@ All verdicts are those of `judge.judge`.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -13,6 +13,7 @@ from optilab.answer.answer import Answer
 from optilab.answer.charts.races import benchmark_chart
 from optilab.answer.comparison_tables import best_clauses, judged_values, more_advice, purpose_of_more
 from optilab.judge.comparison import looked_before
+from optilab.judge.groups import Group, Grouping, groups
 from optilab.judge.judge import alpha, confidence_of
 from optilab.numbers import Units, brief, digits
 from optilab.proposals import Call
@@ -232,23 +233,34 @@ class BenchmarkView(Answer):
     def details(self) -> Iterator[Block]:
         """The trainings that were judged, best first."""
         from optilab.answer.comparison_page import failed, of_groups
-        from optilab.judge.groups import Group, groups
 
-        result = self.result
-        chosen = [
-            Group(
-                f"{table.network}: {row.key}" if len(result.networks) > 1 else row.key,
-                {},
-                dict(trained),
-                table.raced[row.key].repeat_of,
-            )
-            for table in result.networks
+        evaluated = self.evaluated
+        names = [
+            self._name_on(table, row.key)
+            for table in self.result.networks
             for row in (table.judgment.ranked if table.judgment else ())
-            if (trained := table.raced[row.key].runs)  # none where every setting diverged
+        ]
+        chosen = sorted(evaluated.groups, key=lambda group: names.index(group.label))
+        yield from failed([self.study])
+        yield from of_groups(chosen, evaluated, [self.study])
+
+    @property
+    def evaluated(self) -> Grouping:
+        """The trainings that were judged: a group for each optimizer on each network, in the order and the colors of
+        the chart."""
+        chosen = [
+            Group(self._name_on(table, rule), {}, dict(raced.runs), raced.repeat_of)
+            for table in self.result.networks
+            if table.judgment
+            for rule in self.result.rules
+            if (raced := table.raced[rule]).runs  # none where every setting diverged
         ]
         trainings = [run for group in chosen for run in group.runs.values()]
-        yield from failed([self.study])
-        yield from of_groups(chosen, groups(trainings), [self.study])
+        return replace(groups(trainings), groups=tuple(chosen))
+
+    def _name_on(self, table: BenchmarkTable, rule: str) -> str:
+        """The name of an optimizer, with that of the network where there are several."""
+        return f"{table.network}: {rule}" if len(self.result.networks) > 1 else rule
 
     def document(self) -> dict[str, Any]:
         result, step = self.result, self.next_step

@@ -42,9 +42,11 @@ def compare_selection(
     best: bool = False,
     labels: Sequence[str] = (),
 ) -> "LabComparison":
-    """The comparison of the selected runs, as `compare_runs` takes it. UsageError without a run."""
+    """The comparison of the selected runs, as `compare_runs` takes it. UsageError without a run, and for runs that are
+    not trainings."""
     from optilab.judge.comparison import compare_runs
 
+    selection.require_trainings()
     looks = selection.looks
     if not selection.records:
         raise UsageError("\n".join(["nothing to compare: the study has no run yet", *selection.notes]))

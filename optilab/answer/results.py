@@ -111,12 +111,12 @@ class LabRun(LabEntry[Record]):
 
     def chart(self) -> "Chart":
         """Loss, accuracy and layers of a training; the paths of an `optimize` run."""
-        return curves([self.entry]) if self._is_training else self._view.chart()
+        return curves([self.entry]) if self._is_training else self.answer.chart()
 
     def blocks(self) -> Iterable[Block]:
         """The epochs and a short diagnosis; for an `optimize` run its paths."""
         if not self._is_training:
-            yield from self._view.blocks()
+            yield from self.answer.blocks()
             return
         yield from (self.headline, "", self.table(), "")
         with suppress(OptilabError):  # a run that has not begun, or is damaged, has none
@@ -124,13 +124,15 @@ class LabRun(LabEntry[Record]):
 
     def painted(self) -> list[Block]:
         """The numbers of the epochs come after the curves of a training."""
+        if not self._is_training:
+            return self.answer.painted()
         blocks = super().painted()
-        epochs = [block for block in blocks if self._is_training and isinstance(block, Table)]
+        epochs = [block for block in blocks if isinstance(block, Table)]
         return [*(block for block in blocks if block not in epochs), *epochs]
 
     def table(self) -> Table:
         """The epochs; the paths of an `optimize` run."""
-        return self._every_row if self._is_training else self._view.table()
+        return self._every_row if self._is_training else self.answer.table()
 
     @property
     def _every_row(self) -> Table:
@@ -139,13 +141,13 @@ class LabRun(LabEntry[Record]):
 
     @property
     def question(self) -> str:
-        return self._view.question
+        return self.answer.question
 
     def details(self) -> Iterable[Block]:
-        return self._view.details()
+        return self.answer.details()
 
     @property
-    def _view(self) -> "LabComparison | LabPaths":
+    def answer(self) -> "LabComparison | LabPaths":
         """The training alone, as a comparison of one group; or the paths of an `optimize` run."""
         from optilab.judge.groups import Selection
         from optilab.judge.measure import Measure

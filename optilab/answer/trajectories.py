@@ -19,6 +19,7 @@ from optilab.optimize.user_rule import UserRule
 from optilab.proposals import Call, Proposal
 from optilab.show import terminal
 from optilab.show.blocks import Block, Hint, Sentence, Verbatim
+from optilab.show.chart import Chart
 from optilab.show.table import Column, Table, grid
 from optilab.study.paths import rows
 from optilab.words import plural, setting, settings_text
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from optilab.config.optimize import OptimizeConfig
     from optilab.judge.claims import ClaimResult
     from optilab.optimize import Trajectory
-    from optilab.show.chart import Chart
 
 HEAD, TAIL = 12, 8
 """Rows shown of a path that is longer than both."""
@@ -97,18 +97,18 @@ class LabPaths(Answer):
         """A sentence for each path: how it ended, its last point, and the distance to the minimum."""
         return {label: ending(self.config, path) for label, path in self.paths.items()}
 
-    def chart(self) -> "Chart":
+    def chart(self) -> Chart:
         """The paths on the contours of the function, as `optimize --out` draws them."""
         return self._chart(self.note)
 
-    def film(self) -> "Chart":
+    def film(self) -> Chart:
         """The chart, if the function has a plane, on which the lines of a film grow."""
         from optilab.answer.charts.paths import require_plane
 
         require_plane(self.function)
         return self.chart()
 
-    def _chart(self, note: str = "") -> "Chart":
+    def _chart(self, note: str = "") -> Chart:
         from optilab.answer.charts.paths import paths_chart  # slow to import
 
         return paths_chart(self.function, dict(zip(self.config.legend, self.paths.values(), strict=True)), note)
@@ -163,6 +163,11 @@ class LabPaths(Answer):
             diverged = [label for label, status in self.verdicts.items() if status == Status.DIVERGED]
             terminal.note(f"diverged: {', '.join(diverged)}")
         return [Verbatim(self.run)] if self.run else []
+
+    def painted(self) -> list[Block]:
+        """The trajectories and losses come before their numbers."""
+        heading, *numbers = (block for block in self.blocks() if not isinstance(block, Chart))
+        return [heading, self.chart(), *numbers]
 
     def blocks(self) -> Iterator[Block]:
         """One path in full, or a line for each of several, then the picture and the run."""

@@ -107,15 +107,18 @@ class Histories:
 
 def histories(records: Sequence[Record], labels: Sequence[str] = ()) -> Histories:
     """The curves of runs, by group, relabeled. Groups without an epoch are left out of the labels as well."""
-    grouping = groups(records)
-    curves = [history(group.label, group.runs) for group in grouping.groups]
+    drawn = histories_of(groups(records))
+    if (empty := drawn.without_epochs) and drawn.groups:
+        drawn = histories_of(groups([record for record in records if record not in empty]))
+    return replace(drawn, groups=relabeled(drawn.groups, labels), without_epochs=empty)
+
+
+def histories_of(grouping: Grouping) -> Histories:
+    """The curves of groups, and the runs of those without an epoch."""
+    curves = [history(group.label, group.runs, group.repeats) for group in grouping.groups]
     pairs = list(zip(grouping.groups, curves, strict=True))
     empty = [record for group, drawn in pairs if drawn is None for record in group.runs.values()]
-    if empty and any(curves):
-        return replace(
-            histories([record for record in records if record not in empty], labels), without_epochs=tuple(empty)
-        )
-    drawn = relabeled([drawn for drawn in curves if drawn is not None], labels)
+    drawn = tuple(drawn for drawn in curves if drawn is not None)
     return Histories(drawn, title(grouping), tuple(empty), grouping.repeated)
 
 

@@ -81,6 +81,8 @@ class Selection(NamedTuple):
     """The runs and studies that were named."""
     others: Mapping[str, str] = {}
     """Runs that are not trainings, where a pattern includes them, and their commands."""
+    on_functions: Sequence[Record] = ()
+    """The runs on test functions that were named; `entries` lacks them."""
 
     @property
     def notes(self) -> list[str]:
@@ -92,29 +94,32 @@ class Selection(NamedTuple):
             notes.append(f"{left_out} {'is' if len(self.others) == 1 else 'are'} left out: not trainings")
         return notes
 
+    def require_trainings(self) -> None:
+        """UsageError for runs on test functions, which have no epochs of a network."""
+        if self.on_functions:
+            got = (f"{run.name} is a run of `optilab {run.manifest['command']}`" for run in self.on_functions)
+            raise UsageError(f"expected trainings; {', '.join(got)}")
+
 
 def select_runs(directory: Path, names: Sequence[str]) -> Selection:
-    """The trainings that names, paths, patterns, `latest` and studies (all their trials) mean, each once. A pattern
-    means trainings only, where there is one.
+    """The trainings that names, paths, patterns, `latest` and studies (all their trials) mean, each once, and apart
+    from them the runs on test functions. A pattern means trainings only, where there is one.
 
     The confirmation of a sweep is a separate study: together with the trainings that chose its settings, it would be
     neither a fair sample nor a new one.
 
-    Raises what `runs.locate` raises, CheckpointError for a directory that is not readable as a run, RunError for a
-    study whose study.yaml was edited, and UsageError for runs of another command.
+    Raises what `runs.locate` raises, CheckpointError for a directory that is not readable as a run, and RunError for a
+    study whose study.yaml was edited.
     """
     entries = runs.read_selected(directory, names)
     plain = [name for name in names if not runs.is_pattern(name)]
     named = {entry.path for entry in runs.read_selected(directory, plain)}
-    other_commands = [entry for entry in entries if isinstance(entry, Record) and not entry.is_training]
-    others = {e.path: f"optilab {e.manifest['command']}" for e in other_commands if e.path not in named}
+    on_functions = {e.path: e for e in entries if isinstance(e, Record) and not e.is_training}
+    others = {path: f"optilab {e.manifest['command']}" for path, e in on_functions.items() if path not in named}
     if len(others) == len(entries) or len(plain) == len(names):
         others = {}
-    if wrong := [entry for entry in other_commands if entry.path not in others]:
-        got = ", ".join(f"{entry.name} is a run of `optilab {entry.manifest['command']}`" for entry in wrong)
-        raise UsageError(f"expected trainings; {got}")
     records, left_out, looks = dict[Path, Record](), dict[str, str](), 0
-    entries = [entry for entry in entries if entry.path not in others]
+    entries = [entry for entry in entries if entry.path not in on_functions]
     for entry in entries:
         if isinstance(entry, Record):
             records[entry.path] = entry
@@ -124,7 +129,9 @@ def select_runs(directory: Path, names: Sequence[str]) -> Selection:
         readable, unreadable = entry.runs()
         records |= {run.path: run for run in readable}
         left_out |= {f"{entry.name}/{name}": reason for name, reason in unreadable.items()}
-    return Selection(list(records.values()), left_out, looks, entries, {p.name: c for p, c in others.items()})
+    named_runs = [entry for path, entry in on_functions.items() if path not in others]
+    left = {path.name: command for path, command in others.items()}
+    return Selection(list(records.values()), left_out, looks, entries, left, named_runs)
 
 
 def settings(record: Record) -> dict[str, Any]:

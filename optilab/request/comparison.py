@@ -72,11 +72,15 @@ class ComparisonOptions(Request):
 
         return read_measure(metric, str(self.at), self.target, self.until)
 
+    @property
+    def compares(self) -> bool:
+        """True if an option says how to compare."""
+        return bool(ComparisonOptions.model_fields.keys() & self.arguments.keys())
+
     def compare(self, selection: "Selection", metric: str) -> "LabComparison | BenchmarkView":
         """The comparison that the options ask for; of a benchmark, without them, its own result. UsageError for what
         they do not accept."""
-        chosen = ComparisonOptions.model_fields.keys() & self.arguments.keys()
-        if not chosen and (view := benchmark_view(selection.entries)):
+        if not self.compares and (view := benchmark_view(selection.entries)):
             return view
         measure, keys = self._measure(metric), self.by or ()
         by = [key.strip() for key in keys.split(",")] if isinstance(keys, str) else list(keys)

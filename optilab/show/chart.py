@@ -5,7 +5,7 @@ and the number of each series. The number is the series' color, dashes, marker a
 decides only what its medium demands: a terminal shows no bands and no thin lines, a file has room for names.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
@@ -265,3 +265,26 @@ class Chart:
                 if isinstance(first, Points) and isinstance(mark, Points) and first.series != mark.series:
                     marks[mark.label] = replace(first, series=None)
         return marks
+
+
+def joined(charts: Sequence[Chart]) -> Chart:
+    """Charts below each other, such as those of the runs of one exercise; a series of a name that another one has has
+    its number, too. No mark may hold numbers of series as its values."""
+    names = list(dict.fromkeys(name for chart in charts for name in chart.series))
+    rows = []
+    for chart in charts:
+        numbers = [names.index(name) for name in chart.series]
+        for row in chart.rows:
+            panels = (
+                replace(panel, marks=tuple(_renumbered(mark, numbers) for mark in panel.marks))
+                for panel in row.panels
+            )
+            rows.append(replace(row, panels=tuple(panels)))
+    return Chart(tuple(rows), tuple(names), "; ".join(filter(None, (chart.title for chart in charts))))
+
+
+def _renumbered(mark: Mark, numbers: Sequence[int]) -> Mark:
+    """A mark whose series has another number: `numbers` has the new one of each."""
+    if isinstance(mark, Contour) or mark.series is None or not numbers:
+        return mark
+    return replace(mark, series=numbers[mark.series])

@@ -50,6 +50,8 @@ MAX_HEIGHTS = 500
 MAX_FRAMES, SECONDS, DPI = 120, 8, 82
 """Limits of an animation."""
 
+_HANDLE = 6
+"""Letters that the line of a legend takes, left of its name."""
 _DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
 _DASHED, _DOTTED = (0, (5, 3)), (0, (1, 3))
 
@@ -145,11 +147,13 @@ def _figure(chart: Chart, palette: Palette, size: PaperSize | None) -> "Figure":
     rows = [*chart.rows] if size is None else [part for row in chart.rows for part in _split_row(row, size)]
     width = size.width if size else 11.0 if any(len(row.panels) > 1 for row in rows) else 7.0
     points = size.points if size else 11.0
-    letters = 143 * width / points
-    title, labels = "\n".join(wrap(chart.title, int(letters))), list(_legend(chart, palette))
+    letters = int(0.92 * 143 * width / points)  # that fit side by side
+    title, labels = "\n".join(wrap(chart.title, letters)), list(_legend(chart, palette))
+    labels = [(handle, fill(label, letters - _HANDLE)) for handle, label in labels]
     longest = max((len(label) for _, label in labels), default=0)
-    across = max(1, min(len(labels), int(0.92 * letters / (6 + longest))))
-    height = sum(row.height for row in rows) + 0.25 * (ceil(len(labels) / across) + title.count("\n") + 1)
+    across = max(1, min(len(labels), letters // (_HANDLE + longest)))
+    lines = sum(1 + label.count("\n") for _, label in labels)
+    height = sum(row.height for row in rows) + 0.25 * (ceil(lines / across) + title.count("\n") + 1)
     figure = Figure(figsize=(width, height), layout="constrained")
     figure._repr_png_ = partial(png, figure)  # type: ignore[attr-defined]  # a notebook without pyplot shows it
     columns = lcm(*(len(row.panels) for row in rows))
@@ -196,7 +200,7 @@ def _legend(chart: Chart, palette: Palette) -> Iterator[tuple[Any, str]]:
     widest = {line.series: line for line in sorted(lines, key=lambda line: line.width)}
     for series, name in enumerate(chart.series):
         if series in widest:
-            yield Line2D([], [], **_style(widest[series], palette)), fill(name, 100)
+            yield Line2D([], [], **_style(widest[series], palette)), name
     roles = {line.role: line for line in lines if line.role}
     for role, line in roles.items() if len(roles) > 1 else ():
         dashes: Any = _DASHED if line.dash == "dashed" else "-"

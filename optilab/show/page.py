@@ -49,12 +49,20 @@ def asset(name: str) -> str:
 
 def render(title: str, blocks: Iterable[Block]) -> bytes:
     """The page of an answer, as UTF-8."""
-    visible = [block for block in blocks if not (isinstance(block, Hint) or _repeats(block, title))]
+    return render_parts(title, [Details("", blocks)])
+
+
+def render_parts(title: str, parts: Sequence[Details]) -> bytes:
+    """The page of several answers, each below its heading, as UTF-8."""
+    return document("page.html", None, title=title, parts=[_part(part, part.title or title) for part in parts])
+
+
+def _part(part: Details, heading: str) -> Any:
+    """An answer for templates: its verdict and its next step come first, and the numbers of its series are its own."""
+    visible = [block for block in part.blocks if not (isinstance(block, Hint) or _repeats(block, heading))]
     first = [block for block in visible if isinstance(block, Verdict | NextStep)]
     rest = [block for block in visible if block not in first]
-    return document(
-        "page.html", None, title=title, first=first, blocks=rest, series_numbers=_series_numbers(visible)
-    )
+    return SimpleNamespace(title=part.title, blocks=[*first, *rest], series_numbers=_series_numbers(visible))
 
 
 def _repeats(block: Block, title: str) -> bool:

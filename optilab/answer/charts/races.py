@@ -1,6 +1,7 @@
 """Charts: of a race performance profiles and the cost after more and more tuning, of a benchmark curves."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -57,11 +58,13 @@ def benchmark_chart(result: BenchmarkResult) -> Chart:
     networks = [table for table in result.networks if table.judgment]
     if not networks:
         raise DataError("nothing to draw: no optimizer has an evaluated training")
-    panels = [_judged(table, result.rules) for table in networks]
+    panels, title = [_judged(table, result.rules) for table in networks], ""
+    if len(panels) == 1:
+        title, panels = panels[0].title, [replace(panels[0], title="")]
     rows = tuple(
         PanelRow(tuple(panels[i : i + PANELS_PER_ROW]), 3.6) for i in range(0, len(panels), PANELS_PER_ROW)
     )
-    return Chart(rows, tuple(result.rules))
+    return Chart(rows, tuple(result.rules), title)
 
 
 def _multiples(label: str, highest: float, lowest: float = 1.0) -> Scale:

@@ -42,6 +42,7 @@ class ExportRuns(FolderOptions, OutputOptions):
         from optilab.judge.groups import select_runs
 
         selection = select_runs(place.folder, self.names)
+        selection.require_trainings()
         if self.out is None and self.tensorboard is None:
             raise UsageError("expected --out FILE or --tensorboard DIR, as in --out rows.csv")
         table = None if self.out is None else exported.table_file(self.out, self.force)

@@ -1,6 +1,5 @@
-"""`optilab runs plot`: the curves and layers of runs, or the settings of a sweep."""
+"""`optilab runs plot`: the curves and layers of runs, the settings of a sweep, the trajectories of `optimize`."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,7 +17,7 @@ from optilab.request.options import (
     RunNames,
 )
 from optilab.request.request import Place
-from optilab.runs import Record, Study
+from optilab.runs import Study
 from optilab.show import terminal
 from optilab.words import FEW, some
 
@@ -29,10 +28,11 @@ if TYPE_CHECKING:
 
 
 class PlotRuns(FileOptions, FolderOptions, OutputOptions):
-    """Draw runs of networks: loss, accuracy and layers; runs that differ in nothing but the seed as one curve.
+    """Draw runs: of networks loss, accuracy and layers; runs that differ in nothing but the seed as one curve.
 
     For a sweep of three settings or more, the outcome over them: a curve over one key, a heat map of two, the means
-    over more. For a benchmark, the evaluated trainings.
+    over more. For a benchmark, the evaluated trainings. Runs of optimize come before the trainings: trajectories and
+    losses.
     """
 
     EXAMPLES = (
@@ -54,33 +54,64 @@ class PlotRuns(FileOptions, FolderOptions, OutputOptions):
     quiet: Annotated[bool, QUIET, Doc("Print the plot's file and nothing else")] = False
 
     def run(self, place: Place) -> "Plot":
-        from optilab.answer.charts.training import training_chart
-        from optilab.judge.curves import histories
+        from optilab.answer.results import LabRun
         from optilab.judge.groups import select_runs
+        from optilab.show.chart import joined
 
         selection, file = select_runs(place.folder, self.names), next(iter(self.out or ()), None)
         for note in selection.notes:
             terminal.note(note)
-        chart = None if self.curves or self.panel or self.label else _of_settings(selection)
-        facts: dict[str, Any] = {"picture": file, "shared": chart.title if chart else "", "groups": []}
-        left_out: Mapping[str, Sequence[Record]] = {}
-        if chart is None:
-            groups = histories(selection.records, self.label or ())
-            if not groups.groups:
-                raise comparison.missing_epoch(groups.without_epochs)
-            chart, facts = training_chart(groups, self.panel), _plot_document(groups, file)
-            left_out = {
-                "no epoch yet": groups.without_epochs,
-                "another run has the same settings and seed": groups.repeated,
-            }
+        if self.curves or self.panel or self.label:
+            selection.require_trainings()
+        charts = [LabRun(record).chart() for record in selection.on_functions]
+        facts: dict[str, Any] = {"picture": file, "shared": "", "groups": []}
+        if selection.entries:
+            if (chart := self._outcomes(selection)) is None:
+                chart, facts = self._curves(selection, place, file)
+            facts["shared"] = chart.title
+            charts.append(chart)
+        chart = charts[0] if len(charts) == 1 else joined(charts)
         if self.title is not None:
             chart = replace(chart, title=self.title)
-        for reason, records in left_out.items():
-            if records and not place.silent:
-                terminal.note(f"not drawn: {some([record.name for record in records], FEW)}: {reason}")
         answer = Plot([] if file else [chart], facts, self.out or (), drawn=chart)
         self.save(answer)
         return answer
+
+    def _outcomes(self, selection: "Selection") -> "Chart | None":
+        """The chart of one benchmark, or over the settings of one sweep; None where curves are asked for, or nothing
+        else is known."""
+        from optilab.judge.groups import Group, relabeled
+
+        if view := comparison.benchmark_view(selection.entries):
+            if self.curves or self.panel not in (None, "accuracy"):
+                return None
+            chart = view.chart()
+            rules = relabeled([Group(name, {}, {}) for name in chart.series], self.label or ())
+            return replace(chart, series=tuple(rule.label for rule in rules))
+        return None if self.curves or self.panel or self.label else _of_settings(selection)
+
+    def _curves(self, selection: "Selection", place: Place, file: str | None) -> "tuple[Chart, dict[str, Any]]":
+        """The curves of trainings, and their document; of a benchmark, those of the evaluated trainings by optimizer.
+        DataError where there is no epoch yet."""
+        from optilab.answer.charts.training import training_chart
+        from optilab.judge.curves import histories, histories_of
+        from optilab.judge.groups import relabeled
+
+        if view := comparison.benchmark_view(selection.entries):
+            groups = histories_of(view.evaluated)
+            groups = replace(groups, groups=relabeled(groups.groups, self.label or ()))
+        else:
+            groups = histories(selection.records, self.label or ())
+        if not groups.groups:
+            raise comparison.missing_epoch(groups.without_epochs)
+        left_out = {
+            "no epoch yet": groups.without_epochs,
+            "another run has the same settings and seed": groups.repeated,
+        }
+        for reason, records in left_out.items():
+            if records and not place.silent:
+                terminal.note(f"not drawn: {some([record.name for record in records], FEW)}: {reason}")
+        return training_chart(groups, self.panel), _plot_document(groups, file)
 
 
 @dataclass(frozen=True, repr=False)
@@ -98,17 +129,13 @@ class Plot(SimpleAnswer):
 
 
 def _of_settings(chosen: "Selection") -> "Chart | None":
-    """The chart over the settings of one sweep that has tried three or more, or that of a benchmark; else None."""
+    """The chart over the settings of one sweep that has tried three or more; else None."""
     from optilab.answer.charts.settings import settings_chart
     from optilab.judge.groups import request_of
     from optilab.judge.measure import Measure
 
     entries = chosen.entries
-    if len(entries) != 1 or not isinstance(entries[0], Study):
-        return None
-    if view := comparison.benchmark_view(entries):
-        return view.chart()
-    if entries[0].manifest["command"] != "sweep":
+    if len(entries) != 1 or not isinstance(entries[0], Study) or entries[0].manifest["command"] != "sweep":
         return None
     metric = str(request_of(entries[0]).get("metric", "val_acc"))
     return (
