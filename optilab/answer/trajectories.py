@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from optilab.config.optimize import OptimizeConfig
     from optilab.judge.claims import ClaimResult
     from optilab.optimize import Trajectory
+    from optilab.optimize.theory import Motion
 
+MAX_TILT = 1e-6
+"""A direction is a coordinate if the rest of it is at most about the root of this."""
 HEAD, TAIL = 12, 8
 """Rows shown of a path that is longer than both."""
 STYLES = {Status.CONVERGED: "green", Status.MOVING: "yellow", Status.DIVERGED: "red"}
@@ -194,6 +197,19 @@ class LabPaths(Answer):
         if names := ", ".join(f"{label} from epoch {epoch}" for label, epoch in epochs.items()):
             yield f"chaotic: {names}: rounding decides the path; its digits are float64 arithmetic in this order"
 
+    def _rises(self) -> Iterator[str]:
+        """Why f rises again at the end of a path of an adaptive rule such as RMSProp."""
+        from optilab.optimize.path import late_rise
+
+        for label, rule, path in self.rule_paths:
+            if rise := None if self.config.regime.changed else late_rise(rule, path, self.function):
+                rate = f"lr/sqrt({rise.memory}) along w{rise.coordinate + 1}"
+                yield (
+                    f"{label}: f rises again from epoch {rise.epoch}: {rise.memory} has forgotten the earlier "
+                    f"gradients, so {rate} has grown from {rise.smallest:.3g} to {rise.rate:.3g}, and steps overshoot "
+                    "farther"
+                )
+
     def _single(self) -> Iterator[Block]:
         ((label, rule, path),), config = self.rule_paths, self.config
         yield Sentence(f"{rule.name} on {_where(config)}", "bold")
@@ -206,6 +222,7 @@ class LabPaths(Answer):
         yield Sentence(ending(config, path), STYLES[path.status])
         if sentence := theory(config, rule, path):
             yield sentence
+        yield from self._rises()
         yield from self._chaos()
 
     def _several(self) -> Iterator[Block]:
@@ -226,6 +243,7 @@ class LabPaths(Answer):
         best = ranked[0]
         if known := _theory(config, best.rule, best.path):
             yield from (_best_possible(known.bounds), "")
+        yield from self._rises()
         yield from self._chaos()
         if self.options is not None:
             code = best.rule.code.definition if isinstance(best.rule, UserRule) else None
@@ -389,6 +407,22 @@ def theory(config: "OptimizeConfig", rule: Any, path: "Trajectory") -> str | Non
         f"theory: {stable} lr {prediction.largest_lr:.4g}; distance x{prediction.rate:.4g} per step in the long run"
         f"{measured}{factors}{slower}{best}"
     )
+
+
+def motion_sentences(motions: "Sequence[Motion]") -> Iterator[str]:
+    """For the flattest and the steepest direction of a quadratic, whether a rule overshoots there, and why."""
+    for motion, name in zip((*motions[:1], *motions[1:][-1:]), ("flattest", "steepest"), strict=False):
+        axis = abs(motion.direction)
+        where = f"w{axis.argmax() + 1}" if axis.max() > 1 - MAX_TILT else f"the {name} direction"
+        size, is_real = abs(motion.factor), motion.factor.imag == 0
+        factor = f"{motion.factor.real:.4g}" if is_real else f"{size:.4g}, the modulus of a complex pair"
+        if motion.period == inf:
+            overshoot = "no overshoot" if size <= 1 else "it grows"
+        else:
+            oscillation = f"it overshoots and oscillates every {motion.period:.3g} steps"
+            overshoot = oscillation if size <= 1 else f"{oscillation}, and grows"
+        direction = f"along {where} (curvature {motion.curvature:.4g})"
+        yield f"{direction} a step multiplies the distance by {factor}: {overshoot}"
 
 
 def _best_possible(bounds: Mapping[str, float]) -> str:

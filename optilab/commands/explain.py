@@ -11,6 +11,7 @@ from annotated_doc import Doc
 
 from optilab.annotations import Flag
 from optilab.answer.answer import Answer
+from optilab.answer.trajectories import motion_sentences
 from optilab.errors import UsageError, shown
 from optilab.numbers import digits
 from optilab.optimize import RULES
@@ -24,7 +25,7 @@ from optilab.request.options import QUIET, OutputOptions, SetOptions
 from optilab.request.request import Conflicts, Place
 from optilab.runs.record import MANIFEST
 from optilab.study.paths import require_bare
-from optilab.words import settings_text
+from optilab.words import listed, settings_text
 
 if TYPE_CHECKING:
     from optilab.optimize.path import EvaluatedStatement, WorkedStep
@@ -124,11 +125,15 @@ class WorkedSteps(Answer):
         return "\n".join(self.blocks())
 
     def blocks(self) -> Iterator[str]:
-        """The calculation of each step."""
+        """The calculation of each step, and on a quadratic, after the last step of each rule, why it overshoots."""
+        style = STYLES[self.style]
         for number, worked in enumerate(self.steps):
             if number:
                 yield ""
-            yield from _written(worked, STYLES[self.style])
+            yield from _written(worked, style)
+            following = self.steps[number + 1 :]
+            if not following or following[0].rule is not worked.rule:
+                yield from map(style.sentence.format, _motion(worked))
 
     def document(self) -> dict[str, Any]:
         """The document of one step, or a list of the documents of several."""
@@ -243,6 +248,20 @@ def _written(worked: "WorkedStep", style: Style) -> Iterator[str]:
         yield style.end
     end = ", ".join(f"{value:.9g}" for value in worked.result)
     yield style.sentence.format(f"w after step {worked.t}: ({end})")
+
+
+def _motion(worked: "WorkedStep") -> Iterator[str]:
+    """The motion along the directions of a quadratic; of an adaptive rule while its states stay as they are."""
+    from optilab.optimize import theory
+
+    rule, frozen, begin = worked.rule, None, ""
+    if theory.is_adaptive(rule):
+        states = {line.target: line.value for line in worked.statements if line.is_state and line.target != "w"}
+        frozen = theory.frozen_step(rule, states, worked.t)
+        held = theory.memory_of(rule)
+        begin = f"while {listed(held)} {'stays as it is' if len(held) == 1 else 'stay as they are'}, "
+    for sentence in motion_sentences(theory.motions(rule, worked.function, frozen)):
+        yield f"{begin}{sentence}"
 
 
 def _value(name: str, value: Any) -> "EvaluatedStatement":

@@ -14,6 +14,7 @@ from annotated_doc import Doc
 from optilab.annotations import Argument
 from optilab.answer.answer import SimpleAnswer
 from optilab.commands import COMMANDS
+from optilab.config import SCHEMAS
 from optilab.config.keys import keys_of, shipped
 from optilab.diagnose import CHECKS
 from optilab.errors import UsageError, shown
@@ -67,8 +68,8 @@ def _plain(word: str) -> str:
 
 
 def texts() -> dict[str, str]:
-    """The text of each word: of topics the section, of terms, findings, metrics, options, entries and keys of configs a
-    sentence."""
+    """The text of each word: of topics the section, of terms, findings, metrics, options, and of entries, keys and
+    values of configs a sentence."""
     glossary = {
         term.strip("`").replace("\\|", "|").lower(): row.strip("| ")
         .replace("**", "")
@@ -85,7 +86,7 @@ def texts() -> dict[str, str]:
     }
     metrics = {name: f"{name}: {metric.title}, a column of a training" for name, metric in METRICS.items()}
     topics = {name: "\n".join(_readable(*place)) for name, place in TOPICS.items()}
-    return {**_of_options(), **metrics, **_of_configs(), **findings, **glossary, **topics}
+    return {**_of_options(), **metrics, **_of_values(), **_of_configs(), **findings, **glossary, **topics}
 
 
 def _of_options() -> dict[str, str]:
@@ -118,6 +119,22 @@ def _of_configs() -> dict[str, str]:
         if name not in COMMANDS:  # which --help explains
             words.setdefault(name, meaning)
     return words
+
+
+def _of_values() -> dict[str, str]:
+    """The values that keys of configs choose from, each with a line for every meaning."""
+    owners: dict[str, dict[str, list[str]]] = {}
+    for key in (key for kind in SCHEMAS for key in keys_of(kind)):
+        for value in key.choices if key.choices != ("true", "false") else ():
+            names = owners.setdefault(value, {}).setdefault(f"{key.last}: {key.meaning}", [])
+            names += [key.of] if key.of and key.of not in names else []
+    return {
+        value: "\n".join(
+            f"{value}, a value of {meaning}{f' ({listed(names)})' if names else ''}"
+            for meaning, names in texts.items()
+        )
+        for value, texts in owners.items()
+    }
 
 
 def _readable(page: str, heading: str) -> list[str]:

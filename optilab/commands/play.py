@@ -23,6 +23,7 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from optilab.annotations import ConfigKey, Field, Flag
 from optilab.answer.answer import Answer
+from optilab.answer.trajectories import motion_sentences
 from optilab.config.load import load
 from optilab.config.section import dump
 from optilab.errors import UsageError
@@ -367,13 +368,24 @@ def _steps(
         yield f"the best lr and beta of {rule.name}", f"{place}.lr={lr:.6g}&{place}.beta={beta:.6g}", about
     for place, rule, path in zip(places, config.algo, paths, strict=True):
         away = path.points - np.array(function.minima[0])
-        if rule.name == "adam" and (past := (-np.sign(away[0]) * away).max()) > 0.01 * np.abs(away[0]).max():
-            hidden = "&".join(f"{other}.shown={json.dumps(other == place)}" for other in places)
+        past = (-np.sign(away[0]) * away).max()
+        motions = [f"{sentence}." for sentence in motion_sentences(theory.motions(rule, function))]
+        if past <= 0.01 * np.abs(away[0]).max() or not (rule.name == "adam" or motions):
+            continue
+        hidden = "&".join(f"{other}.shown={json.dumps(other == place)}" for other in places)
+        if rule.name == "adam":
             about = "Adam's steps are about lr long, however small the gradient is, and its average of gradients still "
             about += (
                 f"points ahead at the minimum: a coordinate goes past it by {past:.2g}. Less beta1 turns sooner."
             )
             yield "why Adam overshoots", hidden, about
+        else:
+            about = " ".join(sentence[0].upper() + sentence[1:] for sentence in motions)
+            yield (
+                f"why {rule.name} overshoots",
+                hidden,
+                f"A coordinate goes past the minimum by {past:.2g}. {about}",
+            )
 
 
 # --- a rule and its fields ------------------------------------------------------------------------------------
@@ -383,8 +395,10 @@ def rule_data(key: str, name: str, rule: Rule, tree: Mapping[str, Any]) -> dict[
     """The data of a rule for a page: its text with its variants, and its settings, some with a slider.
 
     `key` stands in the address of the page; `settings` are the numbers of the formula by their names there; `fixed` are
-    the keys of its config that stay as they are.
+    the keys of its config that stay as they are; `memory` is the state of a rule whose step is the gradient over it.
     """
+    from optilab.optimize.path import has_memory_alone
+
     variants = dict(rule.variants) | ({"base": {...: rule.base.formula}} if hasattr(rule, "base") else {})
     chosen_by = {part.partition(".")[0] for part in variants}
     moved = [field for field in fields_of(rule) if "scale" in field or field["name"] in chosen_by]
@@ -399,6 +413,7 @@ def rule_data(key: str, name: str, rule: Rule, tree: Mapping[str, Any]) -> dict[
         "settings": numbers_in_formula(rule),
         "fields": moved,
         "fixed": {name: value for name, value in tree.items() if name not in names},
+        "memory": rule.states[0] if has_memory_alone(rule) else None,
     }
 
 

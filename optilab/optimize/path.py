@@ -17,7 +17,7 @@ from optilab.optimize.program import evaluate
 from optilab.optimize.rule import RULES, Rule, State, quantities_for, settings_in_formula
 from optilab.optimize.schedules import Regime, modified_step
 from optilab.optimize.status import Status
-from optilab.optimize.theory import is_unstable
+from optilab.optimize.theory import is_unstable, memory_of
 from optilab.optimize.user_rule import UserRule
 
 DIVERGENCE_FACTOR = 10.0
@@ -303,6 +303,50 @@ def measured_rate(path: Trajectory, function: Objective) -> float | None:
     window = max(1, end // 8)
     early, late = distances[end // 2 - window : end // 2 + 1], distances[end - window : end + 1]
     return float((late.max() / early.max()) ** (1 / (end - end // 2)))
+
+
+MIN_RISE = 10.0
+"""f rises again if it gets this many times as far above its minimum as it has been."""
+
+
+@dataclass(frozen=True)
+class LateRise:
+    """A step of an adaptive rule that goes too far, since its memory of gradients has forgotten."""
+
+    epoch: int
+    """The epoch at which f was lowest."""
+    memory: str
+    """The name of the state."""
+    coordinate: int
+    smallest: float
+    """The smallest step per gradient along the coordinate, such as lr/sqrt(S) of RMSProp."""
+    rate: float
+    """That of the step whose result is farthest."""
+
+
+def has_memory_alone(rule: Rule) -> bool:
+    """True for a rule whose step is the gradient over its only state, such as RMSProp and Adagrad."""
+    return len(rule.states) == 1 and memory_of(rule) == [*rule.states]
+
+
+def late_rise(rule: Rule, path: Trajectory, function: Objective) -> LateRise | None:
+    """Why f rises again after it was lowest: along a coordinate a step, longer per gradient than before, has turned the
+    gradient's sign and enlarged it. None where f does not rise again, and for other rules than `has_memory_alone`.
+    """
+    floor, epoch = lowest(function), int(np.argmin(path.values))
+    above = path.values - (path.values[epoch] if floor is None else floor)
+    if epoch == 0 or not above[epoch:].max() > MIN_RISE * above[epoch] or not has_memory_alone(rule):
+        return None
+    with np.errstate(all="ignore"):
+        rates = -np.diff(path.points, axis=0) / path.gradients[:-1]
+        before, after = path.gradients[epoch:-1], path.gradients[epoch + 1 :]
+        overshoots = (after * before < 0) & (np.abs(after) > np.abs(before)) & (rates[epoch:] > rates[epoch - 1])
+    if not overshoots.any():
+        return None
+    size = np.where(overshoots, np.abs(after), -1)
+    step, coordinate = np.unravel_index(int(size.argmax()), size.shape)
+    smallest = float(np.nanmin(rates[:, coordinate]))
+    return LateRise(epoch, rule.states[0], int(coordinate), smallest, float(rates[epoch + step, coordinate]))
 
 
 NUDGE = 64 * np.finfo(float).eps

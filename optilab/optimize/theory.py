@@ -6,10 +6,11 @@ for r < 1 the distance shrinks by the factor r per step in the long run (Polyak 
 Other rules have no formula here; their rate can be measured.
 """
 
+from cmath import phase
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from math import nan, sqrt
+from math import inf, nan, pi, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,10 @@ from optilab.optimize.rules import SGD, Momentum, Nesterov
 
 MAX_ROUNDING = 1e-9
 """A learning rate is at the limit of stability within this fraction of it."""
+
+
+MAX_ROUNDED_ANGLE = 1e-6
+"""The largest angle of an eigenvalue that rounding can give to a double one, whose error is the root of rounding's."""
 
 
 class LinearStep(NamedTuple):
@@ -128,6 +133,53 @@ def _unstable_fraction(function: Objective, start: Any, directions: Any) -> floa
     axes = np.linalg.eigh(function.hessian(start))[1]
     length = np.linalg.norm(offset)
     return float((np.abs(offset @ axes) * directions).max() / length) if length else 0.0
+
+
+class Motion(NamedTuple):
+    """The motion along one direction of a quadratic in the long run: a step multiplies the distance to the minimum by
+    `factor`, of a complex pair the one with a positive imaginary part."""
+
+    direction: Floats
+    """(d,), of length 1."""
+    curvature: float
+    factor: complex
+
+    @property
+    def period(self) -> float:
+        """The steps of one oscillation around the minimum: 2 for a negative factor, inf for a positive one."""
+        angle = phase(self.factor)
+        return 2 * pi / angle if angle else inf
+
+
+def motions(rule: Any, function: Objective, frozen: LinearStep | None = None) -> list[Motion]:
+    """The motion along each direction of a quadratic, the flattest first; none without a theory.
+
+    `frozen`: the step of an adaptive rule (`frozen_step`), whose directions are those of D^-1/2 H D^-1/2 with D its
+    preconditioner; they are coordinates where those of H are.
+    """
+    step = frozen or linear_step(rule)
+    if curvatures(function) is None or step is None:
+        return []
+    hessian = function.hessian(np.array(function.start))
+    scale = np.ones(len(hessian)) if step.preconditioner is None else 1 / np.sqrt(step.preconditioner)
+    with np.errstate(all="ignore"):
+        scaled = hessian * np.outer(scale, scale)
+        if not np.isfinite(scaled).all():
+            return []
+        eigenvalues, axes = np.linalg.eigh(scaled)
+        matrices = step.matrices(rule.lr, eigenvalues)
+    if not np.isfinite(matrices).all():
+        return []
+    rows = zip(axes.T, np.linalg.eigvals(matrices), strict=True)
+    of_function = [(axis, float(axis @ hessian @ axis), _factor(pair)) for axis, pair in rows]
+    return sorted((Motion(*row) for row in of_function), key=lambda motion: motion.curvature)
+
+
+def _factor(pair: Any) -> complex:
+    """The larger of two eigenvalues; those of a double one, which rounding makes a pair, are real."""
+    factor = complex(max(pair, key=lambda value: (abs(value), value.imag)))
+    is_real = abs(factor.imag) <= MAX_ROUNDED_ANGLE * abs(factor)
+    return complex(factor.real) if is_real else factor
 
 
 def is_unstable(rule: Any, function: Objective) -> Any:
@@ -261,6 +313,12 @@ def is_adaptive(rule: Any) -> bool:
         return False
     slopes = slopes_of(rule.program)
     return slopes is not None and symbols(slopes.decay) | symbols(slopes.point) <= settings_in_formula(rule).keys()
+
+
+def memory_of(rule: Any) -> list[str]:
+    """The states of an adaptive rule besides its velocity, which `frozen_step` holds; none of another rule."""
+    slopes = slopes_of(rule.program) if is_adaptive(rule) else None
+    return [] if slopes is None else [name for name in rule.states if name != slopes.velocity]
 
 
 def frozen_step(rule: Any, state: Mapping[str, Any], t: int) -> LinearStep:

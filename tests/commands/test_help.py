@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from optilab.commands.help import TOPICS, texts
+from optilab.config import SCHEMAS
+from optilab.config.keys import keys_of
 from optilab.diagnose import CHECKS
 from optilab.optimize import Status
 
@@ -41,6 +43,18 @@ def test_every_word_of_an_answer_has_a_text():
     findings = {check.name for check in CHECKS}
     keys = {"adam", "ravine", "relu", "optimizer.lr", "batch_size"}
     assert {*answers, *of_paths, *of_trainings, *findings, *keys} <= texts().keys()
+
+
+def test_every_value_of_every_key_has_a_text(optilab):
+    """All but true and false, which would have the texts of all switches."""
+    values = {value for kind in SCHEMAS for key in keys_of(kind) for value in key.choices} - {"true", "false"}
+    assert len(values) > 100
+    assert values <= texts().keys()
+    assert optilab("help", "decoupled").stdout.startswith(
+        "decoupled, a value of weight_decay_form: decay added to"
+    )
+    assert "eps inside or outside the root (adagrad and rmsprop)" in optilab("help", "outside").stdout
+    assert "the optimizer sgd" in optilab("help", "gd").stdout.replace("`", "")
 
 
 @pytest.mark.parametrize("word", ["--confirm-seeds", "confirm_seeds"])

@@ -70,7 +70,7 @@ def test_each_rate_of_a_list_is_an_optimizer(optilab, tmp_path):
     (tmp_path / "two.yaml").write_text("algo:\n  - name: sgd\n  - name: adam\n    beta1: 2\n    beta2: 0.9\n")
     refused = optilab("optimize", "two.yaml", "--lr", "0.1,0", code=2).stderr
     assert refused.count("two.yaml:4: algo[") == 2
-    assert refused.count("--lr: expected a number > 0, got 0") == 2
+    assert "--lr: expected a number > 0, got 0\n" in refused
     assert "shows one optimizer" in optilab("map", "sgd", "--x", "w1=0:1", "--lr", "0.1,0.3", code=2).stderr
 
 

@@ -416,6 +416,22 @@ def test_end_elsewhere_is_not_called_converged(function, lr, epochs, opened, opt
         enter(page, start1_exact=near[0], start2_exact=near[1])
 
 
+def test_cards_say_what_overshoots_and_why_f_rises_again(opened, optilab):
+    page = opened(config(["sgd", "momentum", "rmsprop"]))
+    sgd, momentum, rmsprop = page.script(
+        "return [...document.querySelectorAll('#cards .theory')].map((line) => line.textContent)"
+    )
+    assert "steepest direction ×−0.6, overshoots: oscillates every 2 steps" in sgd
+    assert (
+        "Flattest direction ×0.8556, no overshoot; steepest direction complex pair, ×0.7071, overshoots"
+        in momentum
+    )
+    assert f"\nrmsprop: {rmsprop}\n" in optilab("optimize", "rmsprop", "--epochs", 60, "--no-save").stdout
+    page.script("show(30)")
+    page.script(FRAMES)
+    assert "rises again" not in page.script("return cards[2].textContent")
+
+
 def test_guided_steps_are_links_to_what_they_say(opened):
     """On another function there are none."""
     page = opened(config(["sgd", "momentum", "adam"]), "sgd.lr=0.2")
@@ -437,6 +453,10 @@ def test_guided_steps_are_links_to_what_they_say(opened):
     past = float(re.search(r"goes past it by (\S+)\. ", step("why Adam overshoots"))[1])
     assert past == pytest.approx(np.max(rows(page)[2][:, :2]), rel=0.05)
     assert page.script("return state.rules.map(({shown}) => shown)") == [False, False, True]
+    assert "Along w2 (curvature 4) a step multiplies the distance by -0.6: it overshoots" in step(
+        "why sgd overshoots"
+    )
+    assert "the modulus of a complex pair: it overshoots and oscillates" in step("why momentum overshoots")
     assert not opened(config(["sgd"], "rosenbrock")).script("return document.querySelectorAll('#steps a').length")
 
 

@@ -1,5 +1,6 @@
 """formula.js in Node: the paths of a page's data against `descend`, its theory, and formulas that it must refuse."""
 
+import cmath
 import json
 import re
 import subprocess
@@ -309,6 +310,12 @@ LIMITS = """
     return step && curvatures.map((curvature) => [step.limit(settings, curvature), step.rate(settings, curvature)]);
   });
 """
+FACTORS = """
+  return data.map(([text, settings, curvatures]) => {
+    const step = Formula.linearStep(Formula.program(text, Object.keys(settings)));
+    return curvatures.map((curvature) => step.factor(settings, curvature)).map(({ size, angle }) => [size, angle]);
+  });
+"""
 
 
 def limits(formulas_of):
@@ -336,6 +343,9 @@ def test_limits_and_rates_are_those_of_theory(name, form):
         predicted = theory.predict(rule, function)
         assert rows[:, 0].min() == pytest.approx(predicted.largest_lr, rel=1e-12)
         assert rows[:, 1].max() == pytest.approx(predicted.rate, rel=1e-12)
+    for rule, rows in zip(rules, node(FACTORS, data), strict=True):
+        factors = [motion.factor for motion in theory.motions(rule, function)]
+        assert rows == [pytest.approx(cmath.polar(factor), abs=1e-7) for factor in factors]
 
 
 LINEAR = {  # and the matrix of (w, state) for a curvature of 3, lr and beta

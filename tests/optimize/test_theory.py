@@ -1,6 +1,7 @@
 """Theory against the rules themselves: the matrix is one step, the rate is measured, the edge is an edge."""
 
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -8,12 +9,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from optilab.optimize import OBJECTIVES, RULES, Status, descend
-from optilab.optimize.path import measured_rate
+from optilab.optimize.path import late_rise, measured_rate, worked_steps
 from optilab.optimize.rule import formula_rule
 from optilab.optimize.theory import (
     best_rates,
     curvatures,
+    frozen_step,
     linear_step,
+    motions,
     predict,
     spectral_radius,
     stability_limit,
@@ -100,6 +103,37 @@ def test_rate_is_the_measured_one(rule):
     assert measured == pytest.approx(predict(rule, RAVINE).rate, rel=0.005)
 
 
+@pytest.mark.parametrize("rule", [*LINEAR, RULES["sgd"](lr=0.55), RULES["momentum"](lr=1.2, beta=0.4)], ids=str)
+def test_coordinate_oscillates_with_the_period_of_its_factor(rule):
+    """The number of sign changes in 400 steps along each axis of the ravine, and how its largest values change."""
+    path = descend(rule, RAVINE, steps=400).points
+    for axis, motion in enumerate(motions(rule, RAVINE)):
+        assert motion.curvature == pytest.approx(CURVATURES[axis])
+        np.testing.assert_allclose(np.abs(motion.direction), np.eye(2)[axis])
+        along = path[np.abs(path[:, axis]) > 1e-290, axis]
+        changes = np.count_nonzero(np.diff(np.sign(along)))
+        assert changes == pytest.approx(2 * (len(along) - 1) / motion.period, abs=1.5)
+        window = 40
+        early, late = (np.abs(part).max() for part in (along[window : 2 * window], along[-window:]))
+        steps = len(along) - 2 * window
+        assert (late / early) ** (1 / steps) == pytest.approx(abs(motion.factor), rel=0.01)
+
+
+def test_frozen_step_of_adam_has_a_motion():
+    """Its coordinates swing; while S grows they swing more slowly. A turned quadratic has no axes along coordinates."""
+    rule = RULES["adam"](lr=0.2)
+    states = [
+        {line.target: line.value for line in step.statements if line.is_state and line.target != "w"}
+        for step in islice(worked_steps(rule, RAVINE), 5)
+    ]
+    periods = [[m.period for m in motions(rule, RAVINE, frozen_step(rule, s, t))] for t, s in enumerate(states, 1)]
+    assert np.all(np.diff(periods, axis=0) > 0)
+    flat, steep = motions(RULES["sgd"](lr=0.1), OBJECTIVES["booth"]())
+    assert (flat.factor, steep.factor) == (pytest.approx(0.8), pytest.approx(-0.8))
+    assert np.abs(flat.direction) == pytest.approx([0.5**0.5] * 2)
+    assert motions(rule, RAVINE) == motions(RULES["sgd"](), OBJECTIVES["rosenbrock"]()) == []
+
+
 @every_linear_rule
 def test_limit_is_an_edge(rule):
     limit = predict(rule, RAVINE).largest_lr
@@ -159,6 +193,22 @@ def test_every_learning_rate_has_a_rate(lr):
     assert np.isfinite(prediction.rate)
     assert prediction.stable is (lr < 1)
     assert measured_rate(descend(rule, RAVINE, steps=40), RAVINE) in (None, pytest.approx(1.0))
+
+
+def test_rmsprop_rises_again_when_it_has_forgotten():
+    """The step per gradient, lr/sqrt(S), is that of the state; Adagrad, which never forgets, does not rise."""
+    rule = replace(RULES["rmsprop"](), lr=0.3, eps=1e-6)
+    path = descend(rule, RAVINE, steps=60)
+    rise = late_rise(rule, path, RAVINE)
+    assert (rise.memory, rise.coordinate, rise.epoch) == ("S", 1, int(path.values.argmin()))
+    steps = [*islice(worked_steps(rule, RAVINE), 60)]
+    rates = [rule.lr / np.sqrt(step.statements[0].value[1] + rule.eps) for step in steps]
+    assert rise.rate == pytest.approx(max(rates[rise.epoch :]), rel=1e-3)
+    assert rise.smallest == pytest.approx(min(rates), rel=1e-6)
+    assert 4 * rise.rate > 2 > 4 * rise.smallest  # the limit of gradient descent along w2
+    assert late_rise(rule, descend(rule, RAVINE, steps=30), RAVINE) is None
+    for other in (RULES["adagrad"](lr=2.0), RULES["sgd"](lr=0.6), RULES["adam"](lr=0.2)):
+        assert late_rise(other, descend(other, RAVINE, steps=300), RAVINE) is None
 
 
 def typed(formula, **settings):

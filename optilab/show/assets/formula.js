@@ -477,8 +477,8 @@ const engineOf = (language) => {
 
   /** The theory of an optimizer whose step is linear in w, the gradient and at most one state, and whose stability is linear in
    * lr; null for another one. On a quadratic it multiplies (w, state) by a matrix for each curvature:
-   * `limit` is the largest stable lr (Infinity where every lr is stable, NaN where small ones are not), `rate` the spectral
-   * radius, of (settings, curvature). */
+   * `limit` is the largest stable lr (Infinity where every lr is stable, NaN where small ones are not), `factor` the larger
+   * eigenvalue, of (settings, curvature). */
   function linearStep(program) {
     const { settings, states, reads, operations } = program,
       hasMore = ["H", "I", "f"].some((name) => reads.has(name)),
@@ -509,7 +509,8 @@ const engineOf = (language) => {
       }),
     );
     if (!isLinear || !first.every((bound, i) => agree(bound + third[i], 2 * second[i]))) return null;
-    const rate = (values, curvature) => spectralRadius(...matrixOf(values, curvature));
+    const factor = (values, curvature) => eigenvalue(...matrixOf(values, curvature)),
+      rate = (values, curvature) => factor(values, curvature).size;
     const limit = (values, curvature) => {
       const unit = 1 / curvature,
         [before, after] = [0, unit].map((lr) => boundsAt(lr, values, curvature)),
@@ -518,17 +519,18 @@ const engineOf = (language) => {
         inside = Math.min(first, unit) / 2; // stability is the same at all lr below the first bound
       return rate({ ...values, lr: inside }, curvature) < 1 ? first : NaN;
     };
-    return { limit, rate };
+    return { limit, factor, rate };
   }
 
-  /** The largest |eigenvalue| of [[a, b], [c, d]], scaled, so that no square overflows. */
-  function spectralRadius(...entries) {
+  /** The eigenvalue of [[a, b], [c, d]] that is largest in size, and its angle, 0 to pi; scaled, so that no square overflows. */
+  function eigenvalue(...entries) {
     const size = Math.max(...entries.map(Math.abs)),
       [a, b, c, d] = entries.map((entry) => entry / (size > 0 ? size : 1)),
       half = (a + d) / 2,
       determinant = a * d - b * c,
       spread = half * half - determinant;
-    return size * (spread >= 0 ? Math.abs(half) + Math.sqrt(spread) : Math.sqrt(determinant));
+    if (spread >= 0) return { size: size * (Math.abs(half) + Math.sqrt(spread)), angle: half < 0 ? Math.PI : 0 };
+    return { size: size * Math.sqrt(determinant), angle: Math.atan2(Math.sqrt(-spread), half) };
   }
 
   return { dimensionOf, filled, linearStep, parse, pathOn, program, settingsOf, surface };

@@ -212,7 +212,8 @@ function theoryOf(rule, values, path) {
   if (!step || !bowl) return null;
   const rateAt = (lr) => Math.max(...bowl.curvatures.map((curvature) => step.rate({ ...settings, lr }, curvature))),
     limit = Math.min(...bowl.curvatures.map((curvature) => step.limit(settings, curvature)));
-  return Number.isFinite(limit) ? { limit, rate: rateAt(settings.lr), rateAt, bowl } : null;
+  const factors = bowl.curvatures.map((curvature) => step.factor(settings, curvature));
+  return Number.isFinite(limit) ? { limit, rate: rateAt(settings.lr), rateAt, factors, bowl } : null;
 }
 
 // --- sentences -----------------------------------------------------------------------------------------------------
@@ -234,8 +235,48 @@ function sentence(theory, lr) {
   const { fn } = state;
   if (!theory) return fn.minima.some((minimum) => minimum.curvatures) ? "theory: no limit in closed form" : "";
   const where = fn.everywhere ? "" : `near (${theory.bowl.point.map((w) => text(w, 3)).join(", ")}): `,
-    then = lr > theory.limit ? "this lr is unstable" : `\u00d7${theory.rate.toFixed(4)} per step`;
-  return `${where}stable up to lr ${text(theory.limit)}; ${then}`;
+    then = lr > theory.limit ? "this lr is unstable" : `\u00d7${theory.rate.toFixed(4)} per step`,
+    names = theory.factors.length > 1 ? ["flattest direction ", "steepest direction "] : [""],
+    motions = names.map((name, k) => name + motion(theory.factors.at(-k)));
+  return `${where}stable up to lr ${text(theory.limit)}; ${then}. ${capital(motions.join("; "))}`;
+}
+
+const capital = (words) => words[0].toUpperCase() + words.slice(1);
+
+/** The motion along a direction of a quadratic, whose distance each step multiplies by a factor of this size and angle. */
+function motion({ size, angle }) {
+  const grows = size > 1 ? ", grows" : "";
+  if (angle < MAX_ROUNDED_ANGLE) return `\u00d7${text(size)}${grows || ", no overshoot"}`;
+  const factor = Math.PI - angle < MAX_ROUNDED_ANGLE ? `\u00d7${text(-size)}` : `complex pair, \u00d7${text(size)}`;
+  return `${factor}, overshoots: oscillates every ${text((2 * Math.PI) / angle, 3)} steps${grows}`;
+}
+
+const MIN_RISE = 10, // times as far above the minimum as f has been: it rises again
+  MAX_ROUNDED_ANGLE = 1e-6; // of a double eigenvalue
+
+/** Why f of a rule such as RMSProp rises again after it was lowest, up to a row: along a coordinate a step, longer per gradient
+ * than before, has turned the gradient's sign and enlarged it. As `late_rise` of path.py. */
+function lateRise({ memory }, path, row) {
+  const heights = heightsOf(path).slice(0, row + 1),
+    low = least(heights),
+    epoch = heights.indexOf(low),
+    floor = path.fn.lowest ?? low;
+  if (!memory || state.noise || !epoch || !(most(heights.slice(epoch)) - floor > MIN_RISE * (low - floor))) return "";
+  const at = (t, column) => path.rows[t * WIDTH + column],
+    gradient = (t, i) => at(t, dimension + 1 + i),
+    rate = (t, i) => (at(t, i) - at(t + 1, i)) / gradient(t, i);
+  let far = { size: 0 };
+  for (let t = epoch; t < row; t++)
+    for (const i of range(dimension)) {
+      const [before, after] = [gradient(t, i), gradient(t + 1, i)],
+        size = Math.abs(after),
+        overshoots = after * before < 0 && size > Math.abs(before) && rate(t, i) > rate(epoch - 1, i);
+      if (overshoots && size > far.size) far = { size, i, rate: rate(t, i) };
+    }
+  if (!far.size) return "";
+  const smallest = least(range(row).map((t) => rate(t, far.i))),
+    grown = `lr/sqrt(${memory}) along ${path.fn.names[far.i]} has grown from ${text(smallest, 3)} to ${text(far.rate, 3)}`;
+  return `f rises again from epoch ${epoch}: ${memory} has forgotten the earlier gradients, so ${grown}, and steps overshoot farther`;
 }
 
 const windows = navigator.userAgent.includes("Windows");
@@ -686,13 +727,15 @@ function card(entry, i) {
   box.onchange = () => ((entry.shown = box.checked), update());
   [formula.className, theory.className] = ["formula", "theory"];
   element.rate = fields.find((field) => field.name === "lr");
-  element.show = ({ theory: known, verdict: status }) => {
+  element.show = ({ theory: known, verdict: status, path, row }) => {
     box.checked = entry.shown;
     element.classList.toggle("off-card", !entry.shown);
     rows.forEach((row, k) => row.show(fields[k].name === "lr" ? known?.limit : 0));
     formula.textContent = rule.name === rule.text ? "" : formulaOf(rule, values);
     theory.textContent =
-      state.noise && isExact(entry) ? "no noise: it evaluates gradients itself" : sentence(known, values.lr);
+      state.noise && isExact(entry)
+        ? "no noise: it evaluates gradients itself"
+        : lateRise(rule, path, row) || sentence(known, values.lr);
     verdict.textContent = status;
     verdict.className = `verdict ${status}`;
   };
