@@ -111,7 +111,7 @@ def test_run_is_read_as_it_ran(optilab, tmp_path):
     shown = str(run)
     assert "the code of mine.py:halved" in shown
     assert f"f = {run.rows[-1]['f']:.3g} at" in shown
-    assert list(run._view.rows) == run.rows
+    assert list(run.answer.rows) == run.rows
     assert "1 holds" in optilab("check", "a", "--expect", "f > 0").stdout
     config = tmp_path / "runs" / "a" / "config.yaml"
     config.write_text(config.read_text().replace("0.2", "0.9"))
