@@ -275,7 +275,7 @@ class Methods:
         dark: bool | None = ...,
         size: Literal["column", "page", "slide"] | None = ...,
         progress: bool | None = ...,
-    ) -> LabComparison | BenchmarkView: ...
+    ) -> LabComparison | BenchmarkView | LabRace: ...
     def race(
         self,
         algos: Any = ...,
@@ -291,9 +291,11 @@ class Methods:
         expect: Text | Sequence[Any] | None = ...,
         dry_run: bool | None = ...,
         settings: bool | None = ...,
+        no_save: bool | None = ...,
         out: Text | Sequence[Any] | None = ...,
         dark: bool | None = ...,
         size: Literal["column", "page", "slide"] | None = ...,
+        name: Text | None = ...,
         progress: bool | None = ...,
     ) -> LabRace | SimpleAnswer: ...
     def diagnose(

@@ -83,7 +83,7 @@ def race_notes(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]
         "x lowest: cost relative to the cheapest optimizer; the 95% intervals and verdicts "
         "hold for all optimizers at once, with the functions as a random sample",
         *(note for rule in rules if (note := _extra(rule, functions))),
-        *function_race.plan_notes(rules, functions, conditions.over),
+        *function_race.space_notes(rules, race.search_space),
         *_ends(race),
     ]
 
@@ -186,9 +186,11 @@ class LabRace(Answer):
     functions: Sequence[Objective]
     again: str
     """The command that finds the same."""
-    settings: bool = False
-    """True to show the tuned settings of every function."""
+    settings: bool | None = False
+    """True to show the tuned settings of every function; None where no option of the command does."""
     judged: Sequence[ClaimResult] = ()
+    run: str | None = None
+    """The run directory that keeps the race, if there is one."""
 
     @property
     def may_be_best(self) -> list[str]:
@@ -225,11 +227,13 @@ class LabRace(Answer):
         claim, *limits = race_verdict(race)
         yield Verdict(claim, "".join(f"; {limit}" for limit in limits))
         yield ""
-        yield settings_table(race, [row["rule"] for row in table], self.settings)
-        if not self.settings:
+        yield settings_table(race, [row["rule"] for row in table], bool(self.settings))
+        if self.settings is False:
             yield Hint("add --settings to see them for each function")
         if step := next_race(race, rules):
             yield step
+        if self.run:
+            yield Hint(self.run)
 
     def details(self) -> Iterator[Block]:
         """The curves, the cost on each function, every setting, and the command."""
@@ -265,7 +269,7 @@ class LabRace(Answer):
     def document(self) -> Mapping[str, Any]:
         step = next_race(self.race, self.rules)
         result = function_race.document(self.race, self.rules, self.functions)
-        return {**result, "next_step": step and step.document()}
+        return {"run": self.run, **result, "next_step": step and step.document()}
 
     def short(self) -> Iterable[str]:
         return self.may_be_best

@@ -12,17 +12,19 @@ from optilab import runs
 from optilab.answer.answer import Answer
 from optilab.answer.comparison import (
     LabComparison,
+    benchmark_view,
     compare_selection,
     curves,
     missing_epoch,
     trainings_and_metric,
 )
 from optilab.config.tree import yaml_bytes
-from optilab.errors import DataError, ExitCode, OptilabError, RunError, UsageError
+from optilab.errors import DataError, ExitCode, OptilabError, RunError, UsageError, shell
 from optilab.numbers import percent
 from optilab.runs import Record, Study, best_column
 from optilab.runs.metrics import metric_of
 from optilab.runs.provenance import provenance
+from optilab.runs.record import TUNINGS
 from optilab.runs.tables import json_line
 from optilab.show.blocks import Block, Verbatim
 from optilab.show.table import Column, Table
@@ -31,9 +33,11 @@ from optilab.words import listed, plural
 if TYPE_CHECKING:
     from optilab.answer.benchmarks import BenchmarkView
     from optilab.answer.diagnosis import Diagnosis
+    from optilab.answer.races import LabRace
     from optilab.answer.trajectories import LabPaths
     from optilab.diagnose import Evidence
     from optilab.judge.claims import ClaimResult
+    from optilab.judge.groups import Selection
     from optilab.show.chart import Chart
     from optilab.study.benchmark import BenchmarkResult
     from optilab.study.study import StudyResult
@@ -72,7 +76,7 @@ class LabEntry(Answer, Generic[E]):
 
 
 class LabRun(LabEntry[Record]):
-    """A run: a training, or the paths of `optimize` that the command wrote."""
+    """A run: a training, or the paths of `optimize` or the race that the command wrote."""
 
     @property
     def diagnosis(self) -> "Diagnosis":
@@ -106,15 +110,16 @@ class LabRun(LabEntry[Record]):
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """The rows of metrics.csv: one per epoch; in an `optimize` run one per optimizer and epoch."""
+        """The rows of metrics.csv: one per epoch; in an `optimize` run one per optimizer and epoch, in a race one per
+        optimizer."""
         return self.entry.rows()
 
     def chart(self) -> "Chart":
-        """Loss, accuracy and layers of a training; the paths of an `optimize` run."""
+        """Loss, accuracy and layers of a training; the paths of an `optimize` run; speed and tuning of a race."""
         return curves([self.entry]) if self._is_training else self.answer.chart()
 
     def blocks(self) -> Iterable[Block]:
-        """The epochs and a short diagnosis; for an `optimize` run its paths."""
+        """The epochs and a short diagnosis; for an `optimize` run its paths, for a race its standings."""
         if not self._is_training:
             yield from self.answer.blocks()
             return
@@ -131,7 +136,7 @@ class LabRun(LabEntry[Record]):
         return [*(block for block in blocks if block not in epochs), *epochs]
 
     def table(self) -> Table:
-        """The epochs; the paths of an `optimize` run."""
+        """The epochs; the paths of an `optimize` run; the standings of a race."""
         return self._every_row if self._is_training else self.answer.table()
 
     @property
@@ -147,13 +152,13 @@ class LabRun(LabEntry[Record]):
         return self.answer.details()
 
     @property
-    def answer(self) -> "LabComparison | LabPaths":
-        """The training alone, as a comparison of one group; or the paths of an `optimize` run."""
+    def answer(self) -> "LabComparison | LabPaths | LabRace":
+        """The training alone, as a comparison of one group; the paths of an `optimize` run; or the race."""
         from optilab.judge.groups import Selection
         from optilab.judge.measure import Measure
 
         if not self._is_training:
-            return self._paths
+            return self.race if self.entry.is_race else self._paths
         metric = "test_acc" if "test_acc" in self.manifest else best_column(self.rows)
         return compare_selection(Selection([self.entry], entries=[self.entry]), Measure(metric))
 
@@ -182,6 +187,41 @@ class LabRun(LabEntry[Record]):
             expected = f"expected the points of {listed(config.labels)}"
             raise DataError(f"{self.path / 'metrics.csv'} is damaged: {expected}") from None
         return LabPaths(config, paths, formulas=self.manifest.get("formulas", {}))
+
+    @cached_property
+    def race(self) -> "LabRace":
+        """The race, from its tunings, with the conditions and the search space of the start; a user's code is not
+        executed. DataError where one of them is missing or damaged."""
+        from optilab.answer.races import LabRace
+        from optilab.config.load import load
+        from optilab.config.optimize import OptimizeConfig
+        from optilab.config.section import handling_user_code
+        from optilab.config.study import RaceConfig
+        from optilab.optimize import OBJECTIVES
+        from optilab.runs.tables import read_lines
+        from optilab.study.function_race import from_lines
+
+        manifest, file = self.manifest, self.path / TUNINGS
+        conditions = load(RaceConfig, manifest.get("config") or str(self.path))
+        with handling_user_code("recorded"):
+            rules = load(OptimizeConfig, {"algo": manifest.get("rules", [])}, rules="literature").algo
+        try:
+            functions = [OBJECTIVES[name]() for name in conditions.functions or ()]
+            race = from_lines(conditions, rules, functions, read_lines(file), manifest.get("search_space", {}))
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{file} is damaged: {error}") from None
+        again = shell(*manifest.get("argv", [])[1:])
+        return LabRace(race, rules, functions, again, settings=None, run=str(self.path))
+
+
+def own_result(selection: "Selection") -> "BenchmarkView | LabRace | None":
+    """The result of a benchmark or a race, where nothing else is named; else None."""
+    match [*selection.entries, *selection.on_functions]:
+        case [Study()]:
+            return benchmark_view(selection.entries)
+        case [Record() as run] if run.is_race:
+            return LabRun(run).race
+    return None
 
 
 class LabStudy(LabEntry[Study]):

@@ -11,13 +11,19 @@ from optilab import runs
 from optilab.annotations import ConfigKey, Flag, claim_doc
 from optilab.answer.answer import FILMS
 from optilab.answer.trajectories import LabPaths
-from optilab.config.section import dump, to_yaml
 from optilab.optimize.rule import short_name
-from optilab.request.on_functions import Function, LearningRate, Optimizers, Source, Start, chosen_config
+from optilab.request.on_functions import (
+    Function,
+    LearningRate,
+    Optimizers,
+    Source,
+    Start,
+    chosen_config,
+    write_run,
+)
 from optilab.request.options import OUT, FileOptions, OutputOptions, SaveOptions, SetOptions
 from optilab.request.request import Conflicts, Place
 from optilab.study.paths import follow, judge_paths, rows, tune_rules
-from optilab.user_code import described, sources
 
 
 class Optimize(SetOptions, SaveOptions, OutputOptions, FileOptions):
@@ -89,24 +95,14 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, FileOptions):
 
 def _save(answer: "LabPaths", name: str | None, place: Place) -> str:
     """The run directory: one metrics row per optimizer and epoch."""
-    from optilab.runs.provenance import provenance  # with subprocess, which is slow to import
-
     config = answer.config
-    manifest = {
-        "command": "optimize",
+    facts = {
         "formulas": {label: rule.formula for label, rule, _ in answer.rule_paths},
         "results": answer.verdicts,
-        **provenance(place.argv, ["numpy"]),
-        "config": dump(config),
-        "status": "done",
-        "finished": runs.timestamp(),
     }
-    codes = sources(config.algo)
-    files: dict[str, Any] = {"config.yaml": to_yaml(config), "metrics.csv": runs.table_parts(rows(answer.paths))}
-    files |= {file: code.source for file, code in codes.items() if code.source}
-    manifest |= {"own_rules": described(codes.values(), codes)} if codes else {}
+    files = {"metrics.csv": runs.table_parts(rows(answer.paths))}
     label = re.sub(r"[^A-Za-z0-9._-]", "-", "-".join(short_name(rule) for rule in config.algo))
-    return str(runs.write(place.folder, runs.chosen_name(name, label), files, manifest))
+    return write_run(place, runs.chosen_name(name, label), "optimize", config, config.algo, files, facts)
 
 
 COMMAND = Optimize

@@ -23,6 +23,7 @@ from optilab.words import listed
 
 if TYPE_CHECKING:
     from optilab.answer.benchmarks import BenchmarkView
+    from optilab.answer.races import LabRace
 
 
 class Report(ComparisonOptions, ColumnOptions, FolderOptions, OutputOptions):
@@ -58,7 +59,9 @@ class Report(ComparisonOptions, ColumnOptions, FolderOptions, OutputOptions):
             content = self._page(parts)
         write_page(path, content)
         facts: dict[str, Any] = {"page": str(path), "bytes": len(content)}
-        lines: list[Block] = [f"{run.name}: {run.question}" for run in runs]
+        lines: list[Block] = [
+            Verdict(run.race.verdict) if run.entry.is_race else f"{run.name}: {run.question}" for run in runs
+        ]
         if runs:
             facts["on_functions"] = [{**run.answer.document(), "run": str(run.path)} for run in runs]
         if trainings is not None:
@@ -67,7 +70,9 @@ class Report(ComparisonOptions, ColumnOptions, FolderOptions, OutputOptions):
         lines += [*(f"note: {text}" for text in left_out), str(path)]
         return Written(lines, facts, [Verbatim(path)])
 
-    def _answers(self, place: Place) -> "tuple[list[LabRun], LabComparison | BenchmarkView | None, Sequence[str]]":
+    def _answers(
+        self, place: Place
+    ) -> "tuple[list[LabRun], LabComparison | BenchmarkView | LabRace | None, Sequence[str]]":
         """The runs on functions, the comparison of the trainings if there are any, and a sentence for each trial left
         out. UsageError for options of a comparison without trainings."""
         timed = self.target is not None

@@ -7,13 +7,15 @@ from annotated_doc import Doc
 from pydantic import BeforeValidator, model_validator
 
 from optilab.annotations import Flag
-from optilab.answer.comparison import benchmark_view, compare_selection
+from optilab.answer.comparison import compare_selection
+from optilab.answer.results import own_result
 from optilab.errors import UsageError, shown
 from optilab.request.request import Request
 
 if TYPE_CHECKING:
     from optilab.answer.benchmarks import BenchmarkView
     from optilab.answer.comparison import LabComparison
+    from optilab.answer.races import LabRace
     from optilab.judge.groups import Selection
     from optilab.judge.measure import Measure
 
@@ -77,11 +79,11 @@ class ComparisonOptions(Request):
         """True if an option says how to compare."""
         return bool(ComparisonOptions.model_fields.keys() & self.arguments.keys())
 
-    def compare(self, selection: "Selection", metric: str) -> "LabComparison | BenchmarkView":
-        """The comparison that the options ask for; of a benchmark, without them, its own result. UsageError for what
-        they do not accept."""
-        if not self.compares and (view := benchmark_view(selection.entries)):
-            return view
+    def compare(self, selection: "Selection", metric: str) -> "LabComparison | BenchmarkView | LabRace":
+        """The comparison that the options ask for; of a benchmark or a race, without them, its own result. UsageError
+        for what they do not accept."""
+        if not self.compares and (result := own_result(selection)):
+            return result
         measure, keys = self._measure(metric), self.by or ()
         by = [key.strip() for key in keys.split(",")] if isinstance(keys, str) else list(keys)
         if "by" in self.arguments and (not all(by) or len(set(by)) < len(by) or not by):

@@ -1,31 +1,27 @@
-"""What commands that follow trajectories read: optimizer, function, start, learning rate."""
+"""What commands on test functions read, optimizer, function, start, learning rate, and the run that they write."""
 
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_doc import Doc
 from annotated_types import Ge, Le
 
+from optilab import runs
 from optilab.annotations import ConfigKey, Flag, Read
 from optilab.config.load import load
-from optilab.config.tree import Override
+from optilab.config.presets import optimizer_names
+from optilab.config.section import Section, dump, to_yaml
+from optilab.config.tree import Override, decimal, value
 from optilab.errors import UsageError
+from optilab.optimize import Rule
 from optilab.optimize.user_rule import UserRule
 from optilab.request.options import SetOptions, SilentOptions
+from optilab.request.request import Place, Request, plain
 from optilab.show import terminal
+from optilab.user_code import described, sources
 from optilab.words import listed
-
-if TYPE_CHECKING:
-    from optilab.config.optimize import OptimizeConfig
-
-
-import re
-from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
-
-from optilab.config.presets import optimizer_names
-from optilab.config.tree import decimal, value
-from optilab.request.request import Request, plain
 
 if TYPE_CHECKING:
     from optilab.config.optimize import OptimizeConfig
@@ -104,6 +100,33 @@ def chosen_config(request: Request, epochs: int | None = None, *more: Override) 
         raise UsageError(f"expected an optimizer{' or a config' * ('config' in type(request).model_fields)}")
     rules: Any = "tuned" if getattr(request, "tune", None) else "exercise"
     return load(OptimizeConfig, plain(config), [*steps, *changes, *more], rules)
+
+
+def write_run(
+    place: Place,
+    name: str,
+    command: str,
+    config: Section,
+    rules: Iterable[Rule],
+    files: Mapping[str, bytes | Iterable[bytes]],
+    facts: Mapping[str, Any],
+) -> str:
+    """Write the run directory of a command on test functions: its `files`, its config, and copies of a user's code;
+    `facts` are entries of its manifest. RunError if the name is taken."""
+    from optilab.runs.provenance import provenance  # with subprocess, which is slow to import
+
+    codes = sources(rules)
+    manifest = {
+        "command": command,
+        **facts,
+        **provenance(place.argv, ["numpy"]),
+        "config": dump(config),
+        "status": "done",
+        "finished": runs.timestamp(),
+        **({"own_rules": described(codes.values(), codes)} if codes else {}),
+    }
+    copies = {file: code.source for file, code in codes.items() if code.source}
+    return str(runs.write(place.folder, name, {"config.yaml": to_yaml(config), **files, **copies}, manifest))
 
 
 class Against(SetOptions, SilentOptions):

@@ -33,6 +33,8 @@ MANIFEST = "manifest.json"
 CONFIG_FILE = "config.yaml"
 STUDY_FILE = "study.yaml"
 """The file with the config of a study; it marks a directory as a study, the runs that one command made."""
+TUNINGS = "tunings.jsonl"
+"""A line for each tuning of a race: what it chose, and how that did on other starts."""
 PLAN = "plan.jsonl"
 """A line for each trial of a study, before it runs: its name, settings, seed and checksum."""
 TRIALS = "trials.csv"
@@ -49,8 +51,10 @@ _CONFIG_BYTES = 1 << 20
 _TYPES: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("name", "command", "status", "created", "finished", "reason", "config_sha256"), str),
     **dict.fromkeys(("versions", "host", "environment", "git", "numerics", "data"), dict),
-    **dict.fromkeys(("config", "results", "formulas", "own_rules", "own_network", "fork", "outcome"), dict),
-    **dict.fromkeys(("argv", "resumes", "asked"), list),
+    **dict.fromkeys(
+        ("config", "results", "formulas", "own_rules", "own_network", "fork", "outcome", "search_space"), dict
+    ),
+    **dict.fromkeys(("argv", "resumes", "asked", "rules"), list),
     **dict.fromkeys(("schema_version", "seed", "epoch", "trials"), int),
     **dict.fromkeys(("data.train", "data.validation", "data.classes", "config.seed", "config.epochs"), int),
     "config.name": str,
@@ -130,6 +134,11 @@ class Record(Entry):
     def is_training(self) -> bool:
         """A training, by `optilab train` or by a loop that `optilab.watch` watched: a row per epoch."""
         return self.manifest["command"] in ("train", "watch")
+
+    @property
+    def is_race(self) -> bool:
+        """A race on test functions."""
+        return bool(self.manifest["command"] == "race")
 
     @property
     def is_watched(self) -> bool:

@@ -6,7 +6,7 @@ draws of settings and starts. Verdicts take the functions as the sample and hold
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from math import comb
 from typing import Any
@@ -38,6 +38,8 @@ class Race:
     rules: list[str]
     functions: list[str]
     tunings: list[Tuning]
+    search_space: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What tuning chose from, by rule and hyperparameter; see `search_space`."""
 
     def of(self, rule: str, function: str) -> list[Tuning]:
         """The repeats of one rule on one function."""
@@ -122,11 +124,19 @@ def require_raceable(rules: Sequence[Rule], functions: Sequence[Objective], over
     tuning_space.require_tunable(over, rules)
 
 
-def plan_notes(rules: Sequence[Rule], functions: Sequence[Objective], over: Mapping[str, Any]) -> list[str]:
-    """Sentences about what is tuned: the hyperparameters that are not, and the search spaces."""
+def search_space(
+    rules: Sequence[Rule], functions: Sequence[Objective], over: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """The distribution of every hyperparameter that is tuned, over all functions, by rule, as a tree."""
     tuned = {rule.name: tuning_space.of_rule(rule, over) for rule in rules}
-    notes = [note for rule in rules for note in tuning_space.untuned(rule.name, vars(rule), tuned[rule.name])]
-    spaces = {name: tuning_space.searched(fields, over, functions) for name, fields in tuned.items()}
+    return {name: tuning_space.searched(owners, over, functions) for name, owners in tuned.items()}
+
+
+def space_notes(rules: Sequence[Rule], spaces: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Sentences about what is tuned: the hyperparameters that are not, and the search spaces."""
+    notes = [
+        note for rule in rules for note in tuning_space.untuned(rule.name, vars(rule), spaces.get(rule.name, {}))
+    ]
     return notes + tuning_space.search_notes({"": spaces})
 
 
@@ -142,7 +152,28 @@ def run(
     for done, (rule, function, repeat) in enumerate(combinations, 1):
         tunings.append(tuned(rule, function, repeat, conditions))
         progress(done)
-    return Race(conditions, [rule.name for rule in rules], [function.name for function in functions], tunings)
+    names = [rule.name for rule in rules], [function.name for function in functions]
+    return Race(conditions, *names, tunings, search_space(rules, functions, conditions.over))
+
+
+def from_lines(
+    conditions: RaceConfig,
+    rules: Sequence[Rule],
+    functions: Sequence[Objective],
+    lines: Sequence[Mapping[str, Any]],
+    search_space: Mapping[str, Mapping[str, Any]],
+) -> Race:
+    """The race whose tunings are the `lines` of tunings.jsonl. ValueError or TypeError where one is missing or odd."""
+    tunings = [Tuning(**line) for line in lines]
+    names = [rule.name for rule in rules], [function.name for function in functions]
+    expected = [(rule, f, i) for f in names[1] for rule in names[0] for i in range(conditions.repeats)]
+    if [(tuning.rule, tuning.function, tuning.repeat) for tuning in tunings] != expected:
+        raise ValueError("expected a tuning of each optimizer on each function in each repeat")
+    race = Race(conditions, *names, tunings, search_space)
+    shapes = {(len(tuning.scores), len(tuning.costs)) for tuning in tunings}
+    if shapes != {(conditions.budget, conditions.starts)} or not np.isfinite(race.best_of).all():
+        raise ValueError(f"expected {conditions.budget} scores and {conditions.starts} costs of each")
+    return race
 
 
 # --- results ---------------------------------------------------------------------------------------------------

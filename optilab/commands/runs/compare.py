@@ -13,6 +13,7 @@ from optilab.show import terminal
 
 if TYPE_CHECKING:
     from optilab.answer.benchmarks import BenchmarkView
+    from optilab.answer.races import LabRace
 
 
 class CompareRuns(ComparisonOptions, TableOptions, FolderOptions, FileOptions, OutputOptions):
@@ -32,8 +33,9 @@ class CompareRuns(ComparisonOptions, TableOptions, FolderOptions, FileOptions, O
         Doc("Print the groups that can be the best and nothing else"),
     ] = False
 
-    def run(self, place: Place) -> "LabComparison | BenchmarkView":
-        """A benchmark has verdicts; with another comparison option, its evaluated trainings are compared."""
+    def run(self, place: Place) -> "LabComparison | BenchmarkView | LabRace":
+        """A benchmark and a race have verdicts; with another comparison option, the evaluated trainings of a benchmark
+        are compared."""
         timed = self.target is not None
         selection, metric = trainings_and_metric(place.folder, self.names, self.arguments.get("metric"), timed)
         answer = self.compare(selection, metric)

@@ -170,11 +170,17 @@ def document_of(line: "ListedRun") -> dict[str, Any]:
     return facts | {"best_val_acc": line.about.get("best_val_acc")}
 
 
+_RACED = {"algos": "optimizer", "functions": "function"}
+"""The keys of what takes part in a race."""
+
+
 def _configured(line: "ListedRun") -> str:
-    """`sigmoid, lr 0.1, norm batch`; of a study also its axes: `sigmoid, 9 values of lr x 3 seeds`, or before all
-    of its trials have ended `sigmoid, over lr`."""
+    """`sigmoid, lr 0.1, norm batch`; of a race `3 optimizers x 16 functions`; of a study also its axes: `sigmoid, 9
+    values of lr x 3 seeds`, or before all of its trials have ended `sigmoid, over lr`."""
     from optilab.judge.groups import short_names
 
+    if line.about["command"] == "race":
+        return " x ".join(plural(len(line.config.get(key) or ()), noun) for key, noun in _RACED.items())
     if "stage" in line.axes:  # a benchmark: its settings and seeds depend on each other
         kinds = [key for key in ("rule", "network", "repeat", "setting") if key in line.axes]
         return " x ".join(plural(line.axes[key], "optimizer" if key == "rule" else key) for key in kinds)
@@ -208,6 +214,9 @@ def result_of(line: "ListedRun") -> str:
     if isinstance(line.entry, Study):
         return _progress(line)
     if line.entry is not None and not line.entry.is_training:
+        if line.entry.is_race:
+            verdicts = line.entry.manifest.get("results", {}).items()
+            return f"may be the best: {', '.join(rule for rule, verdict in verdicts if verdict != 'worse')}"
         results = list(map(str, line.entry.manifest.get("results", {}).values()))
         return results[0] if len(results) == 1 else f"{results.count('converged')} of {len(results)} converged"
     if not line.about.get("epoch"):

@@ -56,12 +56,20 @@ class ShownRun(LabRun):
     config: bool = False
 
     def blocks(self) -> Iterator[Block]:
-        last, results = self.entry.last_row(), self.entry.manifest.get("results", {})
-        results = results if isinstance(results, Mapping) else {}
         yield from _facts(self.entry)
         if self.config:
             yield self.entry.config.decode("utf-8", "replace").rstrip()
             yield ""
+        yield from self.answer.blocks() if self.entry.is_race else self._rows_and_ends()
+        if self.entry.state == "interrupted":
+            yield Proposal("continue with: ", runs.resume_command(self.entry.path))
+        if not self.config:
+            yield f"every key: {self.entry.path / 'config.yaml'}"
+
+    def _rows_and_ends(self) -> Iterator[Block]:
+        """The last and the best row of a training; the last of each optimizer of `optimize`."""
+        last, results = self.entry.last_row(), self.entry.manifest.get("results", {})
+        results = results if isinstance(results, Mapping) else {}
         if last:
             keys, ends = list(last), {"last": last}
             if self.entry.is_training:
@@ -85,13 +93,9 @@ class ShownRun(LabRun):
             listed = ", ".join(f"{label} {status}" for label, status in results.items())
             every = Call("runs show", [self.entry.name], {"format": "csv"})
             yield Proposal(f"{len(results)} optimizers: {listed}; every row: ", every)
-        if self.entry.state == "interrupted":
-            yield Proposal("continue with: ", runs.resume_command(self.entry.path))
-        if not self.config:
-            yield f"every key: {self.entry.path / 'config.yaml'}"
 
     def table(self) -> Table:
-        return self._every_row
+        return self.answer.table() if self.entry.is_race else self._every_row
 
     def document(self) -> Mapping[str, Any]:
         return {**_entry_facts(self.entry), "rows": self.rows}
