@@ -43,7 +43,9 @@ def notes(result: BenchmarkResult) -> list[str]:
         )
     raced = {rule: on_network for table in result.networks for rule, on_network in table.raced.items()}
     for rule, last in raced.items():
-        lines += untuned(rule, last.optimizer, {key for settings in last.settings for key in settings})
+        lines += untuned(
+            rule, last.optimizer.get("name"), last.optimizer, {k for chosen in last.settings for k in chosen}
+        )
     if result.looks:
         lines.append(looked_before(result.looks))
     boundary_notes = [

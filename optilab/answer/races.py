@@ -123,7 +123,7 @@ def next_race(race: Race, entered: Sequence[Rule]) -> NextStep | None:
         len(possible) < 2
         or not np.isfinite(race.costs).any()
         or not (others or beyond)
-        or not set(possible) <= {rule.name for rule in entered if RULES.get(rule.name) is type(rule)}
+        or not set(possible) <= {rule.name for rule in entered if RULES.get(rule.name) is rule.original}
     ):
         return None
     now, defaults = (

@@ -367,7 +367,10 @@ def _steps(
         yield f"the best lr and beta of {rule.name}", f"{place}.lr={lr:.6g}&{place}.beta={beta:.6g}", about
     for place, rule, path in zip(places, config.algo, paths, strict=True):
         away = path.points - np.array(function.minima[0])
-        if rule.name == "adam" and (past := (-np.sign(away[0]) * away).max()) > 0.01 * np.abs(away[0]).max():
+        if (
+            rule.original.name == "adam"
+            and (past := (-np.sign(away[0]) * away).max()) > 0.01 * np.abs(away[0]).max()
+        ):
             hidden = "&".join(f"{other}.shown={json.dumps(other == place)}" for other in places)
             about = "Adam's steps are about lr long, however small the gradient is, and its average of gradients still "
             about += (

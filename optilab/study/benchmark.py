@@ -82,7 +82,7 @@ class Entrant:
         config, settings = self._drawn[place]
         axes = {**self.axes, "repeat": self.repeat + 1, "setting": place + 1}
         axes |= {**{key: settings.get(key) for key in self.columns}, "stage": stage}
-        label = f"{self.label}-{place + 1}" if stage == "tuning" else f"{self.network}-{self.name}-{stage}"
+        label = f"{self.label}-{place + 1 if stage == 'tuning' else stage}"
         return Trial(label, config.model_copy(update={"seed": seed}), axes)
 
     @cached_property
@@ -174,8 +174,9 @@ def _benchmark_of(asked: BenchmarkConfig, entered: Sequence[Entrant]) -> Benchma
         *([f"{asked.finalist_count} finalists"] if asked.finalist_count else []),
     ]
     each.append(plural(asked.seeds, "seed"))
+    rules = [(c, c.tuning[0].config.optimizer) for c in entrants]
     notes = dict.fromkeys(
-        note for c in entrants for note in untuned(c.name, vars(c.tuning[0].config.optimizer), c.fields)
+        note for c, rule in rules for note in untuned(c.name, rule.original.name, vars(rule), c.fields)
     )
     spaces = {
         network: {c.name: tuning_space.searched(c.fields, asked.over) for c in entered if c.network == network}

@@ -125,7 +125,11 @@ def require_raceable(rules: Sequence[Rule], functions: Sequence[Objective], over
 def plan_notes(rules: Sequence[Rule], functions: Sequence[Objective], over: Mapping[str, Any]) -> list[str]:
     """Sentences about what is tuned: the hyperparameters that are not, and the search spaces."""
     tuned = {rule.name: tuning_space.of_rule(rule, over) for rule in rules}
-    notes = [note for rule in rules for note in tuning_space.untuned(rule.name, vars(rule), tuned[rule.name])]
+    notes = [
+        note
+        for rule in rules
+        for note in tuning_space.untuned(rule.name, rule.original.name, vars(rule), tuned[rule.name])
+    ]
     spaces = {name: tuning_space.searched(fields, over, functions) for name, fields in tuned.items()}
     return notes + tuning_space.search_notes({"": spaces})
 
