@@ -68,7 +68,7 @@ def variant_of(command: str, config: Mapping[str, Any]) -> PresetDiff:
 def _under_labels(changed: Mapping[str, Any]) -> dict[str, Any]:
     """The settings with the name that the user gave an optimizer in place of the optimizer's."""
     labels = {key.removesuffix("label") + "name": v for key, v in changed.items() if key.endswith(".label")}
-    return {key: value for key, value in (changed | labels).items() if not key.endswith(".label")}
+    return {key: value for key, value in {**changed, **labels}.items() if not key.endswith(".label")}
 
 
 @cache

@@ -311,7 +311,8 @@ def without_label(value: Any) -> Any:
 def labeled(rule: Rule, label: str) -> Rule:
     """The rule under the name that a user gives it; itself where the name is empty."""
     settings = {f.name: getattr(rule, f.name) for f in fields(rule)}  # type: ignore[arg-type]
-    named: Rule = _labeled_class(rule.original, label)(**settings) if label else rule
+    kind: Any = rule.original
+    named: Rule = _labeled_class(kind, label)(**settings) if label else rule
     return named
 
 
