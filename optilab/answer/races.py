@@ -260,7 +260,9 @@ class LabRace(Answer):
             *race_verdict(self.race),
             *race_notes(self.race, self.rules, self.functions),
         ]
-        return Table(COLUMNS, standing_rows(self.race, self.rules), sentences, middle="ratio", look="verdict")
+        settings = settings_table(self.race, [row["rule"] for row in self.race.standings], every=False)
+        rows = standing_rows(self.race, self.rules)
+        return Table(COLUMNS, rows, sentences, middle="ratio", look="verdict", apart={"settings": settings})
 
     def document(self) -> Mapping[str, Any]:
         step = next_race(self.race, self.rules)
