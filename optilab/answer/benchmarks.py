@@ -123,7 +123,9 @@ def _brief(value: Any) -> str:
 
 def _chosen(raced: Raced) -> str:
     """The settings of each repeat."""
-    texts = ["  ".join(f"{key} {_brief(value)}" for key, value in chosen.items()) for chosen in raced.settings]
+    texts = [
+        "  ".join(f"{key} {_brief(value)}" for key, value in chosen.items()) for chosen in raced.settings.values()
+    ]
     return " | ".join(texts) or "every setting diverged"
 
 
