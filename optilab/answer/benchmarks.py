@@ -43,7 +43,12 @@ def notes(result: BenchmarkResult) -> list[str]:
         )
     raced = {rule: on_network for table in result.networks for rule, on_network in table.raced.items()}
     for rule, last in raced.items():
-        lines += untuned(rule, last.optimizer, {key for settings in last.settings for key in settings})
+        lines += untuned(
+            rule,
+            last.optimizer.get("name"),
+            last.optimizer,
+            {k for chosen in last.settings.values() for k in chosen},
+        )
     if result.looks:
         lines.append(looked_before(result.looks))
     boundary_notes = [
@@ -71,8 +76,9 @@ def failed(result: BenchmarkResult) -> Counter[str]:
     return +count
 
 
-NETWORK = Column("network", "network", left=True)
-"""The first column of a table of several networks."""
+def _network(result: BenchmarkResult) -> Column:
+    """The first column of a table of several networks; of a single one it is a value alone."""
+    return Column("network", "network", left=True, only="" if len(result.networks) > 1 else "values")
 
 
 def columns(result: BenchmarkResult, sample: str = "repeats") -> list[Column]:
@@ -111,12 +117,34 @@ def rows(table: BenchmarkTable) -> list[dict[str, Any]]:
     return values
 
 
+def _brief(value: Any) -> str:
+    return brief(digits(value))
+
+
 def _chosen(raced: Raced) -> str:
     """The settings of each repeat."""
     texts = [
-        "  ".join(f"{key} {brief(digits(value))}" for key, value in chosen.items()) for chosen in raced.settings
+        "  ".join(f"{key} {_brief(value)}" for key, value in chosen.items()) for chosen in raced.settings.values()
     ]
     return " | ".join(texts) or "every setting diverged"
+
+
+def settings_table(result: BenchmarkResult) -> Table:
+    """The settings that tuning chose, a row for each network, optimizer and repeat."""
+    chosen = [
+        {"network": table.network, "rule": judged.key, "repeat": repeat, **settings}
+        for table in result.networks
+        for judged in (table.judgment.ranked if table.judgment else ())
+        for repeat, settings in table.raced[judged.key].settings.items()
+    ]
+    places = [
+        _network(result),
+        Column("rule", "optimizer", left=True),
+        Column("repeat", "repeat", only="" if result.repeats > 1 else "values"),
+    ]
+    known = {column.key for column in places}
+    texts = {key: isinstance(value, str) for row in chosen for key, value in row.items() if key not in known}
+    return Table([*places, *(Column(key, key, _brief, left=left) for key, left in texts.items())], chosen)
 
 
 def verdict_of(table: BenchmarkTable, result: BenchmarkResult) -> Verdict:
@@ -159,7 +187,7 @@ def _verdicts(table: BenchmarkTable, result: BenchmarkResult) -> dict[str, Any]:
 def _outcomes(raced: Raced) -> dict[str, Any]:
     """The settings per repeat, and by seed the accuracies and the runs."""
     return {
-        "settings": raced.settings,
+        "settings": [*raced.settings.values()],
         "test_acc": {str(seed): value for seed, value in raced.accuracy.values.items()},
         "worst": {str(seed): why for seed, why in raced.accuracy.imputed.items()},
         "runs": {str(seed): str(record.path) for seed, record in raced.runs.items()},
@@ -206,7 +234,8 @@ class BenchmarkView(Answer):
 
     def table(self) -> Table:
         """One table of all networks."""
-        return Table([NETWORK, *columns(self.result)], self.rows, middle="mean", look="verdict")
+        shown, settings = [_network(self.result), *columns(self.result)], settings_table(self.result)
+        return Table(shown, self.rows, middle="mean", look="verdict", apart={"settings": settings})
 
     def blocks(self) -> Iterator[Block]:
         """A table of each network, one over all of them, what holds, and what follows."""
@@ -299,7 +328,7 @@ class BenchmarkView(Answer):
             return NextStep("tries more rates", again(budget=2 * result.budget))
         if not any(table.has_verdicts for table in judged):
             return NextStep("tunes and trains all in 3 repeats, which give a verdict", again(repeats=3))
-        if closest := judgments[0].closest:
+        if closest := judgments[0].affordable:
             effect = f"tunes and trains all in {plural(closest.more, 'more repeat')}"
             purpose = purpose_of_more(judgments[0])
             return NextStep(f"{effect}, to {purpose}", again(repeats=result.repeats + closest.more))

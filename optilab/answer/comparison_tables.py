@@ -308,7 +308,7 @@ def next_step(comparison: "RunComparison", entries: "Sequence[Record | Study]") 
             count, new = to_confirm(judgment), new_seeds(request_of(study))
             work = f"trains the {count} settings with the best means again, each from {new} new seeds"
             return NextStep(f"{work}: {plural(count * new, 'training')}", again(confirm=count))
-        closest, seeds = judgment.closest, max(len(group.runs) for group in comparison.grouping.groups)
+        closest, seeds = judgment.affordable, max(len(group.runs) for group in comparison.grouping.groups)
         if command in ("sweep", "remedy") and closest and seeds + closest.more <= MAX_SEEDS:
             work = f"trains {plural(closest.more, 'more seed')} of each of these {len(comparison.candidates)}"
             purpose = purpose_of_more(judgment.named(_labels(comparison)))
@@ -318,9 +318,10 @@ def next_step(comparison: "RunComparison", entries: "Sequence[Record | Study]") 
 
 
 def more_advice(judgment: "Judgment[str]", sample: str) -> str:
-    """A clause on the number of seeds that would exclude the first of the candidates, if the difference is real."""
-    if (closest := judgment.closest) is None:
-        return ""
+    """A clause on the number of seeds that would exclude the first of the candidates, if the difference is real, or
+    that these would cost too much."""
+    if (closest := judgment.affordable) is None:
+        return "; too close to tell at this cost" if judgment.closest else ""
     number, purpose = plural(closest.more, f"further {sample.removesuffix('s')}"), purpose_of_more(judgment)
     return f"; if the difference is real, {number} would, with a probability of 80%, {purpose}"
 

@@ -123,7 +123,7 @@ def next_race(race: Race, entered: Sequence[Rule]) -> NextStep | None:
         len(possible) < 2
         or not np.isfinite(race.costs).any()
         or not (others or beyond)
-        or not set(possible) <= {rule.name for rule in entered if RULES.get(rule.name) is type(rule)}
+        or not set(possible) <= {rule.name for rule in entered if RULES.get(rule.name) is rule.original}
     ):
         return None
     now, defaults = (
@@ -264,7 +264,9 @@ class LabRace(Answer):
             *race_verdict(self.race),
             *race_notes(self.race, self.rules, self.functions),
         ]
-        return Table(COLUMNS, standing_rows(self.race, self.rules), sentences, middle="ratio", look="verdict")
+        settings = settings_table(self.race, [row["rule"] for row in self.race.standings], every=False)
+        rows = standing_rows(self.race, self.rules)
+        return Table(COLUMNS, rows, sentences, middle="ratio", look="verdict", apart={"settings": settings})
 
     def document(self) -> Mapping[str, Any]:
         step = next_race(self.race, self.rules)

@@ -142,7 +142,11 @@ class LabRun(LabEntry[Record]):
     @property
     def _every_row(self) -> Table:
         rows = self.rows
-        return Table([Column(key, key, metric_of(key).text) for key in (rows[-1] if rows else ())], rows)
+        last = rows[-1] if rows else {}
+        return Table(
+            [Column(key, key, metric_of(key).text, left=isinstance(value, str)) for key, value in last.items()],
+            rows,
+        )
 
     @property
     def question(self) -> str:

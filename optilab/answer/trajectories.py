@@ -147,6 +147,7 @@ class LabPaths(Answer):
         results = [
             {
                 "algo": values.pop("name"),
+                **{key: values.pop(key) for key in ("label",) if key in values},
                 "params": values,
                 "function": self.function.name,
                 "epochs": config.epochs,
@@ -247,7 +248,7 @@ class LabPaths(Answer):
         yield from self._chaos()
         if self.options is not None:
             code = best.rule.code.definition if isinstance(best.rule, UserRule) else None
-            name = code or best.rule.name
+            name = code or best.rule.typed
             # one of the rates that were asked for
             rate = {"lr": settings_of(best.rule)["lr"]} if "lr" in self.options else {}
             again = Call("optimize", options={"algo": name, **self.options, **rate})
@@ -315,7 +316,7 @@ def ending(config: "OptimizeConfig", path: "Trajectory") -> str:
         return f"converged{but}: {at}{away}; |grad| below {config.tolerance:g} from epoch {first}"
     if path.status is Status.MOVING and len(path.points) > 2 and np.ptp(path.points[-3:], axis=0).max() == 0:
         steps = f"its steps are 0, although |grad| is {path.gradient_norms[-1]:.3g}"
-        newton = any(rule.name == "newton" for rule in config.algo)
+        newton = any(rule.original.name == "newton" for rule in config.algo)
         why = "; newton has no step where the Hessian is 0: try damped-newton" if newton else ""
         return f"stands still{but}: {at}; {steps}{why}{away}"
     if path.status is Status.MOVING:
@@ -336,7 +337,7 @@ def origin(rule: Any) -> str:
         return "default"
     if isinstance(rule, UserRule | FormulaRule):
         return "set here"
-    (preset,) = load(OptimizeConfig, None, [Override("algo", "algo", rule.name)]).algo
+    (preset,) = load(OptimizeConfig, None, [Override("algo", "algo", rule.typed)]).algo
     return "preset: exercise" if rule == preset else "set here"
 
 

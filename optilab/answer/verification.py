@@ -234,11 +234,11 @@ class LabVerification(Answer):
         rule, verdict = self.setup.rule, self.verdict
         if verdict.start is None:
             return None
-        named = [] if is_formula(rule.name) else [Override("--algo", "algo", rule.name)]
+        named = [] if is_formula(rule.original.name) else [Override("--algo", "algo", rule.typed)]
         known = settings_of(load(OptimizeConfig, None, named).algo[0]) if named else {}
         compared = settings_of(with_settings(rule, verdict.settings))
         changed = {f"algo.{key}": value for key, value in compared.items() if value != known.get(key)}
-        options = {"algo": rule.name, "function": self.function or verdict.function}
+        options = {"algo": rule.typed, "function": self.function or verdict.function}
         options |= {"start": tuple(map(float, verdict.start)), "set": changed, "step": verdict.first_step}
         return Proposal("the numbers of the step: ", Call("explain", options=options))
 

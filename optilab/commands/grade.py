@@ -164,7 +164,7 @@ class Template(Answer):
     @classmethod
     def written(cls, directory: Path, setups: Sequence[ComparisonSetup]) -> "Template":
         """The template of these optimizers, written."""
-        functions = [as_function(setup.rule, setup.rule.name) for setup in setups]
+        functions = [as_function(setup.rule, setup.rule.original.name) for setup in setups]
         bodies = [f"{header}\n    # w, g: arrays\n    {end}\n" for header, end in functions]
         file = directory / "optimizers.py"
         file.write_text("\n\n".join(["import numpy as np\n", *bodies]), encoding="utf-8", newline="\n")

@@ -370,10 +370,10 @@ def _steps(
         away = path.points - np.array(function.minima[0])
         past = (-np.sign(away[0]) * away).max()
         motions = [f"{sentence}." for sentence in motion_sentences(theory.motions(rule, function))]
-        if past <= 0.01 * np.abs(away[0]).max() or not (rule.name == "adam" or motions):
+        if past <= 0.01 * np.abs(away[0]).max() or not (rule.original.name == "adam" or motions):
             continue
         hidden = "&".join(f"{other}.shown={json.dumps(other == place)}" for other in places)
-        if rule.name == "adam":
+        if rule.original.name == "adam":
             about = "Adam's steps are about lr long, however small the gradient is, and its average of gradients still "
             about += (
                 f"points ahead at the minimum: a coordinate goes past it by {past:.2g}. Less beta1 turns sooner."

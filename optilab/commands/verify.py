@@ -64,7 +64,7 @@ Exit status 9: something differs.
             with signals.without_sigpipe():  # the file may close its end
                 return _verify_file(Path(file), name, setup, self)
         if file.endswith(".py") and not name:
-            candidate = find_optimizer(user_code(file), setup.rule.name)
+            candidate = find_optimizer(user_code(file), setup.rule.original.name)
         loaded = candidates.load(candidate)
         return LabVerification(loaded.name, setup, setup.compare(loaded), loaded, rule_class(candidate))
 

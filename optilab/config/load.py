@@ -25,6 +25,7 @@ from optilab.errors import (
     did_you_mean,
     shown,
 )
+from optilab.optimize.rule import without_label
 from optilab.runs.record import MANIFEST
 
 S = TypeVar("S", bound=Section)
@@ -33,7 +34,7 @@ CODE_KEYS = {"train": ("model", "optimizer"), "optimize": ("algo",)}
 """The keys of each command's config that may name a user's code."""
 _MEASURED = ("probes", "curvature", "curvature.every", "curvature.images")
 NOT_SETTINGS = frozenset(
-    {"name", "device", "threads", "checkpoint_every", "data.dir", "expect", "seed", *_MEASURED}
+    {"name", "optimizer.label", "device", "threads", "checkpoint_every", "data.dir", "expect", "seed", *_MEASURED}
 )
 """The keys of a training to which no result is attributed."""
 NEEDED = {"train": {"name": str, "seed": int, "epochs": int}, "watch": {"name": str, "seed": int}}
@@ -149,11 +150,11 @@ def _resolve_code_next_to_config(path: Path, part: Any) -> Any:
         return [_resolve_code_next_to_config(path, entry) for entry in part]
     if isinstance(part, dict):
         return {**part, "name": _resolve_code_next_to_config(path, part["name"])} if "name" in part else part
-    name = str(part)
+    name = str(without_label(part))
     file = name if name.endswith(".py") else name.rpartition(":")[0]
     if not file.endswith(".py") or Path(file).is_file() or not (path.parent / file).is_file():
         return part
-    return f"{path.parent / name}"
+    return f"{str(part).removesuffix(name)}{path.parent / name}"
 
 
 def _name_of(path: Path) -> str:

@@ -90,6 +90,11 @@ class OptimizeConfig(Section):
         return [f"{name}{rate * (' lr ' not in settings)}{settings}" for name, rate, settings in parts]
 
     def inconsistencies(self) -> Iterator[tuple[str, str]]:
+        named = {rule.label: rule.original for rule in self.algo if rule.label}
+        if twice := [
+            rule.label for rule in self.algo if named.get(rule.label, rule.original) is not rule.original
+        ]:
+            yield f"two optimizers have the name {twice[0]}", "algo"
         dimension = len(self.function.start)
         if self.start is not None and len(self.start) != dimension:
             expected = f"expected {plural(dimension, 'coordinate')} for {label_of(self.function)}"

@@ -16,7 +16,14 @@ from optilab.config.tree import Tree
 from optilab.errors import UsageError, did_you_mean, shown, unknown
 from optilab.optimize import RULES, Rule
 from optilab.optimize.formula import outside_brackets
-from optilab.optimize.rule import COMMON_VALUES, formula_rule, is_formula
+from optilab.optimize.rule import (
+    COMMON_VALUES,
+    formula_rule,
+    is_formula,
+    labeled,
+    split_label,
+    without_label,
+)
 from optilab.optimize.user_rule import rule_class
 from optilab.runs.record import CONFIG_FILE, MANIFEST
 from optilab.user_code import is_user_code
@@ -127,7 +134,13 @@ def optimizer_names(text: str, where: str = "--algo") -> list[str]:
     names = [name.strip() for name in outside_brackets(text)]
     if "" in names and any(names):
         raise UsageError(f"{shown(text)} has an empty name", where)
-    return [name.lower() if name.lower() in RULES else name for name in names]  # an unknown one as it was typed
+    return [*map(_in_lower_case, names)]
+
+
+def _in_lower_case(name: str) -> str:
+    """An optimizer of optilab in lower case, with its name of the user's as it is; another one as it was typed."""
+    rule = without_label(name)
+    return name.removesuffix(rule) + rule.lower() if rule.lower() in RULES else name
 
 
 def is_config(value: Any) -> bool:
@@ -147,6 +160,7 @@ def rules_named(where: str, names: Sequence[Any], tuned: Iterable[str] = ()) -> 
     rules, texts = [], ",".join(name for name in names if isinstance(name, str))
     objects = [name for name in names if not isinstance(name, str)]
     for name in dict.fromkeys([*(optimizer_names(texts, where) if texts or not objects else []), *objects]):
+        label, name = split_label(name, where) if isinstance(name, str) else ("", name)
         if name not in RULES and not is_formula(name) and not is_user_code(name):
             raise UsageError(unknown("optimizer", name, RULES), where)
         kind: Any = formula_rule(name) if is_formula(name) else RULES[name] if name in RULES else rule_class(name)
@@ -156,7 +170,10 @@ def rules_named(where: str, names: Sequence[Any], tuned: Iterable[str] = ()) -> 
         if missing := [setting for setting in needed if setting not in settings]:
             over = "--over" if where.startswith("--") else "over"
             raise UsageError(f"{kind.name}: no value of {', '.join(missing)}; {over} takes a range of it", where)
-        rules.append(kind(**settings))
+        rules.append(labeled(kind(**settings), label))
+    for rule in rules:
+        if twice := [other.name for other in rules if other.original is rule.original][1:]:
+            raise UsageError(f"{rule.name} and {twice[0]} are the same optimizer", where)
     return rules
 
 
@@ -184,6 +201,7 @@ def with_preset_settings(rule: Any, tuned: bool = False) -> Any:
     if not isinstance(rule, dict) or not isinstance(name := rule.get("name", rule.get("formula")), str):
         return rule
     inner = {"base": with_preset_settings(rule["base"])} if "base" in rule else {}
+    name = without_label(name)
     preset = preset_sections().get(name, {})
     if tuned:
         with suppress(UsageError):  # of a formula that cannot be read, which is refused where it is built

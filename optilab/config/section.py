@@ -26,7 +26,7 @@ from optilab.config.keys import Key, keys_of
 from optilab.config.tree import KeyPath, Override, Tree, decimal, dotted, yaml_bytes
 from optilab.errors import MAX_LISTED, ConfigError, Problem, UsageError, did_you_mean, shown, unknown
 from optilab.optimize import RULES, Rule
-from optilab.optimize.rule import formula_rule, is_formula
+from optilab.optimize.rule import formula_rule, is_formula, labeled, split_label, without_label
 from optilab.optimize.user_rule import UserRule, recorded_rule, rule_class
 from optilab.runs import run_name
 from optilab.user_code import UserCode, is_user_code, user_code
@@ -36,6 +36,8 @@ S = TypeVar("S", bound="Section")
 
 USER_CODE_SCHEMA = {"type": "string", "pattern": r":|\.py$"}
 """The JSON Schema of a user's code: FILE.py:NAME or package.module:NAME."""
+LABELED_SCHEMA = {"type": "string", "pattern": "^[^=<]+="}
+"""The JSON Schema of an optimizer under a name of the user's: NAME=OPTIMIZER."""
 
 
 class Section(BaseModel):
@@ -171,7 +173,8 @@ def _with_settings(entry: Any, settings: Mapping[str, Any]) -> Any:
 @dataclass(frozen=True)
 class OneRule(OneOf):
     """An optimizer: one of optilab, a formula, as its name or as `formula`, or unless it is `inside` another one a
-    user's, FILE.py:NAME, with the checksum of its file where a run has written the config.
+    user's, FILE.py:NAME, with the checksum of its file where a run has written the config. That outside can have a
+    name of the user's: `name: Mine=my.py:Own`, which a run writes as `label: Mine`.
     """
 
     registry: Mapping[str, Any] = field(default_factory=lambda: RULES)
@@ -184,6 +187,13 @@ class OneRule(OneOf):
         return super().build(value)
 
     def entry(self, name: Any, settings: dict[str, Any]) -> Any:
+        if self.inside or not isinstance(name, str):
+            return self._rule(name, settings)
+        recorded = settings.pop("label", None)
+        label, name = split_label(f"{recorded}={name}" if recorded else name)
+        return labeled(self._rule(name, settings), label)
+
+    def _rule(self, name: Any, settings: dict[str, Any]) -> Any:
         if is_formula(name):
             return _with_settings(formula_rule(name), settings)
         if not is_user_code(name):
@@ -197,8 +207,9 @@ class OneRule(OneOf):
     def dump(self, value: Any) -> dict[str, Any] | None:
         settings = {f.name: getattr(value, f.name) for f in fields(value)}
         code = {"name": value.code.reference, "sha256": value.code.sha256} if isinstance(value, UserRule) else {}
+        label = {"label": value.label} if value.label else {}
         wrapped = {key: self.dump(item) for key, item in settings.items() if is_dataclass(item)}
-        return {"name": value.name, **code, **settings, **wrapped}
+        return {"name": value.original.name, **code, **label, **settings, **wrapped}
 
     def __get_pydantic_json_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
         schema = super().__get_pydantic_json_schema__(source, handler)
@@ -207,7 +218,7 @@ class OneRule(OneOf):
             needs = {} if self.default is not None else {"required": ["name"]}
             return {"anyOf": [names, {"type": "object", "properties": {"name": names}, **needs}]}
         code = {"type": "object", "properties": {"name": USER_CODE_SCHEMA}, "required": ["name"]}
-        return {"anyOf": [*schema["anyOf"], USER_CODE_SCHEMA, code]}
+        return {"anyOf": [*schema["anyOf"], USER_CODE_SCHEMA, LABELED_SCHEMA, code]}
 
 
 @dataclass(frozen=True)
@@ -432,7 +443,8 @@ def _keys_of(known: Sequence[Key], section: str, entry: Any) -> list[str]:
 def _names(value: Any) -> list[Any]:
     """The names of one entry, or of several."""
     listed = value if isinstance(value, list) else [value]
-    return [entry.get("name", entry.get("formula")) if isinstance(entry, Mapping) else entry for entry in listed]
+    names = [entry.get("name", entry.get("formula")) if isinstance(entry, Mapping) else entry for entry in listed]
+    return [without_label(name) for name in names]
 
 
 def _dotted_key(path: KeyPath) -> str:

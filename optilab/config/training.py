@@ -301,7 +301,7 @@ class TrainConfig(Section):
 
     def _inconsistencies_of_optimizer(self) -> Iterator[tuple[str, str]]:
         rule = self.optimizer
-        while rule.name == "sam":  # around whatever trains by itself
+        while rule.original.name == "sam":  # around whatever trains by itself
             rule = rule.base  # type: ignore[attr-defined]
         if "grad" in rule.needs:
             yield f"{rule.name} needs a second gradient, which only sam gets in training", "optimizer"
@@ -337,7 +337,7 @@ def changeable(config: TrainConfig) -> frozenset[str]:
     `epochs` is one of them unless there is a schedule, which can depend on their number.
     """
     curvature = {"curvature", "curvature.every", "curvature.images"}
-    keys = frozenset({"checkpoint_every", "data.dir", "expect", "probes", *curvature})
+    keys = frozenset({"checkpoint_every", "data.dir", "expect", "optimizer.label", "probes", *curvature})
     return keys | {"epochs"} if config.schedule.name == "constant" else keys
 
 
@@ -353,14 +353,14 @@ def _counted(value: Any, free: Set[str] = frozenset(), section: str = "") -> Any
     if isinstance(value, UserNetwork):
         return value.dump()
     if isinstance(value, UserRule):
-        return OneRule().dump(value)
+        return {key: part for key, part in (OneRule().dump(value) or {}).items() if key != "label"}
     if isinstance(value, list | tuple):
         return [_counted(item) for item in value]
     kind: Any = type(value)
     is_section = issubclass(kind, Section)
     if not (is_section or is_dataclass(kind)):
         return value
-    counted = {} if is_section else {"name": value.name}
+    counted = {} if is_section else {"name": value.original.name if isinstance(value, Rule) else value.name}
     for key, default in _defaults(kind).items():
         at = f"{section}{key}"
         if at not in free and repr(part := _counted(getattr(value, key), free, f"{at}.")) != default:

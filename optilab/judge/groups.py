@@ -20,6 +20,7 @@ from optilab.config.tree import Tree, flat
 from optilab.diagnose.remedies import REMEDY
 from optilab.errors import UsageError, did_you_mean, shown
 from optilab.numbers import digits
+from optilab.optimize.rule import without_label
 from optilab.proposals import flow
 from optilab.runs import Record, Study
 from optilab.user_code import is_user_code
@@ -34,6 +35,9 @@ STAGE = "stage"
 """The setting of a trial of a race: tuning, finalist or final."""
 
 _LABEL_CHARACTERS = 48
+
+NAMES = (REMEDY, "optimizer.name")
+"""The settings whose values are names of rows themselves."""
 
 L = TypeVar("L", bound=Any)
 """A group, or another dataclass with a label."""
@@ -249,7 +253,8 @@ class _Distinct:
         """The identity of settings."""
         counted = {key: value for key, value in tree.items() if key not in ignored}
         identity = json.dumps(counted, sort_keys=True)
-        self._trees.setdefault(identity, counted)
+        label = {"optimizer.name": tree["optimizer.label"]} if "optimizer.label" in tree else {}
+        self._trees.setdefault(identity, {**counted, **label})
         self._names.setdefault(identity, tree["name"])
         return identity
 
@@ -292,10 +297,12 @@ def _labels(different: Sequence[Mapping[str, Any]], names: Sequence[str]) -> lis
 
 
 def settings_label(tree: Mapping[str, Any], keys: Sequence[str]) -> str:
-    """`lr 0.1, norm batch`: the settings in `keys`, each by as much of its key as tells it from the others."""
+    """`adam, lr 0.1`: the name of a remedy or an optimizer, and the other settings in `keys`, each by as much of its
+    key as tells it from the others."""
     words = short_names(keys)
     texts = {key: value_text(tree[key]) for key in keys if key in tree}
-    return ", ".join(text if key == REMEDY else f"{words[key]} {text}" for key, text in texts.items())
+    names = [text for key, text in texts.items() if key in NAMES]
+    return ", ".join([*names, *(f"{words[key]} {text}" for key, text in texts.items() if key not in NAMES)])
 
 
 def distinguishing_keys(trees: Sequence[Mapping[str, Any]], keys: Iterable[str] | None = None) -> list[str]:
@@ -345,8 +352,10 @@ def without_directory(value: Any) -> Any:
 
 def value_text(value: Any) -> str:
     """A setting as it is shown: numbers in short form, lists as YAML, those of equal entries as `5 x 128`, the file of
-    an optimizer without its directory.
+    an optimizer without its directory, and one that the user has named by that name.
     """
+    if isinstance(value, str) and (label := value.removesuffix(without_label(value)).rstrip("= ")):
+        return label
     if isinstance(value, list) and len(value) > 3 and all(entry == value[0] for entry in value):
         return f"{len(value)} x {value_text(value[0])}"
     if (name := without_directory(value)) != value:

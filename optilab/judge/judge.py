@@ -39,6 +39,8 @@ POWER_80, POWER_85 = 0.8416, 1.0364
 """Normal quantiles. More seeds are planned for 85%: the difference that they are planned from is uncertain, which costs
 5%."""
 MAX_MORE = 10_000
+MAX_COST = 10
+"""Further blocks are advised up to this many times those that a group has."""
 MIN_ERROR = 1e-12
 """A standard error below this fraction of the difference is rounding."""
 
@@ -290,6 +292,12 @@ class Judgment(Generic[Key]):
         """The group that the fewest further blocks would tell from the best; None where no number would."""
         able = (row for row in self.ranked if row.verdict != "worse" and row.more)
         return min(able, key=lambda row: row.more, default=None)
+
+    @property
+    def affordable(self) -> JudgedGroup[Key] | None:
+        """The closest group, if its further blocks are at most MAX_COST times those that there are."""
+        closest = self.closest
+        return closest if closest and closest.more <= MAX_COST * len(closest.values) else None
 
     def named(self, names: Sequence[str]) -> "Judgment[str]":
         """The table with names as keys, in the order of the groups."""

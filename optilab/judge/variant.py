@@ -42,7 +42,8 @@ def listed_config(record: Record) -> tuple[dict[str, Any], str]:
     if not (isinstance(rules, list) and all(isinstance(rule, dict) for rule in rules)):
         return config, problem
     rest = {key: value for key, value in config.items() if key != "algo"}
-    named = {"algo": rules[0]} if len(rules) == 1 else {str(rule.get("name")): rule for rule in rules}
+    names = [str(rule.get("label", rule.get("name"))) for rule in rules]
+    named = {"algo": rules[0]} if len(rules) == 1 else dict(zip(names, rules, strict=True))
     return {**named, **rest}, problem
 
 
@@ -54,12 +55,20 @@ def variant_of(command: str, config: Mapping[str, Any]) -> PresetDiff:
     preset = str(config.get("name"))
     base = _training(preset) if command == "train" else _path("")
     if command == "optimize":
-        names = {key: str(rule.get("name")) for key, rule in config.items() if isinstance(rule, dict)}
-        rules = {key: name for key, name in names.items() if key in ("algo", name)}
-        for key, name in rules.items():
-            base = base | {f"{key}.{setting}": value for setting, value in {**_path(name), "name": name}.items()}
-        preset = ",".join(without_directory(name) for name in rules.values())
-    return PresetDiff(preset if base else "", _changed(command, flat(config), base))
+        sections = {key: rule for key, rule in config.items() if isinstance(rule, dict)}
+        rules = {k: rule for k, rule in sections.items() if k in ("algo", rule.get("name"), rule.get("label"))}
+        for key, rule in rules.items():
+            names = {name: rule[name] for name in ("name", "label") if name in rule}
+            settings = {**_path(str(rule.get("name"))), **names}
+            base = base | {f"{key}.{setting}": value for setting, value in settings.items()}
+        preset = ",".join(str(rule.get("label") or without_directory(rule.get("name"))) for rule in rules.values())
+    return PresetDiff(preset if base else "", _under_labels(_changed(command, flat(config), base)))
+
+
+def _under_labels(changed: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with the name that the user gave an optimizer in place of the optimizer's."""
+    labels = {key.removesuffix("label") + "name": v for key, v in changed.items() if key.endswith(".label")}
+    return {key: value for key, value in {**changed, **labels}.items() if not key.endswith(".label")}
 
 
 @cache

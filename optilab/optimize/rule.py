@@ -11,6 +11,7 @@ tensors, so rules without a counterpart in torch.optim train networks, too.
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import field, fields, make_dataclass, replace
 from functools import cache, cached_property
 from hashlib import sha256
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Lt
 
-from optilab.errors import UsageError, unknown
+from optilab.errors import UsageError, shown, unknown
 from optilab.optimize.arrays import Array, in_float64
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ class Rule:
     """
 
     name: ClassVar[str]
+    """The name of its row in every table, chart and file: the optimizer's, or the one that a user gave it."""
+    label: ClassVar[str] = ""
+    """The name that a user gave it; empty without one."""
     text: ClassVar[str] = ""
     """The formula; `{setting}` stands for a part that `variants` has. Empty for a rule in code, whose `formula` is a
     sentence."""
@@ -57,6 +61,16 @@ class Rule:
     """The shape in which the rule gets the weights of a network: all in one vector ("joined"); a vector per weight
     ("each"); or each weight in its shape ("matrices"), and then no function of a vector can be its function.
     """
+
+    @property
+    def original(self) -> "type[Rule]":
+        """The class without the name that a user gave it."""
+        return type(self)
+
+    @property
+    def typed(self) -> str:
+        """The words by which a command or a config names it: `Mine=sgd` with a name of the user's."""
+        return f"{self.label}={self.original.name}" if self.label else self.name
 
     @cached_property
     def formula(self) -> str:
@@ -258,6 +272,56 @@ RULES = Registry(
 literature's."""
 
 
+# --- a rule under a name of the user's ---------------------------------------------------------------------------
+
+MAX_LABEL = 40
+"""Characters of a name that a user gives an optimizer."""
+_LABEL = re.compile(r"[^\W\d_](?:[\w.+ -]*[\w.+-])?")
+_STATEMENT = re.compile(r"\s*[^\W\d]\w*\s*(?:<-|=(?!=))")
+"""The start of a statement of a formula."""
+
+
+def split_label(text: str, where: str = "") -> tuple[str, str]:
+    """`Mine=my.py:Own` as the name that a user gives and the optimizer that it is for; the name is empty without one.
+
+    The `=` of a formula is none that ends a name: what follows that one is a formula itself. UsageError for a name
+    with other characters, and for that of another optimizer.
+    """
+    label, sign, rule = (part.strip() for part in text.partition("="))
+    if not sign or "<" in label or (is_formula(rule) and not _STATEMENT.match(rule)) or label == rule:
+        return "", rule if label == rule else text
+    if len(label) > MAX_LABEL or not _LABEL.fullmatch(label):
+        accepted = f"at most {MAX_LABEL} letters, digits, spaces and . _ + -, of which a letter is the first"
+        raise UsageError(f"expected {accepted}, as the name of {rule}, got {shown(label)}", where)
+    if label in RULES:
+        raise UsageError(f"{label} is another optimizer; expected a name of your own for {rule}", where)
+    return label, rule
+
+
+def without_label(value: Any) -> Any:
+    """An optimizer as a config has it, `Mine=sgd` or a mapping with its name, without the name that a user gives it;
+    another value, and one that is refused elsewhere, as it is."""
+    if isinstance(value, Mapping):
+        return {key: without_label(item) if key in ("name", "formula") else item for key, item in value.items()}
+    with suppress(UsageError):
+        return split_label(value)[1] if isinstance(value, str) else value
+    return value
+
+
+def labeled(rule: Rule, label: str) -> Rule:
+    """The rule under the name that a user gives it; itself where the name is empty."""
+    settings = {f.name: getattr(rule, f.name) for f in fields(rule)}  # type: ignore[arg-type]
+    kind: Any = rule.original
+    named: Rule = _labeled_class(kind, label)(**settings) if label else rule
+    return named
+
+
+@cache
+def _labeled_class(kind: Any, label: str) -> Any:
+    """A class for each name, which a copy with other settings (`dataclasses.replace`) keeps."""
+    return type(kind.__name__, (kind,), {"name": label, "label": label, "original": kind})
+
+
 # --- a rule that a user types -----------------------------------------------------------------------------------
 
 COMMON_SETTINGS: Mapping[str, Any] = {
@@ -295,10 +359,10 @@ RESERVED_SETTINGS = ("name", "base", "others", *(name for name in dir(FormulaRul
 
 
 def short_name(rule: Any) -> str:
-    """The name of a rule in names of files: `formula-` and eight digits for one that a user typed."""
-    if isinstance(rule, FormulaRule):
-        return f"formula-{sha256(rule.name.encode()).hexdigest()[:8]}"
-    return str(rule.name)
+    """The name of a rule in names of files, with or without a name of the user's: `formula-` and eight digits for one
+    that a user typed."""
+    name = str(rule.original.name)
+    return f"formula-{sha256(name.encode()).hexdigest()[:8]}" if isinstance(rule, FormulaRule) else name
 
 
 def is_formula(name: Any) -> bool:

@@ -357,12 +357,12 @@ def _best(rule: Any, smallest: float, largest: float) -> tuple[dict[str, float],
     beta of its own form (Lessard et al. 2016, proposition 1). qhm: none in closed form.
     """
     condition = largest / smallest
-    if type(rule) is SGD:
+    if rule.original is SGD:
         return {"lr": 2 / (smallest + largest)}, (condition - 1) / (condition + 1)
-    if type(rule) is Momentum:
+    if rule.original is Momentum:
         root = (sqrt(condition) - 1) / (sqrt(condition) + 1)
         beta, lr = root**2, (2 / (sqrt(smallest) + sqrt(largest))) ** 2
-    elif type(rule) is Nesterov:
+    elif rule.original is Nesterov:
         root = sqrt(3 * condition + 1)
         beta, lr, root = (root - 2) / (root + 2), 4 / (3 * largest + smallest), 1 - 2 / root
     else:

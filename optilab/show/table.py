@@ -6,7 +6,7 @@ themselves. Each writer escapes what its format would act on: a name is text in 
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from rich import table as rich_table
@@ -75,6 +75,8 @@ class Table:
     """The key of the value that a page draws in the interval of its row, from `low` to `high`."""
     look: str = ""
     """The key of the value that is the look of its row on a page."""
+    apart: Mapping[str, "Table"] = field(default_factory=dict)
+    """By key, the tables that LaTeX sets below this one, in place of columns for which paper is too narrow."""
 
     @property
     def names(self) -> dict[str, Column]:
@@ -90,7 +92,8 @@ class Table:
             near = did_you_mean(unknown[0], list(known))
             raise UsageError(f"expected names of columns ({', '.join(headings)}), got {unknown[0]!r}{near}", where)
         chosen = [replace(c, title=c.title or c.key, detail=-1, only="") for c in map(known.__getitem__, names)]
-        return replace(self, columns=chosen)
+        kept = {key: table for key, table in self.apart.items() if any(column.key == key for column in chosen)}
+        return replace(self, columns=chosen, apart=kept)
 
     def text(self, format: str) -> str:
         """It in any format but `json`; the notes belong to the medium. UsageError for an unknown format."""
@@ -216,12 +219,16 @@ _LATEX = {
 
 
 def _latex(table: Table) -> str:
-    """A tabular environment with the rules of the package booktabs."""
+    """Tabular environments with the rules of the package booktabs: of the table, and of each that stands apart."""
+    whole = replace(table, columns=[column for column in table.columns if column.key not in table.apart])
+    return "% needs \\usepackage{booktabs}\n" + "\n".join(map(_tabular, [whole, *table.apart.values()]))
+
+
+def _tabular(table: Table) -> str:
     columns, cells = table.texts()
     places = "".join("l" if column.left else "r" for column in columns)
-    heading = " & ".join(latex(column.title) for column in columns)
+    heading = " & ".join(_times(latex(column.title)) for column in columns)
     lines = [
-        "% needs \\usepackage{booktabs}",
         f"\\begin{{tabular}}{{{places}}}",
         "\\toprule",
         f"{heading} \\\\",
@@ -240,6 +247,11 @@ def _latex(table: Table) -> str:
 def latex(text: str) -> str:
     """Text that LaTeX shows as it is: no command, mode, comment or column."""
     return "".join(_LATEX.get(character, character) for character in printable(text).replace("\n", " "))
+
+
+def _times(heading: str) -> str:
+    """A heading such as `x lowest` with the sign for times."""
+    return re.sub(r"^x(?= )", r"$\\times$", heading)
 
 
 def _number(cell: str) -> str:

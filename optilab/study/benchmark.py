@@ -82,7 +82,7 @@ class Entrant:
         config, settings = self._drawn[place]
         axes = {**self.axes, "repeat": self.repeat + 1, "setting": place + 1}
         axes |= {**{key: settings.get(key) for key in self.columns}, "stage": stage}
-        label = f"{self.label}-{place + 1}" if stage == "tuning" else f"{self.network}-{self.name}-{stage}"
+        label = f"{self.label}-{place + 1 if stage == 'tuning' else stage}"
         return Trial(label, config.model_copy(update={"seed": seed}), axes)
 
     @cached_property
@@ -174,8 +174,9 @@ def _benchmark_of(asked: BenchmarkConfig, entered: Sequence[Entrant]) -> Benchma
         *([f"{asked.finalist_count} finalists"] if asked.finalist_count else []),
     ]
     each.append(plural(asked.seeds, "seed"))
+    rules = [(c, c.tuning[0].config.optimizer) for c in entrants]
     notes = dict.fromkeys(
-        note for c in entrants for note in untuned(c.name, vars(c.tuning[0].config.optimizer), c.fields)
+        note for c, rule in rules for note in untuned(c.name, rule.original.name, vars(rule), c.fields)
     )
     spaces = {
         network: {c.name: tuning_space.searched(c.fields, asked.over) for c in entered if c.network == network}
@@ -259,8 +260,8 @@ def _extra_search_keys(request: BenchmarkConfig, config: TrainConfig) -> set[str
 class Raced:
     """A rule on one network, as far as its trials have ended."""
 
-    settings: Sequence[Settings]
-    """The chosen settings, per repeat."""
+    settings: Mapping[int, Settings]
+    """The chosen settings of each repeat that has any."""
     runs: Mapping[int, runs.Record]
     """The evaluated trainings, by seed."""
     accuracy: GroupValues
@@ -370,7 +371,7 @@ def _raced(trials: Sequence[runs.StudyTrial], budget: int, seeds: int) -> Raced:
     A benchmark that has grown may have chosen other settings before; the trials of its plan now come first. A repeat of
     which every setting diverged has the accuracy of the chance level, as has an evaluated training.
     """
-    settings, judged, boundary_notes = list[Settings](), dict[int, runs.Record](), dict[int, str]()
+    settings, judged, boundary_notes = dict[int, Settings](), dict[int, runs.Record](), dict[int, str]()
     accuracy, imputed, means = dict[int, float](), dict[int, str](), dict[int, float]()
     repeat_of = dict[int, int]()
     classes = next((t.run.classes for t in trials if t.run and t.status in ("done", "diverged")), 0)
@@ -384,7 +385,7 @@ def _raced(trials: Sequence[runs.StudyTrial], budget: int, seeds: int) -> Raced:
         ran = {t.seed: t for t in finals if t.status in ("done", "diverged")}
         diverged = {seed: "diverged" for seed, t in ran.items() if t.status == "diverged"}
         if finals:
-            settings.append(_tuned(finals[0]))
+            settings[repeat] = _tuned(finals[0])
             boundary_notes |= _boundary_note(repeat, finals[0], tuning)
         elif sum(t.status == "diverged" for t in tuning) == budget:
             first = tuning[0].seed - tuning[0].settings["setting"] + 1

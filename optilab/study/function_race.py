@@ -135,7 +135,9 @@ def search_space(
 def space_notes(rules: Sequence[Rule], spaces: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Sentences about what is tuned: the hyperparameters that are not, and the search spaces."""
     notes = [
-        note for rule in rules for note in tuning_space.untuned(rule.name, vars(rule), spaces.get(rule.name, {}))
+        note
+        for rule in rules
+        for note in tuning_space.untuned(rule.name, rule.original.name, vars(rule), spaces.get(rule.name, {}))
     ]
     return notes + tuning_space.search_notes({"": spaces})
 

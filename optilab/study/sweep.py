@@ -28,6 +28,7 @@ from optilab.config.tree import Override
 from optilab.errors import ConfigError, OptilabError, Problem, RunError, UsageError, unknown
 from optilab.judge.groups import planned_groups, request_of
 from optilab.judge.judge import smallest_difference
+from optilab.optimize.rule import without_label
 from optilab.proposals import flow
 from optilab.runs.metrics import EPOCH_METRICS, METRICS, TESTED
 from optilab.study.plan import Outcomes, Plan, best_settings, final_seeds, grid, halving, rungs
@@ -285,7 +286,7 @@ def _search(request: SweepConfig, base: TrainConfig, axes: Sequence[AxisLike], p
 def _of_point(base: TrainConfig, point: Mapping[str, Any], seeds: int) -> list[Trial]:
     """The trials of one point: the config with its settings, from `seeds` seeds."""
     config = load(TrainConfig, base, _changes(point)) if point else base
-    label = "-".join(flow(value) for value in point.values()) or base.name
+    label = "-".join(flow(without_label(value)) for value in point.values()) or base.name
     every = range(config.seed, config.seed + seeds)
     return [Trial(label, config.model_copy(update={"seed": seed}), point) for seed in every]
 

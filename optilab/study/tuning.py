@@ -99,7 +99,7 @@ def _starts(function: Objective, repeat: int, count: int, conditions: RaceConfig
 
 
 def _settings(rule: Rule, function: Objective, repeat: int, conditions: RaceConfig) -> dict[str, Floats]:
-    generator = _generator(conditions, function.name, repeat, rule.name)
+    generator = _generator(conditions, function.name, repeat, rule.original.name)
     return tuning_space.draw(rule, function, conditions.budget, generator, conditions.over)
 
 

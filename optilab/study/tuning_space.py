@@ -324,13 +324,14 @@ def end_of(value: Any, tried: Collection[Any]) -> str:
     return ends.get(value, "")
 
 
-def untuned(rule: str, settings: Mapping[str, Any], tuned: Collection[str]) -> list[str]:
-    """The settings of a user's rule that are not searched, as one sentence; none where all are."""
-    numbers = {key: value for key, value in settings.items() if type(value) in (int, float) and is_user_code(rule)}
+def untuned(name: str, original: Any, settings: Mapping[str, Any], tuned: Collection[str]) -> list[str]:
+    """The settings of a user's rule, FILE.py:NAME in the `original`, that are not searched, as one sentence; none
+    where all are."""
+    numbers = {key: v for key, v in settings.items() if type(v) in (int, float) and is_user_code(original)}
     known = {key for key in numbers if key in tuned or name_in_space(key) in NETWORK_KEYS}
     left = [f"{key} stays {value:g}" for key, value in numbers.items() if key not in known]
     names = "these names" if len(left) > 1 else "this name"
-    return [f"{rule}: {', '.join(left)} (no range is known for {names})"] if left else []
+    return [f"{name}: {', '.join(left)} (no range is known for {names})"] if left else []
 
 
 def _not_fractions(kind: type[Any]) -> set[str]:

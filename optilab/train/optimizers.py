@@ -247,7 +247,7 @@ def build(
         return user_optimizer.build(parameters, rule, weight_decay)
     if isinstance(rule, Adopt):
         return AdoptOptimizer(parameters, rule, weight_decay)
-    native = _TORCH_OPTIMIZERS.get(type(rule))
+    native = _TORCH_OPTIMIZERS.get(rule.original)
     optimizer = native and native.optimizer(parameters, rule, weight_decay)
     if isinstance(optimizer, torch.optim.NAdam):
         optimizer.register_load_state_dict_post_hook(_momentum_products_to_cpu)

@@ -256,7 +256,7 @@ def _other_rules(rule: Any) -> Iterator[Hypothesis]:
     """Other rules, in every form, with the numbers that they share with this one."""
     for name in RULES:
         kind: Any = RULES[name]
-        if name == rule.name or (kind.weights == "matrices") != (rule.weights == "matrices"):
+        if name == rule.original.name or (kind.weights == "matrices") != (rule.weights == "matrices"):
             continue
         for form in forms_of(kind()):
             words = ", ".join([f"it is {name}", *(f"{key} {str(value).lower()}" for key, value in form.items())])

@@ -243,7 +243,7 @@ def with_distinct_settings(rule: Any, names: Sequence[str], number: int) -> Any:
     where the rule has several, not all in the same.
     """
     defaults, values = settings_of(rule), dict[str, Any]()
-    settings = {**SETTINGS, **VALUES_BY_RULE.get(rule.name, {})}
+    settings = {**SETTINGS, **VALUES_BY_RULE.get(rule.original.name, {})}
     off = [key for key in names if not defaults[key]]
     for key in names:
         choices = settings.get(key.rpartition(".")[2], ())

@@ -71,7 +71,7 @@ def test_settings_that_follow_from_an_entry_are_not_in_the_label(tmp_path):
     training(tmp_path, "a", "optimizer={name: sgd, lr: 0.1}")
     training(tmp_path, "b", "optimizer={name: adam, lr: 0.001}")
     grouping = grouped(tmp_path)
-    assert [group.label for group in grouping.groups] == ["optimizer sgd", "optimizer adam"]
+    assert [group.label for group in grouping.groups] == ["sgd", "adam"]
     assert "optimizer.beta1" in grouping.groups[1].settings
     assert "optimizer.beta1" not in grouping.groups[0].settings
 

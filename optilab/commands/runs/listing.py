@@ -141,7 +141,8 @@ def trials(study: Study) -> tuple[list[ListedRun], list[str]]:
     running = [_run(trial.run) for trial in study.trials if trial.run and not trial.status]
     for line in running:  # an axis may be a whole entry, such as the optimizer: its name stands for it
         settings = flat(line.config)
-        line.about.update({key: settings[f"{key}.name"] for key in axes if f"{key}.name" in settings})
+        names = {key: settings.get(f"{key}.label", settings.get(f"{key}.name")) for key in axes}
+        line.about.update({key: name for key, name in names.items() if name is not None})
     return ended + running, axes
 
 
