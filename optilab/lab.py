@@ -33,6 +33,7 @@ METHODS = (
 """The commands that `Lab` has as methods."""
 PRINTING: "Mapping[str, str]" = {
     "columns": "table().choose(COLUMNS)",
+    "details": "report(FILE)",
     "format": "table().text(FORMAT)",
     "json_": "document()",
     "quiet": "rows",

@@ -63,6 +63,18 @@ def settings_text(rule: Any) -> str:
     return "   ".join(f"{f.name} {setting(getattr(rule, f.name))}" for f in fields(rule))
 
 
+PLACEMENTS = ("eps_placement",)
+"""Settings that say where a tiny number stands."""
+
+
+def main_settings_text(rule: Any) -> str:
+    """`settings_text` without the parts that are off by default and the places of tiny numbers."""
+    settings = [(f.name, getattr(rule, f.name), f.default) for f in fields(rule)]
+    is_off = {name for name, value, default in settings if value == default and not value}
+    shown = [(name, value) for name, value, _ in settings if name not in is_off and name not in PLACEMENTS]
+    return "   ".join(f"{name} {setting(value)}" for name, value in shown)
+
+
 def short_setting(value: Any) -> str:
     """A setting in a label; a wrapped rule is its name."""
     return digits(getattr(value, "name", value))

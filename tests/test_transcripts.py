@@ -31,7 +31,7 @@ VARYING = {
     r"[\d,.]+ (epochs|trials|steps|paths)/s": r"N \1/s",
     r"\(\d+ at a time": "(N at a time",
     r"(?m)^versions .*": "versions   VERSIONS",
-    r"(?m)^optilab: \d+/\d+ .*\n": "",  # progress of processes that work side by side
+    r"(?m)^optilab: \d+ of \d+ trials(, .*)?\n": "",  # progress of processes that work side by side
     r"(?m)^optilab: (starting|grading) .*busy machine\n": "",
     r"(?m)^optilab: (graded|tuning) \d+ of \d+.*\n": "",
     r"(unexpected keyword argument '\w+')\. Did you mean.*": r"\1",  # as Python 3.13 ends

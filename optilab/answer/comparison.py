@@ -10,7 +10,7 @@ from optilab.answer.answer import Answer
 from optilab.errors import DataError, UsageError
 from optilab.runs import Record, Study, sweep_of
 from optilab.show import terminal
-from optilab.show.blocks import Block, NextStep, Sentence, Verbatim
+from optilab.show.blocks import Block, Details, NextStep, Sentence, Verbatim
 from optilab.show.table import Table
 
 if TYPE_CHECKING:
@@ -133,10 +133,10 @@ class LabComparison(Answer):
         return tables.next_step(self.comparison, self.entries)
 
     def result_blocks(self) -> Iterator[Block]:
-        """The differences, the table, and the verdict."""
+        """The table and the verdict; as details what differs, and how the verdicts were made."""
         if self._confirms:
             yield Sentence(tables.again_by(self.comparison), "bold")
-        yield from tables.differences(self.comparison)
+        yield from tables.other_circumstances(self.comparison)
         yield ""
         yield (table := self.table())
         yield ""
@@ -144,6 +144,8 @@ class LabComparison(Answer):
         yield from table.notes
         if self._confirms:
             yield from tables.max_gain(self.comparison)
+        procedure = [f"note: {note}" for note in self.comparison.procedure]
+        yield Details("Details", [tables.differences(self.comparison), *procedure], folded=True)
 
     def table(self) -> Table:
         notes = [f"note: {note}" for note in self._notes]
@@ -200,7 +202,7 @@ class LabComparison(Answer):
             "problems": comparison.other_settings,
             "groups": groups,
             "verdict": self.verdict,
-            "notes": self._notes,
+            "notes": [*self.comparison.notes, *self.comparison.procedure, *tables.tuning_notes(self.entries)],
             "next_step": step.document() if (step := self.next_step) else None,
         }
 

@@ -56,7 +56,9 @@ def details(comparison: RunComparison, entries: Sequence[Record | Study]) -> Ite
     """The settings, the curves, what the trainings differ in and share, each of them, and how to repeat them."""
     chosen = [group for row in ranked(comparison) for group in row.groups]
     yield Sentence(_facts(comparison.records, len(chosen)), "dim")
-    if blocks := [*_settings(comparison)]:
+    # Means over the other settings say nothing where each remedy is tried alone.
+    remedies = any(isinstance(entry, Study) and entry.manifest["command"] == "remedy" for entry in entries)
+    if not remedies and (blocks := [*_settings(comparison)]):
         yield Details("Settings", blocks)
     judgment = comparison.judgment
     against = (

@@ -63,8 +63,8 @@ def ranked(comparison: "RunComparison") -> "list[ComparedRuns]":
 # --- what differs ------------------------------------------------------------------------------------------
 
 
-def differences(comparison: "RunComparison") -> list[str]:
-    """Lines about the settings, versions and hosts that differ between the runs, and about those that are equal."""
+def differences(comparison: "RunComparison") -> str:
+    """A line about the settings that differ between the runs, and about what is equal."""
     from optilab.judge.groups import distinguishing_keys, value_text
 
     grouping = comparison.grouping
@@ -81,7 +81,12 @@ def differences(comparison: "RunComparison") -> list[str]:
         equal.append(f"{'seed' if len(seeds[0]) == 1 else 'seeds'} {ranges(sorted(seeds[0]), SEVERAL)}")
     around = {key: values for key, values in comparison.circumstances.items() if key != "git.commit"}
     equal += [word for word in ("data", "versions", "host") if not any(k.startswith(f"{word}.") for k in around)]
-    lines = [f"differs: {some(varied, MAX_KEYS_LISTED) or 'nothing'}   equal: {', '.join(equal)}"]
+    return f"differs: {some(varied, MAX_KEYS_LISTED) or 'nothing'}   equal: {', '.join(equal)}"
+
+
+def other_circumstances(comparison: "RunComparison") -> list[str]:
+    """Lines about versions, machines and the like that differ between the runs."""
+    lines = []
     for key, numbers in comparison.circumstances.items():
         counts = [f"{value[:40]} in {plural(number, 'run')}" for value, number in numbers.items()]
         lines.append(f"also differs: {key} ({some(counts, SEVERAL)})")
@@ -127,16 +132,23 @@ def columns(comparison: "RunComparison") -> list[Column]:
             about=f"the mean over the seeds; {better} is better",
             early=True,
         ),
-        Column("std", "std", show.spread, detail=4, about=f"the standard deviation over the seeds{points}"),
+        Column(
+            "std",
+            "std",
+            show.spread,
+            detail=4,
+            folded=True,
+            about=f"the standard deviation over the seeds{points}",
+        ),
         *interval_columns("", show.interval, detail=3, about=_INTERVAL),
         Column("difference", f"against {base}", show.difference, about=_DIFFERENCE.format(base, points)),
         *interval_columns(
             "difference_", show.differences, heading=f"{confidence} of difference", about=_DIFFERENCES
         ),
-        Column("won", "won", "{:.0%}".format, detail=5, plain="seeds won", about=_WON.format(base)),
-        Column("p", "p", p_value, detail=6, plain="p value", about=_P),
+        Column("won", "won", "{:.0%}".format, detail=5, folded=True, plain="seeds won", about=_WON.format(base)),
+        Column("p", "p", p_value, detail=6, folded=True, plain="p value", about=_P),
         Column("verdict", "verdict", left=True, about=_VERDICT, early=True),
-        Column("more", "more seeds", "{:,}".format, detail=1, plain="more seeds needed", about=_MORE),
+        Column("more", "more seeds", "{:,}".format, detail=1, folded=True, plain="more seeds needed", about=_MORE),
     ]
 
 

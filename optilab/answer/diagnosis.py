@@ -17,7 +17,7 @@ from optilab.errors import ExitCode
 from optilab.numbers import exponent
 from optilab.proposals import Call, Proposal
 from optilab.show import terminal
-from optilab.show.blocks import Block, Sentence
+from optilab.show.blocks import Block, Details, Sentence
 from optilab.show.table import Table, grid
 from optilab.words import plural
 
@@ -89,11 +89,11 @@ class Diagnosis(Answer):
         if evidence.setup.loop:
             scope = f"{evidence.steps:,} steps watched, {evidence.loop.samples} probed"
         else:
-            scope = f"probe run of {evidence.steps} batches, nothing is written" if evidence.probe_run else epochs
+            scope = f"probe run of {evidence.steps} batches" if evidence.probe_run else epochs
         yield Sentence(f"{self.target} ({scope})", "bold")
         if evidence.epochs:
             yield ""
-            yield _layers(evidence)
+            yield _layers(evidence, SCREEN)
             yield Sentence(LEGEND, "dim")
         if evidence.loop.compiled:
             yield Sentence(
@@ -106,6 +106,7 @@ class Diagnosis(Answer):
             yield from _tries(commands(finding, self.config, self.changes), finding.advice)
         if self.both:
             yield from ("", Proposal("for the first two at once: ", self.both))
+        yield Details("Details", [*self.numbers()], folded=True)
 
     def _summary(self) -> Iterator[Block]:
         """The verdict of a network without a fault, and the limits and the stability that no finding mentions."""
@@ -115,10 +116,26 @@ class Diagnosis(Answer):
             yield from _tries(self._next_steps)
         elif missed := verdict.missed_steps(evidence):
             yield missed
-        if evidence.probe_run:
-            yield Sentence(verdict.limits_of_a_probe_run(evidence), "dim")
         if text := verdict.stability(evidence):
             yield text
+
+    def numbers(self) -> Iterator[Block]:
+        """Every number of the layers, the bounds of the findings, and what a probe run cannot show."""
+        evidence = self.evidence
+        if evidence.epochs:
+            yield _layers(evidence, HEADINGS)
+            yield ALL_NUMBERS
+        for finding in self.findings:
+            if finding.threshold:
+                yield f"{finding.name}: threshold {finding.threshold}; normal {finding.normal}"
+        if evidence.probe_run:
+            yield verdict.limits_of_a_probe_run(evidence)
+
+    def background(self) -> Iterator[Block]:
+        """The loss next to that of the chance level, and `numbers`."""
+        if self.evidence.start.get("classes") != 1:
+            yield verdict.loss_against_chance(self.evidence)
+        yield from self.numbers()
 
     def brief(self) -> Iterator[Block]:
         """The end of a training: what it has learned, the gravest finding and what to try, or the verdict."""
@@ -127,7 +144,7 @@ class Diagnosis(Answer):
         if text := verdict.stability(self.evidence):
             yield text
         if not verdict.has_fault(self.findings):
-            yield f"diagnosis: {verdict.sentence(self.evidence, self.findings)}"
+            yield f"diagnosis: {verdict.sentence(self.evidence, self.findings, with_accuracy=False)}"
             yield from _tries(self._next_steps[:1])
             return
         first = self.findings[0]
@@ -164,7 +181,14 @@ def _tries(steps: Iterable[Call | str], advice: str = "") -> Iterator[Block]:
 
 
 STYLES = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.CRITICAL: "red"}
+HEADINGS = ("layer", "|g|", "", "|g|/|w|", "|dw|/|w|", "mean", "std", "sat.", "dead")
+SCREEN = ("layer", "|g|", "", "|dw|/|w|", "sat.", "dead")
+"""The columns that say most, and are not those of another column times a constant."""
 LEGEND = (
+    "|g|: norm of the gradient; |dw|/|w|: step relative to the weights; sat., dead: outputs and units where the "
+    "activation is flat"
+)
+ALL_NUMBERS = (
     "|g|, |w|, |dw|: norms of a layer's gradient, weights and step, means over the probed batches\n"
     "bars: |g| against the largest, empty at 1e-4 of it; mean, std: of the outputs\n"
     "sat.: outputs where the activation is flat; dead: units that are flat for every image of a batch"
@@ -189,16 +213,16 @@ def _largest(layers: Sequence[dict[str, Any]]) -> float | None:
 
 
 def _line(finding: Finding) -> str:
-    """A finding with its number, the bound that it crossed and what is normal."""
-    bounds = f" (threshold: {finding.threshold}; normal: {finding.normal})" if finding.threshold else ""
-    return f"{finding.severity.name.lower()}: {finding.name}: {finding.text}{bounds}"
+    """A finding with its number."""
+    return f"{finding.severity.name.lower()}: {finding.name}: {finding.text}"
 
 
-def _layers(evidence: Evidence) -> Table:
+def _layers(evidence: Evidence, chosen: Sequence[str]) -> Table:
+    """The layers after the last epoch, with the `chosen` columns of HEADINGS."""
     layers = evidence.epochs[-1]["layers"]
     names = [*map(str, range(1, len(layers))), "out"]
     keep = range(len(layers)) if len(layers) <= 12 else [*range(6), *range(len(layers) - 4, len(layers))]
-    headings = ["layer", "|g|", "", "|g|/|w|", "|dw|/|w|", "mean", "std", "sat.", "dead"]
+    columns = [HEADINGS.index(heading) for heading in chosen]
     rows = []
     for number in keep:
         layer = layers[number]
@@ -207,5 +231,6 @@ def _layers(evidence: Evidence) -> Table:
         moments = ["" if layer[k] is None else f"{layer[k]:.3g}" for k in ("activation_mean", "activation_std")]
         fractions = ["" if layer[k] is None else f"{layer[k]:.0%}" for k in ("saturated", "dead")]
         name = f"{names[number]} ({module})" if (module := layer.get("name")) else names[number]
-        rows.append([name, *norms, *ratios, *moments, *fractions])
-    return grid(headings, rows, left=(0, 2))
+        row = [name, *norms, *ratios, *moments, *fractions]
+        rows.append([row[column] for column in columns])
+    return grid(chosen, rows, left=(0, 2))

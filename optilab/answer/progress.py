@@ -50,8 +50,8 @@ class TerminalView:
 
 
 class StudyProgress(Bar):
-    """Trials and epochs done, the best trial so far, time left: a bar on a terminal and in a notebook, a line per trial
-    in a log.
+    """Trials and epochs done, the best trial so far, time left: a bar on a terminal and in a notebook, in a log a line
+    every ten seconds.
     """
 
     def __init__(self, trials: int, epochs: int, metric: str, quiet: bool) -> None:
@@ -61,6 +61,7 @@ class StudyProgress(Bar):
         self._statuses = dict[str, str]()
         self._epochs = self._first = 0
         self._started, self._begun, self._moves = time.monotonic(), False, False
+        self._noted = self._started
 
     def recount(self, trials: int, epochs: int) -> None:
         """Count to other numbers from now on."""
@@ -88,11 +89,14 @@ class StudyProgress(Bar):
         """Count and report a trial that has ended."""
         self.known([outcome])
         self._draw()
-        if outcome.failed or self.in_log:
-            reason = f": {outcome.reason}" if outcome.failed else ""
-            left = f", {left}" if (left := self._left()) else ""
-            count = f"{len(self._statuses)}/{self._trials}"
-            terminal.note(f"{count} {outcome.trial.name} {outcome.status}{reason}{left}")
+        count = f"{len(self._statuses)} of {self._trials} trials"
+        now, is_last = time.monotonic(), len(self._statuses) == self._trials
+        left = f", {left}" if (left := self._left()) and not is_last else ""
+        if outcome.failed:
+            terminal.note(f"{count}: {outcome.trial.name} failed: {outcome.reason}{left}")
+        elif self.in_log and (is_last or now - self._noted >= terminal.MAX_SILENCE_SECONDS):
+            self._noted = now
+            terminal.note(f"{count}{left}")
 
     def _left(self) -> str:
         """`about 2:30 left`, from the epochs since the first ones; empty while nothing is known."""

@@ -100,7 +100,6 @@ class EndedSweep(EndedStudy):
         if not self.completed:
             yield Sentence("no training has a result", "red")
         elif self.confirmation:
-            yield from tables.differences(self.comparison.comparison)
             yield ""
             yield (table := self.comparison.table())
             yield from ["", *table.notes, ""] if table.notes else [""]

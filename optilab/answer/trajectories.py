@@ -14,15 +14,14 @@ from optilab.errors import ExitCode
 from optilab.numbers import column, point
 from optilab.optimize import Status
 from optilab.optimize.formula import spelled_coordinates
-from optilab.optimize.rule import FormulaRule, Rule, settings_of
+from optilab.optimize.rule import FormulaRule, Rule
 from optilab.optimize.user_rule import UserRule
-from optilab.proposals import Call, Proposal
 from optilab.show import terminal
-from optilab.show.blocks import Block, Hint, Sentence, Verbatim
+from optilab.show.blocks import Block, Details, Hint, Sentence, Verbatim
 from optilab.show.chart import Chart
 from optilab.show.table import Column, Table, grid
 from optilab.study.paths import rows
-from optilab.words import plural, setting, settings_text
+from optilab.words import main_settings_text, plural, setting, settings_text
 
 if TYPE_CHECKING:
     from optilab.config.optimize import OptimizeConfig
@@ -32,8 +31,8 @@ if TYPE_CHECKING:
 
 MAX_TILT = 1e-6
 """A direction is a coordinate if the rest of it is at most about the root of this."""
-HEAD, TAIL = 12, 8
-"""Rows shown of a path that is longer than both."""
+SCREEN, DETAILED = (8, 5), (100, 100)
+"""First and last rows shown of a path that is longer than both."""
 STYLES = {Status.CONVERGED: "green", Status.MOVING: "yellow", Status.DIVERGED: "red"}
 
 
@@ -61,8 +60,6 @@ class LabPaths(Answer):
     fail_on_divergence: bool = False
     formulas: Mapping[str, str] = field(default_factory=dict)
     """The formulas of rules whose code is not executed, by their labels."""
-    options: Mapping[str, Any] | None = None
-    """Options besides --algo that run one of several rules alone; None where --algo alone would mean another rule."""
 
     @property
     def function(self) -> Any:
@@ -214,17 +211,22 @@ class LabPaths(Answer):
     def _single(self) -> Iterator[Block]:
         ((label, rule, path),), config = self.rule_paths, self.config
         yield Sentence(f"{rule.name} on {_where(config)}", "bold")
-        yield settings_text(rule)
-        if not isinstance(rule, FormulaRule):  # whose name it is
-            yield self.formulas.get(label, rule.formula)
+        yield main_settings_text(rule)
         yield from self._conditions()
-        yield _steps(path)
+        yield _steps(path, *SCREEN)
         yield ""
         yield Sentence(ending(config, path), STYLES[path.status])
-        if sentence := theory(config, rule, path):
+        known, sentence = _theory(config, rule, path), theory(config, rule, path)
+        measured = [sentence] if known and not known.prediction and sentence else []
+        if sentence and not measured:
             yield sentence
         yield from self._rises()
         yield from self._chaos()
+        # The formula of a FormulaRule is its name.
+        formulas = [] if isinstance(rule, FormulaRule) else [self.formulas.get(label, rule.formula)]
+        yield Details(
+            "Details", [settings_text(rule), *formulas, *measured, "", _steps(path, *DETAILED)], folded=True
+        )
 
     def _several(self) -> Iterator[Block]:
         config, ranked = self.config, self._ranked
@@ -235,24 +237,23 @@ class LabPaths(Answer):
         yield self.table()
         yield ""
         origins = {label: "tuned" if self.note else origin(rule) for label, rule, _ in ranked}
-        rows = [[label, settings_text(rule), origins[label]] for label, rule, _ in ranked]
+        same_origin = len(set(origins.values())) == 1
+        rows = [
+            [label, main_settings_text(rule), "" if same_origin else origins[label]] for label, rule, _ in ranked
+        ]
         yield grid(["", "", ""], rows, left=(0, 1, 2), header=False)
         library_origins = {origins[label] for label, rule, _ in ranked if not isinstance(rule, UserRule)}
         if "default" in library_origins and len(set(origins.values())) > 1:
             yield "default settings are made for networks; the option tune tries random ones of each optimizer"
-        yield ""
-        best = ranked[0]
-        if known := _theory(config, best.rule, best.path):
-            yield from (_best_possible(known.bounds), "")
         yield from self._rises()
         yield from self._chaos()
-        if self.options is not None:
-            code = best.rule.code.definition if isinstance(best.rule, UserRule) else None
-            name = code or best.rule.typed
-            # one of the rates that were asked for
-            rate = {"lr": settings_of(best.rule)["lr"]} if "lr" in self.options else {}
-            again = Call("optimize", options={"algo": name, **self.options, **rate})
-            yield Proposal("see one in detail: ", again)
+        every_setting = [[label, settings_text(rule), origins[label]] for label, rule, _ in ranked]
+        bounds = (
+            [_best_possible(known.bounds)] if (known := _theory(config, ranked[0].rule, ranked[0].path)) else []
+        )
+        yield Details(
+            "Details", [grid(["", "", ""], every_setting, left=(0, 1, 2), header=False), *bounds], folded=True
+        )
 
 
 def _where(config: "OptimizeConfig") -> str:
@@ -264,16 +265,16 @@ def _where(config: "OptimizeConfig") -> str:
     return f"{function.name}   f(w) = {function.formula}{f', where {typed}' * bool(typed)}{parameters}   start {start}"
 
 
-def _steps(path: "Trajectory") -> Table:
+def _steps(path: "Trajectory", head: int, tail: int) -> Table:
     """Every point of a path, or its first and last ones, and those where f or a coordinate is lowest or highest."""
     import numpy as np
 
     dimension, last = min(path.points.shape[-1], 4), len(path.values)
     epochs = list(range(last))
-    if last > HEAD + TAIL + 1:
+    if last > head + tail + 1:
         numbers = np.nan_to_num(np.column_stack([path.values, path.points[:, :dimension]]))
         extreme = [*numbers.argmin(axis=0).tolist(), *numbers.argmax(axis=0).tolist()]
-        epochs = sorted({*epochs[:HEAD], *extreme, *epochs[-TAIL:]})
+        epochs = sorted({*epochs[:head], *extreme, *epochs[-tail:]})
     rows = []
     for before, epoch in zip([-1, *epochs], epochs, strict=False):
         if epoch > before + 1:

@@ -14,7 +14,7 @@ from optilab.optimize import OBJECTIVES, RULES
 from optilab.optimize.rule import is_formula, settings_of, with_settings
 from optilab.optimize.user_rule import UserRule
 from optilab.proposals import Call, Proposal
-from optilab.show.blocks import Block, Sentence
+from optilab.show.blocks import Block, Details, Sentence
 from optilab.show.table import grid
 from optilab.study.paths import require_bare
 from optilab.words import listed, plural
@@ -199,8 +199,8 @@ class LabVerification(Answer):
         yield Sentence(in_words(verdict), "green" if verdict.equal else "red")
         if verdict.point is None or verdict.expected is None:
             return
-        points = (("yours", verdict.point), (rule.name, verdict.expected))
-        cells = [[who, *(f"{value:.12g}" for value in point[:6])] for who, point in points]
+        yours, expected = distinct(verdict.point, verdict.expected)
+        cells = [["yours", *yours], [rule.name, *expected]]
         yield grid(["", *(f"w{i + 1}" for i in range(len(cells[0]) - 1))], cells)
         yield ""
         if overflow := self.setup.overflow(verdict):
@@ -213,7 +213,7 @@ class LabVerification(Answer):
         if verdict.equal_with:
             yield f"equal with {', '.join(verdict.equal_with)}"
         if self._by_hand:
-            yield self._by_hand
+            yield Details("Details", [self._by_hand], folded=True)
 
     @property
     def _rule(self) -> Any:
@@ -241,6 +241,25 @@ class LabVerification(Answer):
         options = {"algo": rule.typed, "function": self.function or verdict.function}
         options |= {"start": tuple(map(float, verdict.start)), "set": changed, "step": verdict.first_step}
         return Proposal("the numbers of the step: ", Call("explain", options=options))
+
+
+MAX_COORDINATES = 6
+"""Coordinates of the two points that are shown."""
+DIGITS = range(6, 13)
+
+
+def distinct(point: Sequence[float], expected: Sequence[float]) -> tuple[list[str], list[str]]:
+    """The coordinates of two points as texts, with the fewest of DIGITS that tell the points apart."""
+
+    def texts(digits: int) -> tuple[list[str], list[str]]:
+        first, second = ([f"{value:.{digits}g}" for value in w[:MAX_COORDINATES]] for w in (point, expected))
+        return first, second
+
+    for digits in DIGITS[:-1]:
+        first, second = texts(digits)
+        if first != second:
+            return first, second
+    return texts(DIGITS[-1])
 
 
 def in_words(verdict: "CodeComparison") -> str:

@@ -22,11 +22,11 @@ from optilab.diagnose import (
 )
 from optilab.diagnose import diagnose as findings_of
 from optilab.errors import DataError, RunError, UsageError, shown
-from optilab.request.options import DataOptions, FolderOptions, SetOptions, SilentOptions
+from optilab.request.options import DataOptions, DetailOptions, FolderOptions, SetOptions, SilentOptions
 from optilab.request.request import Place
 
 
-class Diagnose(SetOptions, DataOptions, FolderOptions, SilentOptions):
+class Diagnose(SetOptions, DataOptions, FolderOptions, DetailOptions, SilentOptions):
     """Name what keeps a network from learning, with the numbers that show it and what to change.
 
     For a run, diagnose reads its records. For a config, it first trains for sixty batches (a probe run) and writes

@@ -236,11 +236,11 @@ class Grades(Answer):
         """The rows as a table, each explanation in one line."""
         points = [Column("points", "points", "{:g}".format)] if self.points else []
         verdicts = (
-            *([] if self.named else [Column("name", "name", left=True)]),
+            *([] if self.named else [Column("name", "name", left=True, folded=True)]),
             Column("verdict", "verdict", left=True, early=True),
             *points,
             Column("first_step", "first step"),
-            Column("function", "on", left=True, detail=1),
+            Column("function", "on", left=True, detail=1, folded=True),
         )
         if len(self.setups) > 1:
             verdicts = (*(Column(name, name, left=True, early=True) for name in self.setups), *points)

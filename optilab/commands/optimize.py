@@ -21,12 +21,12 @@ from optilab.request.on_functions import (
     chosen_config,
     write_run,
 )
-from optilab.request.options import OUT, FileOptions, OutputOptions, SaveOptions, SetOptions
+from optilab.request.options import OUT, DetailOptions, FileOptions, SaveOptions, SetOptions
 from optilab.request.request import Conflicts, Place
 from optilab.study.paths import follow, judge_paths, rows, tune_rules
 
 
-class Optimize(SetOptions, SaveOptions, OutputOptions, FileOptions):
+class Optimize(SetOptions, SaveOptions, DetailOptions, FileOptions):
     """Run optimizers on a test function, in float64: every w of the trajectory, reproducible to the last bit."""
 
     READS = "optimize"
@@ -80,14 +80,12 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, FileOptions):
         answer = LabPaths(config, paths, note)
         unsaved = self.no_save or (place.library and self.name is None)
         run = None if unsaved else _save(answer, self.name, place)
-        same = self.call("optimize", "function", "start", "epochs", "lr", "set").options
         answer = replace(
             answer,
             run=run,
             judged=judge_paths(config, paths),
             picture=self.picture,
             fail_on_divergence=self.fail_on_divergence,
-            options=None if self.config or self.tune or not self.algo else same,
         )
         self.save(answer)
         return answer

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,12 +27,12 @@ from optilab.request.options import (
     ClusterOptions,
     Config,
     DataOptions,
+    DetailOptions,
     Device,
     Expect,
     FileOptions,
     LearningRate,
     Optimizer,
-    OutputOptions,
     SaveOptions,
     Seed,
     SetOptions,
@@ -43,10 +43,10 @@ from optilab.request.request import Conflicts, Place
 from optilab.runs import Record, Row, best, read_timings
 from optilab.runs.provenance import provenance
 from optilab.show import terminal
-from optilab.show.blocks import Block
+from optilab.show.blocks import Block, Details
 from optilab.show.progress import INTERVAL_SECONDS, Bar
 from optilab.show.table import grid
-from optilab.words import duration, pace, plural, settings_text
+from optilab.words import duration, main_settings_text, pace, plural
 
 if TYPE_CHECKING:
     from optilab.answer.sweeps import EndedSweep
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from optilab.train.resume import Fork
 
 
-class Train(ClusterOptions, SetOptions, DataOptions, SaveOptions, FileOptions, OutputOptions):
+class Train(ClusterOptions, SetOptions, DataOptions, SaveOptions, FileOptions, DetailOptions):
     """Train a network and measure it after each epoch; a run can be stopped and resumed."""
 
     READS = "train"
@@ -260,13 +260,18 @@ class LabTraining(LabRun):
         return f"<LabRun: {self.headline}>"
 
     def blocks(self) -> Iterator[Block]:
-        """Last and best epoch, time and speed, the curves, the diagnosis."""
+        """The test set, the curves, the diagnosis, and as details the last and the best epoch, time and speed."""
         rows = self.rows
         if rows:
-            yield from _summary(rows, self.entry)
+            yield ""
+            yield from _tested(rows, self.entry)
             yield from drawn([self.entry], self.picture)
             yield from self.diagnosis.brief()
         yield str(self.path)
+        if rows:
+            yield Details(
+                "Details", [*_last_and_best(rows, self.entry), *self.diagnosis.background()], folded=True
+            )
 
     def document(self) -> Mapping[str, Any]:
         """Rows, best epoch, seconds, accuracy of the chance level, diagnosis, test set."""
@@ -292,18 +297,21 @@ class LabTraining(LabRun):
         return facts | {key: record.manifest[key] for key in tested if key in record.manifest}
 
 
-def _summary(rows: Sequence[Row], record: Record) -> Iterator[Block]:
-    """Last and best epoch by validation accuracy, time and speed."""
+def _last_and_best(rows: Sequence[Row], record: Record) -> Iterator[Block]:
+    """Last and best epoch by validation accuracy, time and speed, and where it was trained."""
     timings = read_timings(record.path / "timings.csv")
-    last, top = rows[-1], best(rows)
-    keys = [key for key in last if key != "epoch"]
-    lines = (("last", last), ("best", top))
+    keys = [key for key in rows[-1] if key != "epoch"]
+    lines = (("last", rows[-1]), ("best", best(rows)))
     table = [(label, str(row["epoch"]), *(decimals(row[key]) for key in keys)) for label, row in lines]
-    yield ""
     yield grid(["", "epoch", *keys], table)
     seconds = sum(row["seconds"] for row in timings)
     speed = pace(len(timings), seconds)
     yield f"{plural(len(rows), 'epoch')} in {duration(seconds)}, {speed}"
+
+
+def _tested(rows: Sequence[Row], record: Record) -> Iterator[str]:
+    """Loss and accuracy on the test set, where there is one."""
+    last, top = rows[-1], best(rows)
     if "test_acc" in record.manifest:
         loss, accuracy = record.manifest["test_loss"], record.manifest["test_acc"]
         yield f"test set (evaluated once, at the end): loss {loss:.4f}, accuracy {accuracy:.4f}"
@@ -340,21 +348,19 @@ def header(training: "Training", dataset: "Dataset") -> None:
     from optilab.config.user_network import UserNetwork
 
     config, device = training.config, str(training.device)
-    model, optimizer = config.model, settings_text(config.optimizer).replace("   ", " ")
+    model, optimizer = config.model, main_settings_text(config.optimizer).replace("   ", " ")
     facts = [
         config.name,
         model.name if isinstance(model, UserNetwork) else _widths(model.widths(training.inputs, dataset.classes)),
         f"{config.optimizer.name} {optimizer}",
         f"batch {config.data.batch_size}",
         f"seed {config.seed}",
-        f"{device}, {plural(config.threads, 'thread')}" if device == "cpu" else device,
+        *([device] if device != "cpu" else []),
     ]
     terminal.say("   ".join(facts), style="bold")
     info, train, validation = config.data.info, len(training.train), len(training.validation)
-    name, checked = info.name if info.is_custom else info.title, "checksums ok"
-    if info.form == "npz":  # nobody has published a checksum to compare with
-        checked = f"sha256 {next(iter(dataset.digests.values()))[:16]}"
-    terminal.say(f"{name}, {train:,} train, {validation:,} validation ({checked})")
+    name = info.name if info.is_custom else info.title
+    terminal.say(f"{name}, {train:,} train, {validation:,} validation")
 
 
 def print_fork(origin: Mapping[str, Any]) -> None:
@@ -373,15 +379,26 @@ def _widths(widths: Sequence[int]) -> str:
     return "-".join(map(str, widths))
 
 
-def line_of(row: Row, epochs: int, seconds: float, diagnostics: Row) -> str:
-    """One line per epoch for a pipe or a log; with the curvature, where it was measured."""
+def cells_of(row: Row, epochs: int, seconds: float, diagnostics: Row) -> dict[str, str]:
+    """The cells of an epoch's line by their headings; with the curvature, where it was measured."""
     from optilab.diagnose import Stability
 
-    numbers = [f"{key} {decimals(value)}" for key, value in row.items() if isinstance(value, float)]
+    cells = {"epoch": f"{row['epoch']}/{epochs}"}
+    cells |= {key: decimals(value) for key, value in row.items() if isinstance(value, float)}
+    cells["time"] = f"{seconds:.2f}s"
     if (measured := Stability.of(diagnostics)) is not None:
-        limit = "" if measured.limit is None else f" limit {measured.limit:.4g}"
-        numbers.append(f"sharpness {measured.sharpness:.4g}{limit}")
-    return f"epoch {row['epoch']}/{epochs} {' '.join(numbers)} {seconds:.2f}s"
+        cells["sharpness"] = f"{measured.sharpness:.4g}"
+        cells["limit"] = "-" if measured.limit is None else f"{measured.limit:.4g}"
+    return cells
+
+
+COLUMN_WIDTH = 10
+"""Characters of a column of epochs: more than its numbers have."""
+
+
+def aligned(texts: Iterable[str]) -> str:
+    """The cells or headings of a line, in columns that no later line makes wider."""
+    return "  ".join(text.rjust(COLUMN_WIDTH) for text in texts)
 
 
 LONG = 60.0
@@ -389,12 +406,13 @@ LONG = 60.0
 
 
 class TrainingDisplay(Bar):
-    """A line per epoch, and a bar on a terminal and in a notebook; `quiet` shows nothing."""
+    """A line per epoch under headings, and a bar on a terminal and in a notebook; `quiet` shows nothing."""
 
     def __init__(self, epochs: int, rows: Sequence[Row], quiet: bool = False) -> None:
         super().__init__(epochs, quiet, on_terminal=sys.stdout.isatty())
         self._epochs, self._done, self._first = epochs, len(rows), len(rows)
         self._quiet = quiet or self.in_notebook
+        self._headings: Sequence[str] = ()
         self._started = self._drawn = time.monotonic()
 
     def batch(self, done: int, total: int) -> None:
@@ -408,7 +426,11 @@ class TrainingDisplay(Bar):
     def epoch(self, row: Row, seconds: float, diagnostics: Row) -> None:
         self._done += 1
         if not self._quiet:
-            terminal.say(line_of(row, self._epochs, seconds, diagnostics))
+            cells = cells_of(row, self._epochs, seconds, diagnostics)
+            if [*cells] != self._headings:  # the curvature is not measured after every epoch
+                self._headings = [*cells]
+                terminal.say(aligned(self._headings))
+            terminal.say(aligned(cells.values()))
             left = seconds * (self._epochs - self._done)
             if self._done == self._first + 1 and self.disable and left > LONG:
                 terminal.note(f"about {duration(left)} left")

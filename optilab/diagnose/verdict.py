@@ -259,8 +259,8 @@ def missed_steps(evidence: Evidence) -> str:
     return f"the watch saw {evidence.steps:,} of {plural(steps, 'step')}" if steps > evidence.steps else ""
 
 
-def sentence(evidence: Evidence, findings: Sequence[Finding]) -> str:
-    """The verdict: `healthy`, or what is missing for that."""
+def sentence(evidence: Evidence, findings: Sequence[Finding], with_accuracy: bool = True) -> str:
+    """The verdict: `healthy`, or what is missing for that; without the accuracy where another sentence has it."""
     if has_fault(findings):
         named = [finding.name for finding in findings if finding.severity > Severity.INFO]
         others = len(named) - 2
@@ -282,12 +282,12 @@ def sentence(evidence: Evidence, findings: Sequence[Finding]) -> str:
         return f"no sign of trouble in {evidence.steps} batches, {more}"
     if not evidence.rows:
         return "no epoch is recorded yet"
-    accuracy = _accuracy(evidence)
     if evidence.is_objective or (evidence.learned and evidence.chance_loss_source == FIRST_STEPS):
-        return f"cannot tell: {accuracy}"
+        return f"cannot tell: {_accuracy(evidence)}"
+    accuracy = f": {_accuracy(evidence)}" if with_accuracy else ""
     if evidence.learned:
         lost = "" if evidence.epochs else "; its layers were not recorded"
-        return f"{'healthy' if healthy(evidence, findings) else 'no sign of trouble'}: {accuracy}{lost}"
+        return f"{'healthy' if healthy(evidence, findings) else 'no sign of trouble'}{accuracy}{lost}"
     fall = evidence.late_fall or 0.0
     fell = f"fell by {fall:.0%}" if fall >= 0.005 else "fell by less than 1%" if fall > 0 else "did not fall"
     if fall < MIN_FALL and evidence.late_fall is not None and still_learning(evidence):
@@ -298,9 +298,15 @@ def sentence(evidence: Evidence, findings: Sequence[Finding]) -> str:
         course += "validation uses: train longer"
     elif _needs_steps(evidence):
         course += f"; only {plural(evidence.steps, 'step')} in all: train longer before you look for a cause"
-    lacks = "it has not learned much" if evidence.skill <= MIN_SKILL else "its loss is not below the chance level"
-    verdict = f"{'no sign of trouble yet' if still_learning(evidence) else 'no cause found'}: "
-    return f"{verdict}{f'{lacks}, ' if evidence.chance_is_known else ''}{accuracy}{course}"
+    reasons = []
+    if evidence.chance_is_known and evidence.skill > MIN_SKILL:
+        reasons.append("its loss is not below the chance level")
+    elif evidence.chance_is_known and with_accuracy:
+        reasons.append("it has not learned much")
+    if with_accuracy:
+        reasons.append(_accuracy(evidence))
+    verdict = "no sign of trouble yet" if still_learning(evidence) else "no cause found"
+    return f"{verdict}{': ' * bool(reasons)}{', '.join(reasons)}{course}"
 
 
 def _needs_steps(evidence: Evidence) -> bool:
@@ -378,13 +384,19 @@ def learning(evidence: Evidence) -> tuple[str, bool]:
     """
     if evidence.start.get("classes") == 1:
         return "all images have the same class: there is nothing to learn", False
-    best, chance = evidence.best_and_latest()[0], evidence.chance
-    accuracy = f"best accuracy {percent(best)}, chance {percent(chance)}"
-    order = "below" if evidence.nats_below_chance > 0 else "above"
-    nats = f"{abs(evidence.nats_below_chance):.3g} nats {order} the chance level"
-    loss = f"summed over {evidence.validation_samples:,} images, the validation loss is {nats}"
+    best, latest = evidence.best_and_latest()
+    last = evidence.rows[-1].get("val_acc", latest) if evidence.rows else latest
+    at_best = f", at best {percent(best)}" if best > last else ""
+    accuracy = f"validation accuracy {percent(last)}{at_best}, chance {percent(evidence.chance)}"
     if evidence.accuracy_beats_chance(best):
         return f"better than chance: {accuracy}", True
     if evidence.beats_chance:
-        return f"has begun to learn: {accuracy}, but {loss}", True
-    return f"no better than chance: {accuracy}; {loss}", False
+        return f"has begun to learn: {accuracy}, but the validation loss is below the chance level", True
+    return f"no better than chance: {accuracy}", False
+
+
+def loss_against_chance(evidence: Evidence) -> str:
+    """A sentence about the validation loss and that of the chance level."""
+    order = "below" if evidence.nats_below_chance > 0 else "above"
+    nats = f"{abs(evidence.nats_below_chance):.3g} nats {order} the chance level"
+    return f"summed over {evidence.validation_samples:,} images, the validation loss is {nats}"

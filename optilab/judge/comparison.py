@@ -61,6 +61,8 @@ class RunComparison:
     """Versions, machine and the like that differ between the runs: value -> number of runs."""
     notes: tuple[str, ...]
     """Limits of the comparison, as sentences."""
+    procedure: tuple[str, ...] = ()
+    """How its verdicts were made, where that is not the usual way."""
 
     @property
     def records(self) -> list[Record]:
@@ -138,7 +140,9 @@ def compare_runs(
         judgment = judge(outcomes, measure.higher_is_better, reference, alpha(looks), diverged, measure.limits)
     around = varying([circumstances(record) for record in records])
     result = RunComparison(measure, grouping, tuple(rows), judgment, best, tuple(other_settings), around, ())
-    return replace(result, notes=(*left_out, *_notes(result, looks)))
+    return replace(
+        result, notes=(*left_out, *_notes(result)), procedure=tuple(_procedure_notes(rows, judgment, looks))
+    )
 
 
 def looked_before(looks: int, how: str = "with other trainings") -> str:
@@ -257,9 +261,9 @@ def _named(rows: Sequence[ComparedRuns], name: str) -> int:
 # --- notes -------------------------------------------------------------------------------------------------
 
 
-def _notes(result: RunComparison, looks: int) -> list[str]:
-    """Limits of a comparison, as notes: on its rows, the settings that they do not share, its measure, its seeds, those
-    that diverged or are left out, and earlier comparisons."""
+def _notes(result: RunComparison) -> list[str]:
+    """Limits of a comparison, as notes: on its rows, the settings that they do not share, its measure, its seeds, and
+    those that diverged or are left out."""
     grouping, rows, measure, judgment = result.grouping, result.candidates, result.measure, result.judgment
     settings = plural(len(result.other_settings), "other setting")
     data = [key for key in VALIDATED_ON if key in grouping.differing]
@@ -272,7 +276,6 @@ def _notes(result: RunComparison, looks: int) -> list[str]:
     advice = compared.get(str(measure.at)) if measure.target is None else None
     exact = [key for key in result.circumstances if key.startswith(("numerics.", "versions.torch"))]
     optimistic = measure.at == "best" and measure.metric.startswith("val_")
-    chosen = "" if judgment is None or judgment.chosen else " or without this baseline"
     notes = [
         (len(rows) < 2, "one group: nothing to compare with; a group differs in nothing but the seed"),
         (
@@ -299,7 +302,6 @@ def _notes(result: RunComparison, looks: int) -> list[str]:
         ),
         *_seed_notes(rows, judgment),
         *_trial_notes(result),
-        (looks and judgment, looked_before(looks, f"with other trainings{chosen}")),
     ]
     return [note for is_needed, note in notes if is_needed]
 
@@ -329,19 +331,33 @@ def _seed_notes(rows: Sequence[ComparedRuns], judgment: Judgment[int] | None) ->
         (row, judged.difference) for row, judged in zip(rows, judgment.rows, strict=True) if judged.difference
     ]
     partial = [r.label for r, d in pairs if d.paired and r.outcomes.values.keys() != base.outcomes.values.keys()]
-    unpaired = [row.label for row, difference in pairs if not difference.paired]
     single = [row.label for row, difference in pairs if difference.n < 2]
     single += [base.label] if len(single) > 1 and len(base.outcomes.values) == 1 else []
     loops = all(record.is_watched for row in rows for group in row.groups for record in group.runs.values())
     again = "save each seed under the same name in another directory" if loops else "train from 5 seeds"
     yield partial, f"only common seeds are compared: {_together(partial)} with {base.label}"
-    yield unpaired, f"too few common seeds for pairs (Welch): {_together(unpaired)} with {base.label}"
     yield single, f"no interval with a single seed: {_together(single)}; {again}"
-    luck = any(difference.shared for _, difference in pairs)
-    note = (
-        "seeds may agree by chance, so a verdict assumes that each row varies at least as much as the average row"
-    )
-    yield luck, note
+
+
+def _procedure_notes(rows: Sequence[ComparedRuns], judgment: Judgment[int] | None, looks: int) -> Iterator[str]:
+    """Notes on rows without pairs, on the variation that verdicts assume, and on earlier comparisons."""
+    if judgment is None:
+        return
+    differences = [
+        (row.label, judged.difference)
+        for row, judged in zip(rows, judgment.rows, strict=True)
+        if judged.difference
+    ]
+    if unpaired := [label for label, difference in differences if not difference.paired]:
+        base = rows[judgment.baseline.key].label
+        yield f"too few common seeds for pairs (Welch): {_together(unpaired)} with {base}"
+    if any(difference.shared for _, difference in differences):
+        yield (
+            "seeds may agree by chance, so a verdict assumes that each row varies at least as much as the average row"
+        )
+    if looks:
+        chosen = "" if judgment.chosen else " or without this baseline"
+        yield looked_before(looks, f"with other trainings{chosen}")
 
 
 def _together(labels: Sequence[str]) -> str:

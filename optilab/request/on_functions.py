@@ -17,7 +17,7 @@ from optilab.config.tree import Override, decimal, value
 from optilab.errors import UsageError
 from optilab.optimize import Rule
 from optilab.optimize.user_rule import UserRule
-from optilab.request.options import SetOptions, SilentOptions
+from optilab.request.options import DetailOptions, SetOptions, SilentOptions
 from optilab.request.request import Place, Request, plain
 from optilab.show import terminal
 from optilab.user_code import described, sources
@@ -129,7 +129,7 @@ def write_run(
     return str(runs.write(place.folder, name, {"config.yaml": to_yaml(config), **files, **copies}, manifest))
 
 
-class Against(SetOptions, SilentOptions):
+class Against(SetOptions, DetailOptions, SilentOptions):
     """Options of `verify` and `grade`: the reference, and the limits of the time."""
 
     against: Annotated[str | None, Flag("NAME", complete="rule"), Doc("The reference optimizer")] = None

@@ -75,6 +75,14 @@ class OutputOptions(Request):
         return self.json_ or self.quiet or getattr(self, "format", "table") != "table"
 
 
+class DetailOptions(OutputOptions):
+    """The output of a command whose screen leaves something out."""
+
+    CONFLICTS: ClassVar[Conflicts] = (("json_", "details"), ("quiet", "details"))
+
+    details: Annotated[bool, Doc("Print also what the screen leaves out; a page has it folded")] = False
+
+
 class SilentOptions(OutputOptions):
     quiet: Annotated[bool, QUIET, Doc("Print nothing; the exit status is the result")] = False
 
@@ -248,7 +256,8 @@ def present(answer: Answer, request: OutputOptions) -> int:
         sys.stdout.flush()
     else:
         blocks = answer.blocks()
-        paint(with_columns(blocks, answer.table(), columns, "--columns") if columns else blocks)
+        details = isinstance(request, DetailOptions) and request.details
+        paint(with_columns(blocks, answer.table(), columns, "--columns") if columns else blocks, details)
         paint(answer.saved)
     return max(answer.code, show_claims(answer.judged, request.silent))
 

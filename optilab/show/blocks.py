@@ -55,7 +55,7 @@ class NextStep(Proposal):
 
 @dataclass(frozen=True)
 class Details:
-    """A part of a page with a heading; `folded` until a reader opens it."""
+    """A part of a page with a heading; `folded` until a reader opens it. A terminal shows it with `--details` only."""
 
     title: str
     blocks: "Iterable[Block]"
@@ -78,8 +78,8 @@ def with_columns(blocks: Iterable[Block], table: Table, names: Sequence[str], wh
     return chosen if chosen != blocks or not table.columns else [first, *blocks]
 
 
-def paint(blocks: Iterable[Block]) -> None:
-    """Print blocks on stdout."""
+def paint(blocks: Iterable[Block], details: bool = False) -> None:
+    """Print blocks on stdout, those of `Details` where `details` are asked for."""
     for block in blocks:
         match block:
             case Verbatim():
@@ -89,9 +89,14 @@ def paint(blocks: Iterable[Block]) -> None:
             case Verdict():
                 terminal.say(f"verdict: {block.text}", "bold")
             case Table():
-                show(block)
+                show(block if details else block.on_screen())
             case Chart():
                 terminal.draw(block)
+            case Details():
+                if details:
+                    terminal.say()
+                    terminal.say(block.title, "bold")
+                    paint(block.blocks, details)
             case _:
                 terminal.say(str(block))
 
@@ -101,7 +106,7 @@ def lines(blocks: Iterable[Block], medium: Callable[[str | Proposal], str] = str
     for block in blocks:
         match block:
             case Table():
-                yield from block.lines(rows)
+                yield from block.on_screen().lines(rows)
             case Sentence():
                 yield block.text
             case Verdict():

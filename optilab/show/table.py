@@ -39,6 +39,8 @@ class Column:
     """The explanation of the column on a page: a sentence without a period."""
     early: bool = False
     """True if a page shows it next to the name of a row, where a phone has room for it."""
+    folded: bool = False
+    """True if a terminal shows it with `--details` only; pages and other formats have it."""
 
 
 Interval = tuple[float, float]
@@ -91,9 +93,16 @@ class Table:
             headings = list(dict.fromkeys(column.title or column.key for column in self.columns))
             near = did_you_mean(unknown[0], list(known))
             raise UsageError(f"expected names of columns ({', '.join(headings)}), got {unknown[0]!r}{near}", where)
-        chosen = [replace(c, title=c.title or c.key, detail=-1, only="") for c in map(known.__getitem__, names)]
+        chosen = [
+            replace(c, title=c.title or c.key, detail=-1, only="", folded=False)
+            for c in map(known.__getitem__, names)
+        ]
         kept = {key: table for key, table in self.apart.items() if any(column.key == key for column in chosen)}
         return replace(self, columns=chosen, apart=kept)
+
+    def on_screen(self) -> "Table":
+        """The table without its folded columns."""
+        return replace(self, columns=[column for column in self.columns if not column.folded])
 
     def text(self, format: str) -> str:
         """It in any format but `json`; the notes belong to the medium. UsageError for an unknown format."""

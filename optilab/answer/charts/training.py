@@ -75,13 +75,14 @@ def curvature_chart(histories: Sequence[History]) -> Chart:
 
 def layers_chart(histories: Sequence[History]) -> Chart:
     """Gradient, step and saturation of the layers of every group that has diagnostics, epoch by epoch."""
-    scales = {quantity: layer_scale(histories, quantity) for quantity in MEASURED}
+    measured = [quantity for quantity in MEASURED if _is_measured(histories, quantity)]
+    scales = {quantity: layer_scale(histories, quantity) for quantity in measured}
     rows = []
     for number, history in enumerate(histories):
         if history.layers is None:
             continue
         names, panels = history.layers.names, []
-        for place, quantity in enumerate(MEASURED):
+        for place, quantity in enumerate(measured):
             values = history.layers.values[quantity]
             count, epochs = values.shape
             heat = Heatmap(
@@ -218,6 +219,11 @@ def curvature_scale(histories: Sequence[History]) -> Scale:
 
 
 # --- layers ------------------------------------------------------------------------------------------------
+
+
+def _is_measured(histories: Sequence[History], quantity: str) -> bool:
+    """True if a layer of some group has the quantity: not every activation is flat somewhere."""
+    return any(np.isfinite(h.layers.values[quantity]).any() for h in histories if h.layers)
 
 
 def layer_scale(histories: Sequence[History], quantity: str) -> Scale:

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from optilab.answer.comparison import LabComparison, trainings_and_metric
 from optilab.request.comparison import ComparisonOptions
-from optilab.request.options import QUIET, FileOptions, FolderOptions, OutputOptions, RunNames, TableOptions
+from optilab.request.options import QUIET, DetailOptions, FileOptions, FolderOptions, RunNames, TableOptions
 from optilab.request.request import Place
 from optilab.show import terminal
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from optilab.answer.races import LabRace
 
 
-class CompareRuns(ComparisonOptions, TableOptions, FolderOptions, FileOptions, OutputOptions):
+class CompareRuns(ComparisonOptions, TableOptions, FolderOptions, FileOptions, DetailOptions):
     """Compare trainings: what differs, the outcome of each group over its seeds, and verdicts."""
 
     EXAMPLES = (

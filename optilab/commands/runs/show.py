@@ -13,20 +13,20 @@ from optilab.commands.runs.ls import document_of, result_of, table_of_trials
 from optilab.errors import shell
 from optilab.proposals import Call, Proposal
 from optilab.request.options import (
+    DetailOptions,
     FolderOptions,
-    OutputOptions,
     RunName,
     TableOptions,
 )
 from optilab.request.request import Conflicts, Place
 from optilab.runs import Record, Study
 from optilab.runs.metrics import metric_of
-from optilab.show.blocks import Block, Sentence
+from optilab.show.blocks import Block, Details, Sentence
 from optilab.show.table import Table, grid
 from optilab.words import duration, plural
 
 
-class ShowRun(TableOptions, FolderOptions, OutputOptions):
+class ShowRun(TableOptions, FolderOptions, DetailOptions):
     """Show a run or a study: state, what it changed, last and best rows; of a study its trials."""
 
     EXAMPLES = (
@@ -65,6 +65,7 @@ class ShownRun(LabRun):
             yield Proposal("continue with: ", runs.resume_command(self.entry.path))
         if not self.config:
             yield f"every key: {self.entry.path / 'config.yaml'}"
+        yield _origin(self.entry)
 
     def _rows_and_ends(self) -> Iterator[Block]:
         """The last and the best row of a training; the last of each optimizer of `optimize`."""
@@ -113,6 +114,7 @@ class ShownStudy(LabStudy):
             yield table
         yield result_of(*lines([self.entry]))
         yield from self.entry.notes
+        yield _origin(self.entry)
 
     def table(self) -> Table:
         from optilab.commands.runs.listing import trials
@@ -138,8 +140,6 @@ def _facts(entry: Record | Study) -> Iterator[Block]:
     facts = [[key, str(manifest[key])] for key in ("created", "finished", "seed", "reason") if key in manifest]
     if origin := manifest.get("fork"):
         facts.append(["fork of", f"{origin['run']} after epoch {origin['epoch']}: {', '.join(origin['changed'])}"])
-    facts.append(["versions", ", ".join(f"{name} {version}" for name, version in manifest["versions"].items())])
-    facts.append(["git", str(manifest.get("git", {}).get("commit", "none"))])
     changed = [f"{key} {value_text(value)}" for key, value in line.variant.changed.items()]
     if line.variant.preset:
         facts.append(["preset", line.variant.preset])
@@ -147,6 +147,13 @@ def _facts(entry: Record | Study) -> Iterator[Block]:
         facts.append(["changed", ", ".join(changed) or "nothing"])
     yield grid(["", ""], facts, left=(0, 1), header=False)
     yield ""
+
+
+def _origin(entry: Record | Study) -> Details:
+    """Versions and commit that made the entry."""
+    versions = ", ".join(f"{name} {version}" for name, version in entry.manifest["versions"].items())
+    facts = [["versions", versions], ["git", str(entry.manifest.get("git", {}).get("commit", "none"))]]
+    return Details("Details", [grid(["", ""], facts, left=(0, 1), header=False)], folded=True)
 
 
 def _entry_facts(entry: Record | Study) -> dict[str, Any]:
