@@ -279,16 +279,19 @@ MAX_LABEL = 40
 _LABEL = re.compile(r"[^\W\d_](?:[\w.+ -]*[\w.+-])?")
 _STATEMENT = re.compile(r"\s*[^\W\d]\w*\s*(?:<-|=(?!=))")
 """The start of a statement of a formula."""
+_EXPRESSION = re.compile(r"[^:]*[^:\w.-][^:]*")
+"""What neither the name of an optimizer nor a class of a file is: the right side of a formula without its arrow."""
 
 
 def split_label(text: str, where: str = "") -> tuple[str, str]:
     """`Mine=my.py:Own` as the name that a user gives and the optimizer that it is for; the name is empty without one.
 
-    The `=` of a formula is none that ends a name: what follows that one is a formula itself. UsageError for a name
-    with other characters, and for that of another optimizer.
+    The `=` of a formula, also of one without its arrow, is none that ends a name: what follows that one is a formula
+    itself. UsageError for a name with other characters, and for that of another optimizer.
     """
     label, sign, rule = (part.strip() for part in text.partition("="))
-    if not sign or "<" in label or (is_formula(rule) and not _STATEMENT.match(rule)) or label == rule:
+    is_part = not _STATEMENT.match(rule) if is_formula(rule) else _EXPRESSION.fullmatch(rule)
+    if not sign or "<" in label or is_part or label == rule:
         return "", rule if label == rule else text
     if len(label) > MAX_LABEL or not _LABEL.fullmatch(label):
         accepted = f"at most {MAX_LABEL} letters, digits, spaces and . _ + -, of which a letter is the first"
