@@ -92,7 +92,8 @@ def test_remedies_are_compared_side_by_side(optilab, small, tmp_path):
     assert json.loads(optilab(*arguments, "--json").stdout)["remedies"] == document["remedies"]
     optilab(*arguments, "--set", "optimizer.lr=0.001", code=4)
     arguments[arguments.index("--seeds") + 1] = 3
-    assert "compared once before with other trainings" in optilab(*arguments).stdout
+    notes = json.loads(optilab(*arguments, "--json").stdout)["comparison"]["notes"]
+    assert "compared once before with other trainings" in str(notes)
     # A study is one entry of the runs: shown and removed whole.
     assert len(json.loads(optilab("runs", "show", "table", "--json").stdout)["runs"]) == 9
     optilab("runs", "rm", "table", "--yes")

@@ -92,7 +92,7 @@ class Sandbox:
 
     def survivors(self, name: str, printed: str) -> Survivors:
         path = self.path(name)
-        told = [int(number) for number in re.findall(r"^epoch (\d+)/.*s$", printed, re.MULTILINE)]
+        told = [int(number) for number in re.findall(r"^ +(\d+)/.*s$", printed, re.MULTILINE)]
         if not path.exists():
             return Survivors(max(told, default=0), 0, [], [], b"")
         runs.read(path)  # raises if manifest or config are not whole

@@ -84,10 +84,10 @@ def test_an_ignored_interrupt_stays_ignored(sandbox: Sandbox) -> None:
             signal.signal(number, signal.SIG_IGN)
 
     process = sandbox.start("ignored", before=ignoring)
-    process.wait_for("epoch 1/")
+    process.wait_for(" 1/")
     process.send(signal.SIGINT)
     process.send(signal.SIGHUP)
-    process.wait_for("epoch 2/")
+    process.wait_for(" 2/")
     check_stop(sandbox, process, "ignored", signal.SIGTERM)
 
 

@@ -389,7 +389,7 @@ def test_a_benchmark_is_compared_as_it_is_judged_at_its_end(raced, study, optila
 
 
 def test_the_progress_ends_with_the_last_trial(raced):
-    done, planned = re.findall(r"^optilab: (\d+)/(\d+) ", raced.log, re.MULTILINE)[-1]
+    done, planned = re.findall(r"^optilab: (\d+) of (\d+) trials", raced.log, re.MULTILINE)[-1]
     assert done == planned
 
 

@@ -36,8 +36,8 @@ def group(folder, name, *changes, ends, seeds=(1, 2, 3), **manifest):
 
 
 def noted(side, words):
-    notes = [note for note in side.notes if words in note]
-    assert len(notes) == 1, side.notes
+    notes = [note for note in (*side.notes, *side.procedure) if words in note]
+    assert len(notes) == 1, (side.notes, side.procedure)
 
 
 # --- what is not comparable is said ------------------------------------------------------------------------

@@ -338,7 +338,9 @@ def test_a_loss_below_guessing_is_knowledge_where_the_accuracy_is_chance(healthy
     assert learns is knows
     near = Evidence(healthy.setup, [row | {"val_acc": 0.1 + 4 * 0.003 + 0.5 / 10_000}], seen.diagnostics)
     assert verdict.learning(near)[1] is near.beats_chance is knows
-    assert f"the validation loss is {abs(nats)} nats" in text
+    assert ("the validation loss is below the chance level" in text) is knows
+    order = "below" if nats > 0 else "above"
+    assert f"{abs(nats)} nats {order} the chance level" in verdict.loss_against_chance(seen)
 
 
 def test_without_validation_samples_no_accuracy_beats_chance():
@@ -377,7 +379,7 @@ def test_a_network_that_knows_nothing_has_a_next_step_without_a_finding(healthy)
     young = Evidence(healthy.setup, rows, [start, *healthy.diagnostics[1:]])
     assert verdict.sentence(young, []).startswith("no sign of trouble yet: ")
     assert verdict.next_steps(young, [], "it.yaml") == []
-    assert verdict.learning(young) == ("better than chance: best accuracy 28.9%, chance 10.0%", True)
+    assert verdict.learning(young) == ("better than chance: validation accuracy 28.9%, chance 10.0%", True)
 
 
 @pytest.mark.parametrize(
