@@ -109,7 +109,8 @@ def test_run_is_read_as_it_ran(optilab, tmp_path):
     code.unlink()
     run = Lab(tmp_path / "runs").load("a")
     shown = str(run)
-    assert "the code of mine.py:halved" in optilab("runs", "show", "a", "--details").stdout
+    optilab("report", "a", "--out", tmp_path / "a.html")
+    assert "the code of mine.py:halved" in (tmp_path / "a.html").read_text()
     assert f"f = {run.rows[-1]['f']:.3g} at" in shown
     assert list(run.answer.rows) == run.rows
     assert "1 holds" in optilab("check", "a", "--expect", "f > 0").stdout

@@ -45,7 +45,7 @@ def check_stop(sandbox: Sandbox, process: Process, name: str, number: int) -> No
 def test_stop_at_a_random_time(name: str, trials: int, sandbox: Sandbox, rng: random.Random) -> None:
     for _ in range(trials):
         process = sandbox.start("stopped", before=sabotage.slow_epochs)
-        process.wait_for("checksums ok")
+        process.wait_for(" validation")
         time.sleep(rng.uniform(0.0, 0.3))  # the epochs take 0.36 s
         check_stop(sandbox, process, "stopped", STOPS[name])
 

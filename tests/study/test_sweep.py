@@ -252,7 +252,8 @@ def proposal(printed):
 
 def test_a_sweep_that_cannot_tell_proposes_what_runs(optilab, small):
     """New seeds first, then more of them."""
-    command = ["sweep", small, "--over", "optimizer.lr=0.5,0.55", "--epochs", 4, "--seeds", 3, "--name", "s"]
+    command = ["sweep", small, "--set", "optimizer=adam", "--over", "optimizer.lr=0.02,0.03", "--epochs", 6]
+    command += ["--seeds", 3, "--name", "s"]
     confirm, cost = proposal(optilab(*command).stdout)
     assert confirm == "sweep --resume s --confirm 2"
     assert cost.endswith("each from 5 new seeds: 10 trainings")
