@@ -82,9 +82,11 @@ class ComparisonSetup:
         """The step at which the code's point is not finite, with a guess of the cause; empty where none is."""
         if all(map(isfinite, verdict.point or ())):
             return ""
+        from optilab.verify.candidate import MAX_MAGNITUDE
+
         counts = "^t" in self.rule.formula and verdict.first_step == 1 and not verdict.explanation
         guess = "; where it divides by 1 - beta^t, t begins with 1" * counts
-        return f"returns nan or inf at step {verdict.first_step}{guess}"
+        return f"returns nan, inf or a number beyond {MAX_MAGNITUDE:g} at step {verdict.first_step}{guess}"
 
     def unexplained(self, verdict: "CodeComparison") -> str:
         """What is known of a difference that has no explanation, besides an overflow; empty where nothing is."""

@@ -26,7 +26,7 @@ from optilab.show import terminal
 from optilab.show.blocks import Block, lines
 from optilab.show.table import Column, Table
 from optilab.verify import submissions
-from optilab.words import plural, some
+from optilab.words import listed, plural, some
 
 
 class Grade(Against, TableOptions):
@@ -86,6 +86,9 @@ class Grade(Against, TableOptions):
         }
         points = self._points([*setups])
         if self.template is not None:
+            if beyond := [name for name, setup in setups.items() if setup.rule.needs]:
+                problem = f"a function of w and g cannot take the steps of {listed(beyond)}"
+                raise UsageError(f"{problem}, which need{'s' * (len(beyond) == 1)} more", self.flag("template"))
             return Template.written(self._new_directory("template"), [*setups.values()])
         if len(setups) > 1 and (named := [name for name in files.values() if name]):
             raise UsageError(f"expected files without :NAME for several optimizers, got :{named[0]}")

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from optilab.diagnose.loop_evidence import Columns, Entered
-from optilab.train.tensors import precise
+from optilab.train.tensors import operation, precise
 
 LOSSES = {
     "mse_loss": "squared", "l1_loss": "absolute", "smooth_l1_loss": "absolute", "huber_loss": "absolute",
@@ -151,7 +151,7 @@ class LossMode(TorchFunctionMode):
             if call := by_node.get(node):
                 found.append((call, way))
             else:
-                nodes += [(parent, (*way, _name(node))) for parent, _ in node.next_functions]
+                nodes += [(parent, (*way, operation(node))) for parent, _ in node.next_functions]
         if len({(call.kind, call.last) for call, _ in found}) > 1:
             found = [(call, way) for call, way in found if call.last not in ("Rsub", "Sub")]
         if len({(call.kind, call.last) for call, _ in found}) != 1:
@@ -180,10 +180,6 @@ def _push_mode(mode: Any) -> None:
     torch._C._push_on_torch_function_stack(mode)
 
 
-def _name(node: Any) -> str:
-    return str(node.name()).rpartition("::")[2].partition("Backward")[0]
-
-
 def last_operation(tensor: Tensor, clamped: bool = False) -> tuple[str, int | None]:
     """The operation that made a tensor, and the axis of its softmax; operations that change no value do not count.
 
@@ -191,7 +187,7 @@ def last_operation(tensor: Tensor, clamped: bool = False) -> tuple[str, int | No
     """
     node, moved = tensor.grad_fn, False
     while node is not None:
-        name = _name(node)
+        name = operation(node)
         if not (name in VIEWS or (clamped and (name in ("Add", "Div") or name.startswith("Clamp")))):
             break
         moved = moved or name in VIEWS
@@ -283,7 +279,7 @@ def is_linear(output: Tensor) -> bool:
     while nodes:
         if (node := nodes.pop()) is None or node in seen:
             continue
-        if _name(node).rstrip("0123456789") not in LINEAR and _name(node) != "torch::autograd::AccumulateGrad":
+        if operation(node).rstrip("0123456789") not in LINEAR:
             return False
         seen.add(node)
         if len(seen) > MAX_NODES:

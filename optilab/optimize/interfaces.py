@@ -161,7 +161,7 @@ class Function(Interface):
         states = {p.name for p in others if p.default is EMPTY and not scalar_type(p) and p.name not in known}
         states |= _returned_states(code, others, states)
         self.starts = {p.name: p.default for p in others if p.name in states}
-        self.counts = [p.name for p in others if p.name in STEP_NUMBER - states]
+        self.counts = [p.name for p in others if p.name in STEP_NUMBER - states and type(p.default) is not float]
         self.parameters = [p for p in others if p.name not in {*states, *self.counts}]
 
     def begin(self, w: Array, arguments: Arguments) -> Any:

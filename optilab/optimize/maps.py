@@ -306,10 +306,10 @@ class MapResult:
 
     @cached_property
     def height(self) -> Floats:
-        """log10 of the final f above the minimum (above the lowest end where none is known), not below 1e-16; NaN where
-        it diverged."""
+        """log10 of the final f above the minimum (where none is known: above the lowest end that did not diverge), not
+        below 1e-16; NaN where it diverged."""
         floor = lowest(self.function)
-        base = np.nanmin(self.ends.values) if floor is None else floor
+        base = np.min(self.ends.values, where=~self.diverged, initial=np.inf) if floor is None else floor
         with np.errstate(all="ignore"):
             height = np.log10(np.maximum(self.ends.values - base, 1e-16))
         return np.where(self.diverged, np.nan, height)

@@ -178,7 +178,8 @@ def settings_of(rule: Any) -> dict[str, Any]:
 
 def as_function(rule: Any, name: str) -> tuple[str, str]:
     """The first and the last line of a user's function for the rule: its state, the step, the hyperparameters."""
-    used = [key for key in ("t", *settings_of(rule)) if re.search(rf"\b{key}\b", rule.formula)]
+    names = dict.fromkeys(key.rpartition(".")[2] for key in ("t", *settings_of(rule)))  # base.lr is lr
+    used = [key for key in names if re.search(rf"\b{key}\b", rule.formula)]
     header = f"def {name}({', '.join(['w', 'g', *rule.states, *used])}):"
     return header, f"return {', '.join(['w', *rule.states])}"
 

@@ -94,11 +94,16 @@ class ConvergenceRate:
     """True below the largest lr, also where a rate just below 1 is rounded to 1."""
 
 
+MAX_DERIVED = 50
+
+
 def curvatures(function: Objective) -> Floats | None:
-    """The eigenvalues of the Hessian, ascending, of a quadratic with one minimum; else None."""
-    if not (isinstance(function, Quadratic) or is_quadratic(function)) or len(function.start) > 50:
-        return None
-    if not len(function.minima):
+    """The eigenvalues of the Hessian, ascending, of a quadratic with one minimum; else None.
+
+    A formula counts as quadratic up to `MAX_DERIVED` coordinates: its second derivatives are derived one by one.
+    """
+    is_derived = len(function.start) <= MAX_DERIVED and is_quadratic(function)
+    if not (isinstance(function, Quadratic) or is_derived) or not len(function.minima):
         return None
     eigenvalues = np.asarray(np.linalg.eigvalsh(function.hessian(np.array(function.start))), dtype=np.float64)
     return eigenvalues if eigenvalues[0] > 1e-12 * eigenvalues[-1] else None

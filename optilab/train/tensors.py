@@ -118,13 +118,29 @@ def joint_norm(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def operations(tensor: Tensor, limit: int = 12) -> list[str]:
-    """The operations that made a tensor, the last one first, along their first inputs: NllLoss, LogSoftmax, Addmm."""
+    """The operations that made a tensor, the last one first, along their first inputs: NllLoss, LogSoftmax, Addmm.
+
+    They end at the last layer with parameters: what comes before a layer is not what the loss gets.
+    """
     names: list[str] = []
     node: Any = tensor.grad_fn
     while node is not None and len(names) < limit:
-        names.append(node.name().rpartition("::")[2].partition("Backward")[0])
-        node = next((parent for parent, _ in node.next_functions if parent is not None), None)
+        names.append(operation(node))
+        parents = [parent for parent, _ in node.next_functions if parent is not None]
+        node = next(filter(_is_parameter, parents), parents[0] if parents else None)
     return names
+
+
+def operation(node: Any) -> str:
+    """The name of an operation of autograd's graph, as in `operations`."""
+    return str(node.name()).rpartition("::")[2].partition("Backward")[0]
+
+
+def _is_parameter(node: Any) -> bool:
+    """True for a parameter, and for a transposed one."""
+    if operation(node) in ("T", "Transpose") and node.next_functions[0][0] is not None:
+        node = node.next_functions[0][0]
+    return operation(node) == "AccumulateGrad"
 
 
 def activation_before(tensor: Tensor) -> tuple[str, bool]:

@@ -334,7 +334,8 @@ def values_of_steps(formula: Statements, rule: Any, function: Any, w: Floats) ->
             g = function.gradient(w)
             known |= fixed | quantities_for(rule, function, w) | {"g": g, "t": np.float64(t)}
             if t == 1:
-                known |= {"last_g": g, "late_g": np.zeros_like(g), "size": w.size}
+                known |= {"last_g": g, "late_g": np.zeros_like(g)}
+                known.setdefault("size", w.size)  # unless a hyperparameter has this name
                 known |= {name: evaluate(node, known) for name, node in program.starts.items()}
             try:
                 for statement in program.body:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, descend
 from optilab.optimize.objective import Floats
 from optilab.optimize.rule import settings_of, with_settings
@@ -208,6 +209,12 @@ class PathComparison:
         """The hyperparameters for the candidate, which keeps its defaults of others."""
         return hyperparameters(self.rule)
 
+    @property
+    def tells(self) -> bool:
+        """True if the rule leaves its start in a step that counts; else any code that stays there, too, is equal."""
+        counted = self.path[: self.horizon]
+        return bool((np.isfinite(counted) & (counted != counted[0])).any())
+
     def differs(self, other: Floats) -> int | None:
         """The first step at which another path, (steps + 1, d), differs; None if none does."""
         return first_difference(other[: self.horizon], self.path[: self.horizon])
@@ -391,6 +398,16 @@ def _changed(rule: Any, variant: Any) -> str:
     return ", ".join(f"{key} {value}" for key, value in values.items() if value != getattr(rule, key))
 
 
+def _nothing_compared(comparison: PathComparison) -> str:
+    """Why equal paths show nothing here."""
+    rule, problem = comparison.rule.name, comparison.problem
+    start = ", ".join(f"{value:g}" for value in np.ravel(problem.start))
+    moves = "does not move" if np.isfinite(comparison.path[1:]).any() else "leaves the numbers in its first step"
+    if comparison.horizon < 2:
+        moves = "goes where rounding sends it"
+    return f"{rule} {moves} on {problem.function.name} from ({start}): there is nothing to compare"
+
+
 def _compared(candidate: Candidate, compared: Sequence[PathComparison], paths: Sequence[Floats]) -> CodeComparison:
     """The comparison of a candidate by its paths, without an explanation."""
     first = compared[0]
@@ -405,6 +422,8 @@ def _compared(candidate: Candidate, compared: Sequence[PathComparison], paths: S
         if (step := comparison.differs(path))
     ]
     if not different:
+        if not any(comparison.tells for comparison in compared):
+            raise UsageError(_nothing_compared(first))
         return equal
     step, comparison, path = min(different, key=lambda item: item[0])
     on_matrix = isinstance(comparison.problem.function, MatrixFunction)

@@ -245,9 +245,12 @@ class Submission:
 
     def load(self) -> Candidate:
         """The candidate. Raises UsageError where its file cannot be loaded, and TimeLimit."""
-        with contextlib.suppress(TimeoutError):
-            if not self._line(time.monotonic() + START_SECONDS):
-                raise SystemFailure(f"the process of {self.file} does not start: {self.output or self._status()}")
+        try:
+            started = self._line(time.monotonic() + START_SECONDS)
+        except TimeoutError:  # a later greeting would be read as the answer to the first request
+            raise SystemFailure(f"the process of {self.file} takes over {START_SECONDS:g} s to start") from None
+        if not started:
+            raise SystemFailure(f"the process of {self.file} does not start: {self.output or self._status()}")
         names = self._request(self.request, "loading the file").get("names")
         if not (isinstance(names, list) and names):
             raise self._wrong()
