@@ -122,7 +122,8 @@ def compare_runs(
     values = values_of(grouping.groups, measure)
     if isinstance(measure.at, int) and all(group.values.keys() == group.imputed.keys() for group in values):
         longest = max((len(record.rows()) for record in records), default=0)
-        raise UsageError(f"--at: expected an epoch from 1 to {longest}, got {measure.at}")
+        if 0 < longest < measure.at:  # else what has diverged is missing here, and the table says so
+            raise UsageError(f"--at: expected an epoch from 1 to {longest}, got {measure.at}")
     rows, other_settings = _rows(grouping, values, by, best, measure.higher_is_better)
     rows = [*relabeled(rows, labels)] if by else rows
     outcomes = {i: row.outcomes.values for i, row in enumerate(rows)}

@@ -157,6 +157,12 @@ class LossMode(TorchFunctionMode):
         if len({(call.kind, call.last) for call, _ in found}) != 1:
             return None
         call, way = found[0]
+        if len(found) > 1:  # a loss of several parts, as that of real and of generated samples: the range of all
+            parts, values = torch.stack([part.values for part, _ in found]), call.values.clone()
+            for name, extreme in (("low", torch.amin), ("high", torch.amax)):
+                for i in (NUMBERS.index(name), NUMBERS.index(f"target_{name}")):
+                    values[i] = extreme(parts[:, i])
+            call = call._replace(values=values)
         if call.kind == "likelihood" and call.last == "Log":  # of probabilities, which are what enters the loss
             logarithms = [other for other in self.calls if other.kind == "logarithm"]
             return logarithms[0] if len(logarithms) == 1 else None

@@ -100,7 +100,7 @@ class Probe:
         self.activations: list[str] = []
         self.input: Tensor | None = None
         self.embedded: Tensor | None = None  # the network's inputs behind its first embedding
-        self._entries = weights
+        self._entries, self._guard = weights, guard
         self._before: dict[str, list[Tensor]] = {}
         self._weights: dict[str, list[nn.Parameter]] = {}
         self._in_step = False
@@ -184,9 +184,10 @@ class Probe:
             norms = gradient.detach().float().movedim(time, 0).flatten(1).norm(dim=1)
             if (quarter := len(norms) // 4) > 1:
                 early, late = norms[:quarter].mean(), norms[-quarter:].mean()
-                self.rows[name]["through_time"] = early / torch.maximum(early, late)
+                if (row := self.rows.get(name)) is not None:
+                    row["through_time"] = early / torch.maximum(early, late)
 
-        watched.register_hook(note_ratio)  # type: ignore[no-untyped-call]
+        watched.register_hook(self._guard(note_ratio))  # type: ignore[no-untyped-call]
         if watched is inputs:
             return None
         replaced = {key: watched if value is inputs else value for key, value in kwargs.items()}

@@ -140,9 +140,11 @@ def on_a_terminal(
     targets = {name: os.ttyname(screen) if name in streams else os.devnull for name in STREAMS}
     env = environment(**{"TERM": "xterm-256color", **variables})
     process = start(arguments, folder, how, env=env, **targets)
-    seen = b""
-    while (ready := select.select([keyboard], [], [], 0.02)[0]) or process.alive():
-        seen += os.read(keyboard, 65536) if ready else b""
+    seen, running = b"", True
+    while running:
+        running = process.alive()  # asked before the last look: it may write and end between the two
+        while select.select([keyboard], [], [], 0.02)[0]:
+            seen += os.read(keyboard, 65536)
         if typed and typed[0].encode() in seen:
             os.write(keyboard, typed[1].encode())
             typed = None

@@ -56,6 +56,10 @@ MIN_CLEAR_SKILL = 0.25
 """Skill on the training samples of a network that has clearly learned them."""
 
 
+MAX_STEP = 0.02
+"""Mean |dw|/|w| of a step, of the layer that moves least: a network that moves faster loses what it learns."""
+
+
 LABELS = ("labels-unrelated", "check that inputs and labels belong together")
 
 
@@ -68,10 +72,11 @@ def at_chance(evidence: Evidence) -> tuple[float, float]:
 
 @check(*LABELS)
 def nothing_learned_on_the_way(evidence: Evidence) -> Observation | None:
-    """After more than {PROBE_BATCHES} steps every layer has moved by {MIN_PATH} times its weights' norm or more, and
-    the training loss is still {MAX_UNLEARNED_LOSS:.0%} to {MAX_CHANCE_LOSS:.0%} of the chance level (without another
+    """After more than {PROBE_BATCHES} steps every layer has moved by {MIN_PATH} times its weights' norm or more, by
+    {MAX_STEP:.0%} a step at most, and the training loss is still {MAX_UNLEARNED_LOSS:.0%} to {MAX_CHANCE_LOSS:.0%} of the chance level (without another
     finding)."""
-    path = min(evidence.relative_steps, default=0.0) * evidence.steps
+    step = min(evidence.relative_steps, default=0.0)
+    path = step * evidence.steps
     low, high = (bound * evidence.chance_loss for bound in at_chance(evidence))
     known = (
         evidence.chance_loss_source != FIRST_STEPS
@@ -81,7 +86,7 @@ def nothing_learned_on_the_way(evidence: Evidence) -> Observation | None:
     )
     if not known or evidence.beats_chance or not low < evidence.loss <= high:
         return None
-    if evidence.steps <= PROBE_BATCHES or path < MIN_PATH or sees(evidence, "vanishing-gradient"):
+    if evidence.steps <= PROBE_BATCHES or path < MIN_PATH or step > MAX_STEP or sees(evidence, "vanishing-gradient"):
         return None
     # A chance level that is hardly known says nothing about a loss near it.
     if high - low > MAX_CHANCE_BAND * evidence.chance_loss:
