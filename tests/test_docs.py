@@ -193,7 +193,10 @@ def test_the_own_images_of_the_page(tmp_path, monkeypatch):
     verified, trained = [answer(line, tmp_path) for line in commands.splitlines()]
     assert re.search(r"stripes\.npz +[\d,]+ +[0-9a-f]{16} +ok", verified)
     assert "120-128-128-128-128-128-3 " in trained
-    assert float(re.search(r"^better than chance: validation accuracy ([\d.]+)%", trained, flags=re.MULTILINE)[1]) > 90
+    assert (
+        float(re.search(r"^better than chance: validation accuracy ([\d.]+)%", trained, flags=re.MULTILINE)[1])
+        > 90
+    )
 
 
 @pytest.mark.nightly

@@ -704,6 +704,43 @@ def test_a_loss_without_operations_is_a_note(change):
     assert ("loss-without-graph" in names) == (change is not torch.Tensor.mean)
 
 
+def test_a_softmax_before_the_last_layer_is_none_of_the_loss():
+    """Also where the last layer has no bias, through which the graph's first inputs lead on."""
+    net = nn.Sequential(nn.Linear(6, 16), nn.Sigmoid(), nn.Linear(16, 3, bias=False))
+    diagnosis = learn(net).diagnosis()
+    assert diagnosis.evidence.loop.loss_path[:3] == ["NllLoss", "LogSoftmax", "Mm"]
+    assert "softmax-twice" not in [finding.name for finding in diagnosis.findings]
+
+
+@pytest.mark.parametrize("several", [True, False])
+def test_a_loss_of_real_and_generated_samples_has_two_classes(several):
+    """The critic of a GAN has a call for each."""
+
+    def loss(logits, _):
+        real, made = logits.chunk(2)
+        first = F.binary_cross_entropy_with_logits(real, torch.ones_like(real))
+        return first + F.binary_cross_entropy_with_logits(made, torch.zeros_like(made)) if several else first
+
+    findings = learn(score(), loss=loss, target=False).diagnosis().findings
+    assert ("one-class" in [finding.name for finding in findings]) != several
+
+
+def test_steps_that_are_too_large_say_nothing_about_labels():
+    e = longer(mlp(), *FRESH).evidence()
+    for factor, expected in ((1, True), (100, False)):
+        epochs = [
+            {
+                **line,
+                "layers": [
+                    {**layer, "update_to_weight": factor * layer["update_to_weight"]} for layer in line["layers"]
+                ],
+            }
+            for line in e.epochs
+        ]
+        findings = diagnose(dataclasses.replace(e, diagnostics=[e.start, *epochs]))
+        assert ("labels-unrelated" in [finding.name for finding in findings]) == expected
+
+
 def test_sixty_steps_say_nothing_about_labels():
     """Not even in a training that is no probe run."""
     e = longer(mlp(), *FRESH).evidence()

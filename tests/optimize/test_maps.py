@@ -55,6 +55,15 @@ def test_without_a_known_minimum_the_same_trajectories_diverge(function):
         assert diverged[i, j] == (path.status is Status.DIVERGED)
 
 
+def test_a_diverged_end_is_no_floor():
+    """Where no minimum is known, heights are above the lowest end of those that did not diverge."""
+    axes = {"algo.lr": np.array([0.01, 0.02, 0.5])}
+    filled = fill_map(RULES["sgd"](), OBJECTIVES["saddle"](), axes, None, 3000, 1e-3)
+    assert filled.diverged.tolist() == [[False, False, True]]
+    assert filled.best == (0, 1)
+    assert np.isfinite(filled.height[0, :2]).all()
+
+
 @pytest.mark.parametrize("rule", ["sam", "lookahead"])
 def test_setting_of_a_wrapped_rule_is_an_axis(rule):
     rule, rates = RULES[rule](), np.array([[1e-4, 1e-3, 2e-3]])

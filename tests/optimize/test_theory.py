@@ -45,6 +45,11 @@ def test_curvatures_of_quadratics_alone():
         assert curvatures(OBJECTIVES["expression"](formula=formula)) is None
 
 
+def test_a_quadratic_of_many_coordinates_has_its_curvatures():
+    many = OBJECTIVES["quadratic"](dimension=60, condition=10.0)
+    np.testing.assert_allclose(curvatures(many), np.geomspace(1, 10, 60))
+
+
 @pytest.mark.parametrize(
     ("formula", "minimum", "eigenvalues"),
     [

@@ -182,6 +182,11 @@ def test_the_template_can_be_filled_in(optilab, tmp_path):
     )
     rows = json.loads(optilab("grade", "new", "--against", "sgd,momentum,adam", "--json", code=9).stdout)
     assert [rows["submissions"][0][name] for name in ("sgd", "momentum", "adam")] == ["equal", "equal", "differs"]
+    optilab("grade", "--template", "wrapped", "--against", "lookahead")
+    assert "V, S, slow, t, lr, beta1" in (tmp_path / "wrapped" / "optimizers.py").read_text()
+    refused = optilab("grade", "--template", "none", "--against", "sam,sgd", code=2).stderr
+    assert "a function of w and g cannot take the steps of sam" in refused
+    assert not (tmp_path / "none").exists()
     assert "expected PATTERN or --template" in optilab("grade", "--against", "sgd", code=2).stderr
 
 

@@ -11,13 +11,14 @@ import yaml
 
 from optilab.errors import UsageError
 from optilab.lab import Lab
-from optilab.optimize import RULES
+from optilab.optimize import OBJECTIVES, RULES
 from optilab.optimize.user_rule import rule_class
 from optilab.verify.candidate import STEPS, load
 from optilab.verify.cause import find_cause, forms_of
 from optilab.verify.compare import (
     SETTINGS,
     PathComparison,
+    ProblemInstance,
     compare,
     hyperparameters,
     problems,
@@ -64,6 +65,21 @@ def test_slip_is_found_and_named(judged, name, changes, words):
     assert not verdict.equal
     assert verdict.point != verdict.expected
     assert words in explained if words not in ("none", "differs") else not explained
+
+
+@pytest.mark.parametrize(
+    ("start", "lr", "reason"),
+    [((0.0, 0.0), 0.1, "does not move"), ((1.0, 1.0), 1e31, "leaves the numbers in its first step")],
+)
+def test_what_shows_nothing_is_not_equal(judged, start, lr, reason):
+    problem = ProblemInstance(OBJECTIVES["ravine"](), start)
+    with pytest.raises(UsageError, match=f"signsgd {reason} on ravine from .*: there is nothing to compare"):
+        judged(
+            "import numpy as np\ndef mine(w, g, lr): return w - lr*np.sign(g)",
+            RULES["signsgd"](lr=lr),
+            on=[problem],
+            chosen=["lr"],
+        )
 
 
 # --- interfaces, forms and settings ------------------------------------------------------------------------

@@ -73,8 +73,8 @@ def at_chance(evidence: Evidence) -> tuple[float, float]:
 @check(*LABELS)
 def nothing_learned_on_the_way(evidence: Evidence) -> Observation | None:
     """After more than {PROBE_BATCHES} steps every layer has moved by {MIN_PATH} times its weights' norm or more, by
-    {MAX_STEP:.0%} a step at most, and the training loss is still {MAX_UNLEARNED_LOSS:.0%} to {MAX_CHANCE_LOSS:.0%} of the chance level (without another
-    finding)."""
+    {MAX_STEP:.0%} a step at most, and the training loss is still {MAX_UNLEARNED_LOSS:.0%} to {MAX_CHANCE_LOSS:.0%} of
+    the chance level (without another finding)."""
     step = min(evidence.relative_steps, default=0.0)
     path = step * evidence.steps
     low, high = (bound * evidence.chance_loss for bound in at_chance(evidence))
@@ -86,7 +86,12 @@ def nothing_learned_on_the_way(evidence: Evidence) -> Observation | None:
     )
     if not known or evidence.beats_chance or not low < evidence.loss <= high:
         return None
-    if evidence.steps <= PROBE_BATCHES or path < MIN_PATH or step > MAX_STEP or sees(evidence, "vanishing-gradient"):
+    if (
+        evidence.steps <= PROBE_BATCHES
+        or path < MIN_PATH
+        or step > MAX_STEP
+        or sees(evidence, "vanishing-gradient")
+    ):
         return None
     # A chance level that is hardly known says nothing about a loss near it.
     if high - low > MAX_CHANCE_BAND * evidence.chance_loss:
