@@ -15,7 +15,6 @@ from optilab.config.study import FUNCTIONS, OPTIMIZERS, RaceConfig
 from optilab.config.tree import Tree
 from optilab.errors import UsageError, chosen_names, shell
 from optilab.optimize import OBJECTIVES, Rule
-from optilab.optimize.user_rule import UserRule
 from optilab.request import studies
 from optilab.request.on_functions import note_if_code_is_slow, write_run
 from optilab.request.options import (
@@ -87,7 +86,8 @@ def _save(answer: "LabRace", name: str | None, place: Place) -> str:
 def _config(conditions: RaceConfig, rules: Sequence[Rule], functions: Sequence[str]) -> RaceConfig:
     """The conditions, with the names of all that took part."""
     keys: dict[str, Any] = {key: getattr(conditions, key) for key in RaceConfig.model_fields}
-    names = [rule.code.reference if isinstance(rule, UserRule) else rule.name for rule in rules]
+    dumped = [OneRule().dump(rule) or {} for rule in rules]
+    names = [f"{rule['label']}={rule['name']}" if "label" in rule else rule["name"] for rule in dumped]
     return RaceConfig(**{**keys, "algos": names, "functions": list(functions)})
 
 

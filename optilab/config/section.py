@@ -189,8 +189,9 @@ class OneRule(OneOf):
     def entry(self, name: Any, settings: dict[str, Any]) -> Any:
         if self.inside or not isinstance(name, str):
             return self._rule(name, settings)
-        recorded = settings.pop("label", None)
-        label, name = split_label(f"{recorded}={name}" if recorded else name)
+        label = settings.pop("label", None)
+        if not (label and USER_CODE.get() == "recorded"):  # code of a notebook may be called like an optimizer
+            label, name = split_label(f"{label}={name}" if label else name)
         return labeled(self._rule(name, settings), label)
 
     def _rule(self, name: Any, settings: dict[str, Any]) -> Any:
@@ -206,10 +207,12 @@ class OneRule(OneOf):
 
     def dump(self, value: Any) -> dict[str, Any] | None:
         settings = {f.name: getattr(value, f.name) for f in fields(value)}
-        code = {"name": value.code.reference, "sha256": value.code.sha256} if isinstance(value, UserRule) else {}
-        label = {"label": value.label} if value.label else {}
+        code, label = dict[str, Any](), value.label
+        if isinstance(value, UserRule):
+            code = {"name": value.code.reference, "sha256": value.code.sha256}
+            label = label or (value.name if value.code.definition is not None else "")
         wrapped = {key: self.dump(item) for key, item in settings.items() if is_dataclass(item)}
-        return {"name": value.original.name, **code, **label, **settings, **wrapped}
+        return {"name": value.original.name, **code, **({"label": label} if label else {}), **settings, **wrapped}
 
     def __get_pydantic_json_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
         schema = super().__get_pydantic_json_schema__(source, handler)
