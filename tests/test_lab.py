@@ -389,6 +389,23 @@ def test_a_text_of_a_study_in_a_notebook_is_text(lab):
 
 # --- classes and functions of a notebook ---------------------------------------------------------------------
 
+
+@pytest.mark.parametrize("name", ["mine", "adam"])
+def test_a_saved_function_keeps_its_name(lab, name):
+    """Also one that is called like an optimizer."""
+
+    def mine(w, g, lr: float = 0.1):
+        return w - lr * g
+
+    mine.__name__ = name
+    path = lab.optimize([mine, "sgd"], name="path")
+    assert str(lab.load("path").answer.table()) == str(path.table())
+    assert {row["algo"] for row in lab.load("path").rows} == {name, "sgd"}
+    race = lab.race([mine, "sgd"], functions="ravine", budget=3, starts=5, name="race")
+    assert str(lab.load("race").race.table()) == str(race.table())
+    assert {row["rule"] for row in lab.load("race").rows} == {name, "sgd"}
+
+
 CELLS = [
     "import numpy as np, torch\nfrom optilab import Lab\nlab = Lab('runs')",
     "def heavy_ball(w, g, lr, V, beta):\n    V = beta * V + g\n    return w - lr * V, V",

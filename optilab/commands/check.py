@@ -292,17 +292,18 @@ class Checker:
         return Question(claims, results_of_study(runs.read_study(ran.path)), ran.path)
 
     def _read(self, path: Path, texts: Sequence[Any] = ()) -> Question:
+        from optilab.answer.results import LabRun
         from optilab.config.optimize import OptimizeConfig
         from optilab.judge.claims import results_of_paths, results_of_training
         from optilab.judge.groups import request_of, settings
+        from optilab.study.function_race import results_of_race
         from optilab.study.results import results_of_study
 
         entry = runs.read_entry(path)
         command = entry.manifest["command"]
-        if command not in ("train", "watch", "sweep", "benchmark", "remedy", "optimize"):
-            raise UsageError(
-                f"expected a run of optimize, train, sweep, benchmark or remedy, got one of {shown(command)}"
-            )
+        if command not in ("train", "watch", "sweep", "benchmark", "remedy", "optimize", "race"):
+            expected = "expected a run of optimize, race, train, sweep, benchmark or remedy"
+            raise UsageError(f"{expected}, got one of {shown(command)}")
         if isinstance(entry, runs.Study):
             entry.require_unedited()
             written = request_of(entry)
@@ -312,6 +313,9 @@ class Checker:
                 config = load(OptimizeConfig, str(path))
             kind, written = command, dump(config)
             results = results_of_paths(config, entry.rows(), entry.manifest.get("results", {}))
+        elif isinstance(entry, runs.Record) and entry.is_race:
+            race = LabRun(entry).race.race
+            kind, written, results = command, {"expect": race.conditions.expect}, results_of_race(race)
         else:
             kind, written, results = "train", settings(entry), results_of_training(entry)
         claims = [*expectations(kind, written.get("expect", ())), *expectations(kind, texts)]

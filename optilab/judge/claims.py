@@ -108,9 +108,9 @@ def _labels(claim: Claim, measured: Mapping[str, Measured], are_groups: bool) ->
     if labels := [label for label in measured if claim.of in (None, label) or label.endswith(f"/{claim.of}")]:
         return labels
     if claim.of != BEST or not are_groups:
-        names = {label.rpartition("/")[2] for label in measured} if not are_groups else ()
-        kind = "group" if are_groups else "optimizer"
-        raise UsageError(unknown(kind, str(claim.of), [*measured, *([BEST] * are_groups), *names]), "--expect")
+        others = [BEST] if are_groups else [label.rpartition("/")[2] for label in measured]
+        kind, names = "group" if are_groups else "optimizer", [*dict.fromkeys([*measured, *others])]
+        raise UsageError(unknown(kind, str(claim.of), names), "--expect")
     means = {
         label: fmean(group.values.values())
         for label, group in measured.items()

@@ -179,7 +179,8 @@ def _rule_class(code: UserCode) -> type[UserRule]:
     reserved = {"sha256", *RESERVED_SETTINGS, *dir(UserRule), *UserRule.__annotations__}
     for key, parameter, kind, default in _settings(interface.parameters):
         if key in reserved:
-            raise UsageError(f"{code.place}: a parameter cannot be called {key}")
+            expected = "; expected lr for a step size" if key == "step" else ""
+            raise UsageError(f"{code.place}: a parameter cannot be called {key}{expected}")
         default = field(kw_only=True) if default is MISSING else field(default=default, kw_only=True)
         definitions.append((key, kind, default))
         parameters[key] = parameter

@@ -245,6 +245,16 @@ def test_claims_of_a_training_its_seeds_and_a_sweep(optilab, small, tmp_path):
     assert results(*sweep, code=0) == results("check", "wide", code=0) == ["holds"]
 
 
+def test_claims_of_a_race_that_was_saved(optilab):
+    line = ["race", "--algo", "slow=sgd,momentum", "--function", "ravine", "--budget", 3, "--starts", 5]
+    optilab(*line, "--expect", "slow: cost > 1", "--name", "raced", "--quiet")
+    shown = optilab("check", "raced", "--expect", "momentum: solved > 2", code=9).stdout
+    assert re.search(r"holds +cost > 1 .*slow\n +fails +solved > 2 .*momentum", shown)
+    refused = optilab("check", "raced", "--expect", "sgd: cost > 1", code=2).stdout
+    assert "unknown optimizer 'sgd'; expected one of" in refused
+    assert refused.count("momentum") == 1
+
+
 def test_targets_of_a_check_do_not_hang_together(optilab, small, tmp_path):
     """An error of one leaves the others."""
     (tmp_path / "wrong.yaml").write_text("optimizer: sgdd\n")

@@ -56,11 +56,13 @@ class ShownRun(LabRun):
     config: bool = False
 
     def blocks(self) -> Iterator[Block]:
+        # Read first: a damaged run is refused before anything of it is shown.
+        result = [*(self.answer.blocks() if self.entry.is_race else self._rows_and_ends())]
         yield from _facts(self.entry)
         if self.config:
             yield self.entry.config.decode("utf-8", "replace").rstrip()
             yield ""
-        yield from self.answer.blocks() if self.entry.is_race else self._rows_and_ends()
+        yield from result
         if self.entry.state == "interrupted":
             yield Proposal("continue with: ", runs.resume_command(self.entry.path))
         if not self.config:
