@@ -115,10 +115,14 @@ def _fetching(place: Path) -> Iterator[None]:
                 remove(path)
         yield
     finally:
+        if system.MOVES_OPEN:  # while it is locked: a fetch that waits for it sees that it is gone
+            with suppress(OSError):
+                lock.unlink(missing_ok=True)
         if descriptor is not None:
             os.close(descriptor)
         with suppress(OSError):  # another fetch has it open on Windows; or not empty
-            lock.unlink(missing_ok=True)
+            if not system.MOVES_OPEN:
+                lock.unlink(missing_ok=True)
             for path in missing:
                 path.rmdir()
 

@@ -27,7 +27,7 @@ from optilab.runs.record import (
     is_safe_name,
     read_entry,
 )
-from optilab.words import listed
+from optilab.words import listed, some
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
@@ -208,7 +208,11 @@ def _like(directory: Path, pattern: str) -> Iterator[Record | Study | Path]:
     ]
     if not (matching or damaged):
         raise RunError(f"no run in {directory} matches {shown(pattern)}{_missing(directory)}")
-    yield from (entry for entry in matching if entry.state != "running")
+    ended = [entry for entry in matching if entry.state != "running"]
+    if not (ended or damaged):
+        names = some([entry.name for entry in matching], 5)
+        raise RunError(f"what matches {shown(pattern)} in {directory} is still being written: {names}")
+    yield from ended
     yield from damaged  # whoever reads it says what is wrong with it
 
 

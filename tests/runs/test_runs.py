@@ -126,6 +126,8 @@ def test_a_pattern_leaves_a_running_run_alone(one, tmp_path):
     manifest = {"command": "train", "versions": {"optilab": "0"}}
     live = runs.claim(tmp_path / "runs", "one-more", {"config.yaml": b""}, manifest)
     assert runs.select(tmp_path / "runs", ["one*"]) == [tmp_path / "runs" / "one"]
+    with pytest.raises(RunError, match=r"what matches 'one-\*' .* is still being written: one-more"):
+        runs.select(tmp_path / "runs", ["one-*"])
     with pytest.raises(RunError, match="running in another process"):
         runs.remove(live.path)
     live.release()
