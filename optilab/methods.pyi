@@ -119,6 +119,8 @@ class Methods:
         tune: int | None = ...,
         out: Text | None = ...,
         set: Text | Sequence[Any] | Mapping[str, Any] | None = ...,
+        dark: bool | None = ...,
+        size: Literal["slide"] | None = ...,
         progress: bool | None = ...,
         **keys: Any,
     ) -> Playground: ...
@@ -333,5 +335,7 @@ class Methods:
         by: Text | None = ...,
         best: bool | None = ...,
         label: Text | Sequence[Any] | None = ...,
+        dark: bool | None = ...,
+        size: Literal["slide"] | None = ...,
         progress: bool | None = ...,
     ) -> Written: ...

@@ -124,8 +124,9 @@ class Answer(ABC):
     ) -> None:
         """Write the plot, the page or the film that the extension of `file` names.
 
-        A plot has the width of its `size` (column, page, slide), and names `command` in its metadata. UsageError for
-        another extension, and for a file that exists and is no page, where a page is asked for.
+        A plot has the width of its `size` (column, page, slide), and names `command` in its metadata; a page with slide
+        is in large type. UsageError for another extension, and for a file that exists and is no page, where a page is
+        asked for.
         """
         from optilab.show import chart_file
 
@@ -133,7 +134,7 @@ class Answer(ABC):
         if size is not None and size not in chart_file.SIZES:
             raise UsageError(expected_one_of(size, [*chart_file.SIZES]), "size")
         if path.suffix.lower() in PAGES:
-            self.report(path)
+            self.report(path, dark=dark, large=size == "slide")
         elif path.suffix.lower() in FILMS:
             chart_file.animate(self.film(), str(path), dark)
         else:
@@ -145,19 +146,22 @@ class Answer(ABC):
         """The files that `save` wrote."""
         return []
 
-    def report(self, path: "str | os.PathLike[str]", title: str | None = None) -> "Path":
-        """Write one self-contained HTML file. An older page of optilab is replaced, any other file is not."""
+    def report(
+        self, path: "str | os.PathLike[str]", title: str | None = None, *, dark: bool = False, large: bool = False
+    ) -> "Path":
+        """Write one self-contained HTML file, `dark` whatever the reader's system asks, and in `large` type. An older
+        page of optilab is replaced, any other file is not."""
         from optilab.show.page import page_file, write_page
 
         file = page_file(os.fspath(path))
-        write_page(file, self.page(title))
+        write_page(file, self.page(title, dark, large))
         return file
 
-    def page(self, title: str | None) -> bytes:
+    def page(self, title: str | None, dark: bool = False, large: bool = False) -> bytes:
         """The page of `report`, as UTF-8."""
         from optilab.show.page import render
 
-        return render(title or self.question, self.painted())
+        return render(title or self.question, self.painted(), dark, large)
 
     def _repr_html_(self) -> str:
         """The HTML in a notebook: every name is escaped, and the blocks that a page folds are left out."""

@@ -38,7 +38,7 @@ from optilab.optimize.rule import RESERVED_SETTINGS, settings_in_formula
 from optilab.optimize.user_rule import UserRule
 from optilab.proposals import flow
 from optilab.request.on_functions import Function, LearningRate, Optimizers, Source, Start, chosen_config
-from optilab.request.options import QUIET, OutputOptions, SetOptions
+from optilab.request.options import QUIET, OutputOptions, PageOptions, SetOptions
 from optilab.request.request import Place
 from optilab.show import terminal
 from optilab.show.page import asset, document, page_file, write_page
@@ -57,7 +57,7 @@ MAX_DRAWN = 1e30
 """The largest number that a browser can draw: its numbers have 32 bits."""
 
 
-class Play(SetOptions, OutputOptions):
+class Play(SetOptions, PageOptions, OutputOptions):
     """Write an interactive HTML page: drag a setting, and the trajectory and the stability limit follow at once."""
 
     READS = "optimize"
@@ -90,7 +90,7 @@ class Play(SetOptions, OutputOptions):
             config, note = tune_rules(config, self.tune, self.changes)
         changed = any(change.key.startswith("algo.") for change in self.changes)
         free = not (self.config or self.tune or changed or "{" in str(self.algo))
-        content = page(config, note, free)
+        content = page(config, note, free, self.dark, self.size == "slide")
         write_page(file, content)
         return Playground(config, out, len(content), note, free)
 
@@ -174,7 +174,9 @@ def has_formula(rule: Rule) -> bool:
     return renews and numbers_in_formula(rule).keys() >= set(program.settings) and len(rule.formula) <= MAX_LENGTH
 
 
-def page(config: "OptimizeConfig", note: str = "", free: bool = False) -> bytes:
+def page(
+    config: "OptimizeConfig", note: str = "", free: bool = False, dark: bool = False, large: bool = False
+) -> bytes:
     """The page of a config's rules on its function of one or two variables, with all others to be chosen in it.
 
     `free`: an optimizer that diverges opens with another learning rate. Raises what `require_runnable` raises.
@@ -218,6 +220,8 @@ def page(config: "OptimizeConfig", note: str = "", free: bool = False) -> bytes:
         data,
         [asset("formula.js"), asset("play.js")],
         [asset("play.css")],
+        dark,
+        large,
         title=f"{', '.join(dict.fromkeys(rule.name for rule in config.algo))} on {function.name}",
         formula=", ".join(filter(None, (function.formula, _settings(function)))),
         note=note,

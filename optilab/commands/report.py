@@ -14,7 +14,7 @@ from optilab.answer.answer import SimpleAnswer
 from optilab.answer.comparison import LabComparison, trainings_and_metric
 from optilab.answer.results import LabRun
 from optilab.request.comparison import ComparisonOptions, Metric
-from optilab.request.options import QUIET, ColumnOptions, FolderOptions, OutputOptions, RunNames
+from optilab.request.options import QUIET, ColumnOptions, FolderOptions, OutputOptions, PageOptions, RunNames
 from optilab.request.request import Place
 from optilab.show import terminal
 from optilab.show.blocks import Block, Details, Verbatim, Verdict, with_columns
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from optilab.answer.races import LabRace
 
 
-class Report(ComparisonOptions, ColumnOptions, FolderOptions, OutputOptions):
+class Report(ComparisonOptions, ColumnOptions, FolderOptions, PageOptions, OutputOptions):
     """Write runs and studies as one HTML page: verdict, table, curves, layers, settings, configs, commands.
 
     The page is self-contained. The command overwrites its own pages only. For a benchmark, the report covers the
@@ -85,9 +85,10 @@ class Report(ComparisonOptions, ColumnOptions, FolderOptions, OutputOptions):
         return runs, self.compare(selection, metric), selection.notes
 
     def _page(self, parts: Sequence[Details]) -> bytes:
+        look = {"dark": self.dark, "large": self.size == "slide"}
         if len(parts) == 1:
-            return render(self.title or parts[0].title, parts[0].blocks)
-        return render_parts(self.title or listed(self.names), parts)
+            return render(self.title or parts[0].title, parts[0].blocks, **look)
+        return render_parts(self.title or listed(self.names), parts, **look)
 
 
 class Written(SimpleAnswer):

@@ -152,11 +152,11 @@ class FileOptions(Request):
     out: Annotated[
         list[str] | None, OUT, Doc("Write the plot (.png, .svg, .pdf) or a page (.html); may be repeated")
     ] = None
-    dark: Annotated[bool, Doc("Draw the plot on a dark background")] = False
+    dark: Annotated[bool, Doc("Draw the plot or the page on a dark background")] = False
     size: Annotated[
         Literal["column", "page", "slide"] | None,
         Flag("SIZE"),
-        Doc("Width of the plot: column (3.3 in), page (6.9), slide (10)"),
+        Doc("Width of the plot: column (3.3 in), page (6.9), slide (10, and a page in large type)"),
     ] = None
 
     def inconsistencies(self) -> Iterator[tuple[str, str]]:
@@ -170,7 +170,8 @@ class FileOptions(Request):
                     page_file(file)
             except UsageError as error:
                 yield str(error), "out"
-        for name, kinds in (("size", PICTURES), ("dark", (*PICTURES, *FILMS))):
+        sizes = (*PICTURES, *PAGES) if self.size == "slide" else PICTURES
+        for name, kinds in (("size", sizes), ("dark", (*PICTURES, *FILMS, *PAGES))):
             endings = [ending for ending in kinds if ending in self.ENDINGS]
             if getattr(self, name) and files and not any(Path(file).suffix.lower() in endings for file in files):
                 yield f"applies only to {listed(endings, 'or')} files, got {', '.join(files)}", name
@@ -180,6 +181,17 @@ class FileOptions(Request):
         command = shell(*sys.argv[1:]) if self.typed else ""
         for file in self.out or ():
             answer.save(file, dark=self.dark, size=self.size, command=command)
+
+
+class PageOptions(Request):
+    """The look of the page that a command writes."""
+
+    GROUP: ClassVar[str] = "Output"
+
+    dark: Annotated[bool, Doc("Show the page on a dark background, whatever the reader's system asks")] = False
+    size: Annotated[
+        Literal["slide"] | None, Flag("SIZE"), Doc("slide: open the page in large type, as for a lecture")
+    ] = None
 
 
 class SetOptions(Request):

@@ -47,14 +47,15 @@ def asset(name: str) -> str:
     return re.sub(r"(?s:/\*.*?\*/)|^ +|^ *//.*\n|(?<=\n)\n+", "", text, flags=re.MULTILINE)
 
 
-def render(title: str, blocks: Iterable[Block]) -> bytes:
+def render(title: str, blocks: Iterable[Block], dark: bool = False, large: bool = False) -> bytes:
     """The page of an answer, as UTF-8."""
-    return render_parts(title, [Details("", blocks)])
+    return render_parts(title, [Details("", blocks)], dark, large)
 
 
-def render_parts(title: str, parts: Sequence[Details]) -> bytes:
+def render_parts(title: str, parts: Sequence[Details], dark: bool = False, large: bool = False) -> bytes:
     """The page of several answers, each below its heading, as UTF-8."""
-    return document("page.html", None, title=title, parts=[_part(part, part.title or title) for part in parts])
+    shown = [_part(part, part.title or title) for part in parts]
+    return document("page.html", None, dark=dark, large=large, title=title, parts=shown)
 
 
 def _part(part: Details, heading: str) -> Any:
@@ -161,9 +162,15 @@ USES = {"page.js": ("sortable", "copy", "chart"), "charts.js": ("chart",)}
 
 
 def document(
-    template: str, data: Any, scripts: Sequence[str] = (), styles: Sequence[str] = (), **content: Any
+    template: str,
+    data: Any,
+    scripts: Sequence[str] = (),
+    styles: Sequence[str] = (),
+    dark: bool = False,
+    large: bool = False,
+    **content: Any,
 ) -> bytes:
-    """A whole page from a template of its body.
+    """A whole page from a template of its body; `dark` whatever the reader's system asks, `large` when it opens.
 
     `data` is what the scripts read with `JSON.parse(document.getElementById("data").textContent)`; null stands for
     numbers that are not finite. `scripts` and `styles` are source text, such as that of `asset`, which come after what
@@ -173,9 +180,10 @@ def document(
     classes = {name for names in re.findall(r'class="([^"]*)"', body) for name in names.split()}
     common = [asset(name) for name, uses in USES.items() if classes.intersection(uses)]
     palette = [_palette()] if scripts or "chart" in classes else []
+    look = "dark" if dark else ""
     sheets = [*palette, asset("page.css"), *styles]
     if not scripts:  # which may make elements of any class
-        sheets = [_used(sheet, "".join([body, *common])) for sheet in sheets]
+        sheets = [_used(sheet, "".join([look, " large ", body, *common])) for sheet in sheets]
     scripts = [*common, *scripts]
     policy = {
         "default-src": "'none'",
@@ -192,6 +200,8 @@ def document(
             policy="; ".join(f"{directive} {sources}" for directive, sources in policy.items()),
             version=__version__,
             title=content["title"],
+            look=look,
+            large=large,
             styles=sheets,
             scripts=scripts,
             data=data and safe_json(data),
@@ -217,12 +227,10 @@ def _used(sheet: str, page: str) -> str:
 
 
 def _palette() -> str:
-    """The colors of series as properties c0, c1, ..., those of picture files; dark as the reader's system asks."""
-    light, dark = (
-        " ".join(f"--c{i}: {color};" for i, color in enumerate(colors)) for colors in (LIGHT_COLORS, DARK_COLORS)
-    )
-    screen = "@media screen and (prefers-color-scheme: dark)"
-    return f":root {{ {light} }}\n{screen} {{ :root {{ {dark} }} }}\n"
+    """The colors of series as properties c0, c1, ..., those of picture files."""
+    pairs = enumerate(zip(LIGHT_COLORS, DARK_COLORS, strict=True))
+    colors = " ".join(f"--c{i}: light-dark({light}, {dark});" for i, (light, dark) in pairs)
+    return f":root {{ {colors} }}\n"
 
 
 @cache

@@ -490,6 +490,60 @@ def test_page_fits_every_width_and_stays_small(dark, opened, tmp_path):
     assert (ground != "rgb(255, 255, 255)") == ("invert" in ink) == dark
 
 
+NARROW = 390
+BROKEN = """
+const broken = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), range = document.createRange();
+for (let node; (node = walk.nextNode()); ) {
+  if (!node.parentElement.checkVisibility() || node.parentElement.closest("svg, script, style, option")) continue;
+  for (const {0: word, index} of node.data.matchAll(/\\p{L}+/gu)) {
+    range.setStart(node, index), range.setEnd(node, index + word.length);
+    if (new Set([...range.getClientRects()].map(({top}) => Math.round(top))).size > 1) broken.push(word);
+  }
+}
+return broken"""
+
+
+def test_no_word_is_broken_on_a_phone(opened):
+    """Nor does the name of a curve lie on one."""
+    page = opened(config(["adagrad", "adam", "lookahead"], "ravine"))
+    page.resize(NARROW)
+    page.script(FRAMES)
+    assert page.script(BROKEN) == []
+    frame, *names = page.script(
+        "return ['.frame', '.end'].flatMap((kind) => [...document.querySelectorAll(`#losses ${kind}`)])"
+        ".map((e) => e.getBoundingClientRect()).map(({left, right}) => [left, right])"
+    )
+    assert names
+    assert all(frame[1] <= left and right <= NARROW for left, right in names)
+
+
+def test_large_page_grows_type_and_picture(opened):
+    page = opened(config(["sgd", "adam"], "ravine"), width=1280)
+    measure = (
+        "const {width, height} = document.querySelector('#ground .frame').getBoundingClientRect();"
+        "return [width * height, parseFloat(getComputedStyle(document.querySelector('.end')).fontSize)]"
+    )
+    area, size = page.script(measure)
+    page.script("document.querySelector('#large').click()")
+    page.script(FRAMES)
+    larger, type_size = page.script(measure)
+    assert type_size == pytest.approx(1.5 * size)
+    assert larger > 1.2 * area
+    assert page.overflow() == 0
+
+
+def test_dark_page_is_dark_for_all(optilab, tmp_path, page):
+    optilab("play", "sgd", "--dark", "--size", "slide", "--out", "play.html")
+    page.open(tmp_path / "play.html")
+    ground, ink, large = page.script(
+        "return [getComputedStyle(document.body).backgroundColor, getComputedStyle(document.querySelector('canvas')).filter,"
+        " document.querySelector('#large').checked]"
+    )
+    assert ground == "rgb(21, 24, 28)"
+    assert "invert" in ink
+    assert large
+
+
 def test_printed_page_has_its_pictures(opened):
     """On paper the page has another width, and no script draws it again."""
     page = opened(config(["sgd"]))

@@ -215,10 +215,12 @@ def test_report_fits_phone_and_wide_window(report, folder, width, dark):
 
 def test_printed_report_is_light(report, folder):
     page = report("*", width=1000, dark=True)
-    ink = "return getComputedStyle(document.documentElement).getPropertyValue('--ink').trim()"
-    assert page.script(ink) == "#e6e9ed"
+    ink = "return getComputedStyle(document.body).color"
+    assert page.script(ink) == "rgb(230, 233, 237)"
     page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
-    assert page.script(ink) == "#1b1f24"
+    assert page.script(ink) == "rgb(27, 31, 36)"
+    page.script("document.documentElement.className = 'dark'")  # as with --dark
+    assert page.script(ink) == "rgb(27, 31, 36)"
     page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
     assert page.driver.execute_cdp_cmd("Page.printToPDF", {})["data"].startswith("JVBERi0")  # %PDF-
 

@@ -498,7 +498,8 @@ function drawGround(shown) {
     routes = shown.map(({ path }) => range(path.count).map((row) => place(pointAt(path, row))));
   const dots = (route, row) => (route.length - 1 > MANY ? [] : route.slice(0, row)),
     [left, top] = percents(stars[0] ?? [NaN, NaN], area),
-    isShown = left >= 0 && left <= 100 && top >= 0 && top <= 100;
+    isShown = left >= 0 && left <= 100 && top >= 0 && top <= 100,
+    seen = routes.flat().map((route) => percents(route, area));
   fill(
     "ground",
     area,
@@ -510,13 +511,27 @@ function drawGround(shown) {
       point("minimum ink", stars, area),
       ...shown.map(({ i, row }, k) => point(color(i), [routes[k][row]], area)),
     ],
-    isShown ? [word(left > 85 ? "place before" : "place", [left, top], "minimum")] : [],
+    isShown ? [word(`place ${sideOf([left, top], seen)}`, [left, top], "minimum")] : [],
   );
   const handle = byId("start"),
     [x, y] = percents(place(start), area);
   handle.hidden = !(x >= 0 && x <= 100 && y >= 0 && y <= 100);
   [handle.style.left, handle.style.top] = [`${x}%`, `${y}%`];
   if (plane) drawContours(area);
+}
+
+/** Where fewest of these points would lie behind the name of a place: to its right or left, below or above. */
+function sideOf([left, top], points) {
+  const { width, height } = sizes.ground,
+    [wide, high] = [7000 / width, 2000 / height], // of the name, in percent of the picture
+    behind = (side) =>
+      points.filter(([x, y]) => {
+        const [across, up] = [side.startsWith("before") ? left - x : x - left, side.endsWith("above") ? top - y : y - top];
+        return across >= 0 && across <= wide && up >= 0 && up <= high;
+      }).length,
+    sides = ["above", "below", "before above", "before below"].filter((side) =>
+      (side.startsWith("before") ? left > wide : left < 100 - wide) && (side.endsWith("above") ? top > high : top < 100 - high));
+  return sides.sort((a, b) => behind(a) - behind(b))[0] ?? "above";
 }
 
 const BANDS = 14,
@@ -596,7 +611,7 @@ function drawLosses(shown) {
 
 /** The names of rules next to the ends of their curves, one below the other where the ends are close. */
 function endNames(shown, levels, area) {
-  const apart = 1400 / sizes.losses.height,
+  const apart = (87.5 * parseFloat(getComputedStyle(document.documentElement).fontSize)) / sizes.losses.height,
     labels = shown.flatMap(({ i, row, rule: { name } }, k) => {
       const seen = levels[k].slice(0, row + 1),
         last = seen.findLastIndex((level) => !Number.isNaN(level)), // a log scale does not show what lies below it
@@ -662,6 +677,11 @@ function valuesOf({ scale, low, high, accepted, whole: isWhole }) {
   return range(STEPS + 1).map((position) => valueAt(position / STEPS));
 }
 
+/** A name whose parts, joined by _, may stand on several lines. */
+function broken(name) {
+  return name.split(/(?<=_)/).flatMap((part, k) => (k ? [html("wbr"), part] : [part]));
+}
+
 /** A row of the panel for the field `target[key]`: a list of options, or a slider and a field for exact numbers. */
 function control(id, field, target, key = field.name, prefix = "") {
   const set = (value) => {
@@ -669,7 +689,7 @@ function control(id, field, target, key = field.name, prefix = "") {
     if (key === "epochs") state.at = null;
     update();
   };
-  const row = html("div", { className: "slider" }, html("label", { htmlFor: id, title: field.doc }, field.name));
+  const row = html("div", { className: "slider" }, html("label", { htmlFor: id, title: field.doc }, ...broken(field.name)));
   if (field.options) {
     const onchange = () => set(field.options[select.selectedIndex]),
       select = html("select", { id, onchange }, ...field.options.map((option) => html("option", {}, String(option))));
