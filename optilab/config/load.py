@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from optilab import runs
-from optilab.config import SCHEMAS, presets
+from optilab.config import SCHEMAS, archive, presets
 from optilab.config.keys import keys_of, top_keys
 from optilab.config.section import Section, build, dump
 from optilab.config.tree import MAX_BYTES, KeyPath, Override, Tree, changed_values, edited
@@ -30,7 +30,13 @@ from optilab.runs.record import MANIFEST
 
 S = TypeVar("S", bound=Section)
 STUDIES = ("sweep", "remedy", "benchmark")
-CODE_KEYS = {"train": ("model", "optimizer"), "optimize": ("algo",)}
+CODE_KEYS = {
+    "train": ("model", "optimizer"),
+    "optimize": ("algo",),
+    "sweep": ("config",),
+    "remedy": ("config",),
+    "benchmark": ("config", "algos"),
+}
 """The keys of each command's config that may name a user's code."""
 _MEASURED = ("probes", "curvature", "curvature.every", "curvature.images")
 NOT_SETTINGS = frozenset(
@@ -78,7 +84,8 @@ def tree_of(kind: str, config: Config) -> Tree:
     if not isinstance(config, str):
         raise UsageError(f"expected a YAML file, a preset or a mapping of keys, got {shown(config)}", "config")
     path = presets.find(kind, config)
-    tree = read(path)
+    is_archive = config.lower().endswith(archive.ENDING)
+    tree = read(path, os.path.join(config, path.name) if is_archive else "")
     if kind in SCHEMAS and (other := _owner(kind, tree)) != kind:
         raise UsageError(f"expected a config of `optilab {kind}`, got one of `optilab {other}`", tree.source)
     if os.path.isdir(config):
@@ -87,7 +94,7 @@ def tree_of(kind: str, config: Config) -> Tree:
         tree.values.setdefault("name", _name_of(path))
     for key in CODE_KEYS.get(kind, ()):
         if key in tree.values:
-            tree.values[key] = _resolve_code_next_to_config(path, tree.values[key])
+            tree.values[key] = _resolve_code_next_to_config(path, tree.values[key], is_archive)
     return tree
 
 
@@ -110,9 +117,9 @@ def config_of(record: runs.Record, free: Set[str] = frozenset()) -> dict[str, An
     return config
 
 
-def read(path: Path) -> Tree:
-    """The tree of a file."""
-    source = os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+def read(path: Path, source: str = "") -> Tree:
+    """The tree of a file; `source` is its name in messages, where that is another one."""
+    source = source or (os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path))
     try:
         with path.open("rb") as file:
             return Tree.read(file.read(MAX_BYTES + 1), source)
@@ -144,15 +151,18 @@ def command_of(config: str) -> str:
     return max(SCHEMAS, key=lambda kind: len(top_keys(kind) & keys))
 
 
-def _resolve_code_next_to_config(path: Path, part: Any) -> Any:
-    """A part of a config whose code, FILE.py:NAME or FILE.py, is not found from here but next to the config."""
+def _resolve_code_next_to_config(path: Path, part: Any, first: bool) -> Any:
+    """A part of a config whose code, FILE.py:NAME or FILE.py, is not found from here but next to the config; `first`:
+    is found there, wherever else a file of that name is."""
     if isinstance(part, list):
-        return [_resolve_code_next_to_config(path, entry) for entry in part]
+        return [_resolve_code_next_to_config(path, entry, first) for entry in part]
     if isinstance(part, dict):
-        return {**part, "name": _resolve_code_next_to_config(path, part["name"])} if "name" in part else part
+        named = {key: part[key] for key in ("name", *CODE_KEYS["train"]) if key in part}
+        return {**part, **{key: _resolve_code_next_to_config(path, item, first) for key, item in named.items()}}
     name = str(without_label(part))
     file = name if name.endswith(".py") else name.rpartition(":")[0]
-    if not file.endswith(".py") or Path(file).is_file() or not (path.parent / file).is_file():
+    elsewhere = not first and Path(file).is_file()
+    if not file.endswith(".py") or elsewhere or not (path.parent / file).is_file():
         return part
     return f"{str(part).removesuffix(name)}{path.parent / name}"
 

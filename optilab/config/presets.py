@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from optilab import runs
+from optilab.config import archive
 from optilab.config.keys import schema_file, shipped
 from optilab.config.tree import Tree
 from optilab.errors import UsageError, did_you_mean, shown, unknown
@@ -88,8 +89,8 @@ def lookup(kind: str, config: str) -> Preset | None:
 
 
 def find(kind: str, config: str) -> Path:
-    """The file of a config argument: a path, the name of a preset or the directory of a run, whose config.yaml it is.
-    UsageError for anything else."""
+    """The file of a config argument: a path, the name of a preset, the directory of a run, whose config.yaml it is, or
+    an archive, which is unpacked. UsageError for anything else."""
     try:
         mode = os.stat(config).st_mode
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -98,6 +99,8 @@ def find(kind: str, config: str) -> Path:
         raise UsageError(_unknown(kind, config)) from None
     except OSError as error:
         raise UsageError(f"{shown(config)}: {error.strerror}") from None
+    if stat.S_ISREG(mode) and config.lower().endswith(archive.ENDING):
+        return archive.unpacked(Path(config))
     if stat.S_ISREG(mode) and not config.endswith(".py"):
         return Path(config).absolute()
     if (Path(config) / MANIFEST).is_file():

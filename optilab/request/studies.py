@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from optilab import runs
 from optilab.answer.planned import PlannedStudy
 from optilab.answer.progress import TerminalView
+from optilab.config import archive
 from optilab.config.load import at_place, tree_of
 from optilab.config.section import build
 from optilab.config.tree import Tree
@@ -39,6 +40,9 @@ def tree_and_name(
         except ValueError as error:
             raise UsageError(f"{request.flag('resume')}: {error}") from None
         return tree_of(request.STUDY_KEYS.kind, str(path / runs.STUDY_FILE)), path.name
+    (single,) = config if isinstance(config, list) and len(config) == 1 else [config]
+    if archive.holds_study(single):
+        return tree_of(request.STUDY_KEYS.kind, single), request.name
     for each in config if isinstance(config, list) else [config]:
         if isinstance(each, str) and Path(each).name == runs.STUDY_FILE:
             raise UsageError(f"expected a training, got the study {each} (--study)")

@@ -492,7 +492,8 @@ def test_page_fits_every_width_and_stays_small(dark, opened, tmp_path):
 
 NARROW = 390
 BROKEN = """
-const broken = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), range = document.createRange();
+const broken = [], range = document.createRange();
+const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 for (let node; (node = walk.nextNode()); ) {
   if (!node.parentElement.checkVisibility() || node.parentElement.closest("svg, script, style, option")) continue;
   for (const {0: word, index} of node.data.matchAll(/\\p{L}+/gu)) {
@@ -536,8 +537,8 @@ def test_dark_page_is_dark_for_all(optilab, tmp_path, page):
     optilab("play", "sgd", "--dark", "--size", "slide", "--out", "play.html")
     page.open(tmp_path / "play.html")
     ground, ink, large = page.script(
-        "return [getComputedStyle(document.body).backgroundColor, getComputedStyle(document.querySelector('canvas')).filter,"
-        " document.querySelector('#large').checked]"
+        "return [getComputedStyle(document.body).backgroundColor,"
+        " getComputedStyle(document.querySelector('canvas')).filter, document.querySelector('#large').checked]"
     )
     assert ground == "rgb(21, 24, 28)"
     assert "invert" in ink

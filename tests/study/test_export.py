@@ -5,6 +5,7 @@ import csv
 import re
 import shutil
 import sqlite3
+import zipfile
 
 import pytest
 
@@ -190,3 +191,64 @@ def test_a_hostile_text_stays_text(some, tmp_path, ending):
         assert not [text for text in cells if LIVE & set(text)], payload
         if ending == ".csv":
             assert not [text for text in cells if text.startswith(("=", "+", "-", "@", "\t", "\r"))], payload
+
+
+# --- to hand on --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own(small, tmp_path, monkeypatch):
+    """A config with code of the user's, and the cache into which archives are unpacked."""
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda name: tmp_path / "cache" / name)
+    (tmp_path / "mine.py").write_text("def halved(w, g, lr: float = 0.1):\n    return w - lr / 2 * g\n")
+    config = tmp_path / "own.yaml"
+    config.write_text(small.read_text().replace("{name: sgd, lr: 0.1}", "{name: 'mine.py:halved', lr: 0.1}"))
+    return config
+
+
+SIZES = ["--set", "data.holdout=50", "--epochs", 1, "--budget", 2, "--seeds", 2, "--repeats", 1]
+
+
+@pytest.mark.parametrize("kind", ["train", "sweep", "benchmark", "optimize"])
+def test_an_archive_is_repeated_without_the_files_that_made_it(kind, optilab, own, tmp_path):
+    """Another file of the same name next to the reader is another one."""
+    line = {
+        "train": ["train", own],
+        "sweep": ["sweep", own, "--over", "optimizer.lr=0.1,0.2", "--seeds", 2],
+        "benchmark": ["benchmark", own, "--algo", "sgd,mine.py:halved", *SIZES],
+        "optimize": ["optimize", "mine.py:halved", "--lr", 0.3],
+    }[kind]
+    optilab(*line, "--name", "one", "--quiet")
+    for name in ("a.zip", "b.zip"):
+        optilab("runs", "export", "one", "--out", name)
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+    own.unlink()
+    (tmp_path / "mine.py").write_text("def halved(w, g, lr: float = 0.1):\n    return w\n")
+    optilab(kind, *(["--config"] * (kind == "optimize")), "a.zip", "--name", "two", "--quiet")
+    table = "metrics.csv" if kind in ("train", "optimize") else "trials.csv"
+    rows = [
+        list(csv.DictReader((tmp_path / "runs" / name / table).read_text().splitlines()))
+        for name in ("one", "two")
+    ]
+    kept = [[{k: v for k, v in row.items() if k not in ("trial", "digest")} for row in each] for each in rows]
+    assert kept[0] == kept[1] != []
+
+
+def test_a_file_that_is_no_archive_of_ours_is_refused(optilab, own, tmp_path):
+    """Nothing is written outside of the cache, whatever the names in an archive are."""
+    optilab("train", own, "--name", "one", "--quiet")
+    optilab("runs", "export", "one", "--out", "one.zip")
+    assert "(--force)" in optilab("runs", "export", "one", "--out", "one.zip", code=2).stderr
+    (tmp_path / "text.zip").write_text("text")
+    (tmp_path / "cut.zip").write_bytes((tmp_path / "one.zip").read_bytes()[:-9])
+    for name, members in {"up": ["../up.py"], "both": ["study.yaml"], "none": [], "big": ["big"]}.items():
+        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            for member in [*members, *(["config.yaml"] * (name != "none"))]:
+                archive.writestr(member, b"0" * (17 << 20 if member == "big" else 1))
+    for name in ("text", "cut", "up", "both", "none", "big"):
+        refused = optilab("train", f"{name}.zip", code=2).stderr
+        assert f"{name}.zip is no archive of `optilab runs export`: " in refused
+    assert not (tmp_path / "cache").exists()
+    optilab("train", "one.zip", "--name", "two", "--quiet")
+    assert "got one of `optilab train`" in optilab("optimize", "--config", "one.zip", code=2).stderr
+    assert "expected one run or study" in optilab("runs", "export", "one", "two", "--out", "x.zip", code=2).stderr

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from optilab import runs
+from optilab.config import archive
 from optilab.errors import OptilabError, UsageError, printable
 from optilab.files import cell, write_errors
 from optilab.judge.groups import settings
@@ -114,9 +115,16 @@ def value(setting: Any, kind: Kind) -> Any:
 def table_file(file: str, force: bool) -> Path:
     """The path of a table to write. UsageError for what `output_file` refuses, without the package that its format
     needs, and where something would be overwritten."""
-    path = runs.output_file(file, tuple(WRITERS), "--out")
+    path = new_file(file, (*WRITERS, archive.ENDING), force)
     if path.suffix.lower() == ".parquet":
         require("pyarrow", "--out FILE.parquet", "export")
+    return path
+
+
+def new_file(file: str, endings: tuple[str, ...], force: bool) -> Path:
+    """The path of a file to write. UsageError for what `output_file` refuses, and where something would be
+    overwritten."""
+    path = runs.output_file(file, endings, "--out")
     if os.path.lexists(path) and os.path.lexists(path.parent / MANIFEST):
         raise UsageError(f"{path} is a file of a run or study", "--out")
     if not force and os.path.lexists(path):
