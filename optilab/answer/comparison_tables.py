@@ -96,7 +96,9 @@ def other_circumstances(comparison: "RunComparison") -> list[str]:
 # --- the table ---------------------------------------------------------------------------------------------
 
 
-_DIVERGED = "the number of seeds whose loss became infinite or NaN; they count as the chance level in differences"
+_DIVERGED = (
+    "the number of seeds that diverged, which count as the chance level in differences; in the mean if all did"
+)
 _REACHED = "the median epoch, and the first and the last, over the seeds that reached the target"
 _INTERVAL = "the 95% interval of the mean by Student's t, of this row's seeds alone: with two or three it is wide"
 _DIFFERENCE = "this mean less that of {}{}, over the seeds that both have"
@@ -213,7 +215,8 @@ def best_clauses(judgment: "Judgment[str]", measure: "Measure", metric: str) -> 
     """The best mean with its interval, and how far it is ahead and of what."""
     best, show = judgment.baseline, Units(measure.is_fraction)
     interval = f" (95% interval {show.interval(best.summary.interval)})" if best.summary.interval else ""
-    measured = f"{show.value(best.summary.mean)}{interval}"
+    assumed = ", the value of what diverged" if best.diverged and best.diverged == len(best.values) else ""
+    measured = f"{show.value(best.summary.mean)}{interval}{assumed}"
     others = [row for row in judgment.ranked if row is not best]
     if not others:
         return f"{best.key}: {metric} {measured}", "; nothing to compare it with"

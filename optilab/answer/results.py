@@ -84,6 +84,8 @@ class LabRun(LabEntry[Record]):
         from optilab.answer.diagnosis import Diagnosis
         from optilab.diagnose import diagnose, evidence_of
 
+        if not self._is_training:
+            raise RunError(f"{self.name} is a run of {self.manifest['command']}: only trainings have a diagnosis")
         evidence = evidence_of(self.entry)
         return Diagnosis(str(self.path), evidence, diagnose(evidence), str(self.path / "config.yaml"))
 
@@ -205,6 +207,8 @@ class LabRun(LabEntry[Record]):
         from optilab.runs.tables import read_lines
         from optilab.study.function_race import from_lines
 
+        if not self.entry.is_race:
+            raise RunError(f"{self.name} is a run of {self.manifest['command']}, not a race")
         manifest, file = self.manifest, self.path / TUNINGS
         conditions = load(RaceConfig, manifest.get("config") or str(self.path))
         with handling_user_code("recorded"):

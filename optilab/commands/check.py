@@ -1,7 +1,7 @@
 """`optilab check`: checks claims about results."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +17,7 @@ from optilab.annotations import Argument, Flag
 from optilab.answer.answer import STYLES, SimpleAnswer, annotate, claim_lines, claim_sentence
 from optilab.config import presets
 from optilab.config.claims import CheckFile, Claim, ClaimsEntry, expectations
-from optilab.config.load import at_place, command_of, load, read
+from optilab.config.load import STUDIES, at_place, command_of, load, read
 from optilab.config.section import dump, handling_user_code, schema_for
 from optilab.config.study import NETWORK_OPTIMIZERS, RaceConfig, SweepConfig
 from optilab.config.tree import Override, Tree
@@ -70,9 +70,9 @@ class CheckClaims(JobOptions, FolderOptions, SilentOptions):
     def run(self, place: Place) -> SimpleAnswer:
         """Check and show one target after another; an error of one leaves the others."""
         kinds = {_kind(target) for target in self.targets}
-        for name in OF_FILES:
-            if name in self.arguments and not kinds & {"check", ""}:
-                raise UsageError(f"applies to a file of claims, not to {listed(self.targets)}", self.flag(name))
+        for name, (taken_by, what) in APPLIES.items():
+            if name in self.arguments and not kinds & {"", *taken_by}:
+                raise UsageError(f"applies to {what}, not to {listed(self.targets)}", self.flag(name))
         for target in self.targets:
             if re.search(r"\w *[<>=]", target) and not Path(target).exists():
                 raise UsageError(f"expected a file, a run or a study, got the claim {target!r}")
@@ -102,8 +102,12 @@ class CheckClaims(JobOptions, FolderOptions, SilentOptions):
         )
 
 
-OF_FILES = ("jobs", "slow", "only")
-"""The options that only a file of claims takes."""
+APPLIES: Mapping[str, tuple[Sequence[str], str]] = {
+    "slow": (["check"], "a file of claims"),
+    "only": (["check"], "a file of claims"),
+    "jobs": (["check", "train", *STUDIES], "a file of claims, a training and a study"),
+}
+"""The options that not every target takes: the kinds that do, and their name."""
 
 
 def _kind(target: str) -> str:

@@ -202,7 +202,7 @@ class CheckConfigs(SilentOptions):
         results: list[dict[str, Any]] = []
         for file in self.files:
             try:
-                kind = _checked(file)
+                kind = _checked(file, place)
             except OptilabError as error:
                 results.append({"file": file, "ok": False, "error": error.document()})
                 if not self.quiet:
@@ -215,22 +215,26 @@ class CheckConfigs(SilentOptions):
         return SimpleAnswer([], {"files": results}, code=code)
 
 
-def _checked(file: str) -> str:
+def _checked(file: str, place: Place) -> str:
     """The command to which a config file belongs; ConfigError for a config that is not valid."""
     from optilab.config import presets
-    from optilab.config.load import at_place, command_of, load, read
+    from optilab.config.load import STUDIES, at_place, command_of, load, read
     from optilab.config.section import schema_for
-    from optilab.config.study import SweepConfig
 
     kind = command_of(file)
-    config = load(schema_for(kind), file)
-    if isinstance(config, SweepConfig):
-        from optilab.study.sweep import spec_of
+    config: Any = load(schema_for(kind), file)
+    try:
+        if kind in STUDIES:
+            from optilab.study import benchmark, remedy, sweep
 
-        try:
-            spec_of(config)
-        except OptilabError as error:
-            raise at_place(error, read(presets.find("", file))) from None
+            plans: Any = {"sweep": sweep, "remedy": remedy, "benchmark": benchmark}[kind]
+            plans.spec_of(config, ())
+        elif kind == "race":
+            from optilab.commands.race import RunRace, race_on_functions
+
+            race_on_functions(RunRace(**dict(config), dry_run=True), place)
+    except OptilabError as error:
+        raise at_place(error, read(presets.find("", file))) from None
     return kind
 
 

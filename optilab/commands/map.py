@@ -102,7 +102,8 @@ class Map(SetOptions, FileOptions, SilentOptions):
         if not self.basins and not read:
             raise UsageError("expected an axis (--x), two (--x and --y), or --basins")
         axes = _box(config) if self.basins else [*read.values()]
-        if self.start is not None and not any(setting_of_axis(axis.key) for axis in axes):
+        coordinates = {f"w{i + 1}" for i in range(len(config.function.start))}
+        if self.start is not None and coordinates <= {axis.key for axis in axes}:
             raise UsageError("each cell has another starting point", self.flag("start"))
         require_bare(config, "map")
         points = {axis.key: axis.points for axis in axes}

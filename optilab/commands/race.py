@@ -44,7 +44,13 @@ class RunRace(RaceOptions, TableOptions, SaveOptions, RaceConfig):
 
     STUDY_KEYS = RaceConfig
     EXAMPLES = EXAMPLES
-    CONFLICTS: ClassVar[Conflicts] = (("json_", "settings"), ("quiet", "settings"), ("name", "no_save"))
+    CONFLICTS: ClassVar[Conflicts] = (
+        ("json_", "settings"),
+        ("quiet", "settings"),
+        ("name", "no_save"),
+        ("dry_run", "quiet"),
+        ("dry_run", "out"),
+    )
 
     quiet: Annotated[bool, QUIET, Doc("Print what may be the best")] = False
     dry_run: Annotated[bool, Doc("Print the plan and its cost; run nothing")] = False

@@ -130,11 +130,15 @@ def read(path: Path, source: str = "") -> Tree:
 
 def _owner(kind: str, tree: Tree) -> str:
     """The command whose config this is: `kind`, unless a key that it does not have is one of another command."""
-    keys = tree.values.keys()
-    needed = {key.key for key in keys_of(kind) if not key.section and key.default == "required"}
+    keys, needed = tree.values.keys(), required_keys(kind)
     best = max(SCHEMAS, key=lambda command: (len(top_keys(command) & keys), command == kind))
     whole = best in STUDIES and top_keys(best) >= keys
     return best if whole or not needed & keys else kind
+
+
+def required_keys(kind: str) -> Set[str]:
+    """The keys that a config of this kind cannot lack."""
+    return {key.key for key in keys_of(kind) if not key.section and key.default == "required"}
 
 
 def command_of(config: str) -> str:
@@ -148,7 +152,7 @@ def command_of(config: str) -> str:
         first = next(iter(tree.values), "")
         where = tree.places.get((first,), tree.source)
         raise ConfigError(tree.source, [Problem(where, first, f"unknown key{did_you_mean(first, names)}")])
-    return max(SCHEMAS, key=lambda kind: len(top_keys(kind) & keys))
+    return max(SCHEMAS, key=lambda kind: (len(top_keys(kind) & keys), required_keys(kind) <= keys))
 
 
 def _resolve_code_next_to_config(path: Path, part: Any, first: bool) -> Any:

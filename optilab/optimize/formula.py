@@ -254,7 +254,7 @@ def statements(formula: str) -> list[Statement]:
         raise UsageError("expected a statement w <- ..., the next point")
     if sum(len(nodes_of(statement.node)) for statement in program) > MAX_NODES:
         raise UsageError(f"expected a formula of at most {MAX_NODES:,} operations, names and numbers")
-    states = {statement.target for statement in program if statement.arrow == "<-"} - {"w"}
+    states = {statement.target for statement in program if statement.arrow == "<-"}
     assigned = {statement.target for statement in program} - {"w"}
     later = assigned - states - {"g"}
     for statement, column in assignments(formula):

@@ -240,6 +240,7 @@ class StudyOptions(
     GROUP: ClassVar[str] = "How to run it"
     CONFLICTS: ClassVar[Conflicts] = (
         ("dry_run", "quiet"),
+        ("dry_run", "out"),
         ("dry_run", "cluster"),
         ("config", "resume", "study"),
         ("resume", "name"),

@@ -149,7 +149,8 @@ class Request(Section):
                 problems.append(Problem("", "", f"{listed(both)} cannot be combined"))
         needs = [pair for owner in cls.__mro__ for pair in owner.__dict__.get("NEEDS", {}).items()]
         for other, name in ((other, name) for other, names in needs for name in names):
-            if name in arguments and other not in chosen:
+            is_default = name in arguments and arguments[name] is cls.model_fields[name].default
+            if name in arguments and not is_default and other not in chosen:
                 problems.append(Problem("", "", f"{named(name)} needs {named(other)}"))
         return problems
 

@@ -25,6 +25,7 @@ class Bar(Progress):
         self.in_log = not (live or self.in_notebook or quiet)
         """True where there is no bar, and lines are wanted in its place."""
         self._task = self.add_task("", total=total, left="")
+        self._above_stdout = False
 
     @property
     def in_notebook(self) -> bool:
@@ -35,8 +36,17 @@ class Bar(Progress):
         self.update(self._task, completed=done, description=text, left=left)
         self._line.draw(done / self._total, f"{text}   {left}")
 
+    def start(self) -> None:
+        super().start()
+        self._above_stdout = not self.disable and terminal.out.is_terminal
+        if self._above_stdout:  # on the same screen: what is printed there erases the bar first, and stands above it
+            terminal.out.push_render_hook(self.live)
+
     def stop(self) -> None:
         if not self.disable:  # rich 14 prints a line all the same
+            if self._above_stdout:
+                terminal.out.pop_render_hook()
+            self._above_stdout = False
             super().stop()
         self._line.close()
 

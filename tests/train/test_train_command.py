@@ -24,12 +24,13 @@ def test_the_optimizer_and_the_batch_size_have_flags(optilab, small):
 
 
 def test_a_terminal_keeps_the_line_of_every_epoch(small, tmp_path):
-    """And its first line comes before PyTorch is loaded."""
+    """Above the bar, not behind it; and its first line comes before PyTorch is loaded."""
     line = ["train", small, "--runs-dir", tmp_path / "runs"]
     shown = on_a_terminal(line, tmp_path, "fresh", COLUMNS=120, TERM="xterm", NO_COLOR=1)
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+    left = re.sub(r"[^\n]*\r\x1b\[2K", "", shown)  # what is erased is not there
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", left)
     assert text.startswith("optilab: starting small: loading PyTorch")
-    assert re.findall(r"^ +(\d)/3 +[0-9.]+ +[0-9.]+ ", text, re.MULTILINE) == ["1", "2", "3"]
+    assert re.findall(r"^ {7}(\d)/3 +[0-9.]+ +[0-9.]+ ", text, re.MULTILINE) == ["1", "2", "3"]
 
 
 def test_the_json_document_carries_best_epoch_seconds_chance_and_diagnosis(optilab, small):

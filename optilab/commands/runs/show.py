@@ -42,7 +42,7 @@ class ShowRun(TableOptions, FolderOptions, DetailOptions):
 
     def run(self, place: Place) -> Answer:
         entry = runs.read_entry(runs.locate(place.folder, self.name))
-        return ShownStudy(entry) if isinstance(entry, Study) else ShownRun(entry, self.config)
+        return ShownStudy(entry, self.config) if isinstance(entry, Study) else ShownRun(entry, self.config)
 
 
 MAX_BYTES_READ = 10 << 20
@@ -108,10 +108,15 @@ class ShownRun(LabRun):
 class ShownStudy(LabStudy):
     """A study in full: its facts and its trials."""
 
+    config: bool = False
+
     def blocks(self) -> Iterator[Block]:
         from optilab.commands.runs.listing import lines
 
         yield from _facts(self.entry)
+        if self.config:
+            yield self.entry.config.decode("utf-8", "replace").rstrip()
+            yield ""
         if (table := self.table()).rows:
             yield table
         yield result_of(*lines([self.entry]))
