@@ -94,7 +94,8 @@ def functions():
     for name, kind in OBJECTIVES.items():
         function = kind()
         minima = "; ".join(f"({', '.join(f'{v:.6g}' for v in point)})" for point in function.minima) or "-"
-        lines.append(f"| `{name}` | `{function.formula}` | {minima} | {function.source} |")
+        source = function.source.replace("|", r"\|")
+        lines.append(f"| `{name}` | `{function.formula}` | {minima} | {source} |")
     return "\n".join(lines) + "\n"
 
 

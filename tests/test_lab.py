@@ -339,7 +339,7 @@ def test_frames(results):
 
 def test_without_a_library_for_frames(results, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(UsageError, match=r'needs pandas: pip install "optilab\[pandas\]"'):
+    with pytest.raises(UsageError, match=r"needs pandas: pip install pandas \(the extra pandas\)"):
         results["paths"].frame()
 
 

@@ -61,7 +61,7 @@ def test_what_needs_no_files_is_what_its_entry_says(name, monkeypatch):
 
 def test_another_scikit_learn_is_noticed_and_none_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(UsageError, match=r'pip install "optilab\[digits\]"'):
+    with pytest.raises(UsageError, match=r"pip install scikit-learn \(the extra digits\)"):
         data.load("digits")
     monkeypatch.undo()
     from sklearn.datasets import load_digits

@@ -206,14 +206,14 @@ def right_calls(config: Path, folder: Path) -> dict[str, dict[str, Any]]:
         "grade": {"submissions": [str(folder / "mine.py")], "against": "sgd", "epochs": 3},
         "map": {"algo": "momentum", "x": "lr=0.1:0.5:2", "y": "beta=0.1:0.5:2", "epochs": 3},
         "play": {"algo": "sgd", "epochs": 3, "out": str(folder / "play.html")},
-        "race": {**race, "cache": False},
+        "race": race,
         "train": {"config": str(config), "epochs": 1},
         "lr": {"config": str(config), "steps": 100},
         "sweep": {"config": str(config), "over": {"optimizer.lr": [0.1, 0.2]}, "dry_run": True, "epochs": 1},
         "remedy": {"config": str(config), "dry_run": True, "epochs": 1},
         "benchmark": {"config": str(config), "algos": "sgd,adam", "set": {"data.holdout": 50}, "dry_run": True},
         "compare": {"names": ["one", "two"]},
-        "diagnose": {"target": "one"},
+        "diagnose": {"target": "trained"},
         "check": {"targets": ["one"], "expect": ["val_acc > 0.1"]},
         "report": {"names": ["one"], "out": str(folder / "report.html")},
     }
@@ -221,7 +221,7 @@ def right_calls(config: Path, folder: Path) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture
 def lab_and_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Lab, Mapping[str, Any]]:
-    """A lab with two runs, and a right call of every method."""
+    """A lab with three runs, and a right call of every method."""
     monkeypatch.chdir(tmp_path)
     write_idx_dataset(tmp_path / "data", 240, 100)
     config = tmp_path / "lab.yaml"
@@ -229,7 +229,15 @@ def lab_and_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Lab,
     (tmp_path / "mine.py").write_text("def plain_rule(w, g, lr=0.1): return w - lr * g", encoding="utf-8")
     for number, name in enumerate(("one", "two")):
         training(tmp_path / "runs", name, f"seed={number}")
-    return Lab(tmp_path / "runs"), right_calls(config, tmp_path)
+    lab = Lab(tmp_path / "runs")
+    lab.train(str(config), epochs=1, name="trained")
+    return lab, right_calls(config, tmp_path)
+
+
+def test_the_calls_that_are_changed_are_right(lab_and_calls: tuple[Lab, Mapping[str, Any]]) -> None:
+    lab, right = lab_and_calls
+    for verb, call in right.items():
+        getattr(lab, verb)(**call)
 
 
 KEYWORDS = [

@@ -45,11 +45,16 @@ def test_equal_optimizers_are_rarely_called_worse(optimizers, functions, effect,
 
 
 @pytest.mark.release
-@pytest.mark.parametrize(("optimizers", "functions"), [(2, 10), (4, 10), (10, 10), (10, 16), (10, 3)])
-@pytest.mark.parametrize("factor", [1.5, 2.0])
-def test_power(optimizers, functions, factor):
-    """How often one optimizer that is slower by a factor is called so; the numbers of the docs."""
+@pytest.mark.parametrize(
+    ("optimizers", "functions", "factor", "measured"),
+    [
+        (2, 10, 1.5, 0.352), (4, 10, 1.5, 0.275), (10, 10, 1.5, 0.221), (10, 16, 1.5, 0.398), (10, 3, 1.5, 0.027),
+        (2, 10, 2.0, 0.775), (4, 10, 2.0, 0.726), (10, 10, 2.0, 0.687), (10, 16, 2.0, 0.928), (10, 3, 2.0, 0.080),
+    ],
+)  # fmt: skip
+def test_power(optimizers, functions, factor, measured):
+    """How often one optimizer that is slower by a factor is called so, next to docs/measured.md."""
     shifts = np.array([np.log(factor)] + [0.0] * (optimizers - 1))
     power = verdicts(races(2000, optimizers, functions, 0.5, shifts, seed=9))[:, 0].mean()
     print(f"{optimizers} optimizers, {functions} functions, {factor} times slower: found in {power:.0%}")
-    assert power > 0.05 or functions == 3
+    assert abs(power - measured) < 4 * np.sqrt(measured * (1 - measured) / 2000) + 0.01

@@ -103,7 +103,10 @@ def test_files_patterns_and_directories_together(optilab, tmp_path):
     done = optilab(*line, code=9)
     equal = [(f"{name}.py", "equal") for name in ("[c]", "a1", "a2", "b1", "sub/d")]
     assert verdicts(done) == [*equal, ("sub/nan.py", "differs")]
-    assert json.loads(done.stdout)["submissions"][-1]["explanation"] == "returns nan, inf or a number beyond 1e+30 at step 1"
+    assert (
+        json.loads(done.stdout)["submissions"][-1]["explanation"]
+        == "returns nan, inf or a number beyond 1e+30 at step 1"
+    )
     assert "not searched: sub/below" in done.stderr
 
 
