@@ -387,6 +387,15 @@ def test_a_text_of_a_study_in_a_notebook_is_text(lab):
         study.plot()
 
 
+def test_a_default_can_be_given(lab):
+    """Wrappers hand all keywords on."""
+    assert lab.optimize("adam", dark=False, size=None, out=None).rows
+    path = lab.load("path") if lab.optimize("adam", name="path") else None
+    for name, reason in (("diagnosis", "only trainings have a diagnosis"), ("race", "not a race")):
+        with pytest.raises(OptilabError, match=f"path is a run of optimize.* {reason}"):
+            getattr(path, name)
+
+
 # --- classes and functions of a notebook ---------------------------------------------------------------------
 
 

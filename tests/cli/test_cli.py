@@ -446,3 +446,39 @@ def test_a_double_dash_ends_the_options(optilab, tmp_path, command):
     shutil.copytree(tmp_path / "runs" / "b", tmp_path / "runs" / "-rf")
     assert "runs/-rf" in optilab(*command.split(), "--", "-rf").stdout or command == "runs diff b"
     assert "No such option: -r" in optilab(*command.split(), "-rf", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("algos: [sgd, adam]\nbudget: 3\nexpect: 'adam: cost < 1e9'\n", "ok (race)"),  # a benchmark needs `config`
+        ("config: sigmoid.yaml\nalgos: [sgd, adam]\nbudget: 3\n", "ok (benchmark)"),
+        (
+            "algos: [sgd, adam]\nfunctions: [nofun]\nstarts: 5\n",
+            "file.yaml:2: functions: unknown function 'nofun'",
+        ),
+        ("config: sigmoid.yaml\nalgos: [sgd, foo]\n", "unknown optimizer 'foo'"),
+        ("config: sigmoid.yaml\nonly: [foo]\n", "file.yaml:2: only: unknown remedy 'foo'"),
+    ],
+)
+def test_a_checked_config_can_run(text, expected, optilab, tmp_path):
+    (tmp_path / "file.yaml").write_text(text)
+    done = optilab("config", "check", "file.yaml", code=0 if "ok" in expected else 2)
+    assert expected in done.stdout + done.stderr
+
+
+def test_what_does_not_apply_is_refused_and_what_does_is_not(optilab, small, tmp_path):
+    start = optilab("map", "sgd", "--x", "w1=0:1:3", "--start", "1,7", "--epochs", 3).stdout
+    assert start == optilab("map", "sgd", "--x", "w1=0:1:3", "--set", "start=[1,7]", "--epochs", 3).stdout
+    both = ["--x", "w1=0:1:3", "--y", "w2=0:1:3", "--start", "1,7"]
+    assert "each cell has another starting point" in optilab("map", "sgd", *both, code=2).stderr
+    for command in (["race"], ["sweep", small, "--over", "optimizer.lr=1,2"]):
+        refused = optilab(*command, "--dry-run", "--out", "a.html", code=2).stderr
+        assert "--dry-run and --out cannot be combined" in refused
+    optilab("sweep", small, "--over", "optimizer.lr=0.1,0.2", "--epochs", 1, "--name", "s", "--quiet")
+    shown = optilab("runs", "show", "s", "--config").stdout
+    assert (tmp_path / "runs" / "s" / "study.yaml").read_text().rstrip() in shown
+    assert (
+        "applies to a file of claims, a training and a study, not to s"
+        in optilab("check", "s", "--jobs", 1, code=2).stderr
+    )
