@@ -116,7 +116,7 @@ class Answer(ABC):
         try:
             return import_module("pandas").DataFrame(self.rows)
         except ModuleNotFoundError:
-            message = 'a data frame needs pandas: pip install pandas (the extra pandas); .rows does not'
+            message = "a data frame needs pandas: pip install pandas (the extra pandas); .rows does not"
             raise UsageError(message) from None
 
     def save(

@@ -341,7 +341,7 @@ def _read_digits(info: DatasetInfo, directory: Path | None) -> Files:
         from sklearn.datasets import load_digits
     except ImportError:
         raise UsageError(
-            f'dataset {info.name} needs scikit-learn: pip install scikit-learn (the extra digits)'
+            f"dataset {info.name} needs scikit-learn: pip install scikit-learn (the extra digits)"
         ) from None
     digits, cut = load_digits(), info.train
     images = np.rint(digits.images * (255 / 16)).astype(np.uint8)

@@ -39,7 +39,9 @@ class Bar(Progress):
     def start(self) -> None:
         super().start()
         self._above_stdout = not self.disable and terminal.out.is_terminal
-        if self._above_stdout:  # on the same screen: what is printed there erases the bar first, and stands above it
+        if (
+            self._above_stdout
+        ):  # on the same screen: what is printed there erases the bar first, and stands above it
             terminal.out.push_render_hook(self.live)
 
     def stop(self) -> None:

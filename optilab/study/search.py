@@ -34,7 +34,7 @@ def require_optuna() -> None:
     try:
         import optuna  # noqa: F401
     except ImportError:
-        raise UsageError('Optuna is not installed: pip install optuna (the extra optuna)', "--search") from None
+        raise UsageError("Optuna is not installed: pip install optuna (the extra optuna)", "--search") from None
 
 
 def tpe(

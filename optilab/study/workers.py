@@ -399,7 +399,7 @@ def _connect(address: str) -> "Client":
         from distributed import Client
     except ImportError:
         raise UsageError(
-            'dask.distributed is not installed: pip install distributed (the extra cluster)', "--cluster"
+            "dask.distributed is not installed: pip install distributed (the extra cluster)", "--cluster"
         ) from None
     for name in ("distributed", "tornado", *logging.root.manager.loggerDict):
         if name.startswith(("distributed", "tornado")):  # each may have a level of its own

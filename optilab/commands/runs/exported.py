@@ -137,7 +137,7 @@ def require(package: str, feature: str, extra: str) -> None:
     from importlib.util import find_spec
 
     if find_spec(package) is None:
-        raise UsageError(f'{feature} needs {package}: pip install {package} (the extra {extra})')
+        raise UsageError(f"{feature} needs {package}: pip install {package} (the extra {extra})")
 
 
 def write(path: Path, rows: Rows) -> None:

@@ -63,13 +63,16 @@ class PlotRuns(FileOptions, FolderOptions, OutputOptions):
             terminal.note(note)
         if self.curves or self.panel or self.label:
             selection.require_trainings()
-        charts = [LabRun(record).chart() for record in selection.on_functions]
+        of_functions = [LabRun(record) for record in selection.on_functions]
+        selection = selection._replace(on_functions=())
+        charts = [run.chart() for run in of_functions]
         facts: dict[str, Any] = {"picture": file, "shared": "", "groups": []}
         if selection.entries:
-            if (chart := self._outcomes(selection)) is None:
-                chart, facts = self._curves(selection, place, file)
-            facts["shared"] = chart.title
+            chart, more = self._outcomes(selection) or self._curves(selection, place, file)
+            facts |= {**more, "shared": chart.title}
             charts.append(chart)
+        if of_functions:
+            facts["on_functions"] = [{**run.answer.document(), "run": str(run.path)} for run in of_functions]
         chart = charts[0] if len(charts) == 1 else joined(charts)
         if self.title is not None:
             chart = replace(chart, title=self.title)
@@ -77,9 +80,9 @@ class PlotRuns(FileOptions, FolderOptions, OutputOptions):
         self.save(answer)
         return answer
 
-    def _outcomes(self, selection: "Selection") -> "Chart | None":
-        """The chart of one benchmark, or over the settings of one sweep; None where curves are asked for, or nothing
-        else is known."""
+    def _outcomes(self, selection: "Selection") -> "tuple[Chart, dict[str, Any]] | None":
+        """The chart of one benchmark, or over the settings of one sweep, and its document; None where curves are asked
+        for, or nothing else is known."""
         from optilab.judge.groups import Group, relabeled
 
         if view := comparison.benchmark_view(selection.entries):
@@ -87,7 +90,8 @@ class PlotRuns(FileOptions, FolderOptions, OutputOptions):
                 return None
             chart = view.chart()
             rules = relabeled([Group(name, {}, {}) for name in chart.series], self.label or ())
-            return replace(chart, series=tuple(rule.label for rule in rules))
+            chart = replace(chart, series=tuple(rule.label for rule in rules))
+            return chart, {"benchmark": view.document()}
         return None if self.curves or self.panel or self.label else _of_settings(selection)
 
     def _curves(self, selection: "Selection", place: Place, file: str | None) -> "tuple[Chart, dict[str, Any]]":
@@ -128,8 +132,8 @@ class Plot(SimpleAnswer):
         return self.drawn
 
 
-def _of_settings(chosen: "Selection") -> "Chart | None":
-    """The chart over the settings of one sweep that has tried three or more; else None."""
+def _of_settings(chosen: "Selection") -> "tuple[Chart, dict[str, Any]] | None":
+    """The chart over the settings of one sweep that has tried three or more, and its document; else None."""
     from optilab.answer.charts.settings import settings_chart
     from optilab.judge.groups import request_of
     from optilab.judge.measure import Measure
@@ -138,11 +142,11 @@ def _of_settings(chosen: "Selection") -> "Chart | None":
     if len(entries) != 1 or not isinstance(entries[0], Study) or entries[0].manifest["command"] != "sweep":
         return None
     metric = str(request_of(entries[0]).get("metric", "val_acc"))
-    return (
-        settings_chart(comparison.compare_selection(chosen, Measure(metric)).comparison)
-        if chosen.records
-        else None
-    )
+    if not chosen.records:
+        return None
+    compared = comparison.compare_selection(chosen, Measure(metric))
+    chart = settings_chart(compared.comparison)
+    return None if chart is None else (chart, {"comparison": compared.document()})
 
 
 def _plot_document(curves: "Histories", picture: str | None) -> dict[str, Any]:
