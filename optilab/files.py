@@ -239,7 +239,7 @@ def cell(value: Any) -> Any:
 
 
 def text_of(cell: str) -> str | None:
-    """The text from which `cell` made this cell."""
+    """The text from which `cell` made this cell; a carriage return stays `\\u000d`."""
     guarded = cell.startswith("'") and (_needs_guard(cell) or cell.lstrip("'").startswith("\\u000d"))
     return cell[1:] if guarded else cell or None
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
+from math import isfinite, isnan
 from typing import Any
 
 from optilab.errors import quoted, shown
@@ -91,6 +92,8 @@ def flow(value: object) -> str:
         return "{" + ", ".join(f"{_entry(key)}: {_entry(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_entry, value))}]"
+    if isinstance(value, float) and not isfinite(value):
+        return ".nan" if isnan(value) else ".inf" if value > 0 else "-.inf"
     if isinstance(value, bool | int | float | None):
         return json.dumps(value)
     return value if isinstance(value, str) else shown(value)

@@ -184,10 +184,7 @@ STYLES = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.CRITICAL: 
 HEADINGS = ("layer", "|g|", "", "|g|/|w|", "|dw|/|w|", "mean", "std", "sat.", "dead")
 SCREEN = ("layer", "|g|", "", "|dw|/|w|", "sat.", "dead")
 """The columns that say most, and are not those of another column times a constant."""
-LEGEND = (
-    "|g|: norm of the gradient; |dw|/|w|: step relative to the weights; sat., dead: outputs and units where the "
-    "activation is flat"
-)
+LEGEND = "|g|: gradient norm; |dw|/|w|: relative step; sat., dead: flat outputs, units"
 ALL_NUMBERS = (
     "|g|, |w|, |dw|: norms of a layer's gradient, weights and step, means over the probed batches\n"
     "bars: |g| against the largest, empty at 1e-4 of it; mean, std: of the outputs\n"

@@ -103,7 +103,7 @@ def _steps(text: Any, flag: str) -> list[int]:
 
 @dataclass(frozen=True, repr=False)
 class WorkedSteps(Answer):
-    """The steps of one optimizer, each with its formula and its numbers."""
+    """The steps of an optimizer, or of several one after the other, each with its formula and its numbers."""
 
     steps: "Sequence[WorkedStep]"
     style: str
@@ -136,7 +136,7 @@ class WorkedSteps(Answer):
                 yield from map(style.sentence.format, _motion(worked))
 
     def document(self) -> dict[str, Any]:
-        """The document of one step, or a list of the documents of several."""
+        """The document of one step; of several, those of all as `results`."""
         facts = [_facts(worked) for worked in self.steps]
         return facts[0] if len(facts) == 1 else {"results": facts}
 

@@ -48,7 +48,7 @@ class Grade(Against, TableOptions):
 
     submissions: Annotated[
         list[str] | None,
-        Argument("PATTERN[:NAME]...", repeated=True),
+        Argument("PATTERN[:NAME]...", repeated=True, path=True),
         Doc("Files, patterns or directories; NAME: the class or function, by default the only one that fits"),
     ] = None
     against: Annotated[

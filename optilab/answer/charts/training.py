@@ -207,7 +207,7 @@ def _curvature(histories: Sequence[History]) -> Panel:
 
 def curvature_scale(histories: Sequence[History]) -> Scale:
     """The logarithmic range of the sharpness, its limits and the curvature along the gradient, which is shown where it
-    is positive and at most DECADES below the highest of the others.
+    is positive and at most MIN_DECADES below the highest of the others.
     """
     measured = [history.curvature for history in not_diverged(histories) if history.curvature]
     low, high = _positive_range(
@@ -227,7 +227,7 @@ def _is_measured(histories: Sequence[History], quantity: str) -> bool:
 
 
 def layer_scale(histories: Sequence[History], quantity: str) -> Scale:
-    """The range of a quantity of the layers: fractions from 0 to 1, norms on a logarithmic scale of DECADES to
+    """The range of a quantity of the layers: fractions from 0 to 1, norms on a logarithmic scale of MIN_DECADES to
     MAX_DECADES below the largest value.
     """
     if quantity == "saturated":
