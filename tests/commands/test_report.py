@@ -213,6 +213,21 @@ def test_report_fits_phone_and_wide_window(report, folder, width, dark):
     assert min(page.script(frames)) > 150
 
 
+def test_an_exercise_is_one_page(report, optilab, folder):
+    """Runs of optimize come before the trainings, each below its heading."""
+    optilab("optimize", "sgd,adam", "--lr", "0.1", "--name", "paths", "--quiet")
+    page = report("lr*", "paths")
+    headings = page.script("return [...document.querySelectorAll('h2')].map((e) => e.textContent)")
+    assert headings[0] == "sgd, adam on ravine, 30 epochs"
+    assert any(heading.startswith("Which lr is the best") for heading in headings[1:])
+    first = page.script("return document.querySelector('section').textContent")
+    assert all(text in first for text in ("sgd", "adam", "w1", "lr 0.1"))
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    hints = "return [...document.querySelectorAll('.screen')].map((e) => getComputedStyle(e).display)"
+    assert set(page.script(hints)) <= {"none"}  # such as how a mouse reads a curve
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
 def test_printed_report_is_light(report, folder):
     page = report("*", width=1000, dark=True)
     ink = "return getComputedStyle(document.body).color"

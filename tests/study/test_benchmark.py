@@ -295,6 +295,20 @@ def study(raced, tmp_path):
     return runs.read_study(tmp_path / "runs" / "r")
 
 
+def test_the_plot_of_a_benchmark_is_its_own(study, optilab, tmp_path):
+    """With its names and, of its panels, one."""
+    document = json.loads(
+        optilab("runs", "plot", "r", "--label", "sgd=plain", "--out", "own.svg", "--json").stdout
+    )
+    assert {row["rule"] for row in rows_of(document["benchmark"]).values()} == {"sgd", "sam", "lost.py:lost"}
+    own, accuracy = (tmp_path / "own.svg").read_text(), tmp_path / "accuracy.svg"
+    assert "plain" in own
+    optilab("runs", "plot", "r", "--panel", "accuracy", "--out", accuracy)
+    assert "sgd" in accuracy.read_text()
+    layers = json.loads(optilab("runs", "plot", "r", "--panel", "layers", "--json").stdout)
+    assert {group["group"] for group in layers["groups"]} >= {"sgd", "sam"}
+
+
 def rows_of(document):
     (network,) = document["networks"]
     return {row["rule"]: row for row in network["rules"]}
