@@ -526,11 +526,17 @@ function sideOf([left, top], points) {
     [wide, high] = [7000 / width, 2000 / height], // of the name, in percent of the picture
     behind = (side) =>
       points.filter(([x, y]) => {
-        const [across, up] = [side.startsWith("before") ? left - x : x - left, side.endsWith("above") ? top - y : y - top];
+        const [across, up] = [
+          side.startsWith("before") ? left - x : x - left,
+          side.endsWith("above") ? top - y : y - top,
+        ];
         return across >= 0 && across <= wide && up >= 0 && up <= high;
       }).length,
-    sides = ["above", "below", "before above", "before below"].filter((side) =>
-      (side.startsWith("before") ? left > wide : left < 100 - wide) && (side.endsWith("above") ? top > high : top < 100 - high));
+    sides = ["above", "below", "before above", "before below"].filter(
+      (side) =>
+        (side.startsWith("before") ? left > wide : left < 100 - wide) &&
+        (side.endsWith("above") ? top > high : top < 100 - high),
+    );
   return sides.sort((a, b) => behind(a) - behind(b))[0] ?? "above";
 }
 
@@ -689,7 +695,11 @@ function control(id, field, target, key = field.name, prefix = "") {
     if (key === "epochs") state.at = null;
     update();
   };
-  const row = html("div", { className: "slider" }, html("label", { htmlFor: id, title: field.doc }, ...broken(field.name)));
+  const row = html(
+    "div",
+    { className: "slider" },
+    html("label", { htmlFor: id, title: field.doc }, ...broken(field.name)),
+  );
   if (field.options) {
     const onchange = () => set(field.options[select.selectedIndex]),
       select = html("select", { id, onchange }, ...field.options.map((option) => html("option", {}, String(option))));
