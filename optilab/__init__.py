@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     watch = Watch
 
 __all__ = ["Lab", "__version__"]
-__version__ = "0.2.0.dev0"
+__version__ = "0.3.0.dev0"
 
 
 def __dir__() -> list[str]:

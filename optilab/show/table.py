@@ -160,7 +160,9 @@ def show(table: Table) -> None:
         return
     columns, cells = table.texts()
     visible = list(range(len(columns)))
-    widths = [max(len(_heading(column)), *(len(row[i]) for row in cells), 0) for i, column in enumerate(columns)]
+    widths = [
+        max(map(cell_len, [_heading(column), *(row[i] for row in cells)])) for i, column in enumerate(columns)
+    ]
     for i in sorted(visible, key=lambda i: -columns[i].detail):
         if sum(widths[j] + GAP for j in visible) - GAP <= terminal.out.width or columns[i].detail <= 0:
             break

@@ -44,8 +44,12 @@ for (const table of all("table.sortable")) {
 
 /** @param {HTMLElement} button @param {string} text */
 async function copy(button, text) {
-  await navigator.clipboard.writeText(text);
-  button.textContent = "Copied";
+  try {
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+  } catch {
+    button.textContent = "No clipboard"; // of a page from a server without https
+  }
 }
 for (const button of all("button.copy"))
   button.addEventListener("click", () => copy(button, button.nextElementSibling.textContent));
