@@ -7,7 +7,7 @@ from typing import Any
 from optilab.answer.charts.settings import importance_table, outcomes, settings_chart, tried_axes
 from optilab.answer.charts.training import curvature_chart, curves_chart, layers_chart
 from optilab.answer.comparison_tables import ranked
-from optilab.errors import shell
+from optilab.errors import quoted, shell
 from optilab.judge.circumstances import circumstances, varying
 from optilab.judge.comparison import RunComparison
 from optilab.judge.curves import MEASURED, History, history, title
@@ -33,8 +33,7 @@ MAX_COLORS = 6
 """Groups that have the color of their place in the study, so that one more seed changes no color."""
 READING = (
     "Validation bold, training thin. Shaded: the 95% interval of the mean over three or more seeds, where it is narrow "
-    "enough to say something; else single runs are faint. A large point is the best validation accuracy. Move over a "
-    "curve, or focus it and use the arrow keys, to read values; drag to enlarge, double-click to reset."
+    "enough to say something; else single runs are faint. A large point is the best validation accuracy."
 )
 
 
@@ -192,7 +191,7 @@ def _runs(chosen: Sequence[Group], first: Record) -> Iterator[Block]:
             "seed": seed,
             "state": ": ".join(filter(None, (record.state, record.manifest.get("reason")))),
             **record.outcome(),
-            "config": shell(*Call("", (), {"set": _changed(record.manifest.get("config", {}), base)}).words()[1:]),
+            "config": quoted(Call("", (), {"set": _changed(record.manifest.get("config", {}), base)}).words()[1:]),
         }
         for group in chosen
         for seed, record in group.runs.items()

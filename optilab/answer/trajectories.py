@@ -421,7 +421,12 @@ def motion_sentences(motions: "Sequence[Motion]") -> Iterator[str]:
         if motion.period == inf:
             overshoot = "no overshoot" if size <= 1 else "it grows"
         else:
-            oscillation = f"it overshoots and oscillates every {motion.period:.3g} steps"
+            why = (
+                "a step is longer than the way to the minimum"
+                if is_real
+                else "its velocity still points ahead at the minimum"
+            )
+            oscillation = f"{why}, so it overshoots and oscillates every {motion.period:.3g} steps"
             overshoot = oscillation if size <= 1 else f"{oscillation}, and grows"
         direction = f"along {where} (curvature {motion.curvature:.4g})"
         yield f"{direction} a step multiplies the distance by {factor}: {overshoot}"

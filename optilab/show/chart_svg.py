@@ -253,9 +253,10 @@ def _painted(texts: Sequence[_Text], frame: _Frame) -> Iterator[Markup]:
 
 
 def _fitted(name: str) -> str:
-    """A name, of several settings only their values, that fits next to a line."""
+    """A name, of several settings only their values, that fits next to a line; else one with shorter numbers."""
     parts = brief(name).split(", ")
-    short = ", ".join(part.partition(" ")[2] or part for part in parts) if len(parts) > 1 else brief(name)
+    short = ", ".join(part.partition(" ")[2] or part for part in parts) if len(parts) > 1 else name
+    short = short if len(short) <= MAX_NAME_LENGTH else brief(short)
     return short if len(short) <= MAX_NAME_LENGTH else f"{short[: MAX_NAME_LENGTH - 1]}\u2026"
 
 

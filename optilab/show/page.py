@@ -153,7 +153,8 @@ def _series_numbers(blocks: Iterable[Block]) -> dict[str, int]:
         elif isinstance(block, Chart):
             from optilab.show import chart_svg
 
-            series_numbers |= {name: i for i, (name, _) in enumerate(chart_svg.switches(block))}
+            names = [name.removesuffix(" (diverged)") for name, _ in chart_svg.switches(block)]
+            series_numbers |= {name: i for i, name in enumerate(names)}
     return series_numbers
 
 

@@ -453,10 +453,13 @@ def test_guided_steps_are_links_to_what_they_say(opened):
     past = float(re.search(r"goes past it by (\S+)\. ", step("why Adam overshoots"))[1])
     assert past == pytest.approx(np.max(rows(page)[2][:, :2]), rel=0.05)
     assert page.script("return state.rules.map(({shown}) => shown)") == [False, False, True]
-    assert "Along w2 (curvature 4) a step multiplies the distance by -0.6: it overshoots" in step(
-        "why sgd overshoots"
+    assert (
+        "Along w2 (curvature 4) a step multiplies the distance by -0.6: a step is longer than the way to the minimum"
+        in step("why sgd overshoots")
     )
-    assert "the modulus of a complex pair: it overshoots and oscillates" in step("why momentum overshoots")
+    assert "its velocity still points ahead at the minimum, so it overshoots and oscillates" in step(
+        "why momentum overshoots"
+    )
     assert not opened(config(["sgd"], "rosenbrock")).script("return document.querySelectorAll('#steps a').length")
 
 
