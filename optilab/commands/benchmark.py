@@ -37,7 +37,7 @@ class RunBenchmark(RaceOptions, StudyOptions, BenchmarkConfig):
         Read(read_names),
         Doc("The networks: presets, YAML files or directories of runs"),
     ] = None
-    algos: Annotated[BenchmarkRules | None, Doc("Optimizers to compare [ten]")] = None  # type: ignore[assignment]
+    algos: Annotated[BenchmarkRules | None, Doc("Optimizers to compare, each NAME or MINE=NAME [ten]")] = None  # type: ignore[assignment]
     epochs: Annotated[int | None, ConfigKey("epochs"), Flag("N"), Doc("Epochs of each run")] = None
     fail_fast: Annotated[bool, Doc("Stop at the first trial that fails")] = False
 

@@ -64,6 +64,8 @@ def _renamed(value: Any, names: Mapping[str, str]) -> Any:
     if isinstance(value, list):
         return [_renamed(item, names) for item in value]
     rule = without_label(value) if isinstance(value, str) else ""
+    if rule.endswith(".py"):  # the only class or function of its file
+        names = {old.rpartition(":")[0]: new.rpartition(":")[0] for old, new in names.items()}
     ends = [new for old, new in names.items() if rule and (old == rule or old.endswith(f"/{rule}"))]
     return f"{value.removesuffix(rule)}{ends[0]}" if ends else value
 

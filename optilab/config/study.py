@@ -228,7 +228,7 @@ class RaceConfig(Section):
         MinLen(1),
         Flag("NAME,...", names=("--algo",), complete="rule", positional=True),
         Read(read_names),
-        Doc("Optimizers to compare [ten]"),
+        Doc("Optimizers to compare, each NAME or MINE=NAME [ten]"),
     ] = None
     functions: Annotated[
         list[str] | None,

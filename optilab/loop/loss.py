@@ -54,6 +54,8 @@ class Call(NamedTuple):
     shape: tuple[int, ...]
     values: Tensor
     """Of the tensor and the targets (`NUMBERS`), on the device."""
+    paired: bool = False
+    """Outputs (n, 1) and targets (n,) made n x n differences."""
 
 
 NUMBERS = (
@@ -137,7 +139,9 @@ class LossMode(TorchFunctionMode):
         last, axis = last_operation(output, kind in ("logarithm", "binary"))
         target = targets[0].detach() if targets else None
         values = _numbers(output.detach(), target, *RANGES.get(last, (-math.inf, math.inf)))
-        self.calls.append(Call(kind, result.grad_fn, last, axis, tuple(output.shape), values))
+        n, shapes = len(output) if output.dim() else 1, {tuple(tensor.shape) for tensor in tensors}
+        paired = n > 1 and shapes == {(n,), (n, 1)} and result.shape == (n, n)
+        self.calls.append(Call(kind, result.grad_fn, last, axis, tuple(output.shape), values, paired))
 
     def entry(self, loss: Tensor) -> Call | None:
         """The call that the loss was computed from; None where there is none, or several that differ."""

@@ -453,6 +453,7 @@ class Watch:
             raise self._loss_mode.error
         if isinstance(loss, Tensor) and (call := self._loss_mode.entry(loss)):
             self._loss_calls.append(call._replace(node=None))
+            seen.pairs = seen.pairs or call.paired
         self._loss_mode.calls.clear()
         if seen.samples <= FIRST and not seen.crossed:
             seen.crossed = batch_as_time(probe, self._output)

@@ -291,7 +291,8 @@ def split_label(text: str, where: str = "") -> tuple[str, str]:
     itself. UsageError for a name with other characters, and for that of another optimizer.
     """
     label, sign, rule = (part.strip() for part in text.partition("="))
-    is_part = not _STATEMENT.match(rule) if is_formula(rule) else _EXPRESSION.fullmatch(rule)
+    is_file = rule.endswith(".py")
+    is_part = not _STATEMENT.match(rule) if is_formula(rule) else not is_file and _EXPRESSION.fullmatch(rule)
     if not sign or "<" in label or is_part or label == rule:
         return "", rule if label == rule else text
     if len(label) > MAX_LABEL or not _LABEL.fullmatch(label):

@@ -494,6 +494,9 @@ LOOPS = {
     "loss-is-a-sum: a sum of losses": lambda: learn(
         mlp(), y=NOISE[:200], loss=lambda out, y: F.cross_entropy(out, y, reduction="sum")
     ),
+    "shapes-broadcast: a difference that is written out, without targets": lambda: learn(
+        score(), y=X[:, 1], loss=lambda output, target: ((output - target) ** 2).mean(), target=False
+    ),
     "shapes-broadcast: predictions (16, 1), targets (16,)": lambda: learn(
         score(), y=X[:, 0], loss=lambda out, y: ((out - y) ** 2).mean()
     ),

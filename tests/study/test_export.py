@@ -215,7 +215,7 @@ def test_an_archive_is_repeated_without_the_files_that_made_it(kind, optilab, ow
     line = {
         "train": ["train", own],
         "sweep": ["sweep", own, "--over", "optimizer.lr=0.1,0.2", "--seeds", 2],
-        "benchmark": ["benchmark", own, "--algo", "sgd,mine.py:halved", *SIZES],
+        "benchmark": ["benchmark", own, "--algo", f"Plain=sgd,Mine={tmp_path}/mine.py", *SIZES],
         "optimize": ["optimize", "mine.py:halved", "--lr", 0.3],
     }[kind]
     optilab(*line, "--name", "one", "--quiet")

@@ -206,11 +206,13 @@ def shapes_broadcast(evidence: Evidence) -> Observation | None:
         return Observation("the loss expands the outputs to the shape of the targets", {}, certain=True)
     # What the loop has squeezed after the network is compared as it should be.
     unlike = output and sorted((output, target), key=len) == [output[:1], [output[0], 1]] and output[0] > 1
-    pairs = evidence.loop.pairs or (unlike and "Expand" in path[:4])
-    if not pairs or evidence.loop.outputs:
+    if not (evidence.loop.pairs or (unlike and "Expand" in path[:4] and not evidence.loop.outputs)):
         return None
-    text = f"outputs {tuple(output)} and targets {tuple(target)} are compared as {output[0]} x {output[0]} pairs"
-    return Observation(text, {"output": output, "target": target}, certain=True)
+    n = output[0] if output else "n"
+    shapes = f"outputs {tuple(output)} and targets {tuple(target)}" if output and target else "outputs and targets"
+    return Observation(
+        f"{shapes} are compared as {n} x {n} pairs", {"output": output, "target": target}, certain=True
+    )
 
 
 @check("batch-as-time", fix="build the layer with batch_first=True where its inputs are (batch, time, features)")

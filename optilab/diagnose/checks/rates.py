@@ -123,11 +123,17 @@ MAX_IDLE = 0.5
 """Fraction of the epochs whose learning rate is below a hundredth of the largest."""
 
 
+MIN_STEPS_DECAYED = 20
+"""Training steps from which a schedule is to blame; fewer teach little at any rate."""
+
+
 @check("learning-rate-decayed", fix="a constant learning rate")
 def learning_rate_decayed(evidence: Evidence) -> Observation | None:
     """The learning rate is below a hundredth of its largest for the last {MAX_IDLE:.0%} of the epochs or more, and the
-    skill on the training samples is {MAX_UNFIT_SKILL} or less."""
+    skill on the training samples is {MAX_UNFIT_SKILL} or less, after {MIN_STEPS_DECAYED} steps or more."""
     rates = evidence.probed_rates
+    if evidence.steps < MIN_STEPS_DECAYED:
+        return None
     top = max([evidence.setup.lr, *rates])
     idle = len(list(takewhile(lambda rate: rate < 0.01 * top, reversed(rates)))) / max(1, len(rates))
     if idle < MAX_IDLE or evidence.training_skill > MAX_UNFIT_SKILL or evidence.divergence or evidence.probe_run:
