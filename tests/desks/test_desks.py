@@ -146,6 +146,7 @@ def portable(desk, tmp_path, markers):
     assert re.search(r"\d+ passed", out), out
 
 
+@pytest.mark.nightly
 def test_the_portable_tests_pass_at_a_desk(desk, tmp_path):
     portable(desk, tmp_path, "portable and not nightly")
 
