@@ -9,7 +9,6 @@ PUSH = (
         "training_chart",
     )),
     "data/test_data.py::test_killed_fetch",
-    "desks/test_desks.py::test_the_portable",
     *(f"faults/test_{name}" for name in (
         "concurrency", "damaged", "disks", "diverged", "drawn_input", "every_call", "foreign", "hostile", "standard",
         "stops", "workers", "killed_study.py::test_a_killed_study_is_the_same_study",
